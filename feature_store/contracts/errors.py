@@ -1,0 +1,89 @@
+"""One root error and one child per kind of fault. Each names the thing, the value and the way out, and owns an exit code."""
+
+from typing import Any, ClassVar
+
+
+class NightrankError(Exception):
+    """What went wrong (`message`) and what to do about it (`remedy`). Neither may hold a secret or a personal field."""
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "unexpected"
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "remedy": self.remedy}
+
+
+class UsageError(NightrankError):
+    """The command was called in a way it does not take."""
+
+    exit_code, code = 2, "usage"
+
+
+class ConfigError(NightrankError):
+    """A configuration key or value is unknown, missing or impossible with this data."""
+
+    exit_code, code = 2, "configuration"
+
+
+class NothingToDo(NightrankError):
+    """The date holds no events; lists stay as they are."""
+
+    exit_code, code = 3, "nothing"
+
+
+class DataContractError(NightrankError):
+    """A file or table breaks its contract as a whole; single bad rows go to quarantine instead."""
+
+    exit_code, code = 4, "data_contract"
+
+
+class ConflictError(NightrankError):
+    """Another run owns the lake, or a newer one has superseded this one. Retry later."""
+
+    exit_code, code = 5, "conflict"
+
+
+class StalledError(NightrankError):
+    """A training rank stopped moving or was lost. Retry: training resumes from its checkpoint."""
+
+    exit_code, code = 6, "stalled"
+
+
+class GateRejected(NightrankError):
+    """The challenger was measured worse than the champion; the champion stays."""
+
+    exit_code, code = 7, "gate_rejected"
+
+
+class DependencyUnreachable(NightrankError):
+    """A service this stage needs did not answer. Retry."""
+
+    exit_code, code = 8, "dependency_unreachable"
+
+
+class SafetyRefusal(NightrankError):
+    """Doing this would lose data that something live still names."""
+
+    exit_code, code = 9, "refused"
+
+
+BY_CODE: dict[str, type[NightrankError]] = {
+    kind.code: kind
+    for kind in (
+        NightrankError,
+        UsageError,
+        ConfigError,
+        NothingToDo,
+        DataContractError,
+        ConflictError,
+        StalledError,
+        GateRejected,
+        DependencyUnreachable,
+        SafetyRefusal,
+    )
+}

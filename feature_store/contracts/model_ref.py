@@ -1,0 +1,34 @@
+"""ModelRef: which registered model, what it was trained on and grew from. The hand-off from the trainer to Spark."""
+
+from pathlib import Path
+
+from feature_store.contracts.config import FrozenConfig
+from feature_store.contracts.files import read_json, write_json
+
+
+class ModelRef(FrozenConfig):
+    name: str
+    version: int
+    alias: str | None
+    mlflow_run_id: str
+    manifest_sha256: str
+    vocabulary_lineage: str
+    """sha256 of the first vocabulary this family of models started from; ids never move within a lineage."""
+    vocabulary_items: int
+    snapshot_id: str
+    run_id: str
+    date: str
+    parent_version: int | None = None
+    text_encoder: str | None = None
+    text_revision: str | None = None
+    bundle: str
+    """Folder of the bundle relative to the lake (`models/<manifest sha256>`)."""
+    checkpoint: str | None = None
+    """Folder of the trainer's checkpoint with optimizer state, relative to the lake."""
+
+    def save(self, path: Path) -> None:
+        write_json(path, self.model_dump(mode="json"))
+
+
+def load_model_ref(path: Path) -> ModelRef:
+    return ModelRef.model_validate(read_json(path))

@@ -1,0 +1,23 @@
+"""Release: one appended row that says which model, vocabulary, data and lists are current. The truth about what is live."""
+
+from feature_store.contracts.config import FrozenConfig
+
+
+class Release(FrozenConfig):
+    release_id: str
+    run_id: str
+    date: str
+    model_name: str
+    model_version: int
+    manifest_sha256: str
+    vocabulary_version: int
+    data_version: int
+    """Version of `interactions` the lists were made from."""
+    recommendations_version: int
+    snapshot_id: str
+    fence: int
+    users: int
+    rows: int
+    fallback: dict[str, int]
+    lists_sha256: str
+    """Content hash of the lists, so `verify` can tell them from others."""

