@@ -1,0 +1,60 @@
+"""Starting N workers: which launcher, with which environment, and who watches them."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Protocol
+
+from feature_store.contracts.errors import ConfigError
+from trainer.job import Job
+from trainer.launch import horovodrun, one_process, spark
+from trainer.launch.supervise import end_leftovers, supervise
+
+
+class Launcher(Protocol):
+    def command(self, job: Job) -> list[str]:
+        """The command line that starts every worker of the job and ends when they have."""
+        ...
+
+
+LAUNCHERS: dict[str, Launcher] = {"horovodrun": horovodrun, "spark": spark, "one_process": one_process}
+
+
+def launch(job: Job) -> None:
+    """All workers have ended well when this returns; otherwise the fault of the first to blame is raised.
+
+    StalledError: a rank hung or was lost. ConfigError: this machine cannot start ranks.
+    """
+    if job.config.launcher != "one_process":
+        check_hostname(socket.gethostname())
+    end_leftovers(job)
+    supervise(LAUNCHERS[job.config.launcher].command(job), environment(job), job)
+
+
+def check_hostname(name: str) -> None:
+    """ConfigError where the machine does not know its own name: Horovod's start would end in a segmentation fault."""
+    try:
+        socket.gethostbyname(name)
+    except OSError:
+        raise ConfigError(
+            f"this machine's own name {name!r} does not resolve, and Horovod crashes on that",
+            f"add the line `127.0.0.1 {name}` to /etc/hosts, or set trainer.launcher=one_process",
+        ) from None
+
+
+def environment(job: Job) -> dict[str, str]:
+    """This process' environment with what the workers need on top: threads, import path, Gloo's timeout."""
+    here = job.config.workers if job.config.launcher != "one_process" else 1
+    threads = job.config.threads_per_worker or max(1, len(os.sched_getaffinity(0)) // here)
+    project = str(Path(__file__).resolve().parents[2])
+    paths = [project, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "PYTHONUNBUFFERED": "1",
+        "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
+        "HOROVOD_GLOO_TIMEOUT_SECONDS": str(job.config.watchdog.gloo_timeout_seconds),
+    }

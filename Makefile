@@ -1,0 +1,62 @@
+# One vocabulary of commands for people, hooks and CI. `make help` prints it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest
+NOT_SLOW := -m "not slow"
+# Packages ask home less: nothing of a build is anybody else's business (`nightrank doctor` reports these).
+export DO_NOT_TRACK ?= 1
+export HF_HUB_DISABLE_TELEMETRY ?= 1
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-slow check format bench doctor clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing into .venv; a second call ends at once
+	@scripts/setup
+
+demo: setup ## a night on a simulated market, with its report, under lake/demo
+	$(BIN)/nightrank demo --root lake/demo
+
+test: setup ## unit, spark, distributed and end-to-end tests, in this order, in one pytest
+	$(PYTEST) $(NOT_SLOW) tests/architecture tests/unit tests/spark tests/distributed tests/e2e
+
+test-unit: setup ## no JVM, seconds
+	$(PYTEST) $(NOT_SLOW) tests/architecture tests/unit
+
+test-spark: setup ## transforms and jobs on one local session
+	$(PYTEST) $(NOT_SLOW) tests/spark
+
+test-distributed: setup ## two Horovod ranks
+	$(PYTEST) $(NOT_SLOW) tests/distributed
+
+test-e2e: setup ## the pipeline as a user runs it
+	$(PYTEST) $(NOT_SLOW) tests/e2e
+
+test-slow: setup ## real data sets, every failpoint, hundreds of epochs; up to hours
+	$(PYTEST) -m slow --timeout 7200 tests
+
+check: setup ## ruff, mypy, import contracts, cold imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) -q tests/architecture
+
+format: setup ## let ruff rewrite what check complains about
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## feeder, trainer and scoring against peers and limits; results under benchmarks/results
+	nice $(BIN)/python -m benchmarks
+
+doctor: setup ## what this machine may trip over, each with its remedy
+	@$(BIN)/nightrank doctor
+
+clean: ## remove the environment and every cache of the checkout; Horovod's wheel and lakes stay
+	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

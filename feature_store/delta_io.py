@@ -1,0 +1,209 @@
+"""Reading and writing tables: the one place that imports delta.
+
+Every write conforms at the door, checks the fence, and can be repeated: the same write of the same run leaves no new version.
+`upsert` has nothing to change then, which Delta does not commit. The others leave a note on their commit (run, key,
+configuration, input files) and skip when their own still stands, with nobody else's commit after it. Delta's txnVersion is
+not used: it would ignore the second A of A, B, A, and a back-fill under one app id (shared/design/stack.md).
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from delta.tables import DeltaTable
+from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import functions as F
+
+from feature_store import delta_log
+from feature_store.content_hash import comparable, content_sha256
+from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.failpoints import failpoint
+from feature_store.contracts.files import sha256_of
+from feature_store.contracts.lake import Lake
+from feature_store.contracts.stage import StageContext
+from feature_store.contracts.tables import EVENTS, INTERACTIONS, ITEMS, USERS, TableRef
+from feature_store.delta_log import exists, version
+from feature_store.spark_schema import conform, to_spark
+
+__all__ = [
+    "Commit",
+    "append",
+    "exists",
+    "read",
+    "read_or_empty",
+    "replace",
+    "replace_where",
+    "table_entry",
+    "upsert",
+    "version",
+]
+
+CHANGE_FEED: Final = {table.name for table in (EVENTS, ITEMS, USERS, INTERACTIONS)}
+NOTE: Final = "spark.databricks.delta.commitInfo.userMetadata"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one write did. `from_version` is None where the table was new; equal versions mean nothing had to change."""
+
+    name: str
+    from_version: int | None
+    to_version: int
+    rows: int
+    bytes_written: int
+
+
+def read(spark: SparkSession, lake: Lake, table: TableRef, version: int | None = None) -> DataFrame:
+    """The table at `version`, or the newest. DataContractError if the lake has no such table."""
+    if not exists(lake, table):
+        raise DataContractError(
+            f"table {table.name} does not exist in {lake.root}", "run the stage that makes it, or a full run, first"
+        )
+    reader = spark.read.format("delta")
+    if version is not None:
+        reader = reader.option("versionAsOf", version)
+    return reader.load(str(lake.table(table.name)))
+
+
+def read_or_empty(spark: SparkSession, lake: Lake, table: TableRef) -> DataFrame:
+    """The newest version, or no rows with the table's schema where it does not exist yet."""
+    return read(spark, lake, table) if exists(lake, table) else spark.createDataFrame([], to_spark(table.schema))
+
+
+def append(df: DataFrame, lake: Lake, table: TableRef, *, context: StageContext, key: str) -> Commit:
+    """Adds the rows. `key` = `<stage>` or `<stage>:<what>`; the same key of the same run adds them once."""
+    return _write(df, lake, table, context, key, lambda writer: writer.mode("append"))
+
+
+def replace(df: DataFrame, lake: Lake, table: TableRef, *, context: StageContext, key: str) -> Commit:
+    """The table holds exactly these rows afterwards, in one commit. `key` should name the versions of the inputs."""
+    return _write(df, lake, table, context, key, lambda writer: writer.mode("overwrite"))
+
+
+def replace_where(df: DataFrame, lake: Lake, table: TableRef, condition: str, *, context: StageContext, key: str) -> Commit:
+    """Rows that meet the SQL `condition` are exactly these afterwards; others stay. A row of `df` outside it is an error."""
+    return _write(df, lake, table, context, key, lambda writer: writer.mode("overwrite").option("replaceWhere", condition))
+
+
+def upsert(
+    df: DataFrame,
+    lake: Lake,
+    table: TableRef,
+    *,
+    context: StageContext,
+    key: str,
+    update: bool = True,
+    update_if: str | None = None,
+    prune: str | None = None,
+) -> Commit:
+    """MERGE by the table's keys: new keys are inserted; with `update`, rows whose content differs are replaced.
+
+    `df` holds each key once. `update_if` narrows which stored rows (`t`) a new one (`s`) may replace; `prune` is a condition
+    on `t` that every possible match meets, so that other partitions are not read.
+    """
+    before = version(lake, table)
+    _open(df.sparkSession, lake, table, context, key)
+    rows = conform(df, table)
+    matched = " AND ".join([f"t.{name} <=> s.{name}" for name in table.keys] + ([f"({prune})"] if prune else []))
+    target = DeltaTable.forPath(df.sparkSession, str(lake.table(table.name))).alias("t")
+    merge = target.merge(rows.alias("s"), matched).whenNotMatchedInsertAll()
+    if update:
+        differs = _differs(table)
+        merge = merge.whenMatchedUpdateAll(differs & F.expr(update_if) if update_if else differs)
+    with _noted(df.sparkSession, _note(rows, context, key)):
+        merge.execute()
+    return _close(lake, table, context, key, before)
+
+
+def table_entry(spark: SparkSession, lake: Lake, table: TableRef, from_version: int | None) -> dict[str, Any]:
+    """One line of StageResult.tables: the versions, and the content hash of what stands there now."""
+    return {
+        "name": table.name,
+        "from": from_version,
+        "to": version(lake, table),
+        "content_sha256": content_sha256(read(spark, lake, table), table),
+    }
+
+
+def _write(
+    df: DataFrame,
+    lake: Lake,
+    table: TableRef,
+    context: StageContext,
+    key: str,
+    mode: Callable[[DataFrameWriter], DataFrameWriter],
+) -> Commit:
+    rows = conform(df, table)
+    note = _note(rows, context, key)
+    before = version(lake, table)
+    if before is not None and delta_log.stands(lake, table, note):
+        return Commit(table.name, before, before, 0, 0)
+    _open(df.sparkSession, lake, table, context, key)
+    mode(rows.write.format("delta")).option("userMetadata", note).save(str(lake.table(table.name)))
+    return _close(lake, table, context, key, before)
+
+
+def _note(rows: DataFrame, context: StageContext, key: str) -> str:
+    """What names a write: the run, the key, the configuration and the very files its rows come from."""
+    inputs = sha256_of([context.config, sorted(rows.inputFiles())])
+    return json.dumps({delta_log.RUN: context.run_id, delta_log.KEY: key, "inputs": inputs}, sort_keys=True)
+
+
+@contextmanager
+def _noted(spark: SparkSession, note: str) -> Iterator[None]:
+    """MERGE takes its note from the session only."""
+    spark.conf.set(NOTE, note)
+    try:
+        yield
+    finally:
+        spark.conf.unset(NOTE)
+
+
+def _open(spark: SparkSession, lake: Lake, table: TableRef, context: StageContext, key: str) -> None:
+    """The table stands with its constraints, and this run may still write."""
+    context.check_fence()
+    _ensure(spark, lake, table)
+    failpoint(f"{_stage(key)}.before_{table.name}")
+
+
+def _close(lake: Lake, table: TableRef, context: StageContext, key: str, before: int | None) -> Commit:
+    # A long write may have been overtaken while it ran: then its stage fails, and the newer run decides what stands.
+    context.check_fence()
+    failpoint(f"{_stage(key)}.after_{table.name}")
+    after = version(lake, table)
+    assert after is not None  # _open created it
+    rows, size = delta_log.written(lake, table, -1 if before is None else before, after)
+    return Commit(table.name, before, after, rows, size)
+
+
+def _stage(key: str) -> str:
+    return key.partition(":")[0]
+
+
+def _ensure(spark: SparkSession, lake: Lake, table: TableRef) -> None:
+    """Creates the table (version 0) and adds its CHECK constraints (one version each).
+
+    Nothing is written before all of them stand, so the version says which are missing after a crash in between.
+    """
+    path = str(lake.table(table.name))
+    if not exists(lake, table):
+        builder = DeltaTable.createIfNotExists(spark).location(path).addColumns(to_spark(table.schema))
+        builder = builder.property("delta.enableDeletionVectors", "false")
+        if table.name in CHANGE_FEED:
+            builder = builder.property("delta.enableChangeDataFeed", "true")
+        builder.partitionedBy(*table.partitions).execute()
+    made = version(lake, table) or 0
+    for name, condition in list(table.checks.items())[made:]:
+        spark.sql(f"ALTER TABLE delta.`{path}` ADD CONSTRAINT {name} CHECK ({condition})")
+
+
+def _differs(table: TableRef) -> Column:
+    """True where a stored row and the new one with its key differ in content."""
+    different = F.lit(False)
+    for field in to_spark(table.schema).fields:
+        if field.name in table.content_columns and field.name not in table.keys:
+            old, new = (comparable(F.col(f"{side}.{field.name}"), field.dataType) for side in ("t", "s"))
+            different = different | ~old.eqNullSafe(new)
+    return different

@@ -1,0 +1,66 @@
+"""`nightrank doctor`: what this machine may trip over, each finding with its remedy. Imports no engine and changes nothing."""
+
+import json
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from feature_store.contracts.settings import DataSettings
+from pipeline.doctor.ambient import check_clock, check_telemetry
+from pipeline.doctor.caches import check_caches
+from pipeline.doctor.finding import Finding, worst
+from pipeline.doctor.horovod import check_horovod, check_own_name
+from pipeline.doctor.java import check_java
+from pipeline.doctor.machine import Machine, this_machine
+from pipeline.doctor.places import check_places
+from pipeline.doctor.python_env import check_interpreters, check_packages, check_pyarrow
+from pipeline.doctor.spark import check_data_loss, check_trio
+from pipeline.doctor.tracking import check_mlflow
+
+__all__ = ["Finding", "Machine", "main", "run_checks"]
+
+MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
+
+
+def run_checks(root: Path | None, settings: DataSettings | None = None, machine: Machine | None = None) -> list[Finding]:
+    """Every finding, in reading order. The slow ones (a JVM, torch) are asked side by side; seconds in all."""
+    here = machine or this_machine()
+    configured = settings or DataSettings()
+    checks: list[Callable[[], list[Finding]]] = [
+        lambda: check_java(here),
+        lambda: check_trio(here, configured),
+        lambda: check_interpreters(here, configured),
+        check_packages,
+        check_pyarrow,
+        lambda: check_horovod(here),
+        lambda: check_own_name(here),
+        lambda: check_caches(here, configured),
+        lambda: check_places(here, configured, root),
+        lambda: check_clock(here, configured, root),
+        lambda: check_telemetry(here),
+        lambda: check_data_loss(here, configured),
+        lambda: check_mlflow(configured),
+    ]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return [finding for found in pool.map(lambda check: check(), checks) for finding in found]
+
+
+def main(root: Path | None, as_json: bool, settings: DataSettings | None = None) -> int:
+    """Print the findings (`as_json`: one object on stdout; else a table for people). 1 if anything fails, else 0."""
+    findings = run_checks(root, settings)
+    status = worst(findings)
+    if as_json:
+        json.dump({"status": status, "findings": [finding.to_json() for finding in findings]}, sys.stdout, indent=2)
+        print()
+    else:
+        _print_table(findings)
+    return 1 if status == "fail" else 0
+
+
+def _print_table(findings: list[Finding]) -> None:
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        print(f"{MARKS[finding.status]}  {finding.name:<{width}}  {finding.seen}")
+        if finding.remedy and finding.status != "ok":
+            print(f"{'':<{width + 6}}  remedy: {finding.remedy}")

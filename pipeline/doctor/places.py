@@ -1,0 +1,56 @@
+"""Free disk and write access where a run writes: the lake, the temporary folder, Spark's scratch."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from feature_store.contracts.settings import DataSettings
+from pipeline.doctor.finding import Finding
+from pipeline.doctor.machine import Machine
+from pipeline.doctor.spark import spark_settings
+
+FAIL_BELOW, WARN_BELOW = 2, 10
+"""GiB. The demo needs under one; a night on real data rewrites whole files of a table."""
+
+
+def check_places(machine: Machine, settings: DataSettings, root: Path | None) -> list[Finding]:
+    """One finding a place, beside Spark's own scratch where it is set."""
+    places = {"tmp": Path(machine.environ.get("TMPDIR") or tempfile.gettempdir())}
+    if root is not None:
+        places = {"lake": root, **places}
+    scratch = machine.environ.get("SPARK_LOCAL_DIRS") or _scratch_setting(machine, settings)
+    if scratch:
+        places["spark_scratch"] = Path(scratch.split(",")[0])
+    return [finding for name, path in places.items() for finding in (_free(name, path), _writable(name, path))]
+
+
+def _scratch_setting(machine: Machine, settings: DataSettings) -> str | None:
+    return {key: value for _, key, value in spark_settings(machine, settings)}.get("spark.local.dir")
+
+
+def _free(name: str, path: Path) -> Finding:
+    free = shutil.disk_usage(_existing(path)).free / 2**30
+    seen = f"{free:.1f} GiB free for {path}"
+    remedy = f"free some space there, or name another place (under {WARN_BELOW} GiB a run on real data may not end)"
+    if free < FAIL_BELOW:
+        return Finding(f"free_disk_{name}", "fail", seen, remedy)
+    return Finding(f"free_disk_{name}", "warn" if free < WARN_BELOW else "ok", seen, remedy if free < WARN_BELOW else "")
+
+
+def _writable(name: str, path: Path) -> Finding:
+    """Tried by writing, since permission bits do not know read-only mounts and quotas. A lake that is not there is not made."""
+    place = _existing(path)
+    try:
+        handle, probe = tempfile.mkstemp(prefix=".nightrank-doctor-", dir=place)
+        os.close(handle)
+        Path(probe).unlink()
+    except OSError as error:
+        return Finding(f"write_access_{name}", "fail", f"cannot write to {place}: {error.strerror}", f"make {place} writable")
+    return Finding(f"write_access_{name}", "ok", f"{place} takes files")
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    resolved = path.absolute()
+    return next(p for p in (resolved, *resolved.parents) if p.is_dir())

@@ -1,0 +1,99 @@
+"""Numbers and names as a reader wants them. Pure; `None` is always an en dash."""
+
+from typing import Any, Final
+
+NONE: Final = "–"
+
+WHO: Final = {
+    "challenger": "Challenger (tonight)",
+    "champion": "Champion (live before)",
+    "last_full": "Last full model",
+    "item_cooccurrence": "Item co-occurrence",
+    "als": "ALS matrix factorisation",
+    "popular_7d": "Most popular, 7 days",
+    "popular": "Most popular",
+    "truth": "Truth (the ceiling)",
+}
+"""In reading order: ours, the baselines, the ceiling that only a simulated market has."""
+ROLE: Final = {"challenger": "ours", "champion": "before", "last_full": "before", "truth": "truth"}
+METRIC: Final = {"ndcg": "NDCG", "recall": "Recall", "mrr": "MRR", "map": "MAP", "hit_rate": "Hit rate"}
+STATUS: Final = {
+    "done": "done",
+    "already_done": "already done",
+    "nothing": "nothing to do",
+    "failed": "failed",
+    "gate_rejected": "challenger rejected",
+    "running": "still running when this page was made",
+}
+TONE: Final = {"done": "good", "already_done": "good", "nothing": "calm", "failed": "bad", "gate_rejected": "warn"}
+
+
+def count(value: Any) -> str:
+    """1234567 -> 1,234,567"""
+    return NONE if value is None else f"{int(value):,}"
+
+
+def figure(value: float | None) -> str:
+    """Four significant digits or so: metrics lie between 0 and 1."""
+    if value is None:
+        return NONE
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def signed(value: float | None) -> str:
+    return NONE if value is None else f"{value:+.4f}".replace("-", "−")
+
+
+def seconds(value: float | None) -> str:
+    """0.4 s, 42 s, 3 min 05 s, 1 h 02 min"""
+    if value is None:
+        return NONE
+    if value < 9.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(value: float | None) -> str:
+    """Bytes in the unit that leaves one to three digits."""
+    if not value:
+        return NONE
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def short(identifier: str | None, length: int = 10) -> str:
+    """The head of a hash or a long id."""
+    if not identifier:
+        return NONE
+    return identifier if len(identifier) <= length + 2 else f"{identifier[:length]}…"
+
+
+def plain(name: str) -> str:
+    """broken_row -> broken row"""
+    return name.replace("_", " ")
+
+
+def who(name: str) -> str:
+    return WHO.get(name, plain(name).capitalize())
+
+
+def who_order(name: str) -> tuple[int, str]:
+    """Sorts recommenders in the order of `WHO`; an unknown one stands before the truth."""
+    order = list(WHO)
+    return (order.index(name) if name in WHO else order.index("truth"), name)
+
+
+def metric(name: str, k: int | None) -> str:
+    """ndcg, 10 -> NDCG@10"""
+    base, _, inside = name.partition("@")
+    label = METRIC.get(base, plain(base).capitalize())
+    at = inside or (str(k) if k is not None else "")
+    return f"{label}@{at}" if at else label

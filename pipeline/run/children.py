@@ -1,0 +1,97 @@
+"""Child processes of a run: started in groups of their own, listened to, and ended with everything they started."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from pipeline.run.facts import SOURCE
+
+MARKER: Final = "NIGHTRANK_RUN_DIR"
+"""In the environment of every process a run starts, so that what an ended runner left behind can be told from others."""
+GRACE_SECONDS: Final = 15.0
+
+
+class Child:
+    """One stage process. Its output goes line by line to `on_line`, which files it."""
+
+    def __init__(self, command: tuple[str, ...], run_dir: Path, on_line: Callable[[str], None]) -> None:
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=environment(run_dir),
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, args=(on_line,), daemon=True)
+        self._reader.start()
+
+    def wait(self, seconds: float) -> int | None:
+        """The exit code (negative: the signal that ended it), or None if it is still running after `seconds`."""
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        self._reader.join(2)  # a grandchild may hold the pipe open; its words do not matter any more
+        return code
+
+    def end(self, run_dir: Path) -> None:
+        """After return neither it nor anything it started is running."""
+        end_processes(run_dir)
+        self._process.wait()
+        self._reader.join(2)
+
+    def _read(self, on_line: Callable[[str], None]) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            on_line(line)
+
+
+def environment(run_dir: Path) -> Mapping[str, str]:
+    """The environment of a stage: ours, the marker, and the packages' folder where Python looks."""
+    path = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")]))
+    python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
+    return {**python, **os.environ, "PYTHONPATH": path, MARKER: str(run_dir)}
+
+
+def end_processes(run_dir: Path, grace_seconds: float = GRACE_SECONDS) -> int:
+    """Ends what this run started and is still there: SIGTERM, and SIGKILL after the grace. How many there were."""
+    found = _marked(run_dir)
+    _signal(found, signal.SIGTERM)
+    deadline = time.monotonic() + grace_seconds
+    while (left := _marked(run_dir)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    while left:
+        _signal(left, signal.SIGKILL)
+        time.sleep(0.05)
+        left = _marked(run_dir)
+    return len(found)
+
+
+def _marked(run_dir: Path) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _is_marked(process, str(run_dir))]
+
+
+def _is_marked(process: psutil.Process, run_dir: str) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARKER) == run_dir
+    except psutil.Error:  # gone, or another user's: not ours
+        return False
+
+
+def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue

@@ -1,0 +1,59 @@
+"""What is true of this program, this machine and this code at the moment a run begins. Nothing is imported to find it out."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+PACKAGES: Final = (
+    "nightrank",
+    "pyspark",
+    "delta-spark",
+    "deltalake",
+    "pyarrow",
+    "numpy",
+    "torch",
+    "petastorm",
+    "horovod",
+    "mlflow",
+    "transformers",
+)
+SOURCE: Final = Path(__file__).resolve().parents[2]
+"""The folder the packages lie in: the checkout, or site-packages."""
+
+
+def versions() -> dict[str, str | None]:
+    """Version by distribution name; None where it is not installed."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def machine() -> dict[str, Any]:
+    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "host": platform.node(),
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(pages / 2**30, 1),
+    }
+
+
+def commit() -> str | None:
+    """The checkout's revision, with `-dirty` where files differ from it; None outside a checkout."""
+    if not (SOURCE / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(SOURCE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,112 @@
+"""Which run a command means: its id, its date, and whether there is anything to do. No stage is started here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow.parquet as pq
+from pyarrow import ArrowException
+
+from feature_store.contracts.errors import NothingToDo, UsageError
+from feature_store.contracts.files import read_json, sha256_of
+from feature_store.contracts.lake import Lake
+
+LANDING_KINDS: Final = ("events", "items", "users")
+FINISHED: Final = ("done", "gate_rejected")
+"""Statuses after which the same command finds nothing left to do."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A full or a nightly run of one lake on one date, with its whole resolved configuration."""
+
+    root: Path
+    kind: str
+    day: date
+    config: dict[str, Any] = field(default_factory=dict)
+    redo: bool = False
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.root)
+
+    @property
+    def config_sha256(self) -> str:
+        return sha256_of(self.config)
+
+
+def work_sha256(config: dict[str, Any]) -> str:
+    """What decides a stage's outcome: everything but the section that says how Spark is run."""
+    return sha256_of({section: value for section, value in config.items() if section != "spark"})
+
+
+def run_id_of(request: RunRequest) -> str:
+    """`<kind>-<date>`, the latest repetition of it, or with `redo` a new one (`-r2`, …) if that has finished."""
+    first = f"{request.kind}-{request.day.isoformat()}"
+    latest, number = first, 1
+    while request.lake.run_dir(f"{first}-r{number + 1}").exists():
+        number += 1
+        latest = f"{first}-r{number}"
+    if request.redo and finished(request.lake.run_dir(latest)):
+        return f"{first}-r{number + 1}"
+    return latest
+
+
+def read_result(run_dir: Path) -> dict[str, Any] | None:
+    path = run_dir / "result.json"
+    return dict(read_json(path)) if path.exists() else None
+
+
+def finished(run_dir: Path) -> bool:
+    result = read_result(run_dir)
+    return result is not None and result["status"] in FINISHED
+
+
+def last_landing_day(lake: Lake) -> date:
+    """The date of a full run that was not given one."""
+    lake.landing_meta()
+    days = [day for kind in LANDING_KINDS for day in lake.landing_days(kind)]
+    if not days:
+        raise NothingToDo(f"no landing day under {lake.root / 'landing'}", "run `nightrank import` or `nightrank simulate`")
+    return max(days)
+
+
+def check_ready(request: RunRequest) -> None:
+    """UsageError where the lake cannot take this run at all. Reads only."""
+    request.lake.landing_meta()
+    if request.kind == "nightly" and not any(_full_runs(request.lake)):
+        raise UsageError(
+            f"a night grows from a model that is live, and no full run has finished on {request.root}",
+            "run `nightrank full` first",
+        )
+
+
+def check_landed(request: RunRequest) -> None:
+    """NothingToDo where no row of any kind landed for this run."""
+    if not any(landed(request)):
+        raise NothingToDo(f"nothing landed for {_span(request)}", "lists stay as they are; the next day runs as usual")
+
+
+def landed(request: RunRequest) -> Iterator[Path]:
+    """Landing files with rows in them that this run takes in. A file that cannot be read counts: ingest names its fault."""
+    for kind in LANDING_KINDS:
+        for day in request.lake.landing_days(kind):
+            if day == request.day or (request.kind == "full" and day <= request.day):
+                yield from (path for path in sorted(request.lake.landing_day(kind, day).glob("*.parquet")) if _has_rows(path))
+
+
+def _has_rows(path: Path) -> bool:
+    try:
+        return bool(pq.read_metadata(path).num_rows)
+    except (ArrowException, OSError):
+        return True
+
+
+def _full_runs(lake: Lake) -> Iterator[Path]:
+    return (folder for folder in (lake.root / "runs").glob("full-*") if finished(folder))
+
+
+def _span(request: RunRequest) -> str:
+    return f"{request.day}" if request.kind == "nightly" else f"any day up to {request.day}"

@@ -1,0 +1,68 @@
+"""What is started for which stages: one process each, but neighbouring Spark stages share a session when Spark is local."""
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from feature_store.contracts.errors import DependencyUnreachable
+from pipeline.stages import Stage
+
+
+@dataclass(frozen=True)
+class Step:
+    """One process and the stages it goes through, in order."""
+
+    stages: tuple[Stage, ...]
+    command: tuple[str, ...]
+
+
+def steps_of(todo: Sequence[Stage], run_dir: Path, config: dict[str, Any]) -> list[Step]:
+    """The processes that take `todo` in order."""
+    spark = config.get("spark", {})
+    local = str(spark.get("master") or "").startswith("local")
+    steps: list[Step] = []
+    for engine, group in groupby(todo, key=lambda stage: stage.engine):
+        stages = tuple(group)
+        if engine == "spark" and local and len(stages) > 1:
+            steps.append(Step(stages, _host(stages, run_dir)))
+        elif engine == "spark" and not local:
+            steps += [Step((stage,), _submitted(stage, run_dir, spark)) for stage in stages]
+        else:
+            steps += [Step((stage,), _module(stage, run_dir)) for stage in stages]
+    return steps
+
+
+def _module(stage: Stage, run_dir: Path) -> tuple[str, ...]:
+    return (sys.executable, "-m", stage.module, "--run-dir", str(run_dir))
+
+
+def _host(stages: tuple[Stage, ...], run_dir: Path) -> tuple[str, ...]:
+    listed = ",".join(stage.name for stage in stages)
+    return (sys.executable, "-m", "spark_jobs.host", "--run-dir", str(run_dir), "--stages", listed)
+
+
+def _submitted(stage: Stage, run_dir: Path, spark: dict[str, Any]) -> tuple[str, ...]:
+    """spark-submit of the job's file, with what can only be said on its command line."""
+    submit = shutil.which("spark-submit", path=str(Path(sys.executable).parent)) or shutil.which("spark-submit")
+    if submit is None:
+        raise DependencyUnreachable("spark-submit is not on the PATH", "install pyspark, or set spark.master=local[2]")
+    options = ["--driver-memory", str(spark.get("driver_memory", "2g"))]
+    if spark.get("master"):
+        options += ["--master", str(spark["master"])]
+    if spark.get("jar_folder"):
+        options += ["--jars", ",".join(str(path) for path in sorted(Path(spark["jar_folder"]).glob("*.jar")))]
+    elif spark.get("packages"):
+        options += ["--packages", ",".join(spark["packages"])]
+    return (submit, *options, _file_of(stage.module), "--run-dir", str(run_dir))
+
+
+def _file_of(module: str) -> str:
+    spec = importlib.util.find_spec(module)  # finds, does not run, the job
+    if spec is None or spec.origin is None:
+        raise DependencyUnreachable(f"stage module {module} is not installed", "install nightrank whole")
+    return spec.origin

@@ -1,0 +1,50 @@
+"""THE list of stages: what each is called, which module runs it, which engine it needs, what it stands on. Stdlib only."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Engine = Literal["spark", "torch", "plain"]
+FailurePolicy = Literal["stop", "continue"]
+ALL_KINDS: Final = ("full", "nightly")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage, started as `python -m <module> --run-dir LAKE/runs/<run id>`."""
+
+    name: str
+    module: str
+    engine: Engine
+    needs: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ALL_KINDS
+    on_failure: FailurePolicy = "stop"
+    """stop: the run ends here. continue: the lists are live by now, so later stages still run; the run fails at its end."""
+    ends_run: bool = False
+    """Its exit code is the run's verdict and not a fault of the stage."""
+
+
+STAGES: Final[tuple[Stage, ...]] = (
+    Stage("ingest_events", "spark_jobs.ingest_events", "spark"),
+    Stage("build_features", "spark_jobs.build_features", "spark", ("ingest_events",)),
+    Stage("embed_items", "spark_jobs.embed_items", "spark", ("build_features",)),
+    Stage("build_training_set", "spark_jobs.build_training_set", "spark", ("build_features", "embed_items")),
+    Stage("score_baselines", "spark_jobs.score_baselines", "spark", ("build_training_set",)),
+    Stage("train", "trainer.run", "torch", ("build_training_set",)),
+    Stage("register", "trainer.registry", "torch", ("train",)),
+    Stage("evaluate", "trainer.evaluate", "torch", ("train", "score_baselines")),
+    Stage("gate", "trainer.gate", "torch", ("register", "evaluate")),
+    Stage("score_users", "spark_jobs.score_users", "spark", ("gate",)),
+    Stage("release", "spark_jobs.release", "spark", ("score_users",)),
+    Stage("maintain_tables", "spark_jobs.maintain_tables", "spark", ("release",), on_failure="continue"),
+    Stage("report", "pipeline.report.stage", "plain", ("release",), on_failure="continue"),
+    Stage("verdict", "pipeline.verdict", "plain", ("gate",), ends_run=True),
+)
+
+
+def stages_of(kind: str, stages: tuple[Stage, ...] = STAGES) -> tuple[Stage, ...]:
+    """The stages a run of this kind goes through, in order."""
+    return tuple(stage for stage in stages if kind in stage.kinds)
+
+
+def names(stages: tuple[Stage, ...] = STAGES) -> tuple[str, ...]:
+    return tuple(stage.name for stage in stages)

@@ -1,0 +1,47 @@
+"""One transformer block: attention, then a feed-forward layer, each on a residual branch."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ranker.blocks.attention import CausalAttention
+from ranker.blocks.feed_forward import FeedForward, SwiGlu
+from ranker.blocks.rectangle import Rectangle
+
+Block = Callable[[Tensor, Rectangle], Tensor]
+
+
+class PreNormBlock(nn.Module):  # type: ignore[misc]
+    """x + f(norm(x)) for both branches (Xiong et al. 2020)."""
+
+    def __init__(self, width: int, hidden: int, attention: CausalAttention, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = attention
+        self.feed = FeedForward(width, hidden, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_Td: Tensor, rectangle: Rectangle) -> Tensor:
+        x_Td = x_Td + self.dropout(self.attention(self.attention_norm(x_Td), rectangle))
+        result: Tensor = x_Td + self.dropout(self.feed(self.feed_norm(x_Td)))
+        return result
+
+
+class GatedBlock(nn.Module):  # type: ignore[misc]
+    """x + f(norm(x)) * sigmoid(gate(x)) for both branches, SwiGLU inside (LiGR, Borisyuk et al. 2024)."""
+
+    def __init__(self, width: int, hidden: int, attention: CausalAttention, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention_gate, self.feed_gate = nn.Linear(width, width), nn.Linear(width, width)
+        self.attention = attention
+        self.feed = SwiGlu(width, hidden, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_Td: Tensor, rectangle: Rectangle) -> Tensor:
+        attended = self.attention(self.attention_norm(x_Td), rectangle)
+        x_Td = x_Td + self.dropout(attended * torch.sigmoid(self.attention_gate(x_Td)))
+        fed = self.feed(self.feed_norm(x_Td))
+        result: Tensor = x_Td + self.dropout(fed * torch.sigmoid(self.feed_gate(x_Td)))
+        return result

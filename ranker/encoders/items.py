@@ -1,0 +1,79 @@
+"""The item encoder: one vector an item, from its id, its text and its side features.
+
+Shapes: N ids asked for, I1 = items + 1, W text width, C category slots, F numeric features, d width.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ranker.config import RankerConfig
+from ranker.inputs import ItemInputs, ItemShapes
+
+
+class ItemEncoder(nn.Module):  # type: ignore[misc]
+    """v_i = id_i + A text_i + mean(category embeddings of i) + B numeric_i, the parts that config and data both have.
+
+    What the data says of an item stands in buffers that are not part of the weights: they come from the snapshot.
+    """
+
+    def __init__(self, config: RankerConfig, shapes: ItemShapes) -> None:
+        super().__init__()
+        item, width = config.item, config.width
+        self.items, self.width, self.id_dropout = shapes.items, width, item.id_dropout
+        rows = shapes.items + 1
+        self.ids = nn.Embedding(rows, width) if item.use_id else None
+        self.text = nn.Linear(shapes.text_width, width, bias=False) if item.use_text and shapes.text_width else None
+        with_categories = item.use_categories and shapes.categories > 0
+        self.categories = nn.Embedding(shapes.categories + 1, width) if with_categories else None
+        self.numeric = nn.Linear(shapes.numeric, width, bias=False) if item.use_numeric and shapes.numeric else None
+        self._buffer("text_matrix", torch.empty(rows, shapes.text_width) if self.text else None)
+        codes = torch.empty(rows, shapes.category_slots, dtype=torch.int64) if self.categories else None
+        self._buffer("category_codes", codes)
+        self._buffer("numeric_matrix", torch.empty(rows, shapes.numeric) if self.numeric else None)
+        self._buffer("popularity", torch.empty(rows))
+
+    def _buffer(self, name: str, value: Tensor | None) -> None:
+        self.register_buffer(name, value, persistent=False)
+
+    def fill(self, inputs: ItemInputs) -> None:
+        """Copies the inputs into the buffers; row 0 becomes zeros."""
+        for name, table in (
+            ("text_matrix", inputs.text),
+            ("category_codes", inputs.category_codes),
+            ("numeric_matrix", inputs.numeric),
+            ("popularity", inputs.popularity_or_ones()),
+        ):
+            buffer = getattr(self, name)
+            if buffer is not None and table is not None:
+                buffer.copy_(table)
+                buffer[0] = 0
+
+    def content(self, ids_N: Tensor) -> Tensor | None:
+        """[N, d] of text and side features alone; None where the ranker has neither."""
+        parts = []
+        if self.text is not None:
+            parts.append(self.text(self.text_matrix.index_select(0, ids_N)))
+        if self.categories is not None:
+            codes = self.category_codes.index_select(0, ids_N)
+            parts.append(functional.embedding_bag(codes, self.categories.weight, mode="mean", padding_idx=0))
+        if self.numeric is not None:
+            parts.append(self.numeric(self.numeric_matrix.index_select(0, ids_N)))
+        total: Tensor | None = None
+        for part in parts:
+            total = part.float() if total is None else total + part.float()
+        return total
+
+    def forward(self, ids_N: Tensor) -> Tensor:
+        """[N, d] fp32; id 0 gives zeros."""
+        content_Nd = self.content(ids_N)
+        if self.ids is None:
+            if content_Nd is None:
+                return torch.zeros(len(ids_N), self.width, device=ids_N.device)
+            return content_Nd * (ids_N > 0).unsqueeze(1)
+        id_Nd: Tensor = self.ids(ids_N)
+        if content_Nd is None:
+            return id_Nd * (ids_N > 0).unsqueeze(1)
+        if self.training and self.id_dropout > 0:
+            id_Nd = id_Nd * (torch.rand(len(ids_N), 1, device=id_Nd.device) >= self.id_dropout)
+        return (id_Nd + content_Nd) * (ids_N > 0).unsqueeze(1)

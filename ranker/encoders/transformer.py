@@ -1,0 +1,80 @@
+"""The user encoder: a causal transformer from item vectors to one state a token.
+
+Shapes: T tokens, B rows, d width.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from feature_store.contracts.actions import ACTION_CODES
+from ranker.batch import Batch
+from ranker.blocks.attention import CausalAttention
+from ranker.blocks.rectangle import Rectangle
+from ranker.blocks.transformer_block import GatedBlock, PreNormBlock
+from ranker.config import RankerConfig
+
+GAP_BUCKETS: Final = 32
+MICROSECONDS: Final = 1_000_000
+
+
+class TransformerEncoder(nn.Module):  # type: ignore[misc]
+    """State t of a row is a function of the row's tokens up to t and of nothing else."""
+
+    def __init__(self, config: RankerConfig) -> None:
+        super().__init__()
+        encoder, width = config.encoder, config.width
+        self.kind = encoder.positions
+        self.input_norm = nn.LayerNorm(width) if config.item.input_norm else None
+        absolute = encoder.positions in ("from_end", "from_start")
+        self.positions = nn.Embedding(encoder.max_length, width) if absolute else None
+        self.actions = nn.Embedding(max(ACTION_CODES.values()) + 1, width) if encoder.actions else None
+        self.gaps = nn.Embedding(GAP_BUCKETS, width) if encoder.time_gaps else None
+        self.dropout = nn.Dropout(encoder.dropout)
+        block = GatedBlock if encoder.block == "gated" else PreNormBlock
+        distances = encoder.max_length if encoder.positions == "relative" else 0
+        self.blocks = nn.ModuleList(
+            block(
+                width,
+                encoder.expansion * width,
+                CausalAttention(width, encoder.heads, encoder.dropout, distances),
+                encoder.dropout,
+            )
+            for _ in range(encoder.blocks)
+        )
+        self.out_norm = nn.LayerNorm(width)
+
+    def forward(self, vectors_Td: Tensor, batch: Batch) -> Tensor:
+        """[T, d]: the user's state after each token."""
+        if batch.tokens == 0:
+            return vectors_Td
+        x_Td = self.input_norm(vectors_Td) if self.input_norm is not None else vectors_Td
+        if self.positions is not None:
+            x_Td = x_Td + self.positions(self._places(batch))
+        if self.actions is not None:
+            x_Td = x_Td + self.actions(batch.actions_T.clamp(0, self.actions.num_embeddings - 1))
+        if self.gaps is not None:
+            x_Td = x_Td + self.gaps(gap_buckets(batch))
+        x_Td = self.dropout(x_Td)
+        rectangle = Rectangle.of(batch.offsets_B1)
+        for block in self.blocks:
+            x_Td = block(x_Td, rectangle)
+        result: Tensor = self.out_norm(x_Td)
+        return result
+
+    def _places(self, batch: Batch) -> Tensor:
+        """Position of each token, clamped to the table: histories longer than it share its last row."""
+        place_T = batch.position_T
+        if self.kind == "from_end":
+            place_T = batch.lengths[batch.row_T] - 1 - place_T
+        return place_T.clamp_max(self.positions.num_embeddings - 1)
+
+
+def gap_buckets(batch: Batch) -> Tensor:
+    """[T]: 0 for a row's first token and where a time is not known, else 1 + floor(log2(1 + seconds since the one before))."""
+    before_T = torch.cat([batch.times_T[:1], batch.times_T[:-1]])
+    known_T = (batch.position_T > 0) & (batch.times_T > 0) & (before_T > 0)
+    seconds_T = ((batch.times_T - before_T).clamp_min(0) // MICROSECONDS).double()
+    bucket_T = 1 + torch.log2(1 + seconds_T).floor().long()
+    return torch.where(known_T, bucket_T, 0).clamp_max(GAP_BUCKETS - 1)

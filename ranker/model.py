@@ -1,0 +1,98 @@
+"""The ranker: items and histories to vectors whose dot product is the score.
+
+Shapes: T tokens, B rows, N ids, I1 = items + 1, d width.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ranker.batch import Batch
+from ranker.config import RankerConfig
+from ranker.encoders.items import ItemEncoder
+from ranker.heads.dot import DotHead
+from ranker.inputs import ItemShapes
+
+
+class Ranker(nn.Module):  # type: ignore[misc]
+    """One item table, read by the encoder and scored against by the head.
+
+    Its weights are a function of (config, vocabulary size); texts and side features are buffers outside `state_dict()`.
+    """
+
+    def __init__(self, config: RankerConfig, shapes: ItemShapes, encoder: nn.Module) -> None:
+        super().__init__()
+        self.config, self.shapes = config, shapes
+        self.items = ItemEncoder(config, shapes)
+        self.encoder = encoder
+        self.head = DotHead(config)
+
+    def item_inputs(self, ids_N: Tensor) -> Tensor:
+        """[N, d] item vectors as the encoder reads them (before its own norm). Each distinct id is computed once."""
+        distinct, where_N = torch.unique(ids_N, return_inverse=True)
+        return self.items(distinct).index_select(0, where_N)
+
+    def item_vectors(self, ids_N: Tensor) -> Tensor:
+        """[N, d] item vectors as they are scored; id 0 gives zeros."""
+        result: Tensor = self.head.item(self.items(ids_N))
+        return result
+
+    def item_table(self, chunk: int = 65_536) -> Tensor:
+        """[I1, d] of `item_inputs` for every id, row 0 zeros. Differentiable."""
+        ids = torch.arange(self.shapes.items + 1, device=self.items.popularity.device)
+        return torch.cat([self.items(part) for part in ids.split(chunk)])
+
+    @torch.no_grad()
+    def all_item_vectors(self, chunk: int = 65_536) -> Tensor:
+        """[I1, d] fp32 of `item_vectors` for every id, row 0 zeros, dropout off."""
+        with _evaluating(self):
+            result: Tensor = self.head.item(self.item_table(chunk)).float()
+        return result
+
+    def user_states(self, batch: Batch, table_Id: Tensor | None = None) -> Tensor:
+        """[T, d]: the user after each token. `table_Id` is `item_table()` where the caller has it already."""
+        vectors_Td = self.item_inputs(batch.items_T) if table_Id is None else table_Id.index_select(0, batch.items_T)
+        result: Tensor = self.head.user(self.encoder(vectors_Td, batch))
+        return result
+
+    def user_vectors(self, batch: Batch, table_Id: Tensor | None = None) -> Tensor:
+        """[B, d]: the state at each row's last token; zeros for a row without tokens."""
+        return last_states(self.user_states(batch, table_Id), batch)
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.user_states(batch)
+
+    @torch.no_grad()
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Every weight anew, in a fixed order, from the generator: N(0, 0.02), LayerNorm 1 and 0, biases 0, padding rows 0."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("norm.weight"):
+                parameter.fill_(1.0)
+            elif name.endswith("bias"):
+                parameter.zero_()
+            else:
+                drawn = torch.empty(parameter.shape).normal_(0.0, 0.02, generator=generator)
+                parameter.copy_(drawn)
+        for table in (self.items.ids, self.items.categories):
+            if table is not None:
+                table.weight[0] = 0
+
+
+def last_states(states_Td: Tensor, batch: Batch) -> Tensor:
+    """[B, d]: each row's last state, zeros for a row without tokens."""
+    if batch.tokens == 0:
+        return states_Td.new_zeros(batch.rows, states_Td.shape[1])
+    last_Bd = states_Td.index_select(0, (batch.offsets_B1[1:] - 1).clamp_min(0))
+    return last_Bd * (batch.lengths > 0).unsqueeze(1)
+
+
+class _evaluating:
+    """Within it the module is in evaluation mode; afterwards in the mode it was in."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module, self.was = module, bool(module.training)
+
+    def __enter__(self) -> None:
+        self.module.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.module.train(self.was)

@@ -1,0 +1,80 @@
+"""FrozenConfig: overlays merge, overrides win, bad configuration is named with its key and value."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_store.contracts.config import load, overlay
+from feature_store.contracts.errors import ConfigError
+from feature_store.contracts.settings import DataSettings
+
+TREES = st.recursive(
+    st.integers(0, 3),
+    lambda child: st.dictionaries(st.sampled_from("abc"), child, max_size=3),
+    max_leaves=8,
+)
+MAPPINGS = st.dictionaries(st.sampled_from("abc"), TREES, max_size=3)
+
+
+def test_files_are_laid_over_each_other_and_overrides_win(tmp_path: Path):
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("seed: 1\nscoring: {k: 5, batch_users: 7}\n")
+    second.write_text("scoring: {k: 6}\n")
+    settings = load(DataSettings, [first, second], ["seed=99"])
+    assert (settings.seed, settings.scoring.k, settings.scoring.batch_users) == (99, 6, 7)
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("scoring.kk=3", "scoring.kk"),
+        ("scoring.k=many", "scoring.k"),
+        ("scoring.k=0", "scoring.k"),
+        ("sede=3", "sede"),
+        ("training_set.split=random", "training_set.split"),
+    ],
+)
+def test_bad_override_names_its_key(override: str, named: str):
+    with pytest.raises(ConfigError) as caught:
+        load(DataSettings, overrides=[override])
+    assert named in caught.value.message
+    assert caught.value.remedy
+    assert caught.value.exit_code == 2
+
+
+def test_override_without_equals_sign_is_refused():
+    with pytest.raises(ConfigError, match="key=value"):
+        load(DataSettings, overrides=["seed"])
+
+
+@pytest.mark.parametrize(("text", "match"), [("a: [", "not YAML"), ("- 1\n- 2\n", "not a mapping")])
+def test_broken_file_is_named(tmp_path: Path, text: str, match: str):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=match) as caught:
+        load(DataSettings, [path])
+    assert "broken.yaml" in caught.value.message
+
+
+def test_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml does not exist"):
+        load(DataSettings, [tmp_path / "nowhere.yaml"])
+
+
+@given(MAPPINGS)
+def test_overlaying_a_tree_on_itself_changes_nothing(tree: dict):
+    assert overlay(tree, tree) == tree
+
+
+@given(MAPPINGS, MAPPINGS)
+def test_overlay_leaves_its_arguments_alone_and_keeps_every_key(base: dict, top: dict):
+    before = repr((base, top))
+    assert set(overlay(base, top)) == set(base) | set(top)
+    assert repr((base, top)) == before
+
+
+def test_settings_round_trip():
+    settings = load(DataSettings, overrides=["text.encoder=none", "features.windows_days=[3, 9]"])
+    assert DataSettings.model_validate(settings.model_dump(mode="json")) == settings

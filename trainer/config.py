@@ -1,0 +1,92 @@
+"""How a model is trained: launcher, optimizer, phases, checkpoints, watchdog. Engine-free, so a night is validated before it starts.
+
+What travels with the weights is `ranker.config.RankerConfig`; what is written here only decides how they come about.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from feature_store.contracts.config import FrozenConfig
+from ranker.config import LossConfig, RankerConfig
+
+
+class OptimizerConfig(FrozenConfig):
+    """AdamW (Loshchilov & Hutter 2019) on the summed gradient divided by the summed weight."""
+
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.98, ge=0, lt=1)
+    epsilon: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    """On matrices only: tables, biases and norms are left alone."""
+    clip_norm: float = Field(1.0, gt=0)
+    """Largest global L2 norm of a step's gradient."""
+
+
+class PhaseConfig(FrozenConfig):
+    """One stretch of training with a learning-rate curve of its own: linear warm-up, then a cosine down to `floor`."""
+
+    epochs: int = Field(ge=0)
+    learning_rate: float = Field(gt=0)
+    warmup_steps: int = Field(100, ge=0)
+    floor: float = Field(0.05, ge=0, le=1)
+    """The last learning rate as a share of the first."""
+    patience: int | None = Field(None, ge=1)
+    """Validations without a better NDCG@10 before the phase ends; None: no early stopping."""
+    replay_fraction: float = Field(0.0, ge=0, le=10)
+    """Steps of `train` mixed in, as a share of the phase's own steps (refresh only)."""
+    anchor: float = Field(0.0, ge=0)
+    """Strength of the pull back to the weights the phase started from (L2); 0 leaves it out."""
+    fresh_optimizer: bool = False
+    """Start without the moments of what was trained before."""
+
+
+class ValidationConfig(FrozenConfig):
+    every_epochs: int = Field(1, ge=1)
+    max_rows: int | None = Field(None, ge=1)
+    """Validate on this many rows at most, the same ones each time; None: on all."""
+    batch_rows: int = Field(512, ge=1)
+
+
+class CheckpointConfig(FrozenConfig):
+    every_steps: int | None = Field(None, ge=1)
+    every_seconds: float = Field(60.0, gt=0)
+    keep_last: int = Field(2, ge=1)
+
+
+class WatchdogConfig(FrozenConfig):
+    timeout_seconds: float = Field(120.0, gt=0)
+    """A rank that makes no progress for this long is named and ended, with all others."""
+    startup_seconds: float = Field(180.0, gt=0)
+    """The same, before a rank's first sign of progress (imports, the first collective)."""
+    beat_seconds: float = Field(1.0, gt=0)
+    gloo_timeout_seconds: int = Field(60, ge=1)
+    """HOROVOD_GLOO_TIMEOUT_SECONDS: how long Horovod waits for a peer's socket."""
+
+
+class TrainerConfig(FrozenConfig):
+    """The section `trainer` of a run's configuration."""
+
+    launcher: Literal["horovodrun", "spark", "one_process"] = "horovodrun"
+    workers: int = Field(2, ge=1)
+    hosts: str | None = None
+    """horovodrun's -H, such as `a:4,b:4`; None: all workers on this machine."""
+    threads_per_worker: int | None = Field(None, ge=1)
+    """None: the machine's cores divided by the workers on it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """auto: bf16 autocast where the CPU (AVX512_BF16, AMX) or the GPU multiplies in it; weights stay fp32."""
+    compression: Literal["none", "fp16"] = "none"
+    """Halve the gradient on the wire; worth it between hosts, not on one."""
+    batch_rows: int = Field(256, ge=1)
+    """Rows of one rank's step."""
+    log_seconds: float = Field(15.0, gt=0)
+    model: RankerConfig = RankerConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    measure: PhaseConfig = PhaseConfig(epochs=20, learning_rate=1e-3, patience=3)
+    refresh: PhaseConfig = PhaseConfig(epochs=2, learning_rate=3e-4, warmup_steps=20, replay_fraction=0.5)
+    night: PhaseConfig = PhaseConfig(epochs=2, learning_rate=2e-4, warmup_steps=10)
+    validation: ValidationConfig = ValidationConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    watchdog: WatchdogConfig = WatchdogConfig()

@@ -1,0 +1,138 @@
+"""The only Petastorm import: its batch reader fetches row groups on the pinned files, in the order a ReadPlan says.
+
+Petastorm 0.13.1 is private-API territory here (`_filter_row_groups`, `_load_rows`, `_create_ventilator`); the version is pinned
+and tests/distributed/test_reader.py covers each of the three.
+"""
+
+import warnings
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from petastorm.arrow_reader_worker import ArrowReaderWorker
+from petastorm.fs_utils import FilesystemResolver
+from petastorm.reader import Reader
+from petastorm.workers_pool import EmptyResultError
+from petastorm.workers_pool.ventilator import ConcurrentVentilator
+
+from feature_store.contracts.errors import DataContractError
+from trainer.data.arrow_pool import ArrowPool
+
+READ_AHEAD = 2
+"""Row groups in flight a worker: one being read, one waiting."""
+
+
+def read_row_groups(
+    files: Sequence[tuple[Path, int]], plan: Sequence[int], columns: Sequence[str], workers: int
+) -> Generator[pa.Table, None, None]:
+    """The row groups `plan` (numbers into all row groups of `files`, each a path and its number of row groups), in that order,
+    each exactly once, as Arrow tables with `columns`. At most `workers` x READ_AHEAD of them are in memory. DataContractError
+    names a file that cannot be read."""
+    if not plan:
+        return
+    where = [(str(path), group) for path, groups in files for group in range(groups)]
+    wanted = [where[number] for number in plan]
+    reader = _PlannedReader(wanted, list(columns), workers)
+    given = 0
+    try:
+        for table in reader:
+            given += 1
+            yield table
+        if given != len(plan):
+            raise DataContractError(f"reader gave {given} of {len(plan)} row groups", "start the run again")
+    finally:
+        reader.stop()
+        reader.join()
+
+
+class _PlannedReader(Reader):  # type: ignore[misc]
+    """Petastorm's batch reader, as `make_batch_reader` builds it, with our plan, our pool and our worker."""
+
+    def __init__(self, wanted: list[tuple[str, int]], columns: list[str], workers: int) -> None:
+        self._wanted = wanted
+        paths = sorted({path for path, _ in wanted})
+        workers = min(workers, len(wanted))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            try:
+                super().__init__(
+                    FilesystemResolver("file:///").filesystem(),
+                    paths,
+                    schema_fields=[f"^{name}$" for name in columns],
+                    worker_class=_worker_class(columns),
+                    reader_pool=ArrowPool(workers, len(wanted), EmptyResultError),
+                    shuffle_row_groups=False,
+                    num_epochs=1,
+                    is_batched_reader=True,
+                )
+            except (pa.ArrowException, OSError) as error:
+                raise _unreadable(paths, error) from None
+
+    def _filter_row_groups(self, _dataset: Any, row_groups: Any, *_rest: Any) -> tuple[list[int], None]:
+        piece_of = {(piece.path, piece.row_group): index for index, piece in enumerate(row_groups)}
+        missing = [key for key in self._wanted if key not in piece_of]
+        if missing:
+            path, group = missing[0]
+            raise DataContractError(f"pinned file {path} has no row group {group}", "build the training set again")
+        return [piece_of[key] for key in self._wanted], None
+
+    def _create_ventilator(self, row_group_indexes: Any, *_rest: Any) -> ConcurrentVentilator:
+        rest = {"worker_predicate": None, "shuffle_row_drop_partition": (0, 1)}
+        items = [{"piece_index": index, **rest} for index in row_group_indexes]
+        return ConcurrentVentilator(
+            self._workers_pool.ventilate,
+            items,
+            iterations=1,
+            max_ventilation_queue_size=self._workers_pool.workers_count * READ_AHEAD,
+            ventilation_interval=0.001,
+        )
+
+
+class _TableReader:
+    """Takes results from the pool as they are, instead of Petastorm's way through pandas."""
+
+    batched_output = True
+
+    def read_next(self, pool: ArrowPool, _schema: Any, _ngram: Any) -> Any:
+        try:
+            return pool.get_results()
+        except EmptyResultError:
+            raise StopIteration from None
+
+
+def _worker_class(columns: list[str]) -> type[ArrowReaderWorker]:
+    class ArrowWorker(ArrowReaderWorker):  # type: ignore[misc]
+        """Reads one row group and hands its Arrow values and offsets on; lists of any length are welcome."""
+
+        @staticmethod
+        def new_results_queue_reader() -> _TableReader:
+            return _TableReader()
+
+        def process(self, piece_index: int, worker_predicate: Any, shuffle_row_drop_partition: Any) -> None:
+            piece = self._split_pieces[piece_index]
+            try:
+                super().process(piece_index, worker_predicate, shuffle_row_drop_partition)
+            except (pa.ArrowException, OSError) as error:
+                raise _unreadable([piece.path], error) from None
+
+        def _load_rows(self, pq_file: pq.ParquetFile, piece: Any, _range: Any) -> pa.Table:
+            return pq_file.read_row_group(piece.row_group, columns=columns, use_threads=False)
+
+    return ArrowWorker
+
+
+def _unreadable(paths: Sequence[str], error: Exception) -> DataContractError:
+    named = [path for path in paths if not _is_whole(path)] or list(paths)
+    return DataContractError(
+        f"pinned file {named[0]} is missing or not whole: {error}", "restore it, or build the training set again"
+    )
+
+
+def _is_whole(path: str) -> bool:
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return False
+    return True

@@ -1,0 +1,141 @@
+"""Training rows as flat numpy arrays, straight from Arrow buffers: no Python loop ever runs over rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from feature_store.contracts import columns as c
+from feature_store.contracts.errors import DataContractError
+from trainer.data.plan import Indices
+
+ROW_COLUMNS: Final = (c.USER, c.N, c.LOSS_FROM, c.WEIGHT, c.ITEMS, c.ACTIONS, c.TIMES)
+"""What the trainer reads of `schemas.EXAMPLES`; split and source stay in the files."""
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """B rows over T tokens. Row b owns tokens [starts[b], starts[b] + lengths[b]); integer widths are those of the files."""
+
+    users: Array
+    loss_from: Array
+    weight: Array
+    starts: Indices
+    lengths: Indices
+    items: Array
+    actions: Array
+    times: Array
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def rows_of(table: pa.Table, where: str) -> Rows:
+    """The table's rows without a copy where Arrow allows it. DataContractError naming `where` on nulls, on lists whose length
+    is not `n`, and on `loss_from` outside [0, n)."""
+    for name in ROW_COLUMNS:
+        if table.column(name).null_count:
+            raise _broken(where, f"column {name} holds {table.column(name).null_count} nulls")
+    items, starts, lengths = _list(table, c.ITEMS, where)
+    actions, action_starts, action_lengths = _list(table, c.ACTIONS, where)
+    times, time_starts, time_lengths = _list(table, c.TIMES, where)
+    loss_from, stated = _plain(table, c.LOSS_FROM), _plain(table, c.N)
+    for found in (lengths, action_lengths, time_lengths):
+        _refuse(found != stated, where, "a list whose length is not its n", stated)
+    _refuse((loss_from < 0) | (loss_from >= stated), where, "loss_from outside [0, n)", loss_from)
+    same_starts = np.array_equal(starts, action_starts) and np.array_equal(starts, time_starts)
+    if not same_starts:
+        raise _broken(where, "items, actions and times do not share their offsets")
+    return Rows(_plain(table, c.USER), loss_from, _plain(table, c.WEIGHT), starts, lengths, items, actions, times)
+
+
+def concatenated(parts: Sequence[Rows]) -> Rows:
+    """All rows of the parts, in order; the one copy between file and batch besides the gather."""
+    if len(parts) == 1:
+        return parts[0]
+    shifts = np.cumsum([0, *(len(part.items) for part in parts)])
+    return Rows(
+        users=np.concatenate([part.users for part in parts]),
+        loss_from=np.concatenate([part.loss_from for part in parts]),
+        weight=np.concatenate([part.weight for part in parts]),
+        starts=np.concatenate([part.starts + shift for part, shift in zip(parts, shifts[:-1], strict=True)]),
+        lengths=np.concatenate([part.lengths for part in parts]),
+        items=np.concatenate([part.items for part in parts]),
+        actions=np.concatenate([part.actions for part in parts]),
+        times=np.concatenate([part.times for part in parts]),
+    )
+
+
+def selected(rows: Rows, index: Indices) -> Rows:
+    """The rows at `index`, in that order, as views on the same tokens."""
+    return Rows(
+        users=rows.users[index],
+        loss_from=rows.loss_from[index],
+        weight=rows.weight[index],
+        starts=rows.starts[index],
+        lengths=rows.lengths[index],
+        items=rows.items,
+        actions=rows.actions,
+        times=rows.times,
+    )
+
+
+def compacted(rows: Rows) -> Rows:
+    """The same rows with tokens of their own, so that the buffers they were cut from can go."""
+    index = token_index(rows.starts, rows.lengths)
+    return Rows(
+        users=rows.users,
+        loss_from=rows.loss_from,
+        weight=rows.weight,
+        starts=offsets_of(rows.lengths)[:-1],
+        lengths=rows.lengths,
+        items=rows.items[index],
+        actions=rows.actions[index],
+        times=rows.times[index],
+    )
+
+
+def offsets_of(lengths: Indices) -> Indices:
+    """[B + 1] offsets of lists laid end to end."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def token_index(starts: Indices, lengths: Indices) -> Indices:
+    """Where the tokens of the lists stand in the flat array, list after list."""
+    offsets = offsets_of(lengths)
+    index = np.arange(offsets[-1], dtype=np.int64)
+    index += np.repeat(starts - offsets[:-1], lengths)
+    return index
+
+
+def _plain(table: pa.Table, name: str) -> Array:
+    result: Array = table.column(name).to_numpy()
+    return result
+
+
+def _list(table: pa.Table, name: str, where: str) -> tuple[Array, Indices, Indices]:
+    chunk = table.column(name).combine_chunks()
+    if isinstance(chunk, pa.ChunkedArray):
+        chunk = pa.concat_arrays(chunk.chunks) if chunk.num_chunks else pa.array([], chunk.type)
+    values = chunk.values
+    if values.null_count:
+        raise _broken(where, f"column {name} holds {values.null_count} nulls inside its lists")
+    offsets = chunk.offsets.to_numpy().astype(np.int64)
+    return values.to_numpy(), offsets[:-1], np.diff(offsets)
+
+
+def _refuse(bad: Array, where: str, what: str, values: Array) -> None:
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise _broken(where, f"{int(bad.sum())} rows have {what}, the first is row {row} ({int(values[row])})")
+
+
+def _broken(where: str, what: str) -> DataContractError:
+    return DataContractError(f"{where}: {what}", "build the training set again (stage build_training_set)")

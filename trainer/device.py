@@ -1,0 +1,54 @@
+"""Where and how exactly a rank computes: device by local rank, bf16 where the hardware multiplies in it, determinism."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from feature_store.contracts.errors import ConfigError
+from trainer.config import TrainerConfig
+
+
+@dataclass(frozen=True)
+class Device:
+    torch_device: torch.device
+    bf16: bool
+
+    def autocast(self) -> torch.autocast:
+        """bf16 for matrix products where the hardware has it; weights and sums stay fp32."""
+        return torch.autocast(self.torch_device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+
+def choose_device(config: TrainerConfig, local_rank: int) -> Device:
+    """ConfigError where the configuration asks for a GPU that is not there."""
+    name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        if local_rank >= torch.cuda.device_count():
+            raise ConfigError(
+                f"local rank {local_rank} finds {torch.cuda.device_count()} CUDA devices",
+                "set trainer.workers to the number of GPUs, or trainer.device=cpu",
+            )
+        torch.cuda.set_device(local_rank)
+        device = torch.device("cuda", local_rank)
+    else:
+        device = torch.device("cpu")
+    return Device(device, config.precision == "bf16" or (config.precision == "auto" and multiplies_in_bf16(device)))
+
+
+def multiplies_in_bf16(device: torch.device) -> bool:
+    """True where bf16 products are native: Ampere and later, or a CPU with AVX512_BF16 or AMX (seen 3 to 7 times fp32)."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def make_deterministic(device: Device) -> None:
+    """The same inputs give the same bits on this machine with this number of threads.
+
+    On CUDA an operation without a deterministic form only warns: a slower night is better than none.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=device.torch_device.type == "cuda")
+    torch.backends.cudnn.benchmark = False
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

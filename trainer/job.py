@@ -1,0 +1,67 @@
+"""The job: everything a training worker is told, written by the stage as `R/train/job.json`."""
+
+from pathlib import Path
+from typing import Literal
+
+from feature_store.contracts.config import FrozenConfig
+from feature_store.contracts.files import read_json, write_json
+from feature_store.contracts.lake import Lake
+from trainer.config import TrainerConfig
+
+
+class Parent(FrozenConfig):
+    """The champion a night starts from."""
+
+    version: int
+    bundle: str
+    """Folder relative to the lake."""
+    checkpoint: str | None
+    lineage: str
+    snapshot_id: str
+
+
+class Job(FrozenConfig):
+    root: str
+    run_id: str
+    kind: Literal["full", "nightly"]
+    date: str
+    seed: int
+    attempt: int
+    snapshot: str
+    """Path of the snapshot's JSON."""
+    config: TrainerConfig
+    parent: Parent | None = None
+    launcher_host: str
+    launcher_pid: int
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(Path(self.root))
+
+    @property
+    def folder(self) -> Path:
+        """`R/train`: the job, the ranks' heartbeats and stacks, the result."""
+        return self.lake.run_dir(self.run_id) / "train"
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "job.json"
+
+    @property
+    def ranks(self) -> Path:
+        return self.folder / "ranks"
+
+    @property
+    def result_path(self) -> Path:
+        return self.folder / "result.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return Path(self.root) / "checkpoints" / self.run_id
+
+    def save(self) -> None:
+        write_json(self.path, self.model_dump(mode="json"))
+
+
+def load_job(path: Path) -> Job:
+    return Job.model_validate(read_json(path))

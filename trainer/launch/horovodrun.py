@@ -1,0 +1,12 @@
+"""N workers by horovodrun over Gloo: on this machine, or on the hosts of `trainer.hosts` through ssh."""
+
+import sys
+
+from trainer.job import Job
+
+
+def command(job: Job) -> list[str]:
+    workers = job.config.workers
+    hosts = job.config.hosts or f"localhost:{workers}"
+    runner = [sys.executable, "-m", "horovod.runner.launch", "--gloo", "-np", str(workers), "-H", hosts]
+    return [*runner, sys.executable, "-m", "trainer.worker", "--job", str(job.path)]

@@ -1,0 +1,179 @@
+"""The launcher's side of the watchdog: watches the ranks' heartbeats, ends them all when one stops, and says who it was."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from feature_store.contracts.errors import NightrankError, StalledError
+from feature_store.contracts.files import read_json
+from trainer.faults import fault_from_json
+from trainer.job import Job
+from trainer.watchdog import GRACE
+
+POLL_SECONDS: float = 0.25
+STACK_SECONDS: float = 1.0
+"""How long a rank is given to write its stack before it is killed."""
+PREFIX = re.compile(r"^\[\d+\]<(stdout|stderr)>:\s?")
+"""What horovodrun puts before each line of a rank."""
+
+Beat = dict[str, Any]
+
+
+def supervise(command: list[str], environment: dict[str, str], job: Job) -> None:
+    """Runs the command until it ends. Raises the ranks' fault, or StalledError naming the rank that hung or was lost."""
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    echo = threading.Thread(target=_echo, args=(process.stdout,), daemon=True)
+    echo.start()
+    watch = _Watch(job)
+    try:
+        while process.poll() is None:
+            time.sleep(POLL_SECONDS)
+            watch.look()
+    except BaseException:
+        _end_all(process, watch.beats())
+        raise
+    echo.join(timeout=5)
+    if process.returncode != 0:
+        raise blame(watch.beats(), job, process.returncode)
+
+
+class _Watch:
+    """Remembers when each rank's heartbeat last changed, by this process' own clock: hosts' clocks may differ."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._ranks = 1 if job.config.launcher == "one_process" else job.config.workers
+        self._seen: dict[int, tuple[float, float]] = {}
+        self._started = time.monotonic()
+
+    def beats(self) -> list[Beat]:
+        return read_beats(self._job.ranks)
+
+    def look(self) -> None:
+        """StalledError if a rank's heart has stopped, or if a rank never came up."""
+        now = time.monotonic()
+        config = self._job.config.watchdog
+        beats = self.beats()
+        for beat in beats:
+            at, _ = self._seen.get(beat["rank"], (None, now))
+            if beat["at"] != at:
+                self._seen[beat["rank"]] = (beat["at"], now)
+            silent = now - self._seen[beat["rank"]][1]
+            if beat["ended"] is None and silent > config.timeout_seconds:
+                raise stalled(beat, self._ranks, f"gave no sign of life for {silent:.0f} s", take_stack(beat, self._job.ranks))
+        if len(beats) < self._ranks and now - self._started > config.startup_seconds * GRACE:
+            missing = sorted(set(range(self._ranks)) - {beat["rank"] for beat in beats})
+            raise StalledError(
+                f"ranks {missing} of {self._ranks} did not come up within {now - self._started:.0f} s",
+                "look at the lines above; raise trainer.watchdog.startup_seconds on a slow machine",
+            )
+
+
+def blame(beats: list[Beat], job: Job, code: int) -> NightrankError:
+    """Why the ranks ended: a fault they agreed on, else a rank that hung, else one that was lost without last words."""
+    size = 1 if job.config.launcher == "one_process" else job.config.workers
+    ended = {beat["rank"]: beat["ended"] or {"how": "silent"} for beat in beats}
+    by_how: dict[str, list[Beat]] = {}
+    for beat in beats:
+        by_how.setdefault(ended[beat["rank"]]["how"], []).append(beat)
+    if "fault" in by_how:
+        return fault_from_json(by_how["fault"][0]["ended"]["fault"])
+    if "crashed" in by_how:
+        beat = by_how["crashed"][0]
+        return NightrankError(
+            f"rank {beat['rank']} of {size} ended at step {beat['step']} with {beat['ended']['error']}",
+            "its traceback is in the lines above",
+        )
+    if "ended_itself" in by_how:
+        beat = min(by_how["ended_itself"], key=lambda b: (b["waiting_in"] is not None, b["collectives"]))
+        return stalled(beat, size, f"was ended: {beat['ended']['why']}", read_stack(job.ranks, beat["rank"]))
+    if "silent" in by_how:
+        beat = min(by_how["silent"], key=lambda b: (b["collectives"], b["rank"]))
+        return stalled(beat, size, "was lost (killed from outside, or out of memory)", "")
+    return NightrankError(f"the launcher of {size} ranks ended with {code} before any of them came up", "see the lines above")
+
+
+def stalled(beat: Beat, size: int, what: str, stack: str) -> StalledError:
+    where = f"rank {beat['rank']} of {size} on {beat['host']} {what}; its last step was {beat['step']}, doing {beat['doing']}"
+    if beat["waiting_in"]:
+        where += f", waiting in {beat['waiting_in']}"
+    return StalledError(where + (f"\n{stack}" if stack else ""), "run the same command again: training goes on from its checkpoint")
+
+
+def read_beats(folder: Path) -> list[Beat]:
+    return [read_json(path) for path in sorted(folder.glob("rank-*.json"))]
+
+
+def read_stack(folder: Path, rank: int) -> str:
+    path = folder / f"rank-{rank}.stack.txt"
+    return path.read_text().strip() if path.exists() else ""
+
+
+def take_stack(beat: Beat, folder: Path) -> str:
+    """The stacks of a rank on this machine that no longer beats: a stopped process is woken just to write them."""
+    worker = _worker(beat)
+    if worker is None:
+        return ""
+    with suppress(psutil.NoSuchProcess):
+        worker.send_signal(signal.SIGUSR1)
+        worker.send_signal(signal.SIGCONT)
+        time.sleep(STACK_SECONDS)
+    return read_stack(folder, beat["rank"])
+
+
+def end_leftovers(job: Job) -> None:
+    """No worker of an earlier attempt at this run is alive on this machine, and none of its heartbeats is left."""
+    beats = read_beats(job.ranks)
+    _kill(beats)
+    for path in job.ranks.glob("rank-*"):
+        path.unlink()
+    job.ranks.mkdir(parents=True, exist_ok=True)
+
+
+def _end_all(process: "subprocess.Popen[str]", beats: list[Beat]) -> None:
+    _kill(beats)
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _kill(beats: list[Beat]) -> None:
+    workers = [worker for beat in beats if (worker := _worker(beat)) is not None]
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
+    psutil.wait_procs(workers, timeout=10)
+
+
+def _worker(beat: Beat) -> psutil.Process | None:
+    """The beating process, if it is on this machine, alive, and still the one that wrote the beat (not a reused pid)."""
+    if beat["host"] != socket.gethostname():
+        return None
+    try:
+        process = psutil.Process(beat["pid"])
+        same = abs(process.create_time() - beat["born"]) < 1.0
+    except psutil.NoSuchProcess:
+        return None
+    return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+
+
+def _echo(lines: IO[str]) -> None:
+    """The workers' lines to stderr: stdout is for results."""
+    for line in lines:
+        print(PREFIX.sub("", line), end="", file=sys.stderr, flush=True)

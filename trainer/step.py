@@ -1,0 +1,126 @@
+"""TrainStep: the mathematics of one step, on one rank and over all of them."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from feature_store.contracts.errors import NightrankError
+from ranker.batch import Batch
+from ranker.compose import Ranker
+from ranker.config import LossConfig
+from ranker.losses import training_loss
+from trainer.communicator import Communicator, agree
+from trainer.config import OptimizerConfig
+from trainer.device import Device
+from trainer.faults import DivergedError
+from trainer.optim import FAULTS, LOSS, ROWS, TOKENS, WEIGHT, FlatGradient, set_learning_rate, trainable
+from trainer.source import phase_seed
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a step did, over all ranks: the same values on each."""
+
+    loss: float
+    rows: list[int]
+    """By rank."""
+    tokens: int
+    gradient_norm: float
+
+
+class TrainStep:
+    """One global batch: each rank's loss sum and its gradient, one sum over all ranks, one division, clip, AdamW.
+
+    Two ranks with half of the rows each therefore take the step that one rank would take with all of them.
+    """
+
+    def __init__(
+        self,
+        ranker: Ranker,
+        optimizer: torch.optim.AdamW,
+        communicator: Communicator,
+        device: Device,
+        loss: LossConfig,
+        config: OptimizerConfig,
+        seed: int,
+        anchor: "Anchor | None" = None,
+    ) -> None:
+        self._ranker = ranker
+        self._optimizer = optimizer
+        self._communicator = communicator
+        self._device = device
+        self._loss = loss
+        self._config = config
+        self._seed = seed
+        self._anchor = anchor
+        self._flat = FlatGradient(list(trainable(ranker).values()), communicator.size)
+        self._generator = torch.Generator(device=device.torch_device)
+
+    def __call__(self, batches: Iterator[Batch], step: int, rate: float) -> StepReport:
+        """Takes the next batch and moves the weights. A fault of one rank is raised on all; DivergedError for a loss or a
+        gradient that is no number, before any weight has moved."""
+        self._flat.zero()
+        fault: NightrankError | None = None
+        try:
+            self._backward(next(batches), step)
+        except NightrankError as error:
+            fault = error
+            self._flat.zero()
+            self._flat.extras[FAULTS] = 1
+        self._flat.reduce(self._communicator)
+        extras = self._flat.extras.tolist()
+        if extras[FAULTS]:
+            agree(self._communicator, fault)
+        norm = self._update(extras[LOSS], extras[WEIGHT], step, rate)
+        mean = extras[LOSS] / extras[WEIGHT] if extras[WEIGHT] else 0.0
+        return StepReport(mean, [int(n) for n in extras[ROWS:]], int(extras[TOKENS]), norm)
+
+    def _backward(self, batch: Batch, step: int) -> None:
+        self._seed_step(step)
+        extras = self._flat.extras
+        if batch.rows:
+            with self._device.autocast():
+                loss, weight = training_loss(self._ranker, batch.to(self._device.torch_device), self._loss, self._generator)
+            if loss.requires_grad:
+                loss.backward()
+            extras[LOSS], extras[WEIGHT] = loss.detach(), weight
+        extras[TOKENS] = batch.tokens
+        extras[ROWS + self._communicator.rank] = batch.rows
+
+    def _seed_step(self, step: int) -> None:
+        """Randomness is a function of (seed, step, rank), so a resumed run needs no generator's state. Negatives are the
+        same on all ranks, as they would be for one rank with the whole batch; dropout is not."""
+        torch.manual_seed(phase_seed(self._seed, f"{step}.{self._communicator.rank}"))
+        self._generator.manual_seed(phase_seed(self._seed, f"{step}"))
+
+    def _update(self, loss: float, weight: float, step: int, rate: float) -> float:
+        if weight <= 0 and math.isfinite(loss):
+            return 0.0
+        self._flat.divide(weight)
+        if self._anchor is not None:
+            self._anchor.pull()
+        norm = self._flat.clip(self._config.clip_norm)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DivergedError(
+                f"step {step}: loss sum {loss}, gradient norm {norm}, over a weight of {weight}",
+                "the last good checkpoint is kept; lower the phase's learning_rate or clip_norm, or look at that batch",
+            )
+        set_learning_rate(self._optimizer, rate)
+        self._optimizer.step()
+        return norm
+
+
+class Anchor:
+    """L2 pull towards the weights at the start (L2-SP, Li et al. 2018): adds `strength * (w - w0)` to every gradient."""
+
+    def __init__(self, model: nn.Module, strength: float) -> None:
+        self._strength = strength
+        self._pairs: list[tuple[nn.Parameter, Tensor]] = [(p, p.detach().clone()) for p in trainable(model).values()]
+
+    def pull(self) -> None:
+        for parameter, start in self._pairs:
+            assert parameter.grad is not None
+            parameter.grad.add_(parameter.detach() - start, alpha=self._strength)
