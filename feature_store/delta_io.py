@@ -105,15 +105,18 @@ def upsert(
     """
     before = version(lake, table)
     _open(df.sparkSession, lake, table, context, key)
-    rows = conform(df, table)
-    matched = " AND ".join([f"t.{name} <=> s.{name}" for name in table.keys] + ([f"({prune})"] if prune else []))
-    target = DeltaTable.forPath(df.sparkSession, str(lake.table(table.name))).alias("t")
-    merge = target.merge(rows.alias("s"), matched).whenNotMatchedInsertAll()
+    rows, stored = conform(df, table), read(df.sparkSession, lake, table)
+    matched = F.expr(" AND ".join([f"t.{name} <=> s.{name}" for name in table.keys] + ([f"({prune})"] if prune else [])))
+    source = rows.alias("s")
     if update:
-        differs = _differs(table)
-        merge = merge.whenMatchedUpdateAll(differs & F.expr(update_if) if update_if else differs)
+        # MERGE rewrites every file with a match, changed or not: only rows that are new or differ go into it.
+        replaceable = _differs(table) & F.expr(update_if or "true")
+        stale = stored.alias("t").select(F.struct("*").alias("t"))
+        source = source.join(stale, matched, "left").where(F.col("t").isNull() | replaceable).select("s.*").alias("s")
+    merge = DeltaTable.forPath(df.sparkSession, str(lake.table(table.name))).alias("t").merge(source, matched)
+    merge = merge.whenNotMatchedInsertAll()
     with _noted(df.sparkSession, _note(rows, context, key)):
-        merge.execute()
+        (merge.whenMatchedUpdateAll() if update else merge).execute()
     return _close(lake, table, context, key, before)
 
 

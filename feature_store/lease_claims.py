@@ -1,4 +1,4 @@
-"""The files behind a lease: one claim a fence, put in place whole and never overwritten. Used by `feature_store.lease` alone."""
+"""The files behind a lease: one claim a fence, put in place whole and never overwritten; only `feature_store.lease` uses them."""
 
 import contextlib
 import json
@@ -39,7 +39,7 @@ def process_started(pid: int) -> str:
 
 def this_machine() -> str:
     with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + os.readlink("/proc/self/ns/pid")
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + str(Path("/proc/self/ns/pid").readlink())
     return socket.gethostname()
 
 

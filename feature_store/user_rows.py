@@ -1,4 +1,4 @@
-"""One user's rows in every split: which positions a full run or a night learns from, and which it is measured on. Pure numpy."""
+"""One user's rows in every split: which positions a full run or a night learns from and is measured on. Pure numpy."""
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple

@@ -64,7 +64,7 @@ class TerminalProgress:
         self._live: Live | None = None
 
     def begin(self, title: str, stages: tuple[str, ...]) -> None:
-        self._title, self._rows = title, {name: ("", None) for name in stages}
+        self._title, self._rows = title, dict.fromkeys(stages, ("", None))
         self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=4, transient=False)
         self._live.start()
 

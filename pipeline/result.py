@@ -56,8 +56,8 @@ def _left_by(run_dir: Path, stage: Stage) -> dict[str, Any]:
     fault = record.with_suffix(".error.json")
     empty = {"name": stage.name, "seconds": 0.0, "rows_in": 0, "rows_out": 0, "bytes_read": 0, "bytes_written": 0, "tables": []}
     if fault.exists():
-        body = read_json(fault)
-        return {**empty, "status": "failed", "exit_code": body["exit_code"], "attempt": read_json(run_dir / "run.json")["attempt"]}
+        attempt = read_json(run_dir / "run.json")["attempt"]
+        return {**empty, "status": "failed", "exit_code": read_json(fault)["exit_code"], "attempt": attempt}
     return {**empty, "status": "not_run", "exit_code": None, "attempt": 0}
 
 
@@ -65,7 +65,7 @@ def _counts(left: list[dict[str, Any]]) -> dict[str, Any]:
     """The counts the contract names, summed over stages; quarantine by reason."""
     counts: dict[str, Any] = {**COUNTS, "quarantined": {}}
     for body in left:
-        for name, value in body.get("counts", {}).items():
+        for name, value in {**body.get("extra", {}).get("counts", {}), **body.get("counts", {})}.items():
             if name == "quarantined":
                 for reason, rows in value.items():
                     counts[name][reason] = counts[name].get(reason, 0) + rows

@@ -41,11 +41,14 @@ class Ranker(nn.Module):  # type: ignore[misc]
         ids = torch.arange(self.shapes.items + 1, device=self.items.popularity.device)
         return torch.cat([self.items(part) for part in ids.split(chunk)])
 
-    @torch.no_grad()
+    def all_input_vectors(self, chunk: int = 65_536) -> Tensor:
+        """[I1, d] fp32 of `item_inputs` for every id, row 0 zeros, dropout off."""
+        with torch.no_grad(), _evaluating(self):
+            return self.item_table(chunk).float()
+
     def all_item_vectors(self, chunk: int = 65_536) -> Tensor:
-        """[I1, d] fp32 of `item_vectors` for every id, row 0 zeros, dropout off."""
-        with _evaluating(self):
-            result: Tensor = self.head.item(self.item_table(chunk)).float()
+        """[I1, d] fp32 of `item_vectors` for every id, row 0 zeros, dropout off, no gradient."""
+        result: Tensor = self.head.item(self.all_input_vectors(chunk)).detach()
         return result
 
     def user_states(self, batch: Batch, table_Id: Tensor | None = None) -> Tensor:
@@ -61,9 +64,12 @@ class Ranker(nn.Module):  # type: ignore[misc]
     def forward(self, batch: Batch) -> Tensor:
         return self.user_states(batch)
 
-    @torch.no_grad()
     def init_weights(self, generator: torch.Generator) -> None:
         """Every weight anew, in a fixed order, from the generator: N(0, 0.02), LayerNorm 1 and 0, biases 0, padding rows 0."""
+        with torch.no_grad():
+            self._init_weights(generator)
+
+    def _init_weights(self, generator: torch.Generator) -> None:
         for name, parameter in self.named_parameters():
             if name.endswith("norm.weight"):
                 parameter.fill_(1.0)

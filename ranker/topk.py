@@ -3,8 +3,8 @@
 Shapes: B users, I item ids with id 0 as padding, D width, K list length, C candidates.
 
 A fast fp32 product picks candidates; their scores are then taken again in fp64 and rounded to fp32, so a score depends on the
-user and the item alone, never on the batch, the tile or the number of threads. Where rounding of the fast product could have hidden
-a better item, the whole row is scored in fp64.
+user and the item alone, never on the batch, the tile or the number of threads. Where rounding of the fast product could have
+hidden a better item, the whole row is scored in fp64.
 """
 
 from typing import Final
@@ -24,7 +24,6 @@ Exclusions = tuple[Tensor, Tensor]
 """(ids, offsets [B + 1]): ids never to be listed for each row. Ids outside the matrix are ignored."""
 
 
-@torch.no_grad()
 def exact_topk(
     users_BD: Tensor,
     items_ID: Tensor,
@@ -44,11 +43,11 @@ def exact_topk(
     blocked_I[:1] = True
     if eligible_I is not None:
         blocked_I |= ~eligible_I.to(blocked_I)
-    items_ID = items_ID.float()
+    items_ID = items_ID.detach().float()
     largest_norm = float(items_ID.norm(dim=1).max()) if len(items_ID) else 0.0
     parts = []
     for start in range(0, users_BD.shape[0], user_rows):
-        users = users_BD[start : start + user_rows].float()
+        users = users_BD[start : start + user_rows].detach().float()
         masked = _coordinates(excluded, start, len(users), len(items_ID), items_ID.device)
         parts.append(_block(users, items_ID, k, masked, blocked_I, item_rows, largest_norm))
     if not parts:
@@ -63,9 +62,7 @@ def _check(users_BD: Tensor, items_ID: Tensor) -> None:
             raise DataContractError(f"{name}: {rows} of {len(values)} rows hold a NaN or an infinity", "train the model again")
 
 
-def _coordinates(
-    excluded: Exclusions | None, start: int, rows: int, items: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _coordinates(excluded: Exclusions | None, start: int, rows: int, items: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """(row inside the block, id) of every exclusion of the block."""
     if excluded is None:
         nothing = torch.zeros(0, dtype=torch.int64, device=device)

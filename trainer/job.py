@@ -6,6 +6,7 @@ from typing import Literal
 from feature_store.contracts.config import FrozenConfig
 from feature_store.contracts.files import read_json, write_json
 from feature_store.contracts.lake import Lake
+from feature_store.contracts.settings import SparkSettings
 from trainer.config import TrainerConfig
 
 
@@ -30,7 +31,10 @@ class Job(FrozenConfig):
     snapshot: str
     """Path of the snapshot's JSON."""
     config: TrainerConfig
+    spark: SparkSettings = SparkSettings()
+    """Used by the Spark launcher alone."""
     parent: Parent | None = None
+    text_encoder: str | None = None
     launcher_host: str
     launcher_pid: int
 

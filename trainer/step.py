@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from feature_store.contracts.errors import NightrankError
 from ranker.batch import Batch
-from ranker.compose import Ranker
 from ranker.config import LossConfig
-from ranker.losses import training_loss
+from ranker.losses.sampling import NegativeSampler
+from ranker.losses.training import training_loss
+from ranker.model import Ranker
 from trainer.communicator import Communicator, agree
 from trainer.config import OptimizerConfig
 from trainer.device import Device
@@ -57,7 +58,8 @@ class TrainStep:
         self._seed = seed
         self._anchor = anchor
         self._flat = FlatGradient(list(trainable(ranker).values()), communicator.size)
-        self._generator = torch.Generator(device=device.torch_device)
+        self._generator = torch.Generator()
+        self._sampler = NegativeSampler.of(loss, ranker.items.popularity)
 
     def __call__(self, batches: Iterator[Batch], step: int, rate: float) -> StepReport:
         """Takes the next batch and moves the weights. A fault of one rank is raised on all; DivergedError for a loss or a
@@ -83,9 +85,9 @@ class TrainStep:
         extras = self._flat.extras
         if batch.rows:
             with self._device.autocast():
-                loss, weight = training_loss(self._ranker, batch.to(self._device.torch_device), self._loss, self._generator)
-            if loss.requires_grad:
-                loss.backward()
+                there = batch.to(self._device.torch_device)
+                loss, weight = training_loss(self._ranker, there, self._loss, self._generator, self._sampler)
+            loss.backward()
             extras[LOSS], extras[WEIGHT] = loss.detach(), weight
         extras[TOKENS] = batch.tokens
         extras[ROWS + self._communicator.rank] = batch.rows
@@ -116,9 +118,9 @@ class TrainStep:
 class Anchor:
     """L2 pull towards the weights at the start (L2-SP, Li et al. 2018): adds `strength * (w - w0)` to every gradient."""
 
-    def __init__(self, model: nn.Module, strength: float) -> None:
+    def __init__(self, model: nn.Module, start: dict[str, Tensor], strength: float) -> None:
         self._strength = strength
-        self._pairs: list[tuple[nn.Parameter, Tensor]] = [(p, p.detach().clone()) for p in trainable(model).values()]
+        self._pairs = [(parameter, start[name]) for name, parameter in trainable(model).items()]
 
     def pull(self) -> None:
         for parameter, start in self._pairs:

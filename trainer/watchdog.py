@@ -19,7 +19,7 @@ from typing import Any, TextIO
 import psutil
 
 from feature_store.contracts.errors import StalledError
-from feature_store.contracts.files import write_json
+from feature_store.contracts.files import read_json, write_json
 from trainer.config import WatchdogConfig
 
 GRACE: float = 1.5
@@ -90,13 +90,23 @@ class Heart:
             if not launcher_alive(self._launcher):
                 self._end("its launcher is gone")
             still = time.monotonic() - self._progress.moved_at
-            if still > self._patience():
+            if still > self._patience() and not (self._progress.waiting_in and self._others_work()):
                 self._end(f"no progress for {still:.0f} s")
 
     def _patience(self) -> float:
         started = self._progress.collectives > 1
         seconds = self._config.timeout_seconds if started else self._config.startup_seconds
         return seconds * (GRACE if self._progress.waiting_in else 1.0)
+
+    def _others_work(self) -> bool:
+        """Some other rank moved lately and waits for nobody: what this one waits for will come. Needs a shared folder."""
+        timeout = self._config.timeout_seconds
+        others = [read_json(path) for path in self.path.parent.glob("rank-*.json") if path != self.path]
+        return any(
+            beat["waiting_in"] is None and beat["still_seconds"] < timeout and time.time() - beat["at"] < timeout
+            for beat in others
+            if beat["ended"] is None
+        )
 
     def _end(self, why: str) -> None:
         """Ends this process at once, threads and all: the main thread cannot be asked."""

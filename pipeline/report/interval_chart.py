@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pipeline.report.scale import Scale, round_ticks, tick_label
 
 WIDTH, ROW, TOP, BOTTOM = 760, 34, 12, 30
-LEFT, RIGHT = 190, 620
+LEFT, RIGHT = 190, 545
 """The axis lies between these; labels stand before it, figures after it."""
 
 
@@ -59,9 +59,7 @@ def interval_chart(title: str, rows: Sequence[Estimate], around_zero: bool = Fal
     def at(value: float | None) -> float | None:
         return None if value is None else scale(value)
 
-    marks = tuple(
-        Mark(row, TOP + ROW * i + ROW / 2, at(row.value), at(row.low), at(row.high)) for i, row in enumerate(rows)
-    )
+    marks = tuple(Mark(row, TOP + ROW * i + ROW / 2, at(row.value), at(row.low), at(row.high)) for i, row in enumerate(rows))
     bottom = TOP + ROW * len(rows)
     described = "; ".join(f"{row.label}: {row.text or row.note}" for row in rows)
     return IntervalChart(

@@ -8,7 +8,7 @@ from pipeline.report.scale import Scale, round_ticks, tick_label
 WIDTH, HEIGHT = 470, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 456, 14, 214
 MOST_POINTS = 300
-SMOOTHING_SPAN = 0.03
+SMOOTHING_SPAN = 0.06
 """A running mean over this share of the curve."""
 
 Point = tuple[float, float]
@@ -48,9 +48,12 @@ def line_chart(title: str, points: Sequence[Point], marked: bool = False) -> Lin
         return LineChart(title, "no points", (), (), (), None)
     kept = thinned(finite)
     smooth = kept if marked else running_mean(kept)
-    x_ticks = [tick for tick in round_ticks(finite[0][0], finite[-1][0], 5) if tick >= 0]
+    first, last = finite[0][0], finite[-1][0]
+    first = 0.0 if 0 < first < last / 10 else first
+    x_ticks = [tick for tick in round_ticks(first, last, 5) if first <= tick <= last] or [first]
     y_ticks = round_ticks(min(y for _, y in kept), max(y for _, y in kept), 5)
-    x, y = Scale(x_ticks[0], x_ticks[-1], LEFT, RIGHT), Scale(y_ticks[0], y_ticks[-1], BOTTOM, TOP)
+    x = Scale(first, last if last > first else first + 1, LEFT + 6, RIGHT - 8)
+    y = Scale(y_ticks[0], y_ticks[-1], BOTTOM, TOP)
 
     def series(style: str, of: Sequence[Point]) -> Series:
         drawn = tuple((x(a), y(b)) for a, b in of)
@@ -75,10 +78,11 @@ def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
 
 
 def running_mean(points: Sequence[Point]) -> list[Point]:
-    """The mean over a window that ends at each point (shorter at the beginning)."""
-    window = max(1, round(len(points) * SMOOTHING_SPAN))
+    """The mean over a window centred on each point (narrower near both ends, so that it never lags)."""
+    reach = round(len(points) * SMOOTHING_SPAN / 2)
     means: list[Point] = []
     for i, (x, _) in enumerate(points):
-        inside = [y for _, y in points[max(0, i - window + 1) : i + 1]]
+        half = min(reach, i, len(points) - 1 - i)
+        inside = [y for _, y in points[i - half : i + half + 1]]
         means.append((x, sum(inside) / len(inside)))
     return means

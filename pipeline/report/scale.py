@@ -19,7 +19,7 @@ class Scale:
 
 
 def round_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
-    """About `wanted` multiples of 1, 2 or 5 times a power of ten that cover [low, high]; the first is <= low, the last >= high."""
+    """About `wanted` multiples of 1, 2 or 5 times a power of ten, from one at or below `low` to one at or above `high`."""
     if not high > low:
         low, high = low - (abs(low) or 1.0) / 2, low + (abs(low) or 1.0) / 2
     raw = (high - low) / max(1, wanted - 1)

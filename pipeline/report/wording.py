@@ -5,7 +5,7 @@ from typing import Any, Final
 NONE: Final = "–"
 
 WHO: Final = {
-    "challenger": "Challenger (tonight)",
+    "challenger": "Challenger (this run)",
     "champion": "Champion (live before)",
     "last_full": "Last full model",
     "item_cooccurrence": "Item co-occurrence",

@@ -40,13 +40,11 @@ class RunBook:
 
 
 def open_book(request: RunRequest, run_id: str, fence: int) -> RunBook:
-    """run.json written for this attempt. Stages done under another configuration are forgotten; errors always are."""
+    """run.json written for this attempt. Stages done under another configuration are forgotten."""
     folder = request.lake.run_dir(run_id)
     earlier = read_json(folder / "run.json") if (folder / "run.json").exists() else {}
     if earlier and earlier["work_sha256"] != work_sha256(request.config):
         shutil.rmtree(folder / "stages", ignore_errors=True)
-    for stale in (folder / "stages").glob("*.error.json"):
-        stale.unlink()
     now = datetime.now(UTC).isoformat(timespec="seconds")
     body = {
         "root": str(request.root),

@@ -11,9 +11,9 @@ from pyarrow import ArrowException
 
 from feature_store.contracts.errors import NothingToDo, UsageError
 from feature_store.contracts.files import read_json, sha256_of
-from feature_store.contracts.lake import Lake
+from feature_store.contracts.lake import Lake, LandingKind
 
-LANDING_KINDS: Final = ("events", "items", "users")
+LANDING_KINDS: Final[tuple[LandingKind, ...]] = ("events", "items", "users")
 FINISHED: Final = ("done", "gate_rejected")
 """Statuses after which the same command finds nothing left to do."""
 

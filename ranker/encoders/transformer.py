@@ -51,7 +51,7 @@ class TransformerEncoder(nn.Module):  # type: ignore[misc]
             return vectors_Td
         x_Td = self.input_norm(vectors_Td) if self.input_norm is not None else vectors_Td
         if self.positions is not None:
-            x_Td = x_Td + self.positions(self._places(batch))
+            x_Td = x_Td + self.positions(self._places(batch, self.positions.num_embeddings))
         if self.actions is not None:
             x_Td = x_Td + self.actions(batch.actions_T.clamp(0, self.actions.num_embeddings - 1))
         if self.gaps is not None:
@@ -63,12 +63,12 @@ class TransformerEncoder(nn.Module):  # type: ignore[misc]
         result: Tensor = self.out_norm(x_Td)
         return result
 
-    def _places(self, batch: Batch) -> Tensor:
+    def _places(self, batch: Batch, rows: int) -> Tensor:
         """Position of each token, clamped to the table: histories longer than it share its last row."""
         place_T = batch.position_T
         if self.kind == "from_end":
             place_T = batch.lengths[batch.row_T] - 1 - place_T
-        return place_T.clamp_max(self.positions.num_embeddings - 1)
+        return place_T.clamp_max(rows - 1)
 
 
 def gap_buckets(batch: Batch) -> Tensor:

@@ -3,8 +3,8 @@
 Shapes: T targets, C targets of a chunk, I items, d width.
 
 L = sum_t w_t * (log sum_i exp(u_t . v_i) - u_t . v_{y_t}), i over 1..items.
-The gradient of a chunk, w_t (p_ti - [i = y_t]), is taken while its logits are still there, so nothing is computed twice and nothing but
-two gradients of the inputs' own size is kept (the idea of fused linear cross entropy, Hsu et al. 2024).
+The gradient of a chunk, w_t (p_ti - [i = y_t]), is taken while its logits are still there, so nothing is computed twice and
+nothing but two gradients of the inputs' own size is kept (the idea of fused linear cross entropy, Hsu et al. 2024).
 """
 
 from typing import Any

@@ -4,8 +4,9 @@ Shapes: T targets, M negatives, d width.
 
 With negatives j_1..j_M drawn from q with replacement and shared by all targets,
   Z_t = exp(u_t . v_y) + sum_m [j_m != y] exp(u_t . v_{j_m} - log(M q_{j_m}))
-is an unbiased estimate of sum_i exp(u_t . v_i), and L = sum_t w_t (log Z_t - u_t . v_y). Dividing by M q is the importance weight of
-Bengio & Senecal (2008) and the correction of Yi et al. (2019); accidental hits are masked, so the target is counted once.
+is an unbiased estimate of sum_i exp(u_t . v_i), and L = sum_t w_t (log Z_t - u_t . v_y). Dividing by M q is the importance
+weight of Bengio & Senecal (2008) and the correction of Yi et al. (2019); accidental hits are masked, so the target is counted
+once.
 """
 
 import math

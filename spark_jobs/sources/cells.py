@@ -18,7 +18,7 @@ _LOST_DIGITS: Final = (
 
 @dataclass(frozen=True)
 class Cells:
-    """`values` in the landing type; `raw` is the text of each cell that could not be read, null elsewhere (None: no such cell)."""
+    """`values` in the landing type; `raw` the text of each cell that could not be read, null elsewhere (None: no such)."""
 
     values: pa.Array
     raw: pa.Array | None = None
@@ -57,7 +57,7 @@ def _integers(text: pa.Array) -> Cells:
     good = pc.and_(readable, fits)
     bare = pc.utf8_ltrim(text, characters="+")
     numbers = pc.cast(pc.if_else(good, bare, pa.scalar(None, pa.string())), pa.int64())
-    return Cells(pc.cast(numbers, pa.string()), _raw(text, good))
+    return Cells(pc.cast(numbers, pa.string()), raw_where(text, good))
 
 
 def _refuse_floats_as_text(column: RawColumn, text: pa.Array, id_type: IdType) -> None:
@@ -88,7 +88,7 @@ def numbers(column: RawColumn) -> Cells:
     good = pa.array([value is not None for value in parsed])
     values = [float("nan") if bad else value for bad, value in zip(pc.invert(good).to_pylist(), parsed, strict=True)]
     array = pc.if_else(pc.is_valid(text), pa.array(values, pa.float64()), pa.scalar(None, pa.float64()))
-    return Cells(array, _raw(text, good))
+    return Cells(array, raw_where(text, good))
 
 
 def whole_numbers(column: RawColumn) -> Cells:
@@ -98,7 +98,7 @@ def whole_numbers(column: RawColumn) -> Cells:
     good = pc.and_(pc.is_finite(found.values), pc.equal(pc.floor(found.values), found.values))
     good = pc.and_(good, pc.less(pc.abs(found.values), 2**31))
     values = pc.cast(pc.if_else(good, found.values, pa.scalar(None, pa.float64())), pa.int32())
-    return Cells(values, _raw(text, good))
+    return Cells(values, raw_where(text, good))
 
 
 def _number(text: str | None) -> float | None:
@@ -108,7 +108,7 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def _raw(text: pa.Array, good: pa.Array) -> pa.Array | None:
+def raw_where(text: pa.Array, good: pa.Array) -> pa.Array | None:
     """The text where a cell is filled and not good."""
     bad = pc.and_(pc.is_valid(text), pc.invert(pc.fill_null(good, False)))
     if not pc.any(bad).as_py():

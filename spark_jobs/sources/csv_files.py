@@ -44,7 +44,7 @@ def header(file: Path, delimiter: str) -> list[str]:
 
 def open_text(file: Path, encoding: str = "utf-8-sig") -> IO[str]:
     if file.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(file, "rb"), encoding=encoding, newline="")  # type: ignore[arg-type]
+        return io.TextIOWrapper(gzip.open(file, "rb"), encoding=encoding, newline="")
     return open(file, encoding=encoding, newline="")
 
 

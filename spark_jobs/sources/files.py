@@ -116,4 +116,3 @@ def _ending(path: Path) -> str:
 
 def _hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
-

@@ -84,7 +84,7 @@ def _family(file: Path, first_row: int, name: str, values: list[Any]) -> Family:
     if len(found) > 1:
         first, second = sorted(found.items(), key=lambda item: item[1])[:2]
         raise DataContractError(
-            f"{file}: column {name}: {second[0]} in line {first_row + second[1]} where line {first_row + first[1]} has {first[0]}",
+            f"{file}: column {name}: line {first_row + second[1]} holds {second[0]}, line {first_row + first[1]} {first[0]}",
             "write the column with one type and import again",
         )
     return next(iter(found))

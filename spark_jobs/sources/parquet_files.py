@@ -74,5 +74,7 @@ def _files(table: Path, actions: Any) -> Iterator[tuple[Path, dict[str, str | No
 def _local(table: Path, path: str) -> Path:
     parsed = urlparse(path)
     if parsed.scheme not in ("", "file"):
-        raise DataContractError(f"{table}: its file {path} is not on this machine", "copy or mount the table and give that path")
+        raise DataContractError(
+            f"{table}: its file {path} is not on this machine", "copy or mount the table and give that path"
+        )
     return table / unquote(parsed.path)

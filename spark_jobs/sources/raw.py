@@ -26,10 +26,15 @@ class RawBatch:
 
     def column(self, name: str) -> "RawColumn":
         chunked = self.table.column(name)
-        values = chunked.chunk(0) if chunked.num_chunks == 1 else pa.concat_arrays(chunked.chunks or [pa.array([], chunked.type)])
+        values = (
+            chunked.chunk(0) if chunked.num_chunks == 1 else pa.concat_arrays(chunked.chunks or [pa.array([], chunked.type)])
+        )
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
         return RawColumn(name, values, self.families.get(name) or family_of(values.type), self.file, self.first_row)
+
+    def missing(self, name: str) -> DataContractError:
+        return missing(self.file, [name], self.table.column_names)
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class RawColumn:
         return DataContractError(f"{self.file}: column {self.name}{row}: {what}", remedy)
 
 
-def family_of(kind: pa.DataType) -> Family:  # noqa: C901 - a flat table of types
+def family_of(kind: pa.DataType) -> Family:
     if pa.types.is_dictionary(kind):
         return family_of(kind.value_type)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -76,13 +81,17 @@ def choose(file: Path, present: Sequence[str], wanted: Sequence[str] | None, not
         raise DataContractError(f"{file}: column {twice[0]} stands twice in the header", "give every column a name of its own")
     if wanted is None:
         return list(present)
-    missing = [name for name in dict.fromkeys(wanted) if name not in present]
-    if missing:
-        raise DataContractError(
-            f"{file}: column {', '.join(missing)} is missing; the file has {', '.join(present)}",
-            "name the right column in the mapping (conf/mapping-example.yaml), or write the file again with it",
-        )
+    absent = [name for name in dict.fromkeys(wanted) if name not in present]
+    if absent:
+        raise missing(file, absent, present)
     for name in present:
         if name not in wanted:
             notes.warn(f"{file.name}: column {name} is not used by the import and was ignored")
-    return [name for name in dict.fromkeys(wanted)]
+    return list(dict.fromkeys(wanted))
+
+
+def missing(file: Path, names: Sequence[str], present: Sequence[str]) -> DataContractError:
+    return DataContractError(
+        f"{file}: column {', '.join(names)} is missing; the file has {', '.join(present) or 'no columns'}",
+        "name the right column in the mapping (conf/mapping-example.yaml), or write the file again with it",
+    )

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from feature_store.contracts.errors import ConfigError
 from feature_store.contracts.schemas import TIMESTAMP
-from spark_jobs.sources.cells import Cells, _raw, as_text
+from spark_jobs.sources.cells import Cells, as_text, raw_where
 from spark_jobs.sources.raw import RawColumn
 
 Unit = Literal["s", "ms", "us", "ns"]
@@ -68,7 +68,7 @@ def _epoch(text: pa.Array, unit: Unit) -> Cells:
     if pc.any(pc.invert(pc.fill_null(plain, True))).as_py():
         slow = [None if p or t is None else _decimal(t, unit) for p, t in zip(plain.to_pylist(), text.to_pylist(), strict=True)]
         micros = pc.coalesce(micros, pa.array(slow, pa.int64()))
-    return Cells(pc.cast(micros, TIMESTAMP), _raw(text, pc.is_valid(micros)))
+    return Cells(pc.cast(micros, TIMESTAMP), raw_where(text, pc.is_valid(micros)))
 
 
 def _floor_thousand(values: pa.Array) -> pa.Array:
@@ -98,7 +98,7 @@ def _written(text: pa.Array, how: TimeFormat) -> Cells:
         if value is not None:
             cache[value] = _parse(value, how.format, local)
     micros = pa.array([None if value is None else cache[value] for value in text.to_pylist()], pa.int64())
-    return Cells(pc.cast(micros, TIMESTAMP), _raw(text, pc.is_valid(micros)))
+    return Cells(pc.cast(micros, TIMESTAMP), raw_where(text, pc.is_valid(micros)))
 
 
 def _parse(text: str, pattern: str, local: ZoneInfo) -> int | None:

@@ -4,7 +4,7 @@ import json
 from datetime import date
 
 import pytest
-from pyspark.errors import PySparkException
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import functions as F
 
 from feature_store import delta_io
@@ -36,7 +36,7 @@ def test_a_table_is_created_with_its_constraints_change_feed_and_no_deletion_vec
     assert found["delta.enableChangeDataFeed"] == "true"
     assert found["delta.enableDeletionVectors"] == "false"
     assert found["delta.constraints.item_id_present"] == "item_id IS NOT NULL"
-    with pytest.raises(PySparkException, match="item_id_present"):
+    with pytest.raises(Py4JJavaError, match="item_id_present"):
         delta_io.append(items(spark, (None, "A", None)), lake, tables.ITEMS, context=make_context(lake), key="s:bad")
 
 

@@ -1,5 +1,7 @@
 """Arrow tables become rows and batches, value by value as Python lists would."""
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,7 +14,7 @@ from trainer.data.rows import compacted, concatenated, rows_of, selected
 
 def lists_of(batch):
     bounds = batch.offsets_B1.tolist()
-    return [batch.items_T.tolist()[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [batch.items_T.tolist()[a:b] for a, b in pairwise(bounds)]
 
 
 def test_a_batch_holds_what_the_table_holds():

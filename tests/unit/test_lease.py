@@ -104,7 +104,7 @@ def remote(lake: Lake, fence: int, *, silent_for: float) -> None:
 
 def test_a_remote_owner_heard_of_lately_holds_the_lake(lake: Lake) -> None:
     remote(lake, 1, silent_for=30)
-    with pytest.raises(ConflictError, match="run far is working .*on host elsewhere"):
+    with pytest.raises(ConflictError, match=r"run far is working .*on host elsewhere"):
         leases.acquire(lake, "mine")
 
 

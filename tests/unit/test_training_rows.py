@@ -1,5 +1,7 @@
 """Laws of the training row, over random histories with late events, ties and repeats."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -80,7 +82,7 @@ def test_a_label_sees_only_earlier_positions_that_were_available_and_the_newest_
 @given(histories(late=False), limits)
 def test_without_late_events_chunks_follow_each_other_with_the_overlap(h, limit):
     rows = loss_rows(h, np.ones(len(h.items), dtype=bool), limit)
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         assert after.positions[0] == before.positions[-1] + 1 - limit.overlap
         assert after.loss_from == limit.overlap
 

@@ -12,8 +12,8 @@ How an epoch is laid out:
 
 Memory is bounded by rows: a batch has at most `batch_rows`, a row at most the snapshot's longest history, so a batch has at
 most batch_rows x longest tokens. A window holds `window_rows` rows (or one batch, if that is more) plus the rest of one row
-group, and the reader's threads a few row groups ahead. Batches are not bounded by tokens, because then the number of steps would
-depend on lengths that no rank knows of the others.
+group, and the reader's threads a few row groups ahead. Batches are not bounded by tokens, because then the number of steps
+would depend on lengths that no rank knows of the others.
 """
 
 from dataclasses import dataclass
@@ -85,8 +85,8 @@ class ReadPlan:
 
     @cached_property
     def steps(self) -> int:
-        """Batches each rank takes; the same number on all, 0 where there are no rows. A batch is without a row only where there are
-        fewer rows than ranks, or one rank has a row less and `batch_rows` is 1."""
+        """Batches each rank takes; the same number on all, 0 where there are no rows. A batch is without a row only where there
+        are fewer rows than ranks, or where a rank has a row less and `batch_rows` is 1."""
         most = -(-self.rows // self.world_size)
         return -(-most // self.batch_rows)
 

@@ -1,0 +1,120 @@
+"""Reading the lake without a JVM: versions, files, the current release and one user's list."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from feature_store.contracts import columns as c
+from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.lake import Lake
+from feature_store.contracts.release import Release
+from feature_store.contracts.tables import RECOMMENDATIONS, RELEASES
+
+
+def open_table(lake: Lake, name: str, version: int | None = None) -> DeltaTable:
+    """The table at `version`, or the newest. DataContractError where there is no such table or version any more."""
+    try:
+        return DeltaTable(str(lake.table(name)), version=version)
+    except TableNotFoundError:
+        raise DataContractError(f"table {name} does not exist in {lake.root}", "run `nightrank full` first") from None
+    except DeltaError as error:
+        raise DataContractError(
+            f"table {name} cannot be read at version {version}: {error}", "that version is gone; run the stage again"
+        ) from None
+
+
+def table_version(lake: Lake, name: str) -> int | None:
+    """The newest version; None where the table does not exist."""
+    return open_table(lake, name).version() if DeltaTable.is_deltatable(str(lake.table(name))) else None
+
+
+def files_of(lake: Lake, name: str, version: int) -> list[str]:
+    """Paths of the version's files, relative to the table's folder, sorted."""
+    return file_paths(open_table(lake, name, version))
+
+
+def file_paths(table: DeltaTable) -> list[str]:
+    return sorted(add["path"] for add in _adds(table))
+
+
+def has_deletion_vectors(table: DeltaTable) -> bool:
+    return pa.table(table.deletion_vectors()).num_rows > 0
+
+
+def rows_of(lake: Lake, name: str, version: int) -> int:
+    """How many rows the version holds, from the log's statistics or else the files' footers."""
+    counts = [
+        add["num_records"] if add.get("num_records") is not None else _footer_rows(lake.table(name) / add["path"])
+        for add in _adds(open_table(lake, name, version))
+    ]
+    return sum(counts)
+
+
+def latest_release(lake: Lake) -> Release | None:
+    """What is current: of the releases, the newest under the highest fence; None before the first.
+
+    So a run that was superseded and still appended its row late changes nothing for readers.
+    """
+    rows = releases(lake)
+    return rows[-1] if rows else None
+
+
+def releases(lake: Lake) -> list[Release]:
+    """Every release, oldest first: by fence, then by when it was made."""
+    version = table_version(lake, RELEASES.name)
+    if version is None:
+        return []
+    table = _dataset(lake, RELEASES.name, files_of(lake, RELEASES.name, version), RELEASES.schema).to_table(
+        columns=[c.FENCE, c.CREATED_AT, c.BODY]
+    )
+    rows = sorted(table.to_pylist(), key=lambda row: (row[c.FENCE], row[c.CREATED_AT]))
+    return [Release.model_validate_json(row[c.BODY]) for row in rows]
+
+
+def recommendations_for(lake: Lake, user_id: str) -> tuple[Release, list[dict[str, Any]]]:
+    """The current release and the user's list in it, best first; an empty list where the user is not known to it.
+
+    Opens only the files whose statistics admit the user. DataContractError before the first release, or where the
+    user's rows are not all of that release.
+    """
+    release = latest_release(lake)
+    if release is None:
+        raise DataContractError(f"nothing is released in {lake.root} yet", "run `nightrank full` first")
+    table = open_table(lake, RECOMMENDATIONS.name, release.recommendations_version)
+    paths = [add["path"] for add in _adds(table) if _may_hold(add, user_id)]
+    found = _dataset(lake, RECOMMENDATIONS.name, paths, RECOMMENDATIONS.schema).to_table(filter=ds.field(c.USER_ID) == user_id)
+    rows: list[dict[str, Any]] = sorted(found.to_pylist(), key=lambda row: int(row[c.RANK]))
+    strangers = {row[c.RELEASE_ID] for row in rows} - {release.release_id}
+    if strangers:
+        raise DataContractError(
+            f"the list is of release {', '.join(sorted(strangers))}, not of {release.release_id}", "run `nightrank verify`"
+        )
+    return release, rows
+
+
+def _adds(table: DeltaTable) -> list[dict[str, Any]]:
+    """The version's files with what the log says of each."""
+    rows: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    return [{**row, "path": unquote(row["path"])} for row in rows]
+
+
+def _may_hold(add: dict[str, Any], user_id: str) -> bool:
+    """By the file's smallest and largest user id. Delta keeps a prefix of long ones, so the upper bound compares prefixes."""
+    smallest, largest = add.get(f"min.{c.USER_ID}"), add.get(f"max.{c.USER_ID}")
+    if smallest is None or largest is None:
+        return True
+    return bool(smallest <= user_id and user_id[: len(largest)] <= largest)
+
+
+def _dataset(lake: Lake, name: str, paths: list[str], schema: pa.Schema) -> ds.Dataset:
+    return ds.dataset([str(lake.table(name) / path) for path in paths], schema=schema, format="parquet")
+
+
+def _footer_rows(path: Path) -> int:
+    return int(pq.ParquetFile(path).metadata.num_rows)

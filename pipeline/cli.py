@@ -1,0 +1,85 @@
+"""`nightrank …`: the commands. Nothing heavy is imported before a command needs it, so help is there at once."""
+
+import os
+import sys
+from typing import Any, Final
+
+import typer
+
+from feature_store.contracts.errors import NightrankError, UsageError
+from pipeline.commands import data, demos, looks, runs
+
+WRONG_USE: Final[Any] = typer.BadParameter.__mro__[1]
+"""The parser's own UsageError, whichever copy of click this typer brings."""
+
+app = typer.Typer(
+    name="nightrank",
+    help="Events in, recommendations out, every night: Spark, Delta Lake, Petastorm, Horovod, PyTorch and MLflow.",
+    epilog="Exit codes: 0 done, 1 unexpected, 2 wrong use or configuration, 3 nothing to do, 4 data breaks its contract, "
+    "5 another run works here, 6 training stalled, 7 challenger rejected, 8 a service is unreachable, 9 refused for safety.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("doctor")(looks.doctor)
+app.command("import")(data.import_)
+app.command("simulate")(data.simulate)
+app.command("full")(runs.full)
+app.command("nightly")(runs.nightly)
+app.command("replay")(runs.replay)
+app.command("stage")(runs.stage)
+app.command("demo")(demos.demo)
+app.command("recommend")(looks.recommend)
+app.command("verify")(looks.verify)
+app.command("config")(looks.config)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs one command and ends the process with its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    code = _run(arguments or ["--help"])
+    raise SystemExit(code if arguments else 2)
+
+
+def _run(arguments: list[str]) -> int:
+    as_json = "--json" in arguments
+    try:
+        code = app(arguments, prog_name="nightrank", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except WRONG_USE as error:
+        return _fault(UsageError(error.format_message(), _help_of(error)), as_json)
+    except typer.Exit as end:
+        return end.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:  # the reader of stdout went away; not ours to complain about
+        sys.stdout = open(os.devnull, "w")
+        return 0
+    except NightrankError as error:
+        return _fault(error, as_json)
+    except Exception as error:
+        return _fault(NightrankError(f"{type(error).__name__}: {error}", f"what happened is in {_traceback()}"), as_json)
+
+
+def _fault(error: NightrankError, as_json: bool) -> int:
+    from pipeline.commands.output import print_fault
+
+    print_fault(error, as_json)
+    return error.exit_code
+
+
+def _help_of(error: Any) -> str:
+    return f"`{error.ctx.command_path} --help` shows what it takes" if error.ctx else "`nightrank --help` lists the commands"
+
+
+def _traceback() -> str:
+    """The traceback in a file of its own, so that the message stays short."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="nightrank-", suffix=".log", delete=False) as log:
+        traceback.print_exc(file=log)
+    return log.name
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""`import` and `simulate`: where events come from."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root, absolute, day
+
+
+def import_(
+    layout: Annotated[str, typer.Argument(help="movielens, sequences, impressions or events.")],
+    input_: Annotated[Path, typer.Option("--input", help="The file or folder to read; it is not copied or changed.")],
+    root: Root = DEFAULT_ROOT,
+    titles: Annotated[Path | None, typer.Option("--titles", help="Item titles, for sequences.")] = None,
+    mapping: Annotated[Path | None, typer.Option("--mapping", help="YAML that names your columns.")] = None,
+    timezone: Annotated[str, typer.Option("--timezone", help="A date is a day of this zone.")] = "UTC",
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Turn a public layout, or files of your own, into landing files.
+
+    Examples:
+
+      nightrank import movielens --input ml-latest-small --root lake
+
+      nightrank import events --input events.parquet --mapping columns.yaml --root lake
+    """
+    from spark_jobs.sources.imports import import_data
+
+    counts = import_data(
+        layout, input_, absolute(root), titles=titles, mapping=mapping, timezone=timezone, dry_run=dry_run, progress=_say
+    )
+    _answer(f"{'would land' if dry_run else 'landed'} under {absolute(root) / 'landing'}", counts, as_json)
+
+
+def simulate(
+    root: Root = DEFAULT_ROOT,
+    preset: Annotated[str | None, typer.Option("--preset", help="A market of a known size: tiny or demo.")] = None,
+    users: Annotated[int | None, typer.Option("--users", min=1)] = None,
+    items: Annotated[int | None, typer.Option("--items", min=1)] = None,
+    days: Annotated[int | None, typer.Option("--days", min=1)] = None,
+    start: Annotated[str | None, typer.Option("--start", help="First day.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a market whose true preferences are known, so that lists can be judged against the truth.
+
+    Example: nightrank simulate --root lake --users 5000 --items 2000 --days 14
+    """
+    from pipeline.simulate import simulate as make
+
+    asked: dict[str, Any] = {"users": users, "items": items, "days": days, "seed": seed, "preset": preset}
+    if start:
+        asked["start"] = day(start, "--start")
+    counts = make(absolute(root), **{name: value for name, value in asked.items() if value is not None})
+    _answer(f"simulated under {absolute(root)}", counts, as_json)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _answer(title: str, counts: dict[str, Any], as_json: bool) -> None:
+    from pipeline.commands.output import print_json, table
+
+    if as_json:
+        print_json(counts)
+    else:
+        rows: list[tuple[Any, ...]] = [(name, value) for name, value in counts.items() if value not in ({}, None)]
+        table(title, ("what", "value"), rows)

@@ -1,0 +1,33 @@
+"""`demo`: a market, its full run and one night, then a list to look at."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.options import Json, Root, Set, absolute
+
+DEFAULT_DEMO_ROOT = Path("lake/demo")
+
+
+def demo(
+    root: Root = DEFAULT_DEMO_ROOT,
+    size: Annotated[str, typer.Option("--size", help="demo (minutes) or tiny (to see that everything works).")] = "demo",
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate a market, run a full night and a following one, and show somebody's recommendations.
+
+    A finished demo answers in seconds; one that was cut off continues where it stood.
+
+    Example: nightrank demo --root lake/demo
+    """
+    from pipeline.commands.output import print_json
+    from pipeline.demo import run_demo, show
+
+    answer = run_demo(absolute(root), size, overrides or [])
+    if as_json:
+        print_json(answer)
+    else:
+        show(answer)
+    raise typer.Exit(answer["exit_code"])

@@ -1,0 +1,108 @@
+"""`doctor`, `recommend`, `verify` and `config`: look, and change nothing. None of them starts a JVM."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from feature_store.contracts.errors import UsageError
+from feature_store.contracts.lake import Lake
+from pipeline.commands.options import DEFAULT_ROOT, Config, Json, Root, Set, absolute
+
+
+def doctor(
+    root: Annotated[Path | None, typer.Option("--root", help="A lake to look at as well.", envvar="NIGHTRANK_ROOT")] = None,
+    config: Config = None,
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Say what this machine lacks or may trip over, each with its remedy.
+
+    Ends with 1 if something must be mended.
+
+    Example: nightrank doctor --root lake
+    """
+    from feature_store.contracts.settings import DataSettings
+    from pipeline.config import resolve
+    from pipeline.doctor import main
+
+    whole = resolve(config or [], overrides or [])
+    settings = DataSettings.model_validate({name: whole[name] for name in DataSettings.model_fields})
+    raise typer.Exit(main(absolute(root) if root else None, as_json, settings))
+
+
+def recommend(
+    user: Annotated[str, typer.Option("--user", "-u", help="The user's id, as it came in.")],
+    root: Root = DEFAULT_ROOT,
+    config: Config = None,
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Show a user's list of the current release.
+
+    Ends with 2 if the user has none.
+
+    Example: nightrank recommend --root lake --user u17
+    """
+    from pipeline.commands.output import print_json, table
+    from pipeline.recommend import recommendations
+
+    answer = recommendations(Lake(absolute(root)), user, config or [], overrides or [])
+    if as_json:
+        print_json(answer)
+        return
+    title = f"{user}: release of {answer['date']}, model {answer['model']['name']} version {answer['model']['version']}"
+    rows = [(row["rank"], row["item_id"], row["title"], f"{row['score']:.4f}", row["fallback"]) for row in answer["items"]]
+    table(title, ("rank", "item", "title", "score", "fallback"), rows)
+
+
+def verify(
+    root: Root = DEFAULT_ROOT,
+    run: Annotated[str | None, typer.Option("--run", help="A run id; default: the run of the current release.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check every hand-off of a run: files, ids, row counts, lists.
+
+    Ends with 4 if something does not hold.
+
+    Example: nightrank verify --root lake --run nightly-2024-01-15
+    """
+    from pipeline.commands.output import print_json, table
+    from pipeline.verify import verify_run
+
+    outcome = verify_run(Lake(absolute(root)), run)
+    if as_json:
+        print_json(outcome.to_json())
+    else:
+        marks = {"ok": "ok", "failed": "FAILED", "skipped": "-"}
+        table(
+            f"{outcome.run_id}: {outcome.status}",
+            ("check", "", "seen"),
+            [(check.name, marks[check.status], check.seen) for check in outcome.checks],
+        )
+    raise typer.Exit(outcome.exit_code)
+
+
+def config(
+    files: Config = None,
+    overrides: Set = None,
+    show: Annotated[bool, typer.Option("--show", help="Print every key with its value.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check a configuration; with --show print every key with its value, as YAML.
+
+    Example: nightrank config --show --config amazon-games --set trainer.workers=1
+    """
+    import yaml
+
+    from feature_store.contracts.files import sha256_of
+    from pipeline.commands.output import print_json
+    from pipeline.config import resolve
+
+    if not show and not files and not overrides:
+        raise UsageError("nothing to check", "write `nightrank config --show`, or give --config or --set")
+    whole: dict[str, Any] = resolve(files or [], overrides or [])
+    if as_json:
+        print_json({"config_sha256": sha256_of(whole), "config": whole} if show else {"config_sha256": sha256_of(whole)})
+    else:
+        print(yaml.safe_dump(whole, sort_keys=False) if show else f"the configuration is valid; sha256 {sha256_of(whole)}")

@@ -1,0 +1,32 @@
+"""Options that several commands take, written once."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from feature_store.contracts.errors import UsageError
+
+Root = Annotated[Path, typer.Option("--root", help="The lake's folder.", envvar="NIGHTRANK_ROOT", show_default=True)]
+Config = Annotated[
+    list[str] | None, typer.Option("--config", "-c", help="A YAML file, or a name in conf/; repeatable, the last one wins.")
+]
+Set = Annotated[list[str] | None, typer.Option("--set", "-s", help="key=value over the files, as trainer.workers=1; repeatable.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout; everything else goes to stderr.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")]
+
+DEFAULT_ROOT = Path("lake")
+
+
+def day(text: str, option: str) -> date:
+    """The date of an option; UsageError where it is none."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a date", "write it as YYYY-MM-DD") from None
+
+
+def absolute(root: Path) -> Path:
+    """The lake's root as every process of a run will see it."""
+    return root.expanduser().resolve()

@@ -1,0 +1,185 @@
+"""`full`, `nightly`, `replay` and `stage`: what makes the lake move."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from feature_store.contracts.errors import UsageError
+from feature_store.contracts.lake import Lake
+from pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, absolute, day
+
+
+def full(
+    root: Root = DEFAULT_ROOT,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="Last day taken in; default: everything.")] = None,
+    config: Config = None,
+    overrides: Set = None,
+    redo: Annotated[bool, typer.Option("--redo", help="Run again a date that is done.")] = False,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Train on the whole history and make everybody's list.
+
+    Example: nightrank full --root lake --config amazon-games
+    """
+    until = day(as_of, "--as-of") if as_of else _last_day(root)
+    _one("full", root, until, config, overrides, redo, as_json, dry_run)
+
+
+def nightly(
+    date_: Annotated[str, typer.Option("--date", help="The day that landed.")],
+    root: Root = DEFAULT_ROOT,
+    config: Config = None,
+    overrides: Set = None,
+    redo: Annotated[bool, typer.Option("--redo", help="Run again a date that is done.")] = False,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Take in one day, fine-tune the champion on it, gate, and renew the lists.
+
+    Example: nightrank nightly --root lake --date 2024-01-15
+    """
+    _one("nightly", root, day(date_, "--date"), config, overrides, redo, as_json, dry_run)
+
+
+def replay(
+    from_: Annotated[str, typer.Option("--from", help="First day.")],
+    to: Annotated[str, typer.Option("--to", help="Last day.")],
+    root: Root = DEFAULT_ROOT,
+    config: Config = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Nights for each date in order.
+
+    Days without events and rejected challengers do not stop it; a failure does.
+
+    Ends with the failure's code; else 7 if a challenger was rejected, 3 if no day had events, 0 otherwise.
+
+    Example: nightrank replay --root lake --from 2024-01-15 --to 2024-01-18
+    """
+    from pipeline.commands.output import print_json, print_run
+
+    days = _days(day(from_, "--from"), day(to, "--to"))
+    if dry_run:
+        plans = [_plan(_request("nightly", root, each, config, overrides, False)) for each in days]
+        print_json({"runs": plans}) if as_json else [print(f"{plan['run_id']}: {plan['status']}") for plan in plans]
+        return
+    results: list[dict[str, Any]] = []
+    for each in days:
+        results.append(_runner().run(_request("nightly", root, each, config, overrides, False)))
+        if not as_json:
+            print_run(results[-1], False, absolute(root))
+        if results[-1]["status"] == "failed":
+            break
+    code = replay_code([(result["status"], result["exit_code"]) for result in results])
+    if as_json:
+        print_json({"status": results[-1]["status"], "exit_code": code, "runs": results})
+    raise typer.Exit(code)
+
+
+def stage(
+    name: Annotated[str, typer.Argument(help="One of the stages that `nightrank full --dry-run` lists.")],
+    date_: Annotated[str, typer.Option("--date", help="The run's date.")],
+    root: Root = DEFAULT_ROOT,
+    kind: Annotated[str | None, typer.Option("--kind", help="full or nightly; default: the run that exists.")] = None,
+    config: Config = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Run one stage of a run, again if it was done.
+
+    Example: nightrank stage report --root lake --date 2024-01-15
+    """
+    when = day(date_, "--date")
+    chosen = kind or _kind_of(Lake(absolute(root)), when)
+    if chosen not in ("full", "nightly"):
+        raise UsageError(f"--kind {chosen!r} is neither full nor nightly", "write --kind full or --kind nightly")
+    request = _request(chosen, root, when, config, overrides, False)
+    if dry_run:
+        _answer_plan(_plan(request, name), as_json)
+    else:
+        _answer(_runner().run_stage(request, name), as_json, root)
+
+
+def replay_code(outcomes: list[tuple[str, int]]) -> int:
+    """Exit code of several nights."""
+    failed = [code for status, code in outcomes if status == "failed"]
+    if failed:
+        return failed[0]
+    if any(status == "gate_rejected" for status, _ in outcomes):
+        return 7
+    return 3 if all(status == "nothing" for status, _ in outcomes) else 0
+
+
+def _one(
+    kind: str,
+    root: Path,
+    when: date,
+    config: list[str] | None,
+    overrides: list[str] | None,
+    redo: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    request = _request(kind, root, when, config, overrides, redo)
+    if dry_run:
+        _answer_plan(_plan(request), as_json)
+    else:
+        _answer(_runner().run(request), as_json, root)
+
+
+def _request(kind: str, root: Path, when: date, config: list[str] | None, overrides: list[str] | None, redo: bool) -> Any:
+    from pipeline.config import resolve
+    from pipeline.run.request import RunRequest
+
+    return RunRequest(absolute(root), kind, when, resolve(config or [], overrides or []), redo)
+
+
+def _runner() -> Any:
+    from pipeline.progress import choose
+    from pipeline.runner import Runner
+
+    return Runner(progress=choose())
+
+
+def _plan(request: Any, only: str | None = None) -> dict[str, Any]:
+    plan: dict[str, Any] = _runner().plan(request, only)
+    return plan
+
+
+def _answer_plan(plan: dict[str, Any], as_json: bool) -> None:
+    from pipeline.commands.output import print_plan
+
+    print_plan(plan, as_json)
+
+
+def _answer(result: dict[str, Any], as_json: bool, root: Path) -> None:
+    from pipeline.commands.output import print_run
+
+    print_run(result, as_json, absolute(root))
+    raise typer.Exit(result["exit_code"])
+
+
+def _last_day(root: Path) -> date:
+    from pipeline.run.request import last_landing_day
+
+    return last_landing_day(Lake(absolute(root)))
+
+
+def _days(first: date, last: date) -> list[date]:
+    if last < first:
+        raise UsageError(f"--to {last} is before --from {first}", "give the earlier day to --from")
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def _kind_of(lake: Lake, when: date) -> str:
+    kinds = [kind for kind in ("nightly", "full") if lake.run_dir(f"{kind}-{when}").exists()]
+    if len(kinds) != 1:
+        found = " and ".join(f"{kind}-{when}" for kind in kinds) or "no run"
+        raise UsageError(f"{found} of {when} on this lake", "say which is meant with --kind full or --kind nightly")
+    return kinds[0]

@@ -1,0 +1,50 @@
+"""NightConfig: the whole configuration of a night, validated before anything starts. Each section is owned by its room."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import model_validator
+
+from feature_store.contracts import config as configs
+from feature_store.contracts.errors import ConfigError
+from feature_store.contracts.settings import DataSettings
+from trainer.config import TrainerConfig
+from trainer.evaluation.config import EvaluationConfig, GateConfig
+
+CONF: Final = Path(__file__).resolve().parents[1] / "conf"
+
+
+class NightConfig(DataSettings):
+    """What the data side reads, and the trainer's, the evaluation's and the gate's sections beside it."""
+
+    trainer: TrainerConfig = TrainerConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    gate: GateConfig = GateConfig()
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "NightConfig":
+        if self.ids.hash_users and self.ids.key_file is None:
+            raise ValueError("ids.hash_users is on and ids.key_file is not set: name a file with the key, outside the lake")
+        if self.training_set.overlap >= self.training_set.max_length:
+            raise ValueError(
+                f"training_set.overlap {self.training_set.overlap} is not below training_set.max_length "
+                f"{self.training_set.max_length}: a chunk would hold nothing new"
+            )
+        return self
+
+
+def resolve(files: list[str], overrides: list[str]) -> dict[str, Any]:
+    """Every key with its value: defaults, then each file, then each `--set`. ConfigError names what does not fit."""
+    config = configs.load(NightConfig, [find(name) for name in files], overrides)
+    return dict(config.model_dump(mode="json"))
+
+
+def find(name: str) -> Path:
+    """The file of that path, or of that name in `conf/` (`demo` means `conf/demo.yaml`)."""
+    if Path(name).exists():
+        return Path(name)
+    packaged = CONF / f"{name.removesuffix('.yaml')}.yaml"
+    if packaged.exists():
+        return packaged
+    known = ", ".join(sorted(path.stem for path in CONF.glob("*.yaml")))
+    raise ConfigError(f"configuration file {name} does not exist", f"give a path, or one of: {known}")

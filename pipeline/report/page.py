@@ -1,0 +1,48 @@
+"""The page: every section's view, put into one template. Nothing is fetched: styles and drawings are inside."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.report import overview, wording
+from pipeline.report.quality import gate, quality
+from pipeline.report.training import training
+from pipeline.report.users import sample_users
+
+HERE = Path(__file__).parent
+
+
+def render(result: Mapping[str, Any], curves: Mapping[str, Any], users: Sequence[Mapping[str, Any]]) -> str:
+    """One self-contained HTML page. A section whose stage did not run is left out, so partial and failed runs render too."""
+    counts, release = result.get("counts") or {}, result.get("release") or {}
+    versions = overview.table_versions(result["stages"])
+    view = {
+        "result": result,
+        "style": Markup((HERE / "report.css").read_text()),
+        "headline": overview.headline(result),
+        "status": wording.STATUS.get(result["status"], result["status"]),
+        "tone": wording.TONE.get(result["status"], "calm"),
+        "tiles": overview.tiles(result),
+        "quality": quality(result.get("metrics") or []),
+        "gate": gate(result.get("gate")),
+        "training": training(result.get("training"), curves),
+        "counts": overview.data_counts(counts),
+        "quarantine": overview.quarantine_bars(counts),
+        "fallback": overview.fallback_bars(release),
+        "users": sample_users(users),
+        "stages": overview.stage_bars(result["stages"]),
+        "trace": overview.trace(result, len(versions)),
+        "tables": versions,
+        "short": wording.short,
+    }
+    return _environment().get_template("page.html.j2").render(view)
+
+
+def _environment() -> Environment:
+    """Everything is escaped: titles, ids and messages come from outside."""
+    return Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )

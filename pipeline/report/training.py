@@ -1,0 +1,73 @@
+"""Loss and validation curves, one pair of panels a phase."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipeline.report import wording
+from pipeline.report.line_chart import LineChart, line_chart
+
+PHASES: Final = {
+    "measure": "Measured model: trained without the evaluation split",
+    "refresh": "Live model: brought up to date on the evaluation split",
+    "night": "Tonight's fine-tune",
+}
+SHOWN_METRIC: Final = "ndcg@10"
+
+
+@dataclass(frozen=True)
+class Phase:
+    title: str
+    charts: tuple[LineChart, ...]
+
+
+@dataclass(frozen=True)
+class Training:
+    phases: tuple[Phase, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+def training(body: Mapping[str, Any] | None, curves: Mapping[str, Any]) -> Training | None:
+    """None where no training took place in this run."""
+    phases = tuple(phase for name, curve in curves.items() if (phase := _phase(name, curve)).charts)
+    if not body and not phases:
+        return None
+    return Training(phases, _facts(body or {}))
+
+
+def _phase(name: str, curve: Mapping[str, Any]) -> Phase:
+    charts = []
+    loss = [(float(x), float(y)) for x, y in zip(curve.get("step", []), curve.get("loss", []), strict=False) if y is not None]
+    if loss:
+        charts.append(line_chart("Training loss", loss))
+    measured = curve.get("valid") or []
+    metric = _metric_of(measured)
+    if metric is not None:
+        points = [(float(row["step"]), float(row[metric])) for row in measured if row.get(metric) is not None]
+        base, _, k = metric.partition("@")
+        label = wording.metric(base, int(k) if k.isdigit() else None)
+        charts.append(line_chart(f"{label} on validation", points, marked=True))
+    return Phase(PHASES.get(name, wording.plain(name).capitalize()), tuple(charts))
+
+
+def _metric_of(measured: Sequence[Mapping[str, Any]]) -> str | None:
+    names = [name for row in measured for name, value in row.items() if name != "step" and isinstance(value, int | float)]
+    return SHOWN_METRIC if SHOWN_METRIC in names else next(iter(names), None)
+
+
+def _facts(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    def each(values: Any) -> str | None:
+        return " + ".join(wording.count(value) for value in values) if values else None
+
+    facts = {
+        "Backend": body.get("backend"),
+        "Reader": body.get("reader"),
+        "Launched by": body.get("launcher"),
+        "Ranks": body.get("world_size"),
+        "Steps, per rank": each(body.get("steps")),
+        "Rows read, per rank": each(body.get("rows_read")),
+        "Rows left over": wording.count(body.get("dropped")) if body else None,
+        "Resumed from": body.get("resumed_from"),
+        "Grown from model": body.get("parent_model"),
+    }
+    return tuple((name, str(value)) for name, value in facts.items() if value is not None)

@@ -1,0 +1,129 @@
+"""One attempt at a run: every stage that is not done yet, in order, until the end, a fault, a signal or a lost lease."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from feature_store.contracts.errors import ConflictError
+from feature_store.contracts.files import read_json
+from feature_store.lease import Lease
+from pipeline import result as results
+from pipeline.progress import Progress
+from pipeline.run import faults
+from pipeline.run.book import RunBook
+from pipeline.run.children import Child
+from pipeline.run.faults import Fault
+from pipeline.run.signals import StopRequest
+from pipeline.run.steps import Step, steps_of
+from pipeline.stages import Stage
+
+POLL_SECONDS: Final = 0.2
+STATUS_OF_CODE: Final = {0: "done", 3: "nothing", 7: "gate_rejected"}
+
+
+class Attempt:
+    """Holds what one attempt knows. `go` returns the final result, which is on disk by then."""
+
+    def __init__(self, book: RunBook, stages: tuple[Stage, ...], lease: Lease, stop: StopRequest, progress: Progress) -> None:
+        self.book, self.stages, self.lease, self.stop, self.progress = book, stages, lease, stop, progress
+        self.failed: set[str] = set()
+        """Stages of this attempt that failed without ending it."""
+
+    def go(self, todo: Sequence[Stage]) -> dict[str, Any]:
+        """`todo` taken in order; what is done already is kept."""
+        for stage in todo:
+            if self.book.done(stage):
+                self.progress.stage(stage.name, "kept", self._record(stage))
+        while left := [stage for stage in todo if not self.book.done(stage) and stage.name not in self.failed]:
+            if self.stop:
+                return self._end(self._stopped())
+            self._write("running", 0)
+            step = steps_of(left, self.book.folder, self.book.body["config"])[0]
+            fault = self._take(step)
+            if fault:
+                return self._end(fault)
+        return self._end(None)
+
+    def _take(self, step: Step) -> Fault | None:
+        """Runs one step. The fault that ends the run, or None; a fault that does not end it is kept for the end."""
+        code = self._run(step)
+        for stage in step.stages:
+            if self.book.done(stage):
+                continue
+            if self.stop:
+                return self._stopped()
+            fault = faults.of_stage(self.book, stage, code)
+            self.progress.stage(stage.name, "failed")
+            if stage.on_failure == "stop":
+                self._show(stage, fault)
+                return fault
+            self.failed.add(stage.name)
+            break
+        return None
+
+    def _run(self, step: Step) -> int:
+        """The step's exit code; each stage's start and end is told as its record appears."""
+        for stage in step.stages:
+            self.book.forget(stage)
+        waiting = list(step.stages)
+        self._start(waiting[0])
+        child = Child(step.command, self.book.folder, lambda line: self._file(waiting[0] if waiting else step.stages[-1], line))
+        code = None
+        while code is None:
+            code = child.wait(POLL_SECONDS)
+            if self.stop or self.lease.lost.is_set():
+                child.end(self.book.folder)
+                self._check_lease()
+                return code or -int(self.stop.number or 0)
+            while waiting and self.book.done(waiting[0]):
+                self.progress.stage(waiting[0].name, "done", self._record(waiting[0]))
+                waiting.pop(0)
+                if waiting and code is None:
+                    self._start(waiting[0])
+        return code
+
+    def _stopped(self) -> Fault:
+        return Fault(128 + int(self.stop.number or 0), "interrupted", f"stopped by {self.stop.name}", faults.AGAIN)
+
+    def _start(self, stage: Stage) -> None:
+        self.book.log_of(stage).parent.mkdir(parents=True, exist_ok=True)
+        self._file(stage, f"--- {stage.name}, attempt {self.book.body['attempt']} of {self.book.run_id}\n")
+        self.progress.stage(stage.name, "running")
+
+    def _file(self, stage: Stage, line: str) -> None:
+        with open(self.book.log_of(stage), "a") as log:
+            log.write(line)
+        self.progress.line(line)
+
+    def _check_lease(self) -> None:
+        """ConflictError if a newer run has the lake; the result is written unless that run is this one, begun again."""
+        if not self.lease.lost.is_set():
+            return
+        newer = read_json(self.lease.lake.lease)["run_id"]
+        conflict = ConflictError(
+            f"run {self.book.run_id} (fence {self.lease.fence}) lost the lake to run {newer}",
+            "nothing more was committed; start the run again when the other has ended",
+        )
+        if newer != self.book.run_id:
+            self._write("failed", conflict.exit_code, conflict.to_json())
+        raise conflict
+
+    def _show(self, stage: Stage, fault: Fault) -> None:
+        """The end of a failed stage's log, so that nobody has to go and look for it."""
+        if not stage.ends_run and fault.code == "unexpected":
+            for line in faults.tail(self.book.log_of(stage)):
+                self.progress.note(f"  | {line}")
+
+    def _end(self, fault: Fault | None) -> dict[str, Any]:
+        fault = fault or next((faults.of_stage(self.book, s, 1) for s in self.stages if self.book.error_of(s)), None)
+        if fault is None:
+            every = all(self.book.done(stage) for stage in self.stages)
+            return self._write("done" if every else "running", 0)
+        return self._write(STATUS_OF_CODE.get(fault.exit_code, "failed"), fault.exit_code, fault.to_json())
+
+    def _write(self, status: str, exit_code: int, error: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = results.compose(self.book.folder, self.stages, status, exit_code, error)
+        results.write(self.book.folder, result)
+        return result
+
+    def _record(self, stage: Stage) -> dict[str, Any]:
+        return dict(read_json(self.book.folder / "stages" / f"{stage.name}.json"))

@@ -1,0 +1,138 @@
+"""Runs the list of stages here, for one date: under a lease, skipping what is done, leaving a result whatever happens."""
+
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from feature_store.contracts.errors import NothingToDo, UsageError
+from feature_store.contracts.files import write_json
+from feature_store.lease import Lease, held, is_local
+from pipeline import result as results
+from pipeline.progress import LineProgress, Progress
+from pipeline.run import request as requests
+from pipeline.run.attempt import Attempt
+from pipeline.run.book import RunBook, open_book
+from pipeline.run.children import Child, end_processes
+from pipeline.run.request import RunRequest
+from pipeline.run.signals import StopRequest, caught
+from pipeline.run.steps import steps_of
+from pipeline.stages import STAGES, Stage, stages_of
+
+FINISH: Final = (sys.executable, "-m", "trainer.tracking")
+FINISH_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How runs are made. `finish` is called with `--run-dir R --finish` once a result is final; empty: nothing is called."""
+
+    stages: tuple[Stage, ...] = STAGES
+    progress: Progress = field(default_factory=LineProgress)
+    finish: tuple[str, ...] = FINISH
+
+    def run(self, request: RunRequest) -> dict[str, Any]:
+        """The run's result, also on disk. `already_done`, and nothing is touched, where it had ended before.
+
+        ConflictError if another run works on the lake; UsageError if the lake is not ready for it.
+        """
+        run_id = requests.run_id_of(request)
+        if requests.finished(request.lake.run_dir(run_id)):
+            return self._already_done(request, run_id)
+        requests.check_ready(request)
+        with caught() as stop, held(request.lake, run_id) as lease:
+            if requests.finished(request.lake.run_dir(run_id)):  # by another that held the lease until now
+                return self._already_done(request, run_id)
+            return self._attempt(request, run_id, lease, stop)
+
+    def run_stage(self, request: RunRequest, name: str) -> dict[str, Any]:
+        """One stage of the run, again if it was done. UsageError names what it stands on that has not run."""
+        stage = next((stage for stage in stages_of(request.kind, self.stages) if stage.name == name), None)
+        if stage is None:
+            raise UsageError(f"no stage {name!r}", f"stages are: {', '.join(s.name for s in self.stages)}")
+        requests.check_ready(request)
+        run_id = requests.run_id_of(request)
+        with caught() as stop, held(request.lake, run_id) as lease:
+            book = self._open(request, run_id, lease)
+            missing = [need for need in stage.needs if not any(s.name == need and book.done(s) for s in self.stages)]
+            if missing:
+                raise UsageError(f"stage {name} of {run_id} stands on {', '.join(missing)}", "run these stages first")
+            book.forget(stage)
+            return self._work(request, book, lease, stop, (stage,))
+
+    def plan(self, request: RunRequest, only: str | None = None) -> dict[str, Any]:
+        """What `run` (or `run_stage`) would do now. Reads only."""
+        run_id = requests.run_id_of(request)
+        book = RunBook(request.lake.run_dir(run_id), {"run_id": run_id})
+        over = requests.finished(book.folder) and only is None
+        status = "already_done" if over else "planned"
+        stages = [s for s in stages_of(request.kind, self.stages) if only in (None, s.name)]
+        todo = [s for s in stages if not over and (only or not book.done(s))]
+        listed = [{"name": s.name, "status": "would_run" if s in todo else "done"} for s in stages]
+        steps = [list(step.command) for step in steps_of(todo, book.folder, request.config)]
+        if not over:
+            requests.check_ready(request)
+            requests.check_landed(request)
+        head = {"run_id": run_id, "kind": request.kind, "date": request.day.isoformat(), "status": status}
+        return {**head, "config_sha256": request.config_sha256, "stages": listed, "processes": steps}
+
+    def _attempt(self, request: RunRequest, run_id: str, lease: Lease, stop: StopRequest) -> dict[str, Any]:
+        book = self._open(request, run_id, lease)
+        return self._work(request, book, lease, stop, stages_of(request.kind, self.stages))
+
+    def _open(self, request: RunRequest, run_id: str, lease: Lease) -> RunBook:
+        """The run's book, with nothing of a crashed owner still at work behind it."""
+        before = lease.superseded
+        if before and is_local(before):
+            ended = end_processes(request.lake.run_dir(before.run_id))
+            self.progress.note(f"run {before.run_id} had crashed" + (f"; ended {ended} of its processes" if ended else ""))
+        return open_book(request, run_id, lease.fence)
+
+    def _work(
+        self, request: RunRequest, book: RunBook, lease: Lease, stop: StopRequest, todo: tuple[Stage, ...]
+    ) -> dict[str, Any]:
+        every = stages_of(request.kind, self.stages)
+        try:
+            requests.check_landed(request)
+        except NothingToDo as nothing:
+            result = results.compose(book.folder, every, "nothing", nothing.exit_code, nothing.to_json())
+            results.write(book.folder, result)
+            return result
+        self.progress.begin(f"{book.run_id}  attempt {book.body['attempt']}  {book.folder}", tuple(s.name for s in todo))
+        try:
+            result = Attempt(book, every, lease, stop, self.progress).go(todo)
+            if result["status"] in requests.FINISHED:
+                self._finish(book, stop)
+        finally:
+            self.progress.end()
+        return result
+
+    def _finish(self, book: RunBook, stop: StopRequest) -> None:
+        """The final result in the tracker too; if that fails it is a warning, tried again by the next same command."""
+        mark = book.folder / "finish.json"
+        if not self.finish or mark.exists():
+            return
+        log = book.folder / "logs" / "finish.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "a") as handle:
+            child = Child((*self.finish, "--run-dir", str(book.folder), "--finish"), book.folder, lambda line: print(line, end="", file=handle))
+            until = time.monotonic() + FINISH_SECONDS
+            while (code := child.wait(0.2)) is None and not stop and time.monotonic() < until:
+                continue
+            if code is None:
+                child.end(book.folder)
+        if code == 0:
+            write_json(mark, {"logged": True})
+        else:
+            self.progress.note(f"warning: the result of {book.run_id} was not logged to the tracker; see {log}")
+
+    def _already_done(self, request: RunRequest, run_id: str) -> dict[str, Any]:
+        folder = request.lake.run_dir(run_id)
+        result = requests.read_result(folder) or {}
+        before = result["status"]
+        self._finish(RunBook(folder, {"run_id": run_id}), StopRequest())
+        notes = ["the gate rejected its challenger"] if before == "gate_rejected" else []
+        if result["config_sha256"] != request.config_sha256:
+            notes.append("it ran under another configuration; --redo runs it again under this one")
+        note = "; ".join([f"{run_id} had ended before", *notes])
+        return {**result, "status": "already_done", "exit_code": 0, "error": None, "note": note}

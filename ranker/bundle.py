@@ -1,0 +1,194 @@
+"""A bundle: everything a trained ranker needs to score histories of raw ids. Loads with torch, pyarrow and safetensors.
+
+Shapes: B rows, I1 = items + 1 (row 0 padding, zeros), d width, K list length.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from feature_store.contracts.errors import DataContractError
+from ranker import bundle_files as files
+from ranker.batch import Batch
+from ranker.bundle_files import BundleInfo
+from ranker.compose import build_encoder, compose_empty, materialise
+from ranker.growth import grow
+from ranker.heads.dot import DotHead
+from ranker.inputs import ItemInputs, ItemShapes
+from ranker.model import Ranker, last_states
+from ranker.topk import exact_topk
+
+POPULAR: Final = 1000
+"""Most popular items kept for histories without a known item."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle, in evaluation mode on the CPU."""
+
+    info: BundleInfo
+    manifest_sha256: str
+    raw_ids: list[str]
+    """Raw id of dense id i stands at i - 1."""
+    item_matrix: Tensor
+    """[I1, d] as scored."""
+    input_matrix: Tensor
+    """[I1, d] as the encoder reads them."""
+    popular: Tensor
+    """Dense ids, most interactions in training first."""
+    weights: dict[str, Tensor]
+    encoder: nn.Module
+    head: nn.Module
+
+    @cached_property
+    def dense_ids(self) -> dict[str, int]:
+        return {raw: dense for dense, raw in enumerate(self.raw_ids, 1)}
+
+    def user_vectors(self, batch: Batch) -> Tensor:
+        """[B, d] fp32 of each row's newest `max_length` tokens; zeros for an empty row. Ids must be in the bundle."""
+        newest = batch.newest(self.info.ranker.encoder.max_length)
+        with torch.no_grad():
+            states_Td = self.head.user(self.encoder(self.input_matrix.index_select(0, newest.items_T), newest))
+            return last_states(states_Td, newest).float()
+
+    def recommend(self, history: Sequence[str | int], k: int, filter_seen: bool = True) -> list[tuple[str, float]]:
+        """The k best items for a history of raw ids, oldest first: (item id, score), best first."""
+        return self.recommend_many([history], [k], filter_seen)[0]
+
+    def recommend_many(
+        self, histories: Sequence[Sequence[str | int]], ks: Sequence[int], filter_seen: bool = True
+    ) -> list[list[tuple[str, float]]]:
+        """One list a history. Unknown ids are skipped; without any known id the list is popularity, scored 1, 1/2, 1/3 ...
+
+        Items of the history are left out unless `filter_seen` is off. A list is shorter than k where the catalogue is.
+        """
+        known = [[self.dense_ids[str(raw)] for raw in history if str(raw) in self.dense_ids] for history in histories]
+        batch = Batch.from_lists(known, actions=[[self.info.default_action] * len(row) for row in known])
+        excluded = (batch.items_T, batch.offsets_B1) if filter_seen else None
+        ids_BK, scores_BK = exact_topk(self.user_vectors(batch), self.item_matrix, max([1, *ks]), excluded)
+        lists = []
+        for row, (history, k) in enumerate(zip(known, ks, strict=True)):
+            pairs = zip(ids_BK[row, :k].tolist(), scores_BK[row, :k].tolist(), strict=True) if history else self._popular(k)
+            lists.append([(self.raw_ids[item - 1], score) for item, score in pairs if item > 0])
+        return lists
+
+    def _popular(self, k: int) -> list[tuple[int, float]]:
+        return [(item, 1.0 / rank) for rank, item in enumerate(self.popular[:k].tolist(), 1)]
+
+    def ranker(self, inputs: ItemInputs) -> Ranker:
+        """The whole ranker in training mode, grown where `inputs` name more items than the bundle.
+
+        `inputs` must extend the inputs it was trained on: those come from the snapshot, the bundle does not keep texts.
+        """
+        old = materialise(compose_empty(self.info.ranker, shapes_of(self.info)), _first(inputs, shapes_of(self.info)))
+        old.load_state_dict(self.weights)
+        grown: Ranker = grow(old, inputs)
+        return grown
+
+
+def save_bundle(
+    folder: Path,
+    ranker: Ranker,
+    raw_ids: Sequence[str],
+    *,
+    snapshot_id: str,
+    lineage: str,
+    text_encoder: str | None = None,
+    text_revision: str | None = None,
+    default_action: int = 0,
+) -> str:
+    """Writes the ranker with its vocabulary (raw ids in dense order from 1) to `folder`; returns the manifest's sha256."""
+    shapes = ranker.shapes
+    if len(raw_ids) != shapes.items:
+        raise DataContractError(
+            f"{len(raw_ids)} raw ids for a ranker of {shapes.items} items", "pass the item vocabulary in dense order"
+        )
+    info = BundleInfo(
+        ranker=ranker.config,
+        **vars(shapes),
+        snapshot_id=snapshot_id,
+        lineage=lineage,
+        text_encoder=text_encoder,
+        text_revision=text_revision,
+        default_action=default_action,
+    )
+    matrix = {"items": ranker.all_item_vectors(), "popular": _popular_order(ranker.items.popularity)}
+    if ranker.config.head.normalise:
+        matrix["inputs"] = ranker.all_input_vectors()
+    return files.write_files(folder, info, ranker.state_dict(), matrix, list(raw_ids))
+
+
+def store_bundle(models: Path, ranker: Ranker, raw_ids: Sequence[str], **facts: str | int | None) -> str:
+    """`save_bundle` to `models/<manifest sha256>`, there whole or not at all. Returns the sha256."""
+    writing = models / f".writing-{os.getpid()}"
+    shutil.rmtree(writing, ignore_errors=True)
+    name = save_bundle(writing, ranker, raw_ids, **facts)  # type: ignore[arg-type]
+    if (models / name).exists():
+        shutil.rmtree(writing)
+    else:
+        os.replace(writing, models / name)
+    return name
+
+
+def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
+    """The bundle in `folder`, its manifest checked (against `expected` where given). DataContractError names what is wrong."""
+    name = files.verify_manifest(folder, expected)
+    info = files.read_info(folder)
+    rows = (info.items + 1, info.ranker.width)
+    matrix = files.read_tensors(folder / files.MATRIX, {"items": rows})
+    empty = compose_empty(info.ranker, shapes_of(info))
+    weights = files.read_tensors(folder / files.WEIGHTS, {key: tuple(value.shape) for key, value in empty.state_dict().items()})
+    encoder = build_encoder(info.ranker)
+    prefix = "encoder."
+    encoder.load_state_dict({key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)})
+    return Bundle(
+        info=info,
+        manifest_sha256=name,
+        raw_ids=files.read_vocabulary(folder, info.items),
+        item_matrix=matrix["items"],
+        input_matrix=matrix.get("inputs", matrix["items"]),
+        popular=matrix["popular"],
+        weights=weights,
+        encoder=encoder.eval(),
+        head=DotHead(info.ranker).eval(),
+    )
+
+
+def shapes_of(info: BundleInfo) -> ItemShapes:
+    return ItemShapes(info.items, info.text_width, info.category_slots, info.categories, info.numeric)
+
+
+def _first(inputs: ItemInputs, shapes: ItemShapes) -> ItemInputs:
+    """The inputs of the bundle's own ids."""
+    if inputs.items < shapes.items:
+        raise DataContractError(
+            f"inputs for {inputs.items} items, the bundle has {shapes.items}", "pass the inputs of the same lineage"
+        )
+    rows = shapes.items + 1
+    codes = inputs.category_codes
+    return ItemInputs(
+        items=shapes.items,
+        text=None if inputs.text is None else inputs.text[:rows],
+        category_codes=None if codes is None else _slots(codes[:rows], shapes.category_slots),
+        categories=shapes.categories,
+        numeric=None if inputs.numeric is None else inputs.numeric[:rows],
+        popularity=None if inputs.popularity is None else inputs.popularity[:rows],
+    )
+
+
+def _slots(codes: Tensor, slots: int) -> Tensor:
+    """The same codes in `slots` columns: a later vocabulary may need more columns than the old items did."""
+    return nn.functional.pad(codes, (0, max(0, slots - codes.shape[1])))[:, :slots]
+
+
+def _popular_order(popularity: Tensor) -> Tensor:
+    """Ids with the most interactions first, equal counts by id."""
+    order = popularity[1:].sort(descending=True, stable=True).indices + 1
+    return order[:POPULAR].cpu()

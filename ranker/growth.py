@@ -1,0 +1,147 @@
+"""Growing a ranker's tables for ids that came after it was trained. Old rows are the same bits afterwards.
+
+Shapes: I1 = items + 1, J trained items, F features, d width.
+"""
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from feature_store.contracts.errors import DataContractError
+from ranker.compose import compose_empty, materialise
+from ranker.inputs import ItemInputs, ItemShapes
+from ranker.model import Ranker
+
+IDS: Final = "items.ids.weight"
+CATEGORIES: Final = "items.categories.weight"
+RIDGE: Final = 0.1
+"""Penalty for a feature of variance 1, per trained item."""
+
+
+def grow(ranker: Ranker, inputs: ItemInputs) -> Ranker:
+    """A new ranker for a vocabulary that extends the old one; its buffers hold `inputs`, its mode is the old one's.
+
+    A new item's vector is its text and side features through the trained projections plus an id embedding: from a ridge map
+    of text and categories fitted on the old items' id embeddings; without text the mean over items of its categories; else
+    the mean over all. DataContractError where the vocabulary shrank or a feature width changed.
+    """
+    _check(ranker.shapes, inputs.shapes)
+    with torch.no_grad():
+        grown = _grown(ranker, inputs)
+    grown.train(ranker.training)
+    return grown
+
+
+def _grown(ranker: Ranker, inputs: ItemInputs) -> Ranker:
+    old, new = ranker.shapes, inputs.shapes
+    device = ranker.items.popularity.device
+    grown = materialise(compose_empty(ranker.config, new), inputs, device)
+    source = ranker.state_dict()
+    for name, parameter in grown.named_parameters():
+        value = source[name]
+        if value.shape == parameter.shape:
+            parameter.copy_(value)
+        else:
+            parameter[: len(value)] = value
+            parameter[len(value) :] = value[1:].mean(0) if len(value) > 1 else 0.0
+    if ranker.items.ids is not None and new.items > old.items:
+        ids_new = torch.arange(old.items + 1, new.items + 1, device=device)
+        grown.get_parameter(IDS)[old.items + 1 :] = _guessed(ranker, grown, ids_new)
+    return grown
+
+
+def grown_rows(old: ItemShapes, new: ItemShapes) -> dict[str, tuple[int, int]]:
+    """Parameter name -> (rows before, rows after) of every table that `grow` made longer."""
+    tables = {IDS: (old.items + 1, new.items + 1), CATEGORIES: (old.categories + 1, new.categories + 1)}
+    return {name: rows for name, rows in tables.items() if rows[0] != rows[1]}
+
+
+def grow_optimizer_state(state: dict[str, Any], old_rows: int, new_rows: int) -> dict[str, Any]:
+    """One parameter's optimizer state for its longer table: per-row tensors keep the bits of old rows and are 0 for new ones.
+
+    Everything without a row for each table row (step counters) is passed on as it is.
+    """
+    return {name: _longer(value, old_rows, new_rows) for name, value in state.items()}
+
+
+def _longer(value: Any, old_rows: int, new_rows: int) -> Any:
+    if not isinstance(value, Tensor) or value.dim() == 0 or value.shape[0] != old_rows:
+        return value
+    return torch.cat([value, value.new_zeros(new_rows - old_rows, *value.shape[1:])])
+
+
+def _check(old: ItemShapes, new: ItemShapes) -> None:
+    if new.items < old.items or new.categories < old.categories:
+        raise DataContractError(
+            f"the vocabulary went from {old.items} items and {old.categories} categories to {new.items} and {new.categories}",
+            "a vocabulary never shrinks: train a full run",
+        )
+    for name in ("text_width", "numeric"):
+        if getattr(old, name) != getattr(new, name):
+            raise DataContractError(
+                f"item input {name} went from {getattr(old, name)} to {getattr(new, name)}",
+                "train a full run with the new features",
+            )
+    if (old.categories == 0) != (new.categories == 0):
+        raise DataContractError(
+            f"item categories went from {old.categories} to {new.categories}", "train a full run with the new features"
+        )
+
+
+def _guessed(ranker: Ranker, grown: Ranker, ids_new: Tensor) -> Tensor:
+    """[new, d] id embeddings of items nobody has trained."""
+    trained_J = _trained(ranker)
+    targets_Jd = ranker.get_parameter(IDS)[trained_J].double()
+    guess = targets_Jd.mean(0).expand(len(ids_new), -1).clone()
+    if grown.items.category_codes is not None:
+        guess = _category_means(ranker, trained_J, targets_Jd, grown.items.category_codes[ids_new], guess)
+    if grown.items.text_matrix is not None:
+        with_text = grown.items.text_matrix[ids_new].abs().sum(1) > 0
+        known = ranker.items.text_matrix[trained_J].abs().sum(1) > 0
+        if bool(known.any()) and bool(with_text.any()):
+            features = _features(ranker, trained_J[known])
+            guess[with_text] = _ridge(features, targets_Jd[known], _features(grown, ids_new[with_text]))
+    return guess.to(ranker.get_parameter(IDS).dtype)
+
+
+def _trained(ranker: Ranker) -> Tensor:
+    """Ids with at least one training interaction; every id where nothing was counted."""
+    counted = (ranker.items.popularity > 0).nonzero().flatten()
+    return counted if len(counted) else torch.arange(1, ranker.shapes.items + 1, device=counted.device)
+
+
+def _category_means(ranker: Ranker, trained_J: Tensor, targets_Jd: Tensor, codes_NC: Tensor, fallback_Nd: Tensor) -> Tensor:
+    """For each new item the mean, over its categories that old items have, of those items' mean id embedding."""
+    codes_JC = ranker.items.category_codes[trained_J]
+    rows = max(int(codes_JC.max()), int(codes_NC.max())) + 1
+    sums = targets_Jd.new_zeros(rows, targets_Jd.shape[1])
+    counts = targets_Jd.new_zeros(rows)
+    for column in codes_JC.T:
+        sums.index_add_(0, column, targets_Jd)
+        counts.index_add_(0, column, torch.ones_like(column, dtype=counts.dtype))
+    counts[0] = 0
+    means = sums / counts.clamp_min(1).unsqueeze(1)
+    usable_NC = (counts[codes_NC] > 0).double()
+    total = (means[codes_NC] * usable_NC.unsqueeze(2)).sum(1)
+    return torch.where(usable_NC.sum(1, keepdim=True) > 0, total / usable_NC.sum(1, keepdim=True).clamp_min(1), fallback_Nd)
+
+
+def _features(ranker: Ranker, ids: Tensor) -> Tensor:
+    """[N, F] text beside the mean embedding of the categories: dense, so that thousands of categories stay cheap."""
+    parts = [ranker.items.text_matrix[ids].double()]
+    if ranker.items.categories is not None:
+        codes, table = ranker.items.category_codes[ids], ranker.get_parameter(CATEGORIES)
+        parts.append(torch.nn.functional.embedding_bag(codes, table, mode="mean", padding_idx=0).double())
+    return torch.cat(parts, 1)
+
+
+def _ridge(features_JF: Tensor, targets_Jd: Tensor, asked_NF: Tensor) -> Tensor:
+    """Ridge regression on standardised features, its intercept the mean of the targets."""
+    mean, spread = features_JF.mean(0), features_JF.std(0, unbiased=False).clamp_min(1e-6)
+    known, asked = (features_JF - mean) / spread, (asked_NF - mean) / spread
+    centre = targets_Jd.mean(0)
+    gram = known.T @ known
+    gram.diagonal().add_(RIDGE * len(known))
+    weights: Tensor = torch.linalg.solve(gram, known.T @ (targets_Jd - centre))
+    return asked @ weights + centre

@@ -1,0 +1,165 @@
+"""The user's own files by a column mapping: events, and items and users where the mapping names them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_store.contracts import columns as c
+from feature_store.contracts import schemas
+from feature_store.contracts.actions import ACTION_CODES
+from feature_store.contracts.errors import ConfigError
+from spark_jobs.sources.cells import Cells, IdType, as_text, ids, numbers, whole_numbers
+from spark_jobs.sources.chunks import Chunk, Clock, PositionClock, Source
+from spark_jobs.sources.files import read
+from spark_jobs.sources.mapping import EventMapping, FileMapping, ItemMapping, Mapping, UserMapping
+from spark_jobs.sources.maps import conform, map_columns, with_raw
+from spark_jobs.sources.notes import Notes
+from spark_jobs.sources.raw import RawBatch
+from spark_jobs.sources.times import times
+
+TEXTS = (c.EVENT_ID, c.SESSION_ID, c.LIST_ID)
+TIMES = (c.EVENT_TIME, c.AVAILABILITY_TIME)
+
+
+def open_source(path: Path, mapping: Mapping, notes: Notes) -> Source:
+    if mapping.events is None:
+        raise ConfigError(
+            "`import events` needs a mapping with a section `events`",
+            "write one: --mapping my.yaml, like conf/mapping-example.yaml",
+        )
+    clock: Clock = "real" if mapping.events.columns.event_time else "position"
+    id_type = mapping.id_type or "string"
+    return Source("events", clock, id_type, _chunks(path, mapping, mapping.events, id_type, notes))
+
+
+def _chunks(path: Path, mapping: Mapping, events: EventMapping, id_type: IdType, notes: Notes) -> Iterator[Chunk]:
+    builder = EventBuilder(events, id_type, notes)
+    for batch in _read(path, events, builder.wanted, notes):
+        yield builder.chunk(batch)
+    if mapping.items is not None:
+        for batch in _read(path, mapping.items, _wanted(mapping.items.columns.model_dump()), notes):
+            yield item_chunk(batch, mapping.items, id_type, notes)
+    if mapping.users is not None:
+        for batch in _read(path, mapping.users, _wanted(mapping.users.columns.model_dump()), notes):
+            yield user_chunk(batch, mapping.users, id_type)
+
+
+def _read(path: Path, mapping: FileMapping, wanted: list[str], notes: Notes) -> Iterator[RawBatch]:
+    base = path if path.is_dir() and not (path / "_delta_log").is_dir() else path.parent
+    target = path if mapping.path is None else base / mapping.path
+    return read(target, wanted, notes, wanted=mapping.format, delimiter=mapping.delimiter)
+
+
+def _wanted(columns: dict[str, str | tuple[str, ...] | None]) -> list[str]:
+    names: list[str] = []
+    for value in columns.values():
+        names += [] if value is None else [value] if isinstance(value, str) else list(value)
+    return list(dict.fromkeys(names))
+
+
+@dataclass
+class EventBuilder:
+    """Batches of an event file to landing events; carries the position clock from batch to batch."""
+
+    mapping: EventMapping
+    id_type: IdType
+    notes: Notes
+    clock: PositionClock = field(default_factory=PositionClock)
+
+    @property
+    def wanted(self) -> list[str]:
+        return _wanted(self.mapping.columns.model_dump())
+
+    def chunk(self, batch: RawBatch) -> Chunk:
+        rows = batch.table.num_rows
+        cells = self._cells(batch)
+        arrays = {name: cell.values for name, cell in cells.items()}
+        arrays[c.ACTION] = self._actions(batch, rows)
+        if self.mapping.columns.event_time is None:
+            arrays[c.EVENT_TIME] = self.clock.times(arrays[c.USER_ID])
+        pairs = [pair for name in self.mapping.columns.context for pair in map_columns(batch.column(name))]
+        arrays[c.CONTEXT], faulty = with_raw(pairs, [(name, cell.raw) for name, cell in cells.items()], rows)
+        return Chunk("events", conform(schemas.LANDING_EVENTS, arrays, rows), faulty)
+
+    def _cells(self, batch: RawBatch) -> dict[str, Cells]:
+        named = {k: v for k, v in self.mapping.columns.model_dump(exclude={"context", "action"}).items() if v}
+        how = self.mapping.time.how()
+        cells = {}
+        for field_name, column_name in named.items():
+            column = batch.column(column_name)
+            if field_name in (c.USER_ID, c.ITEM_ID):
+                cells[field_name] = ids(column, self.id_type)
+            elif field_name in TIMES:
+                cells[field_name] = times(column, how)
+            elif field_name in TEXTS:
+                cells[field_name] = Cells(as_text(column))
+            else:
+                cells[field_name] = whole_numbers(column) if field_name == c.POSITION else numbers(column)
+        return cells
+
+    def _actions(self, batch: RawBatch, rows: int) -> pa.Array:
+        if self.mapping.columns.action is None:
+            return pa.array([self.mapping.default_action] * rows, pa.string())
+        given = as_text(batch.column(self.mapping.columns.action))
+        names = {name: self._action(name) for name in pc.unique(given).to_pylist() if name is not None}
+        unknown = Counter({entry["values"]: entry["counts"] for entry in pc.value_counts(given).to_pylist()})
+        for name, action in names.items():
+            if action is None:
+                self.notes.warn(f"action {name!r} is not in the mapping and became `other`", unknown[name])
+        return pa.array([None if g is None else names[g] or "other" for g in given.to_pylist()], pa.string())
+
+    def _action(self, name: str) -> str | None:
+        """The landing action of a given name; None where neither the mapping nor the contract knows it."""
+        plain = name.strip().lower()
+        return self.mapping.actions.get(name) or (plain if plain in ACTION_CODES else None)
+
+
+def item_chunk(batch: RawBatch, mapping: ItemMapping, id_type: IdType, notes: Notes) -> Chunk:
+    columns, rows, how = mapping.columns, batch.table.num_rows, mapping.time.how()
+    given = ids(batch.column(columns.item_id), id_type)
+    arrays = {c.ITEM_ID: given.values}
+    for name, source in ((c.TITLE, columns.title), (c.TEXT, columns.text)):
+        if source:
+            arrays[name] = as_text(batch.column(source))
+    if columns.categories:
+        arrays[c.CATEGORIES] = categories(batch, columns.categories, mapping.categories_separator)
+    if columns.price:
+        arrays[c.PRICE] = numbers(batch.column(columns.price)).values
+    for name, source in ((c.CREATED, columns.created), (c.AVAILABILITY_TIME, columns.availability_time)):
+        if source:
+            found = times(batch.column(source), how)
+            arrays[name] = found.values
+            if found.raw is not None:
+                notes.warn(
+                    f"{batch.file.name}: column {source} holds times that could not be read; null there",
+                    rows - found.raw.null_count,
+                )
+    faulty = 0 if given.raw is None else rows - given.raw.null_count
+    return Chunk("items", conform(schemas.LANDING_ITEMS, arrays, rows), faulty)
+
+
+def categories(batch: RawBatch, name: str, separator: str) -> pa.Array:
+    """Lists of category names: from a list column, or from text cut at the separator; empty names are left out."""
+    column = batch.column(name)
+    if column.family == "list":
+        return pc.cast(column.values, pa.list_(pa.string()))
+    texts = as_text(column).to_pylist()
+    lists = [None if t is None else [part.strip() for part in t.split(separator) if part.strip()] for t in texts]
+    return pa.array(lists, pa.list_(pa.string()))
+
+
+def user_chunk(batch: RawBatch, mapping: UserMapping, id_type: IdType) -> Chunk:
+    columns, rows = mapping.columns, batch.table.num_rows
+    given = ids(batch.column(columns.user_id), id_type)
+    arrays, parts = {c.USER_ID: given.values}, [(c.USER_ID, given.raw)]
+    if columns.availability_time:
+        found = times(batch.column(columns.availability_time), mapping.time.how())
+        arrays[c.AVAILABILITY_TIME] = found.values
+        parts.append((c.AVAILABILITY_TIME, found.raw))
+    pairs = [pair for name in columns.attributes for pair in map_columns(batch.column(name))]
+    arrays[c.ATTRIBUTES], faulty = with_raw(pairs, parts, rows)
+    return Chunk("users", conform(schemas.LANDING_USERS, arrays, rows), faulty)

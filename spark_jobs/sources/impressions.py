@@ -1,0 +1,92 @@
+"""Labelled impressions: every row becomes an impression, and a click right after it where its label is 1."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from feature_store.contracts import columns as c
+from feature_store.contracts import schemas
+from spark_jobs.sources.cells import Cells, IdType, as_text, ids, numbers, raw_where, whole_numbers
+from spark_jobs.sources.chunks import Chunk, Clock, PositionClock, Source
+from spark_jobs.sources.files import input_files, read
+from spark_jobs.sources.mapping import ImpressionMapping, Mapping
+from spark_jobs.sources.maps import conform, map_columns, with_raw
+from spark_jobs.sources.notes import Notes
+from spark_jobs.sources.raw import RawBatch, family_of
+from spark_jobs.sources.times import times
+
+LABEL = "label"
+
+
+def open_source(path: Path, mapping: Mapping, notes: Notes) -> Source:
+    how = mapping.impressions or ImpressionMapping()
+    clock: Clock = "real" if how.columns.event_time else "position"
+    id_type = mapping.id_type or _id_type(path, how)
+    return Source("impressions", clock, id_type, _chunks(path, how, id_type, notes))
+
+
+def _id_type(path: Path, how: ImpressionMapping) -> IdType:
+    """int64 where a Parquet file says that both id columns are integers."""
+    kind, files = input_files(path, how.format)
+    if kind != "parquet":
+        return "string"
+    try:
+        schema = pq.read_schema(files[0])
+    except (pa.ArrowInvalid, OSError):
+        return "string"  # The reader names the damaged file.
+    names = [name for name in (how.columns.user_id, how.columns.item_id) if name in schema.names]
+    return "int64" if all(family_of(schema.field(name).type) == "integer" for name in names) else "string"
+
+
+def _chunks(path: Path, how: ImpressionMapping, id_type: IdType, notes: Notes) -> Iterator[Chunk]:
+    clock = PositionClock()
+    named = {k: v for k, v in how.columns.model_dump(exclude={"context"}).items() if v}
+    everything = how.columns.context is None
+    wanted = None if everything else [*named.values(), *(how.columns.context or ())]
+    for batch in read(path, wanted, notes, wanted=how.format, delimiter=how.delimiter):
+        context = [n for n in batch.table.column_names if n not in named.values()] if everything else how.columns.context or ()
+        yield _chunk(batch, how, named, list(context), id_type, clock)
+
+
+def _chunk(
+    batch: RawBatch, how: ImpressionMapping, named: dict[str, str], context: list[str], id_type: IdType, clock: PositionClock
+) -> Chunk:
+    rows = batch.table.num_rows
+    cells = {name: _cell(batch, name, column, how, id_type) for name, column in named.items()}
+    pairs = [pair for name in context for pair in map_columns(batch.column(name))]
+    arrays = {name: cell.values for name, cell in cells.items() if name != LABEL}
+    arrays[c.CONTEXT], faulty = with_raw(pairs, [(name, cell.raw) for name, cell in cells.items()], rows)
+    once = conform(schemas.LANDING_EVENTS, arrays, rows)
+    clicked = pc.fill_null(pc.equal(cells[LABEL].values, 1), False).to_numpy(zero_copy_only=False)
+    source = np.repeat(np.arange(rows), clicked.astype(np.int64) + 1)
+    second = np.append(False, source[1:] == source[:-1])
+    table = once.take(pa.array(source))
+    actions = pc.if_else(pa.array(second), "click", "impression")
+    table = table.set_column(table.schema.get_field_index(c.ACTION), c.ACTION, actions)
+    if c.EVENT_TIME not in named:
+        moments = clock.times(table.column(c.USER_ID).combine_chunks())
+        table = table.set_column(table.schema.get_field_index(c.EVENT_TIME), c.EVENT_TIME, moments)
+    return Chunk("events", table.cast(schemas.LANDING_EVENTS), faulty)
+
+
+def _cell(batch: RawBatch, name: str, column_name: str, how: ImpressionMapping, id_type: IdType) -> Cells:
+    if column_name not in batch.table.column_names:
+        # Only without a list of context columns, where the reader was asked for whatever there is.
+        raise batch.missing(column_name)
+    column = batch.column(column_name)
+    if name in (c.USER_ID, c.ITEM_ID):
+        return ids(column, id_type)
+    if name == LABEL:
+        found = numbers(column)
+        return Cells(
+            found.values, raw_where(pc.fill_null(as_text(column), "null"), pc.is_in(found.values, pa.array([0.0, 1.0])))
+        )
+    if name == c.EVENT_TIME:
+        return times(column, how.time.how())
+    if name == c.POSITION:
+        return whole_numbers(column)
+    return numbers(column) if name == c.PROPENSITY else Cells(as_text(column))

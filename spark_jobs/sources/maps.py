@@ -1,0 +1,93 @@
+"""Landing tables out of single columns, and maps out of several: `context` and `attributes` are built without a row loop."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_store.contracts import columns as c
+from feature_store.contracts.schemas import STRING_MAP
+from spark_jobs.sources.cells import as_text
+from spark_jobs.sources.raw import RawColumn
+
+RAW: Final = "_raw"
+"""Key of `context` (events) and `attributes` (users): `column=text; …` of the cells of this row that could not be read."""
+
+
+def conform(schema: pa.Schema, arrays: Mapping[str, pa.Array], rows: int) -> pa.Table:
+    """A table in `schema`; columns that are not given are null."""
+    return pa.Table.from_arrays(
+        [arrays[field.name] if field.name in arrays else pa.nulls(rows, field.type) for field in schema], schema=schema
+    )
+
+
+def text_map(pairs: Sequence[tuple[str, pa.Array]], rows: int) -> pa.Array:
+    """One map a row from parallel text columns; a null value leaves its key out, a row without any is null."""
+    if not pairs:
+        return pa.nulls(rows, STRING_MAP)
+    width = len(pairs)
+    values = pa.concat_arrays([array for _, array in pairs]).take(_row_major(rows, width))
+    keys = pa.DictionaryArray.from_arrays(
+        pa.array(np.tile(np.arange(width, dtype=np.int32), rows)), pa.array([name for name, _ in pairs], pa.string())
+    ).dictionary_decode()
+    kept = pc.is_valid(values)
+    counts = kept.to_numpy(zero_copy_only=False).reshape(rows, width).sum(axis=1)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    masked = pa.array(offsets, mask=np.append(counts == 0, False))
+    return pa.MapArray.from_arrays(masked, keys.filter(kept), values.filter(kept)).cast(STRING_MAP)
+
+
+def _row_major(rows: int, width: int) -> pa.Array:
+    return pa.array(np.arange(rows * width, dtype=np.int64).reshape(width, rows).T.ravel())
+
+
+def map_columns(column: RawColumn) -> list[tuple[str, pa.Array]]:
+    """The (key, text) columns one mapped column stands for: itself, a struct's fields, or a map's keys."""
+    kind = column.values.type
+    if pa.types.is_struct(kind):
+        fields = zip([kind.field(i).name for i in range(kind.num_fields)], column.values.flatten(), strict=True)
+        return [(name, as_text(_part(column, name, values))) for name, values in fields]
+    if pa.types.is_map(kind):
+        rows = [None if row is None else dict(row) for row in column.values.to_pylist()]
+        names = sorted({str(key) for row in rows if row for key in row})
+        return [
+            (name, pa.array([None if not row or row.get(name) is None else str(row[name]) for row in rows], pa.string()))
+            for name in names
+        ]
+    return [(column.name, as_text(column))]
+
+
+def _part(column: RawColumn, name: str, values: pa.Array) -> RawColumn:
+    from spark_jobs.sources.raw import family_of
+
+    return RawColumn(f"{column.name}.{name}", values, family_of(values.type), column.file, column.first_row)
+
+
+def joined(parts: Sequence[tuple[str, pa.Array | None]]) -> pa.Array | None:
+    """`column=text; column=text` of every row's unreadable cells, null where all was read; None if no row has any."""
+    named = [pc.binary_join_element_wise(pa.scalar(name), array, "=") for name, array in parts if array is not None]
+    if not named:
+        return None
+    text = pc.binary_join_element_wise(*named, "; ", null_handling="skip")
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+
+
+def with_raw(
+    pairs: Sequence[tuple[str, pa.Array]], parts: Sequence[tuple[str, pa.Array | None]], rows: int
+) -> tuple[pa.Array, int]:
+    """The map of a table with `_raw` in the rows that have unreadable cells, and how many those are."""
+    raw = joined(parts)
+    if raw is None:
+        return text_map(pairs, rows), 0
+    return text_map([*pairs, (RAW, raw)], rows), rows - raw.null_count
+
+
+def faulty(table: pa.Table, ids: Sequence[str] = (c.USER_ID, c.ITEM_ID)) -> int:
+    """Rows without one of their ids."""
+    missing = [pc.is_null(table.column(name)) for name in ids if name in table.column_names]
+    found = missing[0]
+    for other in missing[1:]:
+        found = pc.or_(found, other)
+    return pc.sum(found).as_py() or 0

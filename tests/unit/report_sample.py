@@ -1,0 +1,179 @@
+"""A result.json as a night on a simulated market leaves it, with every section filled; made from a fixed seed."""
+
+import math
+import random
+
+HOLDOUT = {"challenger": 0.0712, "champion": 0.0641}
+TEST = {
+    "challenger": 0.0931,
+    "last_full": 0.0874,
+    "item_cooccurrence": 0.0702,
+    "als": 0.0588,
+    "popular_7d": 0.0331,
+    "truth": 0.1324,
+}
+FACTORS = {
+    ("ndcg", 10): 1.0,
+    ("recall", 10): 1.62,
+    ("recall", 20): 2.3,
+    ("mrr", 10): 0.79,
+    ("map", 10): 0.74,
+    ("hit_rate", 10): 1.9,
+}
+
+
+def metric_row(who, split, name, k, value, n, slice_name="all"):
+    half = 1.96 * math.sqrt(value * 0.3 / max(n, 1))
+    known = n >= 200
+    row = {"who": who, "split": split, "slice": slice_name, "name": name, "k": k, "n": n}
+    if not known:
+        return {**row, "value": None, "ci": None, "note": "not decidable"}
+    return {**row, "value": round(value, 5), "ci": [round(value - half, 5), round(value + half, 5)]}
+
+
+def metric_rows():
+    rows = [metric_row(who, "test", name, k, base * f, 4871) for who, base in TEST.items() for (name, k), f in FACTORS.items()]
+    rows += [metric_row(who, "holdout", "ndcg", 10, base, 512) for who, base in HOLDOUT.items()]
+    for who, base in TEST.items():
+        rows.append(metric_row(who, "test", "ndcg", 10, base * 0.4, 143, "new_items"))
+        rows.append(metric_row(who, "test", "ndcg", 10, base * 0.8, 1210, "short_history"))
+    return rows
+
+
+def stage(name, seconds, rows_in, rows_out, written, tables=()):
+    return {
+        "name": name,
+        "status": "done",
+        "exit_code": 0,
+        "attempt": 1,
+        "seconds": seconds,
+        "rows_in": rows_in,
+        "rows_out": rows_out,
+        "bytes_read": written * 2,
+        "bytes_written": written,
+        "tables": [{"name": t, "from": a, "to": b, "content_sha256": f"{hash_of(t)}"} for t, a, b in tables],
+    }
+
+
+def hash_of(text):
+    return random.Random(text).randbytes(32).hex()
+
+
+def stages():
+    return [
+        stage("ingest_events", 14.2, 61_734, 60_911, 4_100_000, [("events", 6, 7), ("items", 6, 7), ("users", 6, 7)]),
+        stage("build_features", 11.8, 60_911, 60_911, 3_300_000, [("vocabulary", 6, 7), ("interactions", 6, 7)]),
+        stage("embed_items", 6.1, 41, 41, 88_000, [("item_embeddings", 6, 7)]),
+        stage("build_training_set", 9.4, 402_118, 6_204, 1_900_000, [("examples_train", 6, 7), ("examples_holdout", 6, 7)]),
+        stage("score_baselines", 12.7, 402_118, 15_042, 900_000, [("baseline_lists", 6, 7)]),
+        stage("train", 71.3, 6_204, 0, 9_800_000),
+        stage("register", 3.9, 1, 1, 0),
+        stage("evaluate", 8.2, 4_871, 62, 0),
+        stage("gate", 2.4, 512, 1, 0),
+        stage("score_users", 10.9, 5_611, 56_110, 2_100_000, [("recommendations", 13, 14)]),
+        stage("release", 2.2, 56_110, 1, 3_000, [("releases", 6, 7)]),
+        stage("maintain_tables", 4.4, 0, 0, 0),
+    ]
+
+
+def sample_result():
+    return {
+        "schema": "nightrank/result/1",
+        "run_id": "nightly-2026-03-12",
+        "kind": "nightly",
+        "date": "2026-03-12",
+        "status": "done",
+        "exit_code": 0,
+        "error": None,
+        "commit": hash_of("commit")[:40],
+        "config_sha256": hash_of("config"),
+        "seed": 17,
+        "versions": {"python": "3.11.7", "pyspark": "4.0.5", "delta-spark": "4.0.1", "torch": "2.12.1", "horovod": "0.28.1"},
+        "machine": {"host": "secret-host", "system": "Linux 6.1", "cpus": 2, "memory_gib": 23.4},
+        "stages": stages(),
+        "counts": {
+            "events": 60_911,
+            "duplicates": 512,
+            "late": 1_377,
+            "quarantined": {"event_in_the_future": 188, "user_id_missing": 61, "unknown_action": 43, "value_not_a_number": 19},
+            "new_users": 118,
+            "new_items": 41,
+        },
+        "snapshot": {
+            "id": hash_of("s"),
+            "path": "snapshots/x.json",
+            "rows": {"train": 6_204, "holdout": 512},
+            "kind": "nightly",
+        },
+        "training": {
+            "backend": "horovod",
+            "reader": "petastorm",
+            "launcher": "horovodrun",
+            "world_size": 2,
+            "steps": [388, 388],
+            "rows_read": [9_306, 9_306],
+            "dropped": 0,
+            "resumed_from": None,
+            "parent_model": "nightrank v6",
+        },
+        "model": {"name": "nightrank", "version": 7, "manifest_sha256": hash_of("m")},
+        "metrics": metric_rows(),
+        "gate": {
+            "decision": "promoted",
+            "reasons": ["the interval of the difference lies above −0.0020"],
+            "delta": 0.0071,
+            "ci": [0.0012, 0.0133],
+            "n": 512,
+        },
+        "release": {
+            "id": "2026-03-12-7-14",
+            "recommendations_version": 14,
+            "users": 5_611,
+            "rows": 56_110,
+            "fallback": {"no_history": 118, "history_too_short": 46},
+        },
+        "report": None,
+    }
+
+
+def sample_curves():
+    noise = random.Random(5)
+    steps = list(range(1, 1201))
+    loss = [round(3.1 + 4.2 * math.exp(-s / 260) + noise.gauss(0, 0.09), 4) for s in steps]
+    valid = [
+        {"step": s, "ndcg@10": round(0.094 * (1 - math.exp(-s / 300)) + noise.gauss(0, 0.0009), 5)}
+        for s in range(100, 1201, 100)
+    ]
+    short = [round(3.05 + 0.3 * math.exp(-s / 40) + noise.gauss(0, 0.07), 4) for s in range(120)]
+    return {
+        "measure": {"step": steps, "loss": loss, "valid": valid},
+        "refresh": {"step": list(range(120)), "loss": short, "valid": []},
+    }
+
+
+def sample_users():
+    nouns = [
+        "Lantern",
+        "Kettle",
+        "Rain Jacket",
+        "Trail Shoes",
+        "Desk Lamp",
+        "Chess Set",
+        "Field Notes",
+        "Headphones",
+        "Tea Sampler",
+    ]
+    words = ["Amber", "Quiet", "Northern", "Folding", "Everyday", "Tiny", "Wool", "Harbour", "Second-Hand", "Evening"]
+    pick = random.Random(11)
+
+    def title():
+        return f"{pick.choice(words)} {pick.choice(nouns)}"
+
+    def ranked():
+        return [{"title": title(), "score": round(7.2 - 0.4 * i - pick.random() / 4, 3)} for i in range(10)]
+
+    return [
+        {"user": "u-918273645", "history": [title() for _ in range(23)], "list": ranked(), "fallback": None},
+        {"user": "u-555000111", "history": [title() for _ in range(4)], "list": ranked(), "fallback": None},
+        {"user": "u-123123123", "history": [], "list": ranked(), "fallback": "no_history"},
+    ]

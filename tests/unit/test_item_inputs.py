@@ -1,0 +1,95 @@
+"""Item inputs and vocabularies from pinned files, against values written by hand."""
+
+import pyarrow as pa
+import pytest
+
+from feature_store.contracts import schemas
+from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.snapshot import Normalisation
+from tests.snapshots import Example, examples_table, make_snapshot, write_part
+from trainer.data.item_inputs import item_counts, load_item_inputs, load_vocabulary
+
+
+def vocabulary(rows):
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(("kind", "raw_id", "dense_id"))}
+    empty = [None] * len(rows)
+    return pa.table({**columns, "first_available": empty, "landing_date": empty}, schema=schemas.VOCABULARY)
+
+
+def parts_of(root, *, vectors, inputs, rows, names):
+    text = pa.table(
+        {
+            "item": [item for item, _ in vectors],
+            "content_sha256": ["x"] * len(vectors),
+            "revision": ["r"] * len(vectors),
+            "vector": [vector for _, vector in vectors],
+        },
+        schema=schemas.ITEM_EMBEDDINGS,
+    )
+    side = pa.table(
+        dict(zip(("item", "category_codes", "numeric"), zip(*inputs, strict=True), strict=True)), schema=schemas.ITEM_INPUTS
+    )
+    return {
+        "item_embeddings": write_part(root, "item_embeddings", text, [[1], [len(vectors) - 1]]),
+        "items": write_part(root, "item_inputs", side, [[2, len(inputs) - 2]]),
+        "train": write_part(root, "examples_train", examples_table(rows, "train"), [[len(rows)]]),
+        "vocabulary": write_part(root, "vocabulary", vocabulary(names), [[len(names)]]),
+    }
+
+
+@pytest.fixture
+def good():
+    return {
+        "vectors": [(3, [1.0, 2.0]), (1, [3.0, 4.0]), (2, None)],
+        "inputs": [(1, [2, 1], [0.5]), (4, [], [-1.0]), (2, [3], [0.25])],
+        "rows": [Example(1, [1, 2, 2, 3]), Example(1, [2, 3, 4], loss_from=2), Example(2, [4], loss_from=0)],
+        "names": [("user", "u", 1), ("item", "b", 2), ("item", "a", 1), ("item", "9007199254740993", 3), ("item", "d", 4)],
+    }
+
+
+def snapshot_of(root, facts, items=4):
+    norm = Normalisation(numeric=("price",), mean=(0.0,), std=(1.0,), categories=("x", "y", "z"))
+    return make_snapshot(parts_of(root, **facts), items=items, users=1, normalisation=norm, text_width=2)
+
+
+def test_tables_stand_by_dense_id_and_missing_rows_are_zero(tmp_path, good):
+    inputs = load_item_inputs(snapshot_of(tmp_path, good), tmp_path)
+    assert inputs.text.tolist() == [[0, 0], [3, 4], [0, 0], [1, 2], [0, 0]]
+    assert inputs.category_codes.tolist() == [[0, 0], [2, 1], [3, 0], [0, 0], [0, 0]]
+    assert inputs.numeric.tolist() == [[0], [0.5], [0.25], [0], [-1]]
+    assert inputs.categories == 3
+
+
+def test_events_are_counted_once_and_context_not_at_all(tmp_path, good):
+    assert item_counts(snapshot_of(tmp_path, good), tmp_path).tolist() == [0, 1, 2, 1, 2]
+
+
+def test_raw_ids_in_dense_order(tmp_path, good):
+    snapshot = snapshot_of(tmp_path, good)
+    assert load_vocabulary(snapshot, tmp_path) == ["a", "b", "9007199254740993", "d"]
+    assert load_vocabulary(snapshot, tmp_path, "user") == ["u"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vectors": [(3, [1.0, 2.0]), (3, [3.0, 4.0])]}, "name an id twice"),
+        ({"vectors": [(3, [1.0, 2.0]), (9, [3.0, 4.0])]}, r"name ids 9\.\.9 of 1\.\.4"),
+        ({"vectors": [(3, [1.0, 2.0]), (1, [3.0])]}, r"text vector have widths \[1\], not 2"),
+        ({"vectors": [(3, [1.0, float("nan")]), (1, [3.0, 1.0])]}, "NaN or infinite"),
+        ({"inputs": [(1, [2], []), (2, [], [1.0])]}, r"numeric inputs have widths"),
+        ({"names": [("item", "a", 1), ("item", "b", 3)]}, r"2 item ids are not exactly 1\.\.4"),
+    ],
+)
+def test_what_does_not_fit_the_vocabulary_is_refused(tmp_path, good, change, message):
+    snapshot = snapshot_of(tmp_path, good | change)
+    with pytest.raises(DataContractError, match=message):
+        load_item_inputs(snapshot, tmp_path)
+        load_vocabulary(snapshot, tmp_path)
+
+
+def test_without_text_categories_and_numbers_there_are_no_tables(tmp_path, good):
+    facts = good | {"inputs": [(1, [], []), (2, [], [])]}
+    snapshot = make_snapshot(parts_of(tmp_path, **facts), items=4)
+    inputs = load_item_inputs(snapshot, tmp_path)
+    assert (inputs.text, inputs.category_codes, inputs.numeric) == (None, None, None)

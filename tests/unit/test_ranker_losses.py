@@ -1,0 +1,160 @@
+"""Losses against the plain formula, sums over ranks, and the cases where nothing is asked."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from ranker.batch import Batch
+from ranker.compose import compose
+from ranker.config import LossConfig, RankerConfig, TransformerConfig
+from ranker.inputs import ItemInputs
+from ranker.losses.full_softmax import full_softmax
+from ranker.losses.sampled_softmax import sampled_softmax
+from ranker.losses.sampling import NegativeSampler
+from ranker.losses.training import training_loss
+
+ITEMS = 40
+
+
+def case(targets=150, width=8, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(targets, width, generator=generator, dtype=dtype).requires_grad_()
+    table = torch.randn(ITEMS + 1, width, generator=generator, dtype=dtype).requires_grad_()
+    wanted = torch.randint(1, ITEMS + 1, (targets,), generator=generator)
+    return states, table, wanted, torch.rand(targets, generator=generator)
+
+
+def plain(states, table, wanted, weights):
+    logits = (states @ table.T)[:, 1:]
+    return (functional.cross_entropy(logits, wanted - 1, reduction="none") * weights).sum()
+
+
+@pytest.mark.parametrize("chunk_elements", [1, 64 * (ITEMS + 1), 10**6])
+def test_full_softmax_equals_cross_entropy_in_value_and_gradient(chunk_elements):
+    states, table, wanted, weights = case(dtype=torch.float32)
+    total, weight = full_softmax(states, wanted, table, weights, chunk_elements)
+    expected = plain(states, table, wanted, weights)
+    torch.testing.assert_close(total, expected)
+    torch.testing.assert_close(weight, weights.sum())
+    got, want = torch.autograd.grad(3 * total, [states, table]), torch.autograd.grad(3 * expected, [states, table])
+    for one, other in zip(got, want, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    assert (got[1][0] == 0).all()
+
+
+def test_full_softmax_in_bf16_is_near():
+    states, table, wanted, weights = case(dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        total, _ = full_softmax(states, wanted, table, weights)
+    expected = plain(states, table, wanted, weights)
+    torch.testing.assert_close(total, expected, rtol=0.01, atol=0)
+    got, want = torch.autograd.grad(total, [table])[0], torch.autograd.grad(expected, [table])[0]
+    assert functional.cosine_similarity(got.flatten(), want.flatten(), dim=0) > 0.999
+
+
+def test_without_gradient_nothing_is_kept():
+    states, table, wanted, weights = case(dtype=torch.float32)
+    with torch.no_grad():
+        total, _ = full_softmax(states, wanted, table, weights)
+    torch.testing.assert_close(total, plain(states, table, wanted, weights).detach())
+
+
+def test_sampled_softmax_with_every_item_once_is_the_full_softmax():
+    """M q = 1 for each of M = items negatives: the correction is 0, the hit is masked, Z is exact."""
+    states, table, wanted, weights = case()
+    everything = torch.arange(1, ITEMS + 1)
+    log_q = torch.full((ITEMS,), 1 / ITEMS).log()
+    total, _ = sampled_softmax(states, wanted, table[wanted], weights, everything, table[everything], log_q)
+    torch.testing.assert_close(total, plain(states, table, wanted, weights).float(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "popularity", "mixed"])
+def test_logq_makes_the_normaliser_unbiased(sampling):
+    """The mean of Z over many draws is the sum over the catalogue, however skewed the draw; without logQ it is far off."""
+    states, table, wanted, weights = case(targets=20)
+    popularity = torch.arange(ITEMS + 1).float() ** 2
+    sampler = NegativeSampler.of(LossConfig(sampling=sampling), popularity)
+    generator = torch.Generator().manual_seed(1)
+    draws = []
+    for _ in range(3000):
+        ids, log_q = sampler.draw(64, generator)
+        logits = (states @ table[ids].T - (log_q + torch.tensor(64.0).log())).masked_fill(wanted[:, None] == ids, -torch.inf)
+        draws.append(logits.exp().sum(1) + (states * table[wanted]).sum(1).exp())
+    exact = (states @ table.T)[:, 1:].exp().sum(1)
+    torch.testing.assert_close(torch.stack(draws).mean(0), exact, rtol=0.15, atol=0)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "popularity", "mixed"])
+def test_negatives_are_drawn_as_often_as_q_says(sampling):
+    popularity = torch.tensor([0.0, 0.0, 1.0, 8.0, 64.0])
+    sampler = NegativeSampler.of(LossConfig(sampling=sampling), popularity)
+    ids, log_q = sampler.draw(200_000, torch.Generator().manual_seed(0))
+    share = torch.bincount(ids, minlength=5) / len(ids)
+    assert share[0] == 0
+    torch.testing.assert_close(share.double(), sampler.probability_I, atol=0.005, rtol=0)
+    torch.testing.assert_close(log_q.exp(), sampler.probability_I[ids].float())
+    assert sampler.probability_I.sum() == pytest.approx(1.0)
+
+
+def ranker(**kind):
+    known = ItemInputs(ITEMS, text=torch.randn(ITEMS + 1, 4, generator=torch.Generator().manual_seed(0)))
+    return compose(RankerConfig(width=16, encoder=TransformerConfig(dropout=0.0, max_length=8), **kind), known, seed=2)
+
+
+BATCH = Batch.from_lists([[1, 2, 3, 4], [5], [6, 7, 8], [9, 10]], loss_from=[2, 1, 1, 1], weights=[1.0, 5.0, 0.5, 2.0])
+LOSSES = [LossConfig(name="full_softmax"), LossConfig(name="sampled_softmax", negatives=16)]
+
+
+def test_the_training_loss_by_the_plain_formula():
+    model = ranker()
+    total, weight = training_loss(model, BATCH, LOSSES[0], torch.Generator())
+    wanted, expected = [([1, 2], 3, 1.0), ([1, 2, 3], 4, 1.0), ([6], 7, 0.5), ([6, 7], 8, 0.5), ([9], 10, 2.0)], 0.0
+    states = {}
+    for row in ([1, 2, 3], [6, 7], [9]):
+        for place, state in enumerate(model.user_states(Batch.from_lists([row]))):
+            states[tuple(row[: place + 1])] = state
+    for history, item, of in wanted:
+        logits = states[tuple(history)] @ model.all_item_vectors().T
+        expected += of * float((torch.logsumexp(logits[1:], 0) - logits[item]).detach())
+    assert float(total.detach()) == pytest.approx(expected, rel=1e-5)
+    assert float(weight) == 5.0
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+def test_halves_add_up_to_the_whole(loss):
+    """Sums and counts: two ranks with half of the rows each, and the same negatives, are one rank with all."""
+    halves = [BATCH.keep(BATCH.row_T < 2), BATCH.keep(BATCH.row_T >= 2)]
+    model = ranker()
+    whole = training_loss(model, BATCH, loss, torch.Generator().manual_seed(7))
+    parts = [training_loss(model, half, loss, torch.Generator().manual_seed(7)) for half in halves]
+    torch.testing.assert_close(parts[0][0] + parts[1][0], whole[0])
+    torch.testing.assert_close(parts[0][1] + parts[1][1], whole[1])
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("rows", [[], [[]], [[3], [4]]], ids=["no rows", "an empty row", "rows of one token"])
+def test_nothing_to_predict_is_zero_with_a_zero_gradient_for_every_weight(loss, rows):
+    model = ranker()
+    total, weight = training_loss(model, Batch.from_lists(rows), loss, torch.Generator())
+    total.backward()
+    assert (float(total.detach()), float(weight)) == (0.0, 0.0)
+    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("positions", ["from_end", "relative"])
+def test_every_weight_gets_a_gradient_and_a_few_steps_learn_a_cycle(loss, positions):
+    known = ItemInputs(12)
+    model = compose(RankerConfig(width=16, encoder=TransformerConfig(dropout=0.0, positions=positions)), known, seed=0)
+    cycles = Batch.from_lists([[1 + (start + step) % 12 for step in range(8)] for start in range(12)])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(120):
+        total, weight = training_loss(model, cycles, loss, generator)
+        (total / weight).backward()
+        assert all(parameter.grad is not None for parameter in model.parameters())
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    scores = model.user_vectors(Batch.from_lists([[1, 2, 3], [11, 12]])) @ model.all_item_vectors().T
+    assert scores[:, 1:].argmax(1).add(1).tolist() == [4, 1]

@@ -1,0 +1,182 @@
+"""The ranker's laws: causal, rows apart, padding without effect, the same weights from the same seed, wherever it is built."""
+
+import itertools
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from feature_store.contracts.errors import ConfigError, DataContractError
+from feature_store.contracts.config import validate
+from ranker.batch import Batch
+from ranker.compose import compose, compose_empty
+from ranker.config import HeadConfig, ItemConfig, RankerConfig, TransformerConfig
+from ranker.encoders.transformer import gap_buckets
+from ranker.inputs import ItemInputs, category_rectangle
+
+SECOND = 1_000_000
+
+
+def inputs(items=30, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    codes = [[], *[[1 + i % 5, 1 + (i * 7) % 5][: i % 3] for i in range(items)]]
+    return ItemInputs(
+        items=items,
+        text=torch.randn(items + 1, 6, generator=generator),
+        category_codes=category_rectangle(codes),
+        categories=5,
+        numeric=torch.randn(items + 1, 2, generator=generator),
+        popularity=torch.arange(items + 1),
+    )
+
+
+def config(**encoder):
+    return RankerConfig(width=16, encoder=TransformerConfig(heads=2, max_length=8, **encoder))
+
+
+def rows(*lists):
+    return Batch.from_lists(
+        lists,
+        actions=[[1 + i % 7 for i in range(len(row))] for row in lists],
+        times=[[(1 + i * i) * 100 * SECOND for i in range(len(row))] for row in lists],
+    )
+
+
+SHAPES = [
+    {"block": block, "positions": positions, "actions": extras, "time_gaps": extras}
+    for block, positions, extras in itertools.product(
+        ("pre_norm", "gated"), ("from_end", "from_start", "relative", "none"), (False, True)
+    )
+]
+
+
+@pytest.mark.parametrize("encoder", SHAPES, ids=str)
+def test_rows_do_not_see_each_other_or_padding(encoder):
+    ranker = compose(config(**encoder), inputs(), seed=1).eval()
+    lists = [[1, 2, 3, 4, 5], [6], [], [7, 8, 9], list(range(1, 13))]
+    together = ranker.user_vectors(rows(*lists))
+    for row, history in enumerate(lists):
+        alone = ranker.user_vectors(rows(history))[0]
+        torch.testing.assert_close(together[row], alone, atol=1e-5, rtol=1e-5)
+    assert (together[2] == 0).all()
+
+
+@pytest.mark.parametrize("encoder", [s for s in SHAPES if s["positions"] != "from_end"], ids=str)
+def test_a_state_does_not_see_newer_tokens(encoder):
+    ranker = compose(config(**encoder), inputs(), seed=1).eval()
+    whole, cut = ranker.user_states(rows([1, 2, 3, 4, 5])), ranker.user_states(rows([1, 2, 3]))
+    torch.testing.assert_close(whole[:3], cut, atol=1e-5, rtol=1e-5)
+
+
+def test_positions_from_the_end_move_with_the_length_but_items_stay_causal():
+    ranker = compose(config(positions="from_end"), inputs(), seed=1).eval()
+    one, other = ranker.user_states(rows([1, 2, 3, 4])), ranker.user_states(rows([1, 2, 3, 9]))
+    torch.testing.assert_close(one[:3], other[:3])
+    assert not torch.allclose(one[3], other[3])
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not():
+    one, same, other = (compose(config(), inputs(), seed=seed).state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["items.ids.weight"], other["items.ids.weight"])
+    assert (one["items.ids.weight"][0] == 0).all()
+
+
+def test_an_empty_ranker_takes_no_memory_and_lists_the_same_weights():
+    empty = (
+        compose_empty(config(), inputs().shapes)
+    )
+    assert all(value.is_meta for value in empty.state_dict().values())
+    assert {k: v.shape for k, v in empty.state_dict().items()} == {
+        k: v.shape for k, v in compose(config(), inputs()).state_dict().items()
+    }
+
+
+def test_inputs_are_no_weights():
+    assert not any("matrix" in name or "popularity" in name for name in compose(config(), inputs()).state_dict())
+
+
+def test_item_vectors_agree_whichever_way_they_are_asked_for():
+    ranker = compose(config(), inputs(), seed=1).eval()
+    ids = torch.tensor([3, 0, 30, 3])
+    whole = ranker.all_item_vectors(chunk=7)
+    torch.testing.assert_close(ranker.item_vectors(ids), whole[ids])
+    torch.testing.assert_close(ranker.item_inputs(ids), ranker.item_table()[ids])
+    assert (whole[0] == 0).all()
+
+
+def test_an_item_vector_is_the_sum_of_its_parts():
+    ranker = compose(config(), inputs(), seed=1).eval()
+    known, items = inputs(), ranker.items
+    codes = known.category_codes[5]
+    by_hand = (
+        items.ids.weight[5]
+        + items.text.weight @ known.text[5]
+        + items.categories.weight[codes[codes > 0]].mean(0)
+        + items.numeric.weight @ known.numeric[5]
+    )
+    torch.testing.assert_close(ranker.item_vectors(torch.tensor([5]))[0], by_hand)
+
+
+@pytest.mark.parametrize("parts", [{"use_id": False}, {"use_text": False}, {"use_categories": False, "use_numeric": False}])
+def test_parts_can_be_switched_off(parts):
+    ranker = compose(config().model_copy(update={"item": ItemConfig(**parts)}), inputs()).eval()
+    assert torch.isfinite(ranker.user_vectors(rows([1, 2]))).all()
+
+
+def test_a_vocabulary_without_any_side_data():
+    ranker = compose(config(), ItemInputs(items=4)).eval()
+    assert ranker.all_item_vectors().shape == (5, 16)
+
+
+def test_normalised_scores_are_cosines_over_the_temperature():
+    ranker = compose(config().model_copy(update={"head": HeadConfig(normalise=True, temperature=0.1)}), inputs()).eval()
+    scores = ranker.user_vectors(rows([1, 2, 3])) @ ranker.all_item_vectors().T
+    assert scores.abs().max() <= 10.0001
+    torch.testing.assert_close(ranker.all_item_vectors()[1:].norm(dim=1), torch.ones(30))
+
+
+def test_id_dropout_leaves_the_content_and_ends_with_training():
+    ranker = compose(config().model_copy(update={"item": ItemConfig(id_dropout=0.99)}), inputs(), seed=1)
+    torch.manual_seed(0)
+    ids = torch.arange(1, 31)
+    trained = ranker.item_vectors(ids)
+    content = ranker.items.content(ids)
+    assert (trained == content).all(dim=1).sum() >= 25
+    assert not (ranker.eval().item_vectors(ids) == content).all(dim=1).any()
+
+
+def test_gap_buckets_by_hand():
+    batch = Batch.from_lists([[1, 2, 3, 4], [5, 6]], times=[[10 * SECOND, 10 * SECOND, 11 * SECOND, 18 * SECOND], [0, SECOND]])
+    assert gap_buckets(batch).tolist() == [0, 1, 2, 4, 0, 0]
+
+
+def test_a_history_longer_than_the_position_table_is_still_read():
+    ranker = compose(config(), inputs()).eval()
+    assert torch.isfinite(ranker.user_states(rows(list(range(1, 21))))).all()
+
+
+def test_bf16_autocast_stays_near_fp32():
+    ranker = compose(config(), inputs(), seed=1).eval()
+    batch = rows([1, 2, 3], [4, 5, 6, 7])
+    with torch.autocast("cpu", torch.bfloat16):
+        low = ranker.user_vectors(batch).float()
+    torch.testing.assert_close(low, ranker.user_vectors(batch), atol=0.1, rtol=0.1)
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(ConfigError, match="width 16 is not a multiple of encoder.heads 3"):
+        validate(RankerConfig, {"width": 16, "encoder": {"heads": 3}})
+
+
+def test_inputs_of_the_wrong_length_are_refused_by_name():
+    with pytest.raises(DataContractError, match="`text` has 3 rows where 5 items need 6"):
+        ItemInputs(items=5, text=torch.zeros(3, 2))
+    with pytest.raises(DataContractError, match="category code 9 is above the 5 categories"):
+        ItemInputs(items=1, category_codes=torch.tensor([[0], [9]]), categories=5)
+
+
+def test_configuration_and_package_load_without_torch():
+    code = "import ranker, ranker.config, sys; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

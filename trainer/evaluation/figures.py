@@ -1,0 +1,136 @@
+"""From per-row values to the metric rows and comparisons of result.json: slices, means, intervals.
+
+Shapes: N rows of a slice, M columns (recommender, metric).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from ranker.metrics import Floats
+from trainer.evaluation.bootstrap import percentile_interval, resampled_means
+from trainer.evaluation.config import EvaluationConfig
+from trainer.evaluation.measure import SplitMeasures
+
+NOT_DECIDABLE: Final = "not decidable"
+CHALLENGER: Final = "challenger"
+COMPARED: Final = ("recall", "ndcg")
+"""What is compared between recommenders, and reported of slices."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some rows of a split, and each recommender's values there."""
+
+    name: str
+    values: dict[str, dict[str, Floats]]
+
+    @property
+    def rows(self) -> int:
+        return next((len(column) for columns in self.values.values() for column in columns.values()), 0)
+
+
+def figures(measures: SplitMeasures, config: EvaluationConfig, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(metric rows, comparisons of the challenger with everyone else), as the interfaces page has them. Rows and intervals of one
+    slice come from the same resamples."""
+    metrics: list[dict[str, Any]] = []
+    comparisons: list[dict[str, Any]] = []
+    for part in slices(measures, config):
+        resampled = Resampled(part, config, seed)
+        metrics += [resampled.metric(measures.split, who, name) for who, name in resampled.columns]
+        comparisons += list(_comparisons(measures.split, resampled))
+    metrics += _coverage(measures, config)
+    return metrics, comparisons
+
+
+def slices(measures: SplitMeasures, config: EvaluationConfig) -> Iterator[Slice]:
+    """All rows; rows with a cold target, asked for those alone; rows by length of history."""
+    yield Slice("all", measures.values)
+    has_cold = ~np.isnan(_first_column(measures.cold, measures.rows))
+    yield Slice("cold_items", _masked(measures.cold, has_cold))
+    bounds = (-1, *config.history_bounds, None)
+    short = {who: {n: v for n, v in rows.items() if n.split("@")[0] in COMPARED} for who, rows in measures.values.items()}
+    for above, up_to in zip(bounds, bounds[1:], strict=False):
+        inside = measures.history > above
+        if up_to is not None:
+            inside &= measures.history <= up_to
+        name = f"history_{above + 1}_{up_to}" if up_to is not None else f"history_over_{above}"
+        yield Slice(name, _masked(short, inside))
+
+
+class Resampled:
+    """One slice with its resamples; below `decidable_rows` nothing is drawn and no figure is given."""
+
+    def __init__(self, part: Slice, config: EvaluationConfig, seed: int) -> None:
+        self.part, self.config = part, config
+        self.columns = [(who, name) for who, columns in part.values.items() for name in columns]
+        self.decidable = part.rows >= config.decidable_rows
+        if self.decidable:
+            values = np.stack([part.values[who][name] for who, name in self.columns], axis=1)
+            self._means = values.mean(axis=0)
+            self._drawn = resampled_means(values, seed, config.samples)
+
+    def metric(self, split: str, who: str, name: str) -> dict[str, Any]:
+        row = _row(who, split, self.part.name, name, self.part.rows)
+        if not self.decidable:
+            return {**row, "value": None, "ci": None, "note": NOT_DECIDABLE}
+        at = self.columns.index((who, name))
+        return {**row, "value": float(self._means[at]), "ci": self._interval(self._drawn[:, at])}
+
+    def delta(self, name: str, ours: str, theirs: str) -> dict[str, Any]:
+        """`ours` less `theirs` on the same rows; `relative` to theirs."""
+        if not self.decidable:
+            return {"delta": None, "ci": None, "relative": None, "note": NOT_DECIDABLE}
+        a, b = self.columns.index((ours, name)), self.columns.index((theirs, name))
+        delta = float(self._means[a] - self._means[b])
+        base = float(self._means[b])
+        return {
+            "delta": delta,
+            "ci": self._interval(self._drawn[:, a] - self._drawn[:, b]),
+            "relative": delta / base if base else None,
+        }
+
+    def _interval(self, drawn: Floats) -> list[float]:
+        return list(percentile_interval(drawn, self.config.level))
+
+
+def _comparisons(split: str, resampled: Resampled) -> Iterator[dict[str, Any]]:
+    if CHALLENGER not in resampled.part.values:
+        return
+    for name in resampled.part.values[CHALLENGER]:
+        if name.split("@")[0] not in COMPARED:
+            continue
+        for other in resampled.part.values:
+            if other != CHALLENGER:
+                row = _row(CHALLENGER, split, resampled.part.name, name, resampled.part.rows)
+                yield {**row, "against": other, **resampled.delta(name, CHALLENGER, other)}
+
+
+def _coverage(measures: SplitMeasures, config: EvaluationConfig) -> list[dict[str, Any]]:
+    """Coverage is of the whole set of lists, so it has no interval over rows."""
+    decidable = measures.rows >= config.decidable_rows
+    return [
+        {
+            **_row(who, measures.split, "all", f"coverage@{k}", measures.rows),
+            "value": shares.get(k, 0.0) if decidable else None,
+            "ci": None,
+            **({} if decidable else {"note": NOT_DECIDABLE}),
+        }
+        for who, shares in measures.coverage.items()
+        for k in config.ks
+    ]
+
+
+def _row(who: str, split: str, part: str, name: str, rows: int) -> dict[str, Any]:
+    metric, _, k = name.partition("@")
+    return {"who": who, "split": split, "slice": part, "name": metric, "k": int(k), "n": rows}
+
+
+def _masked(values: dict[str, dict[str, Floats]], mask: np.ndarray[Any, Any]) -> dict[str, dict[str, Floats]]:
+    return {who: {name: column[mask] for name, column in columns.items()} for who, columns in values.items()}
+
+
+def _first_column(values: dict[str, dict[str, Floats]], rows: int) -> Floats:
+    return next((column for columns in values.values() for column in columns.values()), np.full(rows, np.nan))

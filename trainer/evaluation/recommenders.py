@@ -1,0 +1,95 @@
+"""Whoever can be asked for a list: a bundle, or a table of lists made elsewhere. The same question for all.
+
+Shapes: B rows, K list length, L length of a stored list.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ranker.batch import Batch
+from ranker.bundle import Bundle
+from ranker.topk import exact_topk
+from trainer.validation import Queries
+
+Ids = npt.NDArray[np.int64]
+Stored = npt.NDArray[np.int32]
+
+
+class Recommender(Protocol):
+    def lists(self, query: Queries, days: Ids, k: int) -> Ids:
+        """[B, k] item ids, best first, without the query's excluded items; 0 where there are no more. `days` holds each row's day
+        since 1970: the day its list is for."""
+        ...
+
+
+@dataclass(frozen=True)
+class BundleRecommender:
+    """Exact top-k of a bundle over its own catalogue. Ids it has not seen are left out of histories; a history left without an
+    item gets the most popular ones, as in scoring."""
+
+    bundle: Bundle
+
+    def lists(self, query: Queries, days: Ids, k: int) -> Ids:
+        history = query.history.keep(query.history.items_T <= self.bundle.info.items)
+        ids_BK, _ = exact_topk(self.bundle.user_vectors(history), self.bundle.item_matrix, k, query.excluded)
+        result: Ids = ids_BK.numpy()
+        empty = np.flatnonzero(history.lengths.numpy() == 0)
+        if len(empty):
+            popular = np.broadcast_to(self.bundle.popular.numpy(), (len(empty), len(self.bundle.popular)))
+            flat, offsets = rows_of_ragged(query.excluded, empty)
+            result[empty] = without(popular, flat, offsets, k)
+        return result
+
+
+@dataclass(frozen=True)
+class ListRecommender:
+    """Lists by user from a table. A user without a list gets an empty one and misses everything."""
+
+    users: Ids
+    """Sorted."""
+    stored: Stored
+    """[users, L], 0 fills up."""
+
+    def lists(self, query: Queries, days: Ids, k: int) -> Ids:
+        asked = query.history.users_B.numpy()
+        rows = np.zeros((len(asked), max(self.stored.shape[1], 1)), np.int64)
+        if len(self.users):
+            place = np.minimum(np.searchsorted(self.users, asked), len(self.users) - 1)
+            found = self.users[place] == asked
+            rows[found] = self.stored[place[found]]
+        return without(rows, query.excluded[0].numpy(), query.excluded[1].numpy(), k)
+
+
+def without(lists_BL: Ids, excluded: Ids, offsets: Ids, k: int) -> Ids:
+    """[B, k]: the lists less each row's excluded items, order kept, 0 at the end."""
+    rows = np.arange(len(lists_BL), dtype=np.int64)
+    span = 1 + max(int(lists_BL.max(initial=0)), int(excluded.max(initial=0)))
+    banned = np.repeat(rows, np.diff(offsets)) * span + excluded
+    kept = np.where(np.isin(rows[:, None] * span + lists_BL, banned), 0, lists_BL)
+    order = np.argsort(kept == 0, axis=1, kind="stable")
+    front = np.take_along_axis(kept, order, axis=1)[:, :k]
+    result: Ids = np.zeros((len(lists_BL), k), np.int64)
+    result[:, : front.shape[1]] = front
+    return result
+
+
+def rows_of_ragged(ragged: tuple[Tensor, Tensor], rows: Ids) -> tuple[Ids, Ids]:
+    """(flat, offsets) of the named rows alone."""
+    flat, offsets = ragged[0].numpy(), ragged[1].numpy()
+    lengths = np.diff(offsets)[rows]
+    bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    index = np.arange(bounds[-1]) + np.repeat(offsets[:-1][rows] - bounds[:-1], lengths)
+    return flat[index], bounds
+
+
+def days_of(batch: Batch, kept: Tensor) -> Ids:
+    """Day since 1970 (UTC) of the first target of the batch's rows whose user is in `kept`, in order."""
+    first_B = batch.offsets_B1[:-1] + batch.loss_from_B
+    times = batch.times_T[first_B][torch.isin(batch.users_B, kept)]
+    result: Ids = torch.div(times, 86_400_000_000, rounding_mode="floor").numpy()
+    return result

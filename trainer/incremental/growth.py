@@ -1,0 +1,84 @@
+"""A night's start: the champion's weights and optimizer state, with rows for the items that came since. Old rows are the same bits."""
+
+import sys
+from pathlib import Path
+
+from torch import Tensor
+
+from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
+from ranker.bundle import Bundle, load_bundle, shapes_of
+from ranker.growth import grow_optimizer_state, grown_rows
+from ranker.inputs import ItemInputs
+from ranker.model import Ranker
+from trainer.checkpoint import CheckpointFolder
+from trainer.job import Job, Parent
+
+LIVE = "live"
+"""Name of the checkpoint beside a live bundle."""
+
+
+def champion(root: Path, parent: Parent) -> Bundle:
+    """The parent's bundle, checked against its manifest and lineage. DataContractError where it is not the one named."""
+    bundle = load_bundle(root / parent.bundle, Path(parent.bundle).name)
+    if bundle.info.lineage != parent.lineage:
+        raise DataContractError(
+            f"bundle {parent.bundle} is of lineage {bundle.info.lineage[:12]}, the champion of {parent.lineage[:12]}",
+            "register the champion again",
+        )
+    return bundle
+
+
+def check_extends(bundle: Bundle, raw_ids: list[str]) -> None:
+    """DataContractError unless the vocabulary begins with the bundle's: dense ids never move."""
+    if raw_ids[: len(bundle.raw_ids)] != bundle.raw_ids:
+        pairs = zip(bundle.raw_ids, raw_ids, strict=False)
+        moved = next((place for place, (old, new) in enumerate(pairs, 1) if old != new), len(raw_ids) + 1)
+        raise DataContractError(
+            f"the snapshot's vocabulary does not extend the champion's: dense id {moved} names another item or is gone",
+            "train a full run",
+        )
+
+
+def check_same_features(job: Job, snapshot: DatasetSnapshot) -> None:
+    """DataContractError where a column of the item features means something else than when the champion was trained."""
+    assert job.parent is not None
+    path = job.lake.snapshot(job.parent.snapshot_id)
+    if not path.exists():  # maintenance forgets old snapshots; widths are checked all the same
+        return
+    old, new = load_snapshot(path).normalisation, snapshot.normalisation
+    if new.numeric != old.numeric or new.categories[: len(old.categories)] != old.categories:
+        raise DataContractError(
+            f"item features of snapshot {snapshot.id[:12]} do not extend those of the champion's {job.parent.snapshot_id[:12]}",
+            "keep the base's normalisation on a night, or train a full run",
+        )
+
+
+def grown(bundle: Bundle, inputs: ItemInputs) -> Ranker:
+    """The champion with a row for every item of `inputs`, in training mode."""
+    return bundle.ranker(inputs)
+
+
+def grown_moments(root: Path, parent: Parent, bundle: Bundle, inputs: ItemInputs) -> dict[str, Tensor]:
+    """The champion's optimizer state with zeros for new rows; empty, with a warning, where its checkpoint is missing or torn."""
+    try:
+        moments = _moments(root, parent)
+    except DataContractError as error:
+        print(f"train: the champion's optimizer state is not to be had, starting without it: {error.message}", file=sys.stderr)
+        return {}
+    longer = grown_rows(shapes_of(bundle.info), inputs.shapes)
+    return {key: _longer(key, value, longer) for key, value in moments.items()}
+
+
+def _moments(root: Path, parent: Parent) -> dict[str, Tensor]:
+    if parent.checkpoint is None:
+        raise DataContractError("the champion names no checkpoint", "")
+    return CheckpointFolder(root / parent.checkpoint).load(LIVE).optimizer
+
+
+def _longer(key: str, value: Tensor, longer: dict[str, tuple[int, int]]) -> Tensor:
+    name = key.rpartition("/")[0]
+    if name not in longer:
+        return value
+    grown_value: Tensor = grow_optimizer_state({key: value}, *longer[name])[key]
+    return grown_value

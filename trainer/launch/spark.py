@@ -1,0 +1,53 @@
+"""N workers on the executors of a Spark session, by `horovod.spark.run`. The only place of the trainer that touches a session."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from feature_store.contracts.errors import StalledError
+from trainer.job import Job, load_job
+
+
+def command(job: Job) -> list[str]:
+    return [sys.executable, "-m", "trainer.launch.spark", "--job", str(job.path)]
+
+
+def train_on_executor(job_path: str) -> int:
+    """Runs in an executor's Python, which must see the lake and have this project installed. Returns the worker's exit code."""
+    from trainer.worker import work
+
+    code = work(load_job(Path(job_path)))
+    if code:
+        os._exit(code)  # Horovod on Spark takes a lost task as the end of the job; a returned code would look like success.
+    return code
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Starts a session as `spark.*` of the configuration says, or joins the one spark-submit made, and trains on it."""
+    parser = argparse.ArgumentParser(prog="trainer.launch.spark")
+    parser.add_argument("--job", type=Path, required=True)
+    job = load_job(parser.parse_args(arguments).job)
+    import horovod.spark
+
+    from feature_store.session import get_session
+
+    workers = job.config.workers
+    session = get_session(job.spark, f"nightrank-train-{job.run_id}")
+    try:
+        codes = horovod.spark.run(
+            train_on_executor,
+            args=(str(job.path),),
+            num_proc=workers,
+            env=dict(os.environ),
+            use_gloo=True,
+            start_timeout=int(job.config.watchdog.startup_seconds),
+            verbose=0,
+        )
+    finally:
+        session.stop()
+    return max(codes, default=StalledError.exit_code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""Which phases a run has and what happens between them. Every step here may be repeated after a crash and ends in the same bytes.
+
+full:    `measure` (train, early stopping on valid) -> bundle `measured`; `refresh` (the positions measuring kept out, plus replay)
+         -> bundle `live`
+nightly: `night` (the day and its replay, from the champion) -> bundle `live`
+"""
+
+from torch import Tensor
+
+from feature_store.contracts.failpoints import failpoint
+from feature_store.contracts.snapshot import PartName
+from trainer.communicator import told_by_root
+from trainer.config import PhaseConfig
+from trainer.export import export_bundle
+from trainer.job import Job
+from trainer.loop import Phase, fit
+from trainer.optim import build_optimizer, trainable
+from trainer.source import MixedSource, PartSource, Source, phase_seed
+from trainer.state import TrainState
+from trainer.step import Anchor, TrainStep
+from trainer.training import Training
+from trainer.validation import Validator
+
+MEASURE, REFRESH, NIGHT = "measure", "refresh", "night"
+LIVE = "live"
+"""Name of the checkpoint beside the live bundle: what the next night starts from."""
+
+
+def phase_names(job: Job) -> tuple[str, ...]:
+    return (MEASURE, REFRESH) if job.kind == "full" else (NIGHT,)
+
+
+def train(training: Training) -> TrainState:
+    """Runs every phase that is not done yet. Afterwards the bundles and the checkpoint `live` are on disk."""
+    if training.take_up(None):
+        training.state.resumed_from.append(f"{training.state.phase} step {training.state.step}")
+    names = phase_names(training.job)
+    for name in names[names.index(training.state.phase) :]:
+        if training.state.phase != name:
+            _begin(training, name)
+        if not training.state.phase_done:
+            fit(build_phase(training, name), training)
+        _finish(training, name)
+    training.save_as(LIVE)
+    training.save_running()
+    return training.state
+
+
+def build_phase(training: Training, name: str) -> Phase:
+    config = phase_config(training.job, name)
+    step = TrainStep(
+        training.ranker,
+        training.optimizer,
+        training.communicator,
+        training.device,
+        training.job.config.loss,
+        training.job.config.optimizer,
+        phase_seed(training.job.seed, name),
+        Anchor(training.ranker, _start_weights(training), config.anchor) if config.anchor else None,
+    )
+    validated = name == MEASURE and training.snapshot.rows("valid") > 0
+    return Phase(name, config, phase_source(training, name, config), step, _validator(training) if validated else None)
+
+
+def phase_config(job: Job, name: str) -> PhaseConfig:
+    return {MEASURE: job.config.measure, REFRESH: job.config.refresh, NIGHT: job.config.night}[name]
+
+
+def phase_source(training: Training, name: str, config: PhaseConfig) -> Source:
+    if name != REFRESH:
+        return _part(training, name, "train")
+    main = _part(training, name, "refresh")
+    return MixedSource(main, _part(training, f"{name}.replay", "train"), config.replay_fraction)
+
+
+def _part(training: Training, purpose: str, part: PartName) -> PartSource:
+    return PartSource(
+        training.snapshot,
+        training.job.lake.root,
+        part,
+        phase_seed(training.job.seed, purpose),
+        training.communicator.rank,
+        training.communicator.size,
+        training.job.config.batch_rows,
+    )
+
+
+def _validator(training: Training) -> Validator:
+    return Validator(
+        training.snapshot,
+        training.job.lake.root,
+        "valid",
+        training.job.config.validation,
+        training.communicator,
+        training.device,
+        training.progress,
+    )
+
+
+def _begin(training: Training, name: str) -> None:
+    training.state = training.state.next_phase(name)
+    if phase_config(training.job, name).fresh_optimizer:
+        training.optimizer = build_optimizer(training.ranker, training.job.config.optimizer)
+    if training.snapshot.rows("refresh") == 0:
+        training.state.phase_done = True
+    training.save_running()
+
+
+def _finish(training: Training, name: str) -> None:
+    """The phase's best weights (its last, where nothing was validated) are in the ranker and in a bundle."""
+    if training.state.best is not None:
+        training.take_up(f"best-{name}")
+    who = "measured" if name == MEASURE else LIVE
+    training.state.bundles[who] = str(told_by_root(training.communicator, lambda: _export(training)))
+
+
+def _export(training: Training) -> str:
+    failpoint("train.bundle.before")
+    digest = export_bundle(training)
+    failpoint("train.bundle.after")
+    return digest
+
+
+def _start_weights(training: Training) -> dict[str, Tensor]:
+    """The weights the phase began with, on every rank: a resumed phase reads them from the checkpoint made then."""
+    name = f"start-{training.state.phase}"
+    if training.state.step == 0:
+        training.save_as(name)
+    weights = {key: value.detach().clone() for key, value in trainable(training.ranker).items()}
+
+    def read() -> bool:
+        kept = training.folder.load(name).model
+        for key, value in weights.items():
+            value.copy_(kept[key])
+        return True
+
+    told_by_root(training.communicator, read)
+    training.communicator.broadcast(list(weights.values()))
+    return weights

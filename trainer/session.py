@@ -1,0 +1,125 @@
+"""train_job: from a job to its result file, on one rank. What is ambient comes in at the top."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from feature_store.contracts.failpoints import failpoint
+from feature_store.contracts.files import write_json
+from feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
+from ranker.bundle import Bundle
+from ranker.compose import compose
+from ranker.inputs import ItemInputs
+from ranker.model import Ranker
+from trainer.communicator import Communicator, together, told_by_root
+from trainer.data.item_inputs import load_item_inputs, load_vocabulary
+from trainer.device import Device, choose_device, make_deterministic
+from trainer.export import lineage_of
+from trainer.incremental.growth import champion, check_extends, check_same_features, grown, grown_moments
+from trainer.job import Job
+from trainer.optim import build_optimizer
+from trainer.phases import phase_names, train
+from trainer.state import TrainState
+from trainer.training import Training
+from trainer.watchdog import Progress
+
+
+def train_job(job: Job, communicator: Communicator, progress: Progress, started: float) -> None:
+    """Trains every phase of the job; rank 0 leaves `R/train/result.json` behind, and all ranks end together."""
+    device = together(communicator, lambda: choose_device(job.config, communicator.local_rank))
+    make_deterministic(device)
+    training = prepare(job, communicator, progress, device)
+    progress.moved("training")
+    state = train(training)
+    told_by_root(communicator, lambda: write_json(job.result_path, result(training, state, time.monotonic() - started)))
+    failpoint("train.result.after")
+
+
+def prepare(job: Job, communicator: Communicator, progress: Progress, device: Device) -> Training:
+    """Data, model and optimizer, the same on every rank: drawn from the seed, or grown from the champion."""
+    snapshot, inputs, raw_ids = together(communicator, lambda: _read(job))
+    progress.moved("composing")
+    ranker, parent = together(communicator, lambda: _ranker(job, inputs, raw_ids, device))
+    training = Training(
+        job=job,
+        communicator=communicator,
+        progress=progress,
+        device=device,
+        snapshot=snapshot,
+        inputs=inputs,
+        ranker=ranker,
+        optimizer=build_optimizer(ranker, job.config.optimizer),
+        state=TrainState(phase=phase_names(job)[0]),
+        lineage=parent.info.lineage if parent is not None else lineage_of(raw_ids),
+    )
+    training.share(_shared_moments(training, parent))
+    return training
+
+
+def _read(job: Job) -> tuple[DatasetSnapshot, ItemInputs, list[str]]:
+    snapshot = load_snapshot(Path(job.snapshot))
+    return snapshot, load_item_inputs(snapshot, job.lake.root), load_vocabulary(snapshot, job.lake.root)
+
+
+def _ranker(job: Job, inputs: ItemInputs, raw_ids: list[str], device: Device) -> tuple[Ranker, Bundle | None]:
+    if job.parent is None:
+        return compose(job.config.model, inputs, seed=job.seed, device=device.torch_device), None
+    bundle = champion(job.lake.root, job.parent)
+    check_extends(bundle, raw_ids)
+    check_same_features(job, load_snapshot(Path(job.snapshot)))
+    return grown(bundle, inputs).to(device.torch_device), bundle
+
+
+def _shared_moments(training: Training, parent: Bundle | None) -> dict[str, torch.Tensor]:
+    """The champion's optimizer state as rank 0 finds it: names and shapes are told first, the values follow in `share`."""
+    job = training.job
+    if parent is None or job.parent is None or job.config.night.fresh_optimizer:
+        return {}
+    found: dict[str, torch.Tensor] = {}
+
+    def read() -> dict[str, list[int]]:
+        assert job.parent is not None and parent is not None
+        found.update(grown_moments(job.lake.root, job.parent, parent, training.inputs))
+        return {key: list(value.shape) for key, value in found.items()}
+
+    shapes = told_by_root(training.communicator, read)
+    return found if training.communicator.rank == 0 else {key: torch.zeros(shape) for key, shape in shapes.items()}
+
+
+def result(training: Training, state: TrainState, seconds: float) -> dict[str, Any]:
+    """What the stage hands on: the sections `training`, `model_files` and `curves` of result.json."""
+    job, size = training.job, training.communicator.size
+    bundles = {who: f"models/{digest}" for who, digest in state.bundles.items()}
+    return {
+        "training": {
+            "backend": training.communicator.backend,
+            "reader": "petastorm",
+            "launcher": job.config.launcher,
+            "world_size": size,
+            "steps": [state.total_steps] * size,
+            "rows_read": state.rows_read or [0] * size,
+            "dropped": 0,
+            "resumed_from": state.resumed_from[-1] if state.resumed_from else None,
+            "parent_model": job.parent.version if job.parent else None,
+            "epochs": state.epochs,
+            "best": {phase: curve_best(state, phase) for phase in state.curves},
+            "seconds": round(seconds, 3),
+            "tokens": state.tokens,
+            "tokens_per_second": round(state.tokens / state.seconds, 1) if state.seconds else 0.0,
+            "device": str(training.device.torch_device.type),
+            "precision": "bf16" if training.device.bf16 else "fp32",
+        },
+        "model_files": {
+            "measured": bundles.get("measured"),
+            "live": bundles["live"],
+            "checkpoint": f"checkpoints/{job.run_id}",
+        },
+        "curves": {phase: curve.model_dump(mode="json") for phase, curve in state.curves.items()},
+    }
+
+
+def curve_best(state: TrainState, phase: str) -> dict[str, float] | None:
+    """The phase's best validation, None where nothing was validated."""
+    return max(state.curves[phase].valid, key=lambda row: row["ndcg@10"], default=None)
