@@ -44,7 +44,7 @@ def file_paths(table: DeltaTable) -> list[str]:
 
 
 def has_deletion_vectors(table: DeltaTable) -> bool:
-    return pa.table(table.deletion_vectors()).num_rows > 0
+    return bool(pa.table(table.deletion_vectors()).num_rows)
 
 
 def rows_of(lake: Lake, name: str, version: int) -> int:

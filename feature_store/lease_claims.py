@@ -1,4 +1,4 @@
-"""The files behind a lease: one claim a fence, put in place whole and never overwritten; only `feature_store.lease` uses them."""
+"""The files behind a lease: one claim a fence, put in place whole and never overwritten. For `feature_store.lease` alone."""
 
 import contextlib
 import json

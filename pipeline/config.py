@@ -46,5 +46,9 @@ def find(name: str) -> Path:
     packaged = CONF / f"{name.removesuffix('.yaml')}.yaml"
     if packaged.exists():
         return packaged
-    known = ", ".join(sorted(path.stem for path in CONF.glob("*.yaml")))
-    raise ConfigError(f"configuration file {name} does not exist", f"give a path, or one of: {known}")
+    raise ConfigError(f"configuration file {name} does not exist", f"give a path, or one of: {', '.join(packaged_names())}")
+
+
+def packaged_names() -> list[str]:
+    """What `--config` takes by name. Column mappings stand in the same folder and are none."""
+    return sorted(path.stem for path in CONF.glob("*.yaml") if not path.stem.startswith("mapping"))

@@ -115,7 +115,11 @@ class Runner:
         log = book.folder / "logs" / "finish.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "a") as handle:
-            child = Child((*self.finish, "--run-dir", str(book.folder), "--finish"), book.folder, lambda line: print(line, end="", file=handle))
+            child = Child(
+                (*self.finish, "--run-dir", str(book.folder), "--finish"),
+                book.folder,
+                lambda line: print(line, end="", file=handle),
+            )
             until = time.monotonic() + FINISH_SECONDS
             while (code := child.wait(0.2)) is None and not stop and time.monotonic() < until:
                 continue

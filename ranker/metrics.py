@@ -7,7 +7,7 @@ Formulas, for a row with target set S and hits h_j = [list_j in S], j = 1..k:
   ndcg@k     = sum h_j / log2(j + 1)  over  sum_{j <= min(k, |S|)} 1 / log2(j + 1)
   map@k      = sum h_j (hits up to j) / j  over  min(k, |S|)
 torchmetrics agrees on recall, ndcg, mrr and hit rate; its average precision divides by the hits found within k instead, so
-the two agree only where the list holds every target.
+the two agree only where the list holds every target. It also takes items scored 0 or less as not listed.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A lake written by hand: Parquet parts and a snapshot that pins them, without Spark. For the trainer's tests and measurements."""
+"""A lake written by hand: Parquet parts and a snapshot that pins them, without Spark."""
 
 import json
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def row(user: int, items: Sequence[int], loss_from: int, split: str, source: str
 
 
 def leave_one_out(sequences: Sequence[Sequence[int]], length: int = 50) -> dict[str, list[Row]]:
-    """train, refresh, valid and test rows of item sequences (dense ids), by the rules of the interfaces page, newest `length` only."""
+    """train, refresh, valid and test rows of item sequences (dense ids), the newest `length` only."""
     parts: dict[str, list[Row]] = {"train": [], "refresh": [], "valid": [], "test": []}
     for user, whole in enumerate(sequences, 1):
         n = len(whole)
@@ -68,11 +68,15 @@ def write_snapshot(
     seed: int = 17,
 ) -> DatasetSnapshot:
     """The parts as tables under `root`, and the snapshot in `snapshots/`. `text` is [items, W]."""
-    written = {name: _write(root, f"examples_{name}", rows, schemas.EXAMPLES, rows_per_file, tag) for name, rows in parts.items()}
+    written = {
+        name: _write(root, f"examples_{name}", rows, schemas.EXAMPLES, rows_per_file, tag) for name, rows in parts.items()
+    }
     inputs = [{"item": i, "category_codes": [], "numeric": []} for i in range(1, items + 1)]
     written["items"] = _write(root, "item_inputs", inputs, schemas.ITEM_INPUTS, 10**6, tag)
     names = [(k, f"{k[0]}{i}", i) for k, count in (("item", items), ("user", users)) for i in range(1, count + 1)]
-    vocabulary = [{"kind": k, "raw_id": raw, "dense_id": i, "first_available": None, "landing_date": None} for k, raw, i in names]
+    vocabulary = [
+        {"kind": k, "raw_id": raw, "dense_id": i, "first_available": None, "landing_date": None} for k, raw, i in names
+    ]
     written["vocabulary"] = _write(root, "vocabulary", vocabulary, schemas.VOCABULARY, 10**7, tag)
     if text is not None:
         vectors = [

@@ -1,4 +1,4 @@
-"""How a model is trained: launcher, optimizer, phases, checkpoints, watchdog. Engine-free, so a night is validated before it starts.
+"""How a model is trained: launcher, optimizer, phases, checkpoints, watchdog. Imports no engine.
 
 What travels with the weights is `ranker.config.RankerConfig`; what is written here only decides how they come about.
 """

@@ -32,7 +32,7 @@ class Phase:
 
 
 def fit(phase: Phase, training: Training) -> None:
-    """Trains until the phase is over, from wherever the state stands. Afterwards `state.phase_done`, and a checkpoint says so."""
+    """Trains until the phase is over, from wherever the state stands. A checkpoint then says `phase_done`."""
     log = ProgressLog(training, phase.steps)
     while not is_over(phase, training):
         train_epoch(phase, training, log)
@@ -118,4 +118,3 @@ class ProgressLog:
     def _say(self, text: str) -> None:
         if self.training.communicator.rank == 0:
             print(f"train {self.training.state.phase}: {text}", file=sys.stderr, flush=True)
-

@@ -1,7 +1,7 @@
-"""Which phases a run has and what happens between them. Every step here may be repeated after a crash and ends in the same bytes.
+"""Which phases a run has and what happens between them. Whatever is repeated after a crash ends in the same bytes.
 
-full:    `measure` (train, early stopping on valid) -> bundle `measured`; `refresh` (the positions measuring kept out, plus replay)
-         -> bundle `live`
+full:    `measure` (train, early stopping on valid) -> bundle `measured`; `refresh` (the positions that were kept out,
+         plus replay) -> bundle `live`
 nightly: `night` (the day and its replay, from the champion) -> bundle `live`
 """
 

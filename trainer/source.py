@@ -62,7 +62,9 @@ class PartSource:
         """Rows over all ranks in the epoch's first `steps` steps. Batch sizes do not depend on lengths, so none are read."""
         plan = self.plan(epoch)
         return sum(
-            sum(len(batch) for batch in plan.batches(window, rank, np.zeros(window.rows, np.int64))[: steps - window.first_step])
+            sum(
+                len(batch) for batch in plan.batches(window, rank, np.zeros(window.rows, np.int64))[: steps - window.first_step]
+            )
             for rank in range(self.world_size)
             for window in plan.windows(rank)
             if window.first_step < steps

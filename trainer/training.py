@@ -87,7 +87,9 @@ class Training:
         def read() -> dict[str, Any] | None:
             found = self.folder.load(name) if name else self._newest()
             loaded.extend([found] if found else [])
-            return None if found is None else {"state": found.state.model_dump(mode="json"), "optimizer": _shapes(found.optimizer)}
+            return (
+                None if found is None else {"state": found.state.model_dump(mode="json"), "optimizer": _shapes(found.optimizer)}
+            )
 
         told = told_by_root(self.communicator, read)
         if told is None:
@@ -119,7 +121,17 @@ class Training:
         return optimizer_tensors(self.ranker, self.optimizer)
 
 
-WHAT_THE_CURVE_DEPENDS_ON = {"batch_rows", "precision", "model", "loss", "optimizer", "measure", "refresh", "night", "validation"}
+WHAT_THE_CURVE_DEPENDS_ON = {
+    "batch_rows",
+    "precision",
+    "model",
+    "loss",
+    "optimizer",
+    "measure",
+    "refresh",
+    "night",
+    "validation",
+}
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:

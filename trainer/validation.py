@@ -49,8 +49,11 @@ class Validator:
         *totals, n = sums.tolist()
         return {**{name: total / n if n else 0.0 for name, total in zip(NAMES, totals, strict=True)}, "n": n}
 
-    @torch.no_grad()
     def _sums(self, ranker: Ranker) -> Tensor:
+        with torch.no_grad():
+            return self._sums_without_gradient(ranker)
+
+    def _sums_without_gradient(self, ranker: Ranker) -> Tensor:
         was_training = ranker.training
         ranker.eval()
         items = ranker.all_item_vectors()

@@ -71,7 +71,7 @@ class Heart:
     def start(self) -> None:
         """Beats from now on; SIGUSR1 writes all stacks to `rank-N.stack.txt`, whatever the interpreter is doing."""
         self.stack_path.parent.mkdir(parents=True, exist_ok=True)
-        self._stack = open(self.stack_path, "w")
+        self._stack = open(self.stack_path, "w")  # noqa: SIM115 - faulthandler keeps its file descriptor
         faulthandler.register(signal.SIGUSR1, file=self._stack, all_threads=True)
         self._beat(None)
         self._thread.start()

@@ -12,7 +12,9 @@ Root = Annotated[Path, typer.Option("--root", help="The lake's folder.", envvar=
 Config = Annotated[
     list[str] | None, typer.Option("--config", "-c", help="A YAML file, or a name in conf/; repeatable, the last one wins.")
 ]
-Set = Annotated[list[str] | None, typer.Option("--set", "-s", help="key=value over the files, as trainer.workers=1; repeatable.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="key=value over the files, as trainer.workers=1; repeatable.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout; everything else goes to stderr.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")]
 

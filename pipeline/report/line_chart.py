@@ -78,11 +78,10 @@ def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
 
 
 def running_mean(points: Sequence[Point]) -> list[Point]:
-    """The mean over a window centred on each point (narrower near both ends, so that it never lags)."""
+    """The mean over a window centred on each point, one-sided at both ends: it does not lag and ends calmly."""
     reach = round(len(points) * SMOOTHING_SPAN / 2)
     means: list[Point] = []
     for i, (x, _) in enumerate(points):
-        half = min(reach, i, len(points) - 1 - i)
-        inside = [y for _, y in points[i - half : i + half + 1]]
+        inside = [y for _, y in points[max(0, i - reach) : i + reach + 1]]
         means.append((x, sum(inside) / len(inside)))
     return means

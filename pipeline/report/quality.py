@@ -43,11 +43,13 @@ class Gate:
     reasons: tuple[str, ...]
     chart: IntervalChart | None
     n: str
+    figures: str
+    """NDCG@10 of both on the held-out rows, or nothing."""
 
 
 MEANING: Final = {
     "first": ("good", "There was no champion; this model is the first one and went live."),
-    "promoted": ("good", "The challenger was not worse than the champion and took its place."),
+    "promoted": ("good", "No harm was shown that matters; the challenger took the champion's place."),
     "rejected": ("warn", "The challenger was measured worse; the champion stays and its lists were made anew."),
     "undecidable": ("calm", "Too few held-out rows to tell; the champion stays."),
 }
@@ -78,7 +80,9 @@ def gate(body: Row | None) -> Gate | None:
         row = Estimate("Challenger − champion", body["delta"], low, high, text, "ours")
         chart = interval_chart("Difference in NDCG@10 on the held-out rows", [row], around_zero=True)
     reasons = tuple(map(str, body.get("reasons") or ()))
-    return Gate(decision, tone, meaning, reasons, chart, wording.count(body.get("n")))
+    ours, before = body.get("challenger_ndcg"), body.get("champion_ndcg")
+    figures = f"challenger {wording.figure(ours)}, champion {wording.figure(before)}" if ours is not None else ""
+    return Gate(decision, tone, meaning, reasons, chart, wording.count(body.get("n")), figures)
 
 
 def best_baseline(metrics: Sequence[Row]) -> tuple[Row, Row] | None:
@@ -124,7 +128,7 @@ def _table(rows: Sequence[Row], split: str, slice_name: str) -> Table:
         line = tuple(cells.get(column, (wording.NONE, "")) for column in columns)
         lines.append((wording.who(who), wording.ROLE.get(who, "peer"), line))
     counted = [int(row["n"]) for row in rows if row.get("n") is not None]
-    title = split if slice_name == WHOLE else f"{split}, {wording.plain(slice_name)}"
+    title = split if slice_name == WHOLE else f"{split}, {wording.part(slice_name)}"
     return Table(
         title, tuple(wording.metric(*column) for column in columns), tuple(lines), wording.count(max(counted, default=None))
     )

@@ -1,5 +1,6 @@
 """Numbers and names as a reader wants them. Pure; `None` is always an en dash."""
 
+import re
 from typing import Any, Final
 
 NONE: Final = "–"
@@ -79,6 +80,15 @@ def short(identifier: str | None, length: int = 10) -> str:
 def plain(name: str) -> str:
     """broken_row -> broken row"""
     return name.replace("_", " ")
+
+
+def part(name: str) -> str:
+    """A slice of a split: history_6_20 -> histories of 6 to 20 events"""
+    if match := re.fullmatch(r"history_(\d+)_(\d+)", name):
+        return f"histories of {match.group(1)} to {match.group(2)} events"
+    if match := re.fullmatch(r"history_over_(\d+)", name):
+        return f"histories over {match.group(1)} events"
+    return plain(name)
 
 
 def who(name: str) -> str:

@@ -1,0 +1,1 @@
+"""A seeded market: users, items and their events day by day, with the truth they were drawn from."""

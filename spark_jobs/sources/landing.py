@@ -113,7 +113,7 @@ class LandingWriter:
         parts = self._parts.get(slot, [])
         path = self._staging / f"{kind}-{day}.parquet"
         schema = held[0].schema if held else pq.read_schema(parts[0])
-        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(path, schema, compression="snappy") as writer:
             for part in parts:
                 for batch in pq.ParquetFile(part).iter_batches(ROWS_PER_GROUP):
                     writer.write_batch(batch)

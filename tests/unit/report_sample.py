@@ -35,8 +35,8 @@ def metric_rows():
     rows = [metric_row(who, "test", name, k, base * f, 4871) for who, base in TEST.items() for (name, k), f in FACTORS.items()]
     rows += [metric_row(who, "holdout", "ndcg", 10, base, 512) for who, base in HOLDOUT.items()]
     for who, base in TEST.items():
-        rows.append(metric_row(who, "test", "ndcg", 10, base * 0.4, 143, "new_items"))
-        rows.append(metric_row(who, "test", "ndcg", 10, base * 0.8, 1210, "short_history"))
+        rows.append(metric_row(who, "test", "ndcg", 10, base * 0.4, 143, "cold_items"))
+        rows.append(metric_row(who, "test", "ndcg", 10, base * 0.8, 1210, "history_6_20"))
     return rows
 
 
@@ -89,7 +89,7 @@ def sample_result():
         "config_sha256": hash_of("config"),
         "seed": 17,
         "versions": {"python": "3.11.7", "pyspark": "4.0.5", "delta-spark": "4.0.1", "torch": "2.12.1", "horovod": "0.28.1"},
-        "machine": {"host": "secret-host", "system": "Linux 6.1", "cpus": 2, "memory_gib": 23.4},
+        "machine": {"host": "secret-host", "system": "Linux 6.1", "architecture": "x86_64", "cpus": 2, "memory_gib": 23.4},
         "stages": stages(),
         "counts": {
             "events": 60_911,
@@ -124,6 +124,8 @@ def sample_result():
             "delta": 0.0071,
             "ci": [0.0012, 0.0133],
             "n": 512,
+            "challenger_ndcg": 0.0712,
+            "champion_ndcg": 0.0641,
         },
         "release": {
             "id": "2026-03-12-7-14",

@@ -58,7 +58,7 @@ def test_agrees_with_torchmetrics(k):
         "hit_rate": retrieval.retrieval_hit_rate,
     } | ({"map": retrieval.retrieval_average_precision} if k == lists.shape[1] else {})
     for row, (listed, wanted) in enumerate(zip(lists, targets, strict=True)):
-        scores = -torch.arange(len(listed), dtype=torch.float64)
+        scores = torch.arange(len(listed), 0, -1, dtype=torch.float64)  # positive: torchmetrics drops what scores 0 or less
         relevant = torch.from_numpy(np.isin(listed, wanted))
         for name, function in theirs.items():
             assert ours[f"{name}@{k}"][row] == pytest.approx(float(function(scores, relevant, top_k=k)), abs=1e-6), name

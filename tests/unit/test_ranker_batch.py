@@ -1,5 +1,7 @@
 """Batch: cuts keep rows, offsets and order."""
 
+from itertools import pairwise
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ rows_of_items = st.lists(st.lists(st.integers(1, 50), max_size=7), max_size=6)
 
 
 def as_lists(items, offsets):
-    return [items[start:end].tolist() for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [items[start:end].tolist() for start, end in pairwise(offsets)]
 
 
 @settings(deadline=None)

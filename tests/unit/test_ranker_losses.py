@@ -71,7 +71,7 @@ def test_sampled_softmax_with_every_item_once_is_the_full_softmax():
 @pytest.mark.parametrize("sampling", ["uniform", "popularity", "mixed"])
 def test_logq_makes_the_normaliser_unbiased(sampling):
     """The mean of Z over many draws is the sum over the catalogue, however skewed the draw; without logQ it is far off."""
-    states, table, wanted, weights = case(targets=20)
+    states, table, wanted, _ = case(targets=20)
     popularity = torch.arange(ITEMS + 1).float() ** 2
     sampler = NegativeSampler.of(LossConfig(sampling=sampling), popularity)
     generator = torch.Generator().manual_seed(1)

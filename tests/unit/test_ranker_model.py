@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from feature_store.contracts.errors import ConfigError, DataContractError
 from feature_store.contracts.config import validate
+from feature_store.contracts.errors import ConfigError, DataContractError
 from ranker.batch import Batch
 from ranker.compose import compose, compose_empty
 from ranker.config import HeadConfig, ItemConfig, RankerConfig, TransformerConfig
@@ -84,9 +84,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not():
 
 
 def test_an_empty_ranker_takes_no_memory_and_lists_the_same_weights():
-    empty = (
-        compose_empty(config(), inputs().shapes)
-    )
+    empty = compose_empty(config(), inputs().shapes)
     assert all(value.is_meta for value in empty.state_dict().values())
     assert {k: v.shape for k, v in empty.state_dict().items()} == {
         k: v.shape for k, v in compose(config(), inputs()).state_dict().items()
@@ -166,7 +164,7 @@ def test_bf16_autocast_stays_near_fp32():
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():
-    with pytest.raises(ConfigError, match="width 16 is not a multiple of encoder.heads 3"):
+    with pytest.raises(ConfigError, match=r"width 16 is not a multiple of encoder\.heads 3"):
         validate(RankerConfig, {"width": 16, "encoder": {"heads": 3}})
 
 

@@ -67,9 +67,11 @@ def test_thinning_keeps_both_ends():
     assert (len(kept), kept[0][0], kept[-1][0]) == (50, 0.0, 999.0)
 
 
-def test_running_mean_is_centred_and_leaves_a_straight_line_alone():
+def test_running_mean_does_not_lag_and_its_end_is_a_mean():
     line = [(float(i), 2.0 * i) for i in range(200)]
-    assert [y for _, y in running_mean(line)] == pytest.approx([y for _, y in line])
+    assert [y for _, y in running_mean(line)][6:-6] == pytest.approx([y for _, y in line[6:-6]])
+    spike = [(float(i), 0.0) for i in range(99)] + [(99.0, 4.0)]
+    assert running_mean(spike)[-1][1] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

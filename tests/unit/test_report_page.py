@@ -3,7 +3,9 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
+import jsonschema
 import pytest
 
 from feature_store.contracts.files import write_json
@@ -42,6 +44,11 @@ def parsed(html):
     parser.feed(html)
     assert parser.open == []
     return parser
+
+
+def test_the_sample_is_a_result_as_the_schema_has_it():
+    schema = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "result.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(sample_result())
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +147,11 @@ def test_a_night_is_judged_on_its_holdout():
         "Challenger (this run)",
         "Champion (live before)",
     ]
+
+
+def test_slices_are_named_for_people():
+    titles = [table.title for table in quality(sample_result()["metrics"]).further]
+    assert titles == ["test, cold items", "test, histories of 6 to 20 events", "holdout"]
 
 
 def test_the_gate_without_a_delta_has_no_drawing():

@@ -113,7 +113,8 @@ def _worker_class(columns: list[str]) -> type[ArrowReaderWorker]:
         def process(self, piece_index: int, worker_predicate: Any, shuffle_row_drop_partition: Any) -> None:
             piece = self._split_pieces[piece_index]
             try:
-                super().process(piece_index, worker_predicate, shuffle_row_drop_partition)
+                with pq.ParquetFile(piece.path) as file:
+                    self.publish_func(self._load_rows(file, piece, shuffle_row_drop_partition))
             except (pa.ArrowException, OSError) as error:
                 raise _unreadable([piece.path], error) from None
 

@@ -148,8 +148,10 @@ class ReadPlan:
 
     def batches(self, window: Window, rank: int, lengths: Indices) -> list[Indices]:
         """Places inside the window of the rows of each batch, in step order. `lengths` holds n of the window's rows."""
-        noise = self._random(TIES, window.index, rank).random(len(lengths))
-        by_length = np.argsort(lengths + noise, kind="stable")
+        mixed = self._random(TIES, window.index, rank).permutation(len(lengths))
+        # Numpy sorts 16-bit integers by radix, five times faster than wider ones.
+        keys = lengths.astype(np.uint16 if int(lengths.max(initial=0)) < 2**16 else np.int64)
+        by_length = mixed[np.argsort(keys[mixed], kind="stable")]
         buckets = np.split(by_length, np.cumsum(window.sizes)[:-1])
         shared = self._random(BATCH_ORDER, window.index).permutation(len(window.sizes))
         return [buckets[i] for i in shared]

@@ -121,9 +121,9 @@ def _plain(table: pa.Table, name: str) -> Array:
 
 
 def _list(table: pa.Table, name: str, where: str) -> tuple[Array, Indices, Indices]:
-    chunk = table.column(name).combine_chunks()
-    if isinstance(chunk, pa.ChunkedArray):
-        chunk = pa.concat_arrays(chunk.chunks) if chunk.num_chunks else pa.array([], chunk.type)
+    column = table.column(name)
+    # A row group is one chunk nearly always; concatenating even one would copy it.
+    chunk = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([*column.chunks, pa.array([], column.type)])
     values = chunk.values
     if values.null_count:
         raise _broken(where, f"column {name} holds {values.null_count} nulls inside its lists")

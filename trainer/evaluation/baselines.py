@@ -29,7 +29,9 @@ def load_baselines(root: Path, split: str, k: int, version: int | None = None) -
     except TableNotFoundError:
         return {}
     except DeltaError as error:
-        raise DataContractError(f"table baseline_lists, version {version}: {error}", "run stage score_baselines again") from None
+        raise DataContractError(
+            f"table baseline_lists, version {version}: {error}", "run stage score_baselines again"
+        ) from None
     if not files:
         return {}
     scan = ds.dataset(files, schema=tables.BASELINE_LISTS.schema, format="parquet")

@@ -24,10 +24,10 @@ class EvaluationConfig(FrozenConfig):
 
 
 class GateConfig(FrozenConfig):
-    """The section `gate`. Delta is the challenger's NDCG@10 less the champion's, over the same hold-out rows, with its interval.
+    """The section `gate`. Delta is the challenger's NDCG@10 less the champion's over the same hold-out rows, with its interval.
 
-    `reject_if_worse`: rejected when the interval lies below 0 and the loss is larger than the margin; promoted otherwise. A night
-    without evidence of harm goes live, because a model one day older is the worse choice when nothing speaks against the new one.
+    `reject_if_worse`: rejected when the interval lies below 0 and the loss is larger than the margin; promoted otherwise. A
+    night without evidence of harm goes live: a model a day older is the worse choice when nothing speaks against the new one.
     `require_not_worse`: promoted only when the interval's lower end is above minus the margin; rejected otherwise.
     """
 

@@ -5,6 +5,7 @@ Shapes: N rows of a slice, M columns (recommender, metric).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -32,8 +33,11 @@ class Slice:
         return next((len(column) for columns in self.values.values() for column in columns.values()), 0)
 
 
-def figures(measures: SplitMeasures, config: EvaluationConfig, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(metric rows, comparisons of the challenger with everyone else), as the interfaces page has them. Rows and intervals of one
+Json = dict[str, Any]
+
+
+def figures(measures: SplitMeasures, config: EvaluationConfig, seed: int) -> tuple[list[Json], list[Json]]:
+    """(metric rows, comparisons of the challenger with everyone else), as the interfaces page has them. All intervals of one
     slice come from the same resamples."""
     metrics: list[dict[str, Any]] = []
     comparisons: list[dict[str, Any]] = []
@@ -50,14 +54,12 @@ def slices(measures: SplitMeasures, config: EvaluationConfig) -> Iterator[Slice]
     yield Slice("all", measures.values)
     has_cold = ~np.isnan(_first_column(measures.cold, measures.rows))
     yield Slice("cold_items", _masked(measures.cold, has_cold))
-    bounds = (-1, *config.history_bounds, None)
+    edges = (-1, *config.history_bounds)
     short = {who: {n: v for n, v in rows.items() if n.split("@")[0] in COMPARED} for who, rows in measures.values.items()}
-    for above, up_to in zip(bounds, bounds[1:], strict=False):
-        inside = measures.history > above
-        if up_to is not None:
-            inside &= measures.history <= up_to
-        name = f"history_{above + 1}_{up_to}" if up_to is not None else f"history_over_{above}"
-        yield Slice(name, _masked(short, inside))
+    for above, up_to in pairwise(edges):
+        inside = (measures.history > above) & (measures.history <= up_to)
+        yield Slice(f"history_{above + 1}_{up_to}", _masked(short, inside))
+    yield Slice(f"history_over_{edges[-1]}", _masked(short, measures.history > edges[-1]))
 
 
 class Resampled:
@@ -114,12 +116,12 @@ def _coverage(measures: SplitMeasures, config: EvaluationConfig) -> list[dict[st
     return [
         {
             **_row(who, measures.split, "all", f"coverage@{k}", measures.rows),
-            "value": shares.get(k, 0.0) if decidable else None,
+            "value": share if decidable else None,
             "ci": None,
             **({} if decidable else {"note": NOT_DECIDABLE}),
         }
         for who, shares in measures.coverage.items()
-        for k in config.ks
+        for k, share in shares.items()
     ]
 
 

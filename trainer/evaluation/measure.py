@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from ranker.metrics import novelty, per_row
 from trainer.data.epoch import iter_part
@@ -50,7 +51,7 @@ def measure(
     config: EvaluationConfig,
 ) -> SplitMeasures:
     """One pass over the part. `training_events[item]` says which targets are cold and how novel a list is."""
-    collected = _Collected(list(recommenders), snapshot.items, max(config.ks))
+    collected = _Collected(list(recommenders), snapshot.items, config.ks)
     for batch in iter_part(snapshot, root, part, batch_rows=config.batch_rows):
         query = queries(batch, snapshot)
         collected.dropped += batch.rows - query.history.rows
@@ -65,15 +66,21 @@ def measure(
 
 
 class _Collected:
-    def __init__(self, names: list[str], items: int, width: int) -> None:
+    def __init__(self, names: list[str], items: int, ks: tuple[int, ...]) -> None:
         self.dropped = 0
+        self._ks = ks
         self.history: list[Ids] = []
         self._values: dict[str, list[dict[str, Floats]]] = {who: [] for who in names}
         self._cold: dict[str, list[dict[str, Floats]]] = {who: [] for who in names}
-        self._first_place = {who: np.full(items + 1, width, np.int64) for who in names}
+        self._first_place = {who: np.full(items + 1, max(ks), np.int64) for who in names}
         """Best place each item took in any list: what stands in a list of length k has a place below k."""
 
     def add(self, who: str, lists: Ids, query: Queries, events: Ids, config: EvaluationConfig) -> None:
+        if lists.max(initial=0) >= len(events):
+            raise DataContractError(
+                f"a list of {who} names item {lists.max()}, the vocabulary has 1..{len(events) - 1}",
+                "make the lists again from this snapshot",
+            )
         targets, offsets = (part.numpy() for part in query.targets)
         rows = per_row(lists, targets, offsets, config.ks)
         rows |= {f"novelty@{k}": novelty(lists[:, :k], events) for k in config.ks}
@@ -94,8 +101,7 @@ class _Collected:
 
     def _coverage(self, who: str) -> dict[int, float]:
         places = self._first_place[who][1:]
-        width = self._first_place[who].max(initial=0)
-        return {k: float((places < k).mean()) if len(places) else 0.0 for k in range(1, int(width) + 1)}
+        return {k: float((places < k).mean()) if len(places) else 0.0 for k in self._ks}
 
 
 def _cold_rows(lists: Ids, targets: Ids, offsets: Ids, events: Ids, config: EvaluationConfig) -> dict[str, Floats]:

@@ -22,8 +22,8 @@ Stored = npt.NDArray[np.int32]
 
 class Recommender(Protocol):
     def lists(self, query: Queries, days: Ids, k: int) -> Ids:
-        """[B, k] item ids, best first, without the query's excluded items; 0 where there are no more. `days` holds each row's day
-        since 1970: the day its list is for."""
+        """[B, k] item ids, best first, without the query's excluded items; 0 where there are no more. `days` holds the day
+        since 1970 that each row's list is for."""
         ...
 
 

@@ -1,8 +1,8 @@
 """The simulator's own preferences as a recommender: the ceiling no model can pass but by luck.
 
 p(item | user, day) = weight of the item's category for the user x softmax over that category's available items of
-(user style . item style + item bias). `pipeline.simulate.truth` states the same formula (a test compares the two); layers forbid
-importing it from here. Shapes: B rows, I1 = items + 1 by dense id, S style, C categories, K list length.
+(user style . item style + item bias). `pipeline.simulate.truth` states the same formula (a test compares the two); the layers
+forbid importing it from here. Shapes: B rows, I1 = items + 1 by dense id, S style, C categories, K list length.
 """
 
 from dataclasses import dataclass, field
@@ -104,7 +104,7 @@ def load_truth(snapshot: DatasetSnapshot, root: Path) -> TruthRecommender | None
     path = Lake(root).truth / "items.parquet"
     if not path.exists() or snapshot.clock != "real":
         return None
-    table = pq.read_table(path)
+    table = pq.read_table(path, partitioning=None)
     dense = {raw: place for place, raw in enumerate(load_vocabulary(snapshot, root), 1)}
     ids = np.array([dense.get(str(raw), 0) for raw in table["item_id"].to_pylist()], np.int64)
     style = np.stack(table["style"].to_numpy()).astype(np.float64)
@@ -123,7 +123,7 @@ def _users_of_day(root: Path, day: int, dense: dict[str, int], categories: int) 
     path = Lake(root).truth / "users" / f"day={(EPOCH + timedelta(days=day)).isoformat()}.parquet"
     if not path.exists():
         return UsersOfDay(np.zeros(0, np.int64), np.zeros((0, 1)), np.zeros((0, categories)))
-    table = pq.read_table(path)
+    table = pq.read_table(path, partitioning=None)
     ids = np.array([dense.get(str(raw), 0) for raw in table["user_id"].to_pylist()], np.int64)
     style = np.stack(table["style"].to_numpy()).astype(np.float64)
     codes, weights = table["categories"].to_pylist(), table["weights"].to_pylist()

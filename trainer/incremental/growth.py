@@ -1,4 +1,4 @@
-"""A night's start: the champion's weights and optimizer state, with rows for the items that came since. Old rows are the same bits."""
+"""A night's start: the champion's weights and moments, with rows for the items that came since. Old rows are the same bits."""
 
 import sys
 from pathlib import Path
@@ -60,7 +60,7 @@ def grown(bundle: Bundle, inputs: ItemInputs) -> Ranker:
 
 
 def grown_moments(root: Path, parent: Parent, bundle: Bundle, inputs: ItemInputs) -> dict[str, Tensor]:
-    """The champion's optimizer state with zeros for new rows; empty, with a warning, where its checkpoint is missing or torn."""
+    """The champion's optimizer state with zeros for new rows; empty, with a warning, without its checkpoint."""
     try:
         moments = _moments(root, parent)
     except DataContractError as error:

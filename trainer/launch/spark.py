@@ -1,4 +1,4 @@
-"""N workers on the executors of a Spark session, by `horovod.spark.run`. The only place of the trainer that touches a session."""
+"""N workers on the executors of a Spark session, by `horovod.spark.run`. The trainer's only touch of a session."""
 
 import argparse
 import os

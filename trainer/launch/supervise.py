@@ -110,7 +110,9 @@ def stalled(beat: Beat, size: int, what: str, stack: str) -> StalledError:
     where = f"rank {beat['rank']} of {size} on {beat['host']} {what}; its last step was {beat['step']}, doing {beat['doing']}"
     if beat["waiting_in"]:
         where += f", waiting in {beat['waiting_in']}"
-    return StalledError(where + (f"\n{stack}" if stack else ""), "run the same command again: training goes on from its checkpoint")
+    return StalledError(
+        where + (f"\n{stack}" if stack else ""), "run the same command again: training goes on from its checkpoint"
+    )
 
 
 def read_beats(folder: Path) -> list[Beat]:

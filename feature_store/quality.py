@@ -1,0 +1,89 @@
+"""Expectations on landed rows: which rule a row breaks first, in words that stand in `quarantine`."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from feature_store.contracts import columns as c
+from feature_store.transforms.calendar import start_of_day
+
+RAW: Final = "_raw"
+"""Key that an import leaves in `context` or `attributes` for cells it could not read."""
+UNKNOWN_ITEM: Final = "unknown_item"
+Rule = tuple[str, Column]
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What the lake's landing meta and the configuration say about a valid row."""
+
+    integer_ids: bool
+    position_clock: bool
+    timezone: str
+    future_tolerance_seconds: int
+
+
+def event_rules(expect: Expectations) -> list[Rule]:
+    """In the order of precedence: a row gets the first reason that applies."""
+    time, raw = F.col(c.EVENT_TIME), F.coalesce(F.col(c.CONTEXT)[RAW].isNotNull(), F.lit(False))
+    propensity = F.col(c.PROPENSITY)
+    return [
+        *_id_rules(c.USER_ID, expect),
+        *_id_rules(c.ITEM_ID, expect),
+        ("bad_time", time.isNull() & raw),
+        ("null_event_time", time.isNull()),
+        ("future_event", F.lit(not expect.position_clock) & (F.unix_seconds(time) > _last_second(expect))),
+        ("nan_value", _not_finite(c.VALUE)),
+        ("bad_propensity", propensity.isNotNull() & ~((propensity > 0) & (propensity <= 1))),
+        ("bad_position", F.col(c.POSITION) < 0),
+        ("unreadable_cell", raw),
+    ]
+
+
+def item_rules(expect: Expectations) -> list[Rule]:
+    return _id_rules(c.ITEM_ID, expect)
+
+
+def user_rules(expect: Expectations) -> list[Rule]:
+    return _id_rules(c.USER_ID, expect)
+
+
+def judged(df: DataFrame, rules: list[Rule]) -> DataFrame:
+    """The rows with a `reason`: null for a valid one."""
+    reason = F.lit(None).cast("string")
+    for name, broken in reversed(rules):
+        reason = F.when(F.coalesce(broken, F.lit(False)), F.lit(name)).otherwise(reason)
+    return df.withColumn(c.REASON, reason)
+
+
+def quarantined(df: DataFrame, source: str, left_out: tuple[str, ...] = ()) -> DataFrame:
+    """The judged rows with a reason in the form of the quarantine table. Columns in `left_out` are not shown.
+
+    Equal broken rows keep their number: the n-th of them has a key of its own, whichever file it came from.
+    """
+    shown = [name for name in df.columns if name not in {c.REASON, c.FILE, c.LANDING_DATE, *left_out}]
+    rows = df.where(F.col(c.REASON).isNotNull()).select(
+        F.lit(source).alias(c.SOURCE_TABLE), c.LANDING_DATE, c.REASON, c.FILE, F.to_json(F.struct(*shown)).alias(c.ROW)
+    )
+    same = [c.SOURCE_TABLE, c.LANDING_DATE, c.REASON, c.ROW]
+    nth = F.row_number().over(Window.partitionBy(*same).orderBy(c.FILE))
+    body = F.concat_ws("|", *[F.col(name).cast("string") for name in same], nth.cast("string"))
+    return rows.withColumn(c.ROW_HASH, F.sha2(body, 256))
+
+
+def _id_rules(column: str, expect: Expectations) -> list[Rule]:
+    value = F.col(column)
+    bad = ~value.rlike(r"^-?[0-9]{1,19}$") | value.try_cast("bigint").isNull()
+    missing = (f"null_{column}", value.isNull() | (F.trim(value) == ""))
+    return [missing, (f"bad_{column}", bad)] if expect.integer_ids else [missing]
+
+
+def _last_second(expect: Expectations) -> Column:
+    after = start_of_day(F.date_add(F.col(c.LANDING_DATE), 1), expect.timezone)
+    return F.unix_seconds(after) + expect.future_tolerance_seconds
+
+
+def _not_finite(column: str) -> Column:
+    return F.isnan(column) | (F.abs(F.col(column)) == float("inf"))

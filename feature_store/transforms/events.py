@@ -1,0 +1,111 @@
+"""From landed rows to rows of `events`, `items` and `users`: ids, times, days, one row a key."""
+
+import hmac
+from collections.abc import Iterator
+from hashlib import sha256
+
+import pandas as pd
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType
+
+from feature_store.contracts import columns as c
+from feature_store.contracts.actions import ACTION_CODES
+from feature_store.transforms.calendar import day_of, start_of_day
+
+NAMED_BY = (c.USER_ID, c.ITEM_ID, c.ACTION, c.EVENT_TIME, c.VALUE, c.POSITION, c.SESSION_ID)
+"""An event without an id of its own is named by these."""
+
+
+def decimal_ids(df: DataFrame) -> DataFrame:
+    """Integer ids in their one decimal form: `007` and `7` are the same user. Rows must be judged before."""
+    ids = [name for name in (c.USER_ID, c.ITEM_ID) if name in df.columns]
+    return df.withColumns({name: F.coalesce(F.col(name).try_cast("bigint").cast("string"), F.col(name)) for name in ids})
+
+
+def hashed_users(df: DataFrame, key: bytes) -> DataFrame:
+    """User ids replaced by HMAC-SHA256 under the key. The key travels inside the function, never in a query plan."""
+
+    def keyed(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        for ids in batches:
+            yield ids.map(lambda raw: hmac.new(key, raw.encode(), sha256).hexdigest(), na_action="ignore")
+
+    pseudonym = F.pandas_udf(keyed, StringType(), F.PandasUDFType.SCALAR_ITER)
+    return df.withColumn(c.USER_ID, pseudonym(F.col(c.USER_ID)))
+
+
+def events(df: DataFrame, *, timezone: str) -> DataFrame:
+    """Valid landed events as rows of the table: id given or derived, known action, day, when it became available."""
+    # Nobody knows of an event before it happens; one that came on a later day was known from that day's start on.
+    reported = F.coalesce(F.col(c.AVAILABILITY_TIME), start_of_day(F.col(c.LANDING_DATE), timezone))
+    return df.withColumns(
+        {
+            c.EVENT_ID: F.coalesce(F.nullif(F.trim(F.col(c.EVENT_ID)), F.lit("")), _derived_id()),
+            c.EVENT_DATE: day_of(F.col(c.EVENT_TIME), timezone),
+            c.AVAILABILITY_TIME: F.greatest(F.col(c.EVENT_TIME), reported),
+            c.ACTION: _known_action(F.lower(F.trim(F.col(c.ACTION)))),
+        }
+    )
+
+
+def first_of_each(df: DataFrame) -> DataFrame:
+    """One row an event id: the first landed, then the first available; ties by content, so always the same one."""
+    content = F.xxhash64(*[F.col(n) for n in NAMED_BY], F.to_json(F.col(c.CONTEXT)), c.PROPENSITY, c.LIST_ID)
+    order = Window.partitionBy(c.EVENT_ID).orderBy(c.LANDING_DATE, c.AVAILABILITY_TIME, c.EVENT_TIME, content)
+    return df.withColumn("_nth", F.row_number().over(order)).where("_nth = 1").drop("_nth")
+
+
+def items(df: DataFrame, *, timezone: str) -> DataFrame:
+    """Valid landed items as rows of the table, the newest available of each. A price that is no number is no price."""
+    price = F.col(c.PRICE)
+    finite = ~(F.isnan(price) | (F.abs(price) == float("inf")))
+    return _newest(_available(df.withColumn(c.PRICE, F.when(finite, price)), timezone), c.ITEM_ID, c.TITLE, c.TEXT, c.PRICE)
+
+
+def users(df: DataFrame, *, timezone: str) -> DataFrame:
+    """Valid landed users as rows of the table, the newest available of each."""
+    return _newest(_available(df, timezone), c.USER_ID)
+
+
+def stubs(events: DataFrame, known: DataFrame) -> DataFrame:
+    """An item that only events speak of, with nothing but its id and the time it was first heard of."""
+    unknown = events.join(known.select(c.ITEM_ID).distinct(), c.ITEM_ID, "left_anti")
+    first = unknown.groupBy(c.ITEM_ID).agg(
+        F.min(c.AVAILABILITY_TIME).alias(c.AVAILABILITY_TIME), F.min(c.LANDING_DATE).alias(c.LANDING_DATE)
+    )
+    empty = {
+        c.TITLE: "string",
+        c.TEXT: "string",
+        c.CATEGORIES: "array<string>",
+        c.PRICE: "double",
+        c.CREATED: "timestamp",
+    }
+    return first.withColumns({name: F.lit(None).cast(kind) for name, kind in empty.items()})
+
+
+def is_stub(alias: str = "") -> Column:
+    """True of an item that has nothing but its id."""
+    prefix = f"{alias}." if alias else ""
+    said = [F.col(f"{prefix}{name}") for name in (c.TITLE, c.TEXT, c.CATEGORIES, c.PRICE, c.CREATED)]
+    return F.coalesce(*[F.when(column.isNotNull(), F.lit(False)) for column in said], F.lit(True))
+
+
+def _derived_id() -> Column:
+    parts = [F.unix_micros(c.EVENT_TIME) if name == c.EVENT_TIME else F.col(name) for name in NAMED_BY]
+    text = F.concat_ws("\x1f", *[F.coalesce(part.cast("string"), F.lit("\x00")) for part in parts])
+    return F.substring(F.sha2(text, 256), 1, 32)
+
+
+def _known_action(action: Column) -> Column:
+    return F.when(action.isin(list(ACTION_CODES)), action).otherwise(F.lit("other"))
+
+
+def _available(df: DataFrame, timezone: str) -> DataFrame:
+    landed = start_of_day(F.col(c.LANDING_DATE), timezone)
+    return df.withColumn(c.AVAILABILITY_TIME, F.coalesce(c.AVAILABILITY_TIME, landed))
+
+
+def _newest(df: DataFrame, key: str, *content: str) -> DataFrame:
+    ties = [F.col(name).desc_nulls_last() for name in content] or [F.to_json(F.col(c.ATTRIBUTES)).desc_nulls_last()]
+    order = Window.partitionBy(key).orderBy(F.col(c.AVAILABILITY_TIME).desc(), F.col(c.LANDING_DATE).desc(), *ties)
+    return df.withColumn("_nth", F.row_number().over(order)).where("_nth = 1").drop("_nth")

@@ -1,0 +1,77 @@
+"""A check of one hand-off: a function that says what it saw, or raises what does not hold."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from feature_store import delta_read
+from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.files import read_json
+from feature_store.contracts.lake import Lake
+from feature_store.contracts.release import Release
+
+AGAIN = "run the same command again, or repeat the run with --redo"
+
+
+class NotApplicable(Exception):
+    """This run has nothing of the kind to check; the message says why."""
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    status: Literal["ok", "failed", "skipped"]
+    seen: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One run, opened for checking."""
+
+    lake: Lake
+    run_id: str
+
+    @property
+    def folder(self) -> Path:
+        return self.lake.run_dir(self.run_id)
+
+    @cached_property
+    def run(self) -> dict[str, Any]:
+        return dict(read_json(self.folder / "run.json"))
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        return dict(read_json(self.folder / "result.json"))
+
+    @cached_property
+    def releases(self) -> list[Release]:
+        return delta_read.releases(self.lake)
+
+    @property
+    def release(self) -> Release:
+        """The release this run made."""
+        mine = [release for release in self.releases if release.run_id == self.run_id]
+        if not mine:
+            raise NotApplicable(f"the run ended as {self.result['status']} and made no release")
+        return mine[-1]
+
+    def section(self, name: str) -> Any:
+        """A section of result.json; NotApplicable where the run did not come that far."""
+        value = self.result.get(name)
+        if not value:
+            raise NotApplicable(f"the run ended as {self.result['status']} without {name}")
+        return value
+
+    def expired(self, keep: int) -> bool:
+        """Whether so many releases are newer that maintenance may have taken this run's files."""
+        return len([r for r in self.releases if r.date > self.run["date"]]) >= keep
+
+
+def expect(holds: bool, fault: str) -> None:
+    """DataContractError with `fault` unless it holds."""
+    if not holds:
+        raise DataContractError(fault, AGAIN)

@@ -1,0 +1,91 @@
+"""The lists of a run's release: every known user's, whole, all of one release, and as many as the release says."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from feature_store import delta_read
+from feature_store.contracts import columns as c
+from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.tables import RECOMMENDATIONS, VOCABULARY
+from pipeline.checks.check import NotApplicable, Subject, expect
+
+
+def release(subject: Subject) -> str:
+    """result.json and the releases table name the same release."""
+    mine, said = subject.release, subject.section("release")
+    expect(mine.release_id == said["id"], f"result.json names release {said['id']}, the table {mine.release_id}")
+    for name in ("recommendations_version", "users", "rows"):
+        expect(getattr(mine, name) == said[name], f"release {name}: table {getattr(mine, name)}, result.json {said[name]}")
+    expect(mine.snapshot_id == subject.section("snapshot")["id"], "the release names another snapshot than the run's")
+    current = subject.releases[-1].release_id == mine.release_id
+    return f"{mine.release_id}, {'current' if current else 'superseded'}"
+
+
+def complete(subject: Subject) -> str:
+    """Ranks 1..n without a gap, no item twice, no list longer than k, and the totals of the release."""
+    mine, rows = subject.release, _rows(subject)
+    expect(rows.num_rows == mine.rows, f"{rows.num_rows} rows at version {mine.recommendations_version}, released {mine.rows}")
+    lists = rows.group_by(c.USER_ID).aggregate(
+        [(c.RANK, "min"), (c.RANK, "max"), (c.RANK, "count_distinct"), (c.ITEM_ID, "count_distinct"), (c.ITEM_ID, "count")]
+    )
+    expect(lists.num_rows == mine.users, f"{lists.num_rows} users have a list, released {mine.users}")
+    count = lists[f"{c.ITEM_ID}_count"]
+    for name, column in (
+        ("ranks", f"{c.RANK}_count_distinct"),
+        ("ranks", f"{c.RANK}_max"),
+        ("items", f"{c.ITEM_ID}_count_distinct"),
+    ):
+        broken = pc.sum(pc.not_equal(pc.cast(lists[column], pa.int64()), count)).as_py() or 0
+        expect(broken == 0, f"{broken} lists have {name} with a gap or twice")
+    expect((pc.min(lists[f"{c.RANK}_min"]).as_py() or 1) == 1, "a list does not start at rank 1")
+    k = int(subject.run["config"]["scoring"]["k"])
+    longest = pc.max(count).as_py() or 0
+    expect(longest <= k, f"a list has {longest} items, asked for {k}")
+    short = pc.sum(pc.less(count, k)).as_py() or 0
+    return f"{mine.users:,} lists, {mine.rows:,} rows" + (f", {short:,} shorter than {k}" if short else "")
+
+
+def one_release(subject: Subject) -> str:
+    names = pc.unique(_rows(subject)[c.RELEASE_ID]).to_pylist()
+    expect(names == [subject.release.release_id], f"the rows are of releases {', '.join(map(str, names))}")
+    return str(names[0])
+
+
+def every_user(subject: Subject) -> str:
+    """Who is in the vocabulary has a list."""
+    mine = subject.release
+    known = _read(subject, VOCABULARY.name, mine.vocabulary_version, [c.RAW_ID], ds.field(c.KIND) == "user")
+    listed = pc.unique(_rows(subject)[c.USER_ID])
+    without = pc.sum(pc.invert(pc.is_in(known[c.RAW_ID], value_set=listed))).as_py() or 0
+    expect(without == 0, f"{without} of {known.num_rows} known users have no list")
+    return f"{known.num_rows:,} known users"
+
+
+def content(subject: Subject) -> str:
+    """The release was made of the very lists that were scored."""
+    mine = subject.release
+    record = next(stage for stage in subject.result["stages"] if stage["name"] == "score_users")
+    scored = [table for table in record["tables"] if table["name"] == RECOMMENDATIONS.name]
+    if not scored:
+        raise NotApplicable("score_users recorded no table")
+    sha256 = scored[-1]["content_sha256"]
+    expect(sha256 == mine.lists_sha256, f"scored {sha256}, released {mine.lists_sha256}")
+    return str(sha256)[:12]
+
+
+def _rows(subject: Subject) -> pa.Table:
+    """Ids and ranks of all lists at the released version."""
+    try:
+        columns = [c.USER_ID, c.ITEM_ID, c.RANK, c.RELEASE_ID]
+        return _read(subject, RECOMMENDATIONS.name, subject.release.recommendations_version, columns)
+    except (DataContractError, FileNotFoundError):
+        if subject.expired(subject.run["config"]["maintenance"]["keep_releases"]):
+            raise NotApplicable("the release has expired, and maintenance has taken its lists") from None
+        raise
+
+
+def _read(subject: Subject, name: str, version: int, columns: list[str], rows: ds.Expression | None = None) -> pa.Table:
+    folder = subject.lake.table(name)
+    paths = [str(folder / path) for path in delta_read.files_of(subject.lake, name, version)]
+    return ds.dataset(paths, format="parquet").to_table(columns=columns, filter=rows) if paths else pa.table({})

@@ -1,0 +1,61 @@
+"""The model a run made, and the one that made its lists: bundles whole, and everybody names the same ones."""
+
+import json
+from pathlib import Path
+
+from feature_store.contracts.files import sha256_file
+from feature_store.contracts.model_ref import ModelRef, load_model_ref
+from pipeline.checks.check import NotApplicable, Subject, expect
+
+PROMOTED = ("first", "promoted")
+
+
+def bundle(subject: Subject) -> str:
+    """Each file of the run's bundle has the sha256 in its manifest, and the manifest is what the bundle is called by."""
+    ref = _ref(subject)
+    return _whole(subject.lake.root / ref.bundle, ref.manifest_sha256)
+
+
+def live_bundle(subject: Subject) -> str:
+    """The same for the bundle that made the lists, which is another one where the champion stayed."""
+    return _whole(subject.lake.bundles / subject.release.manifest_sha256, subject.release.manifest_sha256)
+
+
+def model_ref(subject: Subject) -> str:
+    """Reference, result and snapshot agree."""
+    ref, said = _ref(subject), subject.section("model")
+    for name in ("name", "version", "manifest_sha256"):
+        mine = getattr(ref, name)
+        expect(mine == said[name], f"model_ref.json says {name} {mine}, result.json {said[name]}")
+    expect(ref.run_id == subject.run_id, f"model_ref.json is of run {ref.run_id}")
+    snapshot_id = subject.section("snapshot")["id"]
+    expect(ref.snapshot_id == snapshot_id, "the model was trained on another snapshot than the run's")
+    return f"{ref.name} version {ref.version}"
+
+
+def promotion(subject: Subject) -> str:
+    """A promoted model made the lists; one that was not promoted did not."""
+    ref, release, decision = _ref(subject), subject.release, subject.section("gate")["decision"]
+    live = f"{release.model_name} version {release.model_version}"
+    same = (release.model_version, release.manifest_sha256) == (ref.version, ref.manifest_sha256)
+    expect(same == (decision in PROMOTED), f"the gate says {decision} of version {ref.version}, and {live} made the lists")
+    return f"{decision}; {live} made the lists"
+
+
+def _ref(subject: Subject) -> ModelRef:
+    path = subject.folder / "model_ref.json"
+    if not path.exists() and subject.result["status"] == "nothing":
+        raise NotApplicable("nothing landed, so no model was made")
+    expect(path.exists(), f"{path} is missing")
+    return load_model_ref(path)
+
+
+def _whole(folder: Path, name: str) -> str:
+    manifest = folder / "manifest.json"
+    expect(manifest.exists(), f"{manifest} is missing")
+    expect(sha256_file(manifest) == name, f"{manifest} is not the manifest {name[:12]}")
+    files: dict[str, str] = json.loads(manifest.read_text())
+    for file, sha256 in files.items():
+        expect((folder / file).exists(), f"{folder / file} is missing")
+        expect(sha256_file(folder / file) == sha256, f"{folder / file} has another sha256 than its manifest says")
+    return f"{name[:12]}, {len(files)} files"

@@ -1,0 +1,63 @@
+"""`nightrank recommend`: one user's list of the current release, with titles. No JVM."""
+
+import hmac
+from typing import Any
+
+import pyarrow.dataset as ds
+
+from feature_store import delta_read
+from feature_store.contracts import columns as c
+from feature_store.contracts.config import validate
+from feature_store.contracts.errors import UsageError
+from feature_store.contracts.files import read_json
+from feature_store.contracts.lake import Lake
+from feature_store.contracts.settings import IdSettings
+from feature_store.contracts.tables import ITEMS
+
+
+def recommendations(lake: Lake, user: str, files: list[str], overrides: list[str]) -> dict[str, Any]:
+    """The list with its release and model. UsageError where the user has none; the message does not repeat the id."""
+    if delta_read.latest_release(lake) is None:
+        raise UsageError(f"nothing is released on {lake.root} yet", "run `nightrank full` first")
+    release, rows = delta_read.recommendations_for(lake, _known_as(lake, user, files, overrides))
+    if not rows:
+        raise UsageError(
+            f"this user has no list in release {release.release_id}", "check the id; a new user has one after the next night"
+        )
+    titles = titles_of(lake, [row[c.ITEM_ID] for row in rows])
+    fields = (c.RANK, c.ITEM_ID, c.SCORE, c.FALLBACK)
+    return {
+        "user": user,
+        "release_id": release.release_id,
+        "run_id": release.run_id,
+        "date": release.date,
+        "model": {"name": release.model_name, "version": release.model_version},
+        "items": [{**{name: row[name] for name in fields}, "title": titles.get(row[c.ITEM_ID])} for row in rows],
+    }
+
+
+def titles_of(lake: Lake, item_ids: list[str]) -> dict[str, str]:
+    """Title by item id, of those that have one."""
+    version = delta_read.table_version(lake, ITEMS.name)
+    paths = delta_read.files_of(lake, ITEMS.name, version) if version is not None else []
+    if not paths:
+        return {}
+    dataset = ds.dataset([str(lake.table(ITEMS.name) / path) for path in paths], format="parquet")
+    rows = dataset.to_table(columns=[c.ITEM_ID, c.TITLE], filter=ds.field(c.ITEM_ID).isin(item_ids)).to_pylist()
+    return {row[c.ITEM_ID]: row[c.TITLE] for row in rows if row[c.TITLE]}
+
+
+def _known_as(lake: Lake, user: str, files: list[str], overrides: list[str]) -> str:
+    """The id under which the lake knows the user: itself, or its keyed hash where ingest replaced ids."""
+    from pipeline.config import resolve
+    from spark_jobs.user_key import user_key
+
+    ids = resolve(files, overrides)["ids"] if files or overrides else _ids_of_current_run(lake)
+    key = user_key(validate(IdSettings, ids), lake)
+    return user if key is None else hmac.new(key, user.encode(), "sha256").hexdigest()
+
+
+def _ids_of_current_run(lake: Lake) -> dict[str, Any]:
+    release = delta_read.latest_release(lake)
+    run = lake.run_dir(release.run_id) / "run.json" if release else None
+    return dict(read_json(run)["config"].get("ids", {})) if run and run.exists() else {}

@@ -1,0 +1,140 @@
+"""Interactions into training rows, one table a split, and the DatasetSnapshot that pins them."""
+
+import sys
+from math import ceil
+from typing import Any, Final
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from feature_store import delta_io
+from feature_store.contracts import columns as c
+from feature_store.contracts.actions import ACTION_CODES
+from feature_store.contracts.errors import ConfigError, NothingToDo
+from feature_store.contracts.settings import DataSettings
+from feature_store.contracts.snapshot import SplitRule
+from feature_store.contracts.stage import StageContext, StageResult
+from feature_store.contracts.tables import EXAMPLES, INTERACTIONS, VOCABULARY
+from feature_store.session import get_session
+from feature_store.spark_schema import to_spark
+from feature_store.training_rows import Limits
+from feature_store.transforms.replay import replayed
+from feature_store.transforms.sequences import FRESH, known_interactions, user_sequences
+from feature_store.transforms.splits import held_out, split_rule
+from feature_store.user_rows import RowRules
+from spark_jobs import submit, training_snapshot
+from spark_jobs.executor.rows import HELD_OUT, REPLAYED, rows_builder
+
+NAME: Final = "build_training_set"
+FULL_SPLITS: Final = ("train", "refresh", "valid", "test", "holdout")
+NIGHT_SPLITS: Final = ("train", "holdout")
+
+
+def run(context: StageContext) -> StageResult:
+    """Every position that may be learnt stands in one row of `train` or `refresh`; the snapshot of it all is published."""
+    settings = submit.settings(context)
+    base = training_snapshot.champion_snapshot(context) if context.kind == "nightly" else None
+    spark = get_session(settings.spark)
+    version = delta_io.version(context.lake, INTERACTIONS)
+    known = _known(spark, context, settings, version)
+    rule = base.split.model_copy(update={"valid_from": None, "test_from": None}) if base else _rule(context, settings, known)
+    users = _users(spark, context, settings, known)
+    rules = row_rules(settings, rule, context.kind)
+    rows = user_sequences(known.join(users.select(c.USER), c.USER, "left_semi")).join(users, c.USER)
+    built = rows.mapInArrow(rows_builder(rules), to_spark(EXAMPLES["train"].schema)).persist(StorageLevel.DISK_ONLY)
+    try:
+        result = StageResult(NAME, rows_in=known.count())
+        _write_splits(built, context, settings, result, f"{NAME}:{context.kind}@{version}")
+        train = built.where(F.col(c.SPLIT) == "train")
+        training_snapshot.publish_snapshot(spark, context, settings, rule=rule, base=base, train=train, result=result)
+    finally:
+        built.unpersist()
+    return result
+
+
+def _known(spark: SparkSession, context: StageContext, settings: DataSettings, version: int | None) -> DataFrame:
+    """What the run may know; NothingToDo for a night that brought nothing to learn from."""
+    known = known_interactions(
+        delta_io.read(spark, context.lake, INTERACTIONS, version),
+        day=context.day,
+        timezone=settings.calendar.timezone,
+        actions=settings.training_set.history_actions,
+    )
+    looked_for = known.where(FRESH) if context.kind == "nightly" else known
+    if looked_for.isEmpty():
+        raise NothingToDo(
+            f"{context.day} brought no event with one of the actions {', '.join(settings.training_set.history_actions)}",
+            "lists stay as they are; check training_set.history_actions if that is not expected",
+        )
+    return known
+
+
+def _rule(context: StageContext, settings: DataSettings, known: DataFrame) -> SplitRule:
+    first = known.agg(F.min(c.EVENT_DATE).alias(c.EVENT_DATE)).first()
+    assert first is not None  # an aggregate without groups has one row
+    return split_rule(
+        settings.training_set,
+        clock=context.lake.landing_meta()["clock"],
+        first_day=first[c.EVENT_DATE],
+        day=context.day,
+        timezone=settings.calendar.timezone,
+    )
+
+
+def _users(spark: SparkSession, context: StageContext, settings: DataSettings, known: DataFrame) -> DataFrame:
+    """`user`, `held_out`, `replayed`: all users for a full run, those touched or replayed for a night."""
+    draw, rows = settings.training_set, delta_io.read(spark, context.lake, VOCABULARY)
+    users = rows.where(F.col(c.KIND) == "user").select(
+        F.col(c.DENSE_ID).alias(c.USER),
+        held_out(seed=context.seed, day=context.day, modulus=draw.holdout_modulus).alias(HELD_OUT),
+        replayed(seed=context.seed, day=context.day, fraction=draw.replay_fraction).alias(REPLAYED),
+    )
+    if context.kind != "nightly":
+        return users
+    touched = known.where(FRESH).select(c.USER).distinct().withColumn("touched", F.lit(True))
+    return users.join(touched, c.USER, "left").where(F.col("touched").isNotNull() | F.col(REPLAYED)).drop("touched")
+
+
+def row_rules(settings: DataSettings, rule: SplitRule, kind: str) -> RowRules:
+    """The settings as codes and microseconds. ConfigError where a chunk could hold nothing new."""
+    rows = settings.training_set
+    if rows.overlap >= rows.max_length or rows.min_history >= rows.max_length:
+        raise ConfigError(
+            f"training_set.overlap {rows.overlap}, min_history {rows.min_history}: both must be below max_length {rows.max_length}",
+            "lower them or raise training_set.max_length",
+        )
+    return RowRules(
+        limits=Limits(rows.max_length, rows.overlap, rows.min_history),
+        kind="night" if kind == "nightly" else rule.kind,
+        collapse_repeats=rows.collapse_repeats,
+        valid_from=rule.valid_from or 0,
+        test_from=rule.test_from or 0,
+        target_actions=None if rows.target_actions is None else tuple(ACTION_CODES[name] for name in rows.target_actions),
+    )
+
+
+def _write_splits(built: DataFrame, context: StageContext, settings: DataSettings, result: StageResult, key: str) -> None:
+    counted = built.groupBy(c.SPLIT).count().collect()
+    counts: dict[str, Any] = {row[c.SPLIT]: row["count"] for row in counted}
+    for split in NIGHT_SPLITS if context.kind == "nightly" else FULL_SPLITS:
+        rows, table = counts.get(split, 0), EXAMPLES[split]
+        files = max(1, ceil(rows / settings.training_set.rows_per_file))
+        print(f"{NAME}: {split} {rows} rows in {files} files", file=sys.stderr)
+        even = _in_even_files(built.where(F.col(c.SPLIT) == split), context.seed, files)
+        before = delta_io.version(context.lake, table)
+        commit = delta_io.replace(even, context.lake, table, context=context, key=f"{key}:{split}")
+        result.rows_out += rows
+        result.bytes_written += commit.bytes_written
+        result.tables.append(delta_io.table_entry(built.sparkSession, context.lake, table, before))
+    result.counts["rows"] = counts
+
+
+def _in_even_files(rows: DataFrame, seed: int, files: int) -> DataFrame:
+    """The same rows in the same files in the same order, whoever computed them: both follow a hash of the user."""
+    order = F.xxhash64(F.lit(seed), F.col(c.USER))
+    return rows.repartition(files, order).sortWithinPartitions(order, c.USER, c.N, c.LOSS_FROM, c.TIMES, c.ITEMS)
+
+
+if __name__ == "__main__":
+    raise SystemExit(submit.main(NAME, run))

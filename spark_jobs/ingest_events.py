@@ -1,0 +1,146 @@
+"""ingest_events: what landed goes into events, items and users; what is broken goes to quarantine with its reason."""
+
+from datetime import date
+from typing import Any
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from feature_store import delta_io, quality
+from feature_store.contracts import columns as c
+from feature_store.contracts import tables
+from feature_store.contracts.errors import NothingToDo
+from feature_store.contracts.lake import LandingKind
+from feature_store.contracts.settings import DataSettings
+from feature_store.contracts.stage import StageContext, StageResult
+from feature_store.delta_io import Commit
+from feature_store.session import get_session
+from feature_store.transforms import events as transforms
+from spark_jobs import landing, submit
+from spark_jobs.ingest_batch import Batch, judged, refuse_broken
+from spark_jobs.user_key import user_key
+
+NAME = "ingest_events"
+NEWER = """(s.availability_time > t.availability_time
+    OR (s.availability_time = t.availability_time AND s.landing_date >= t.landing_date))"""
+MOST_PRUNED_DAYS = 400
+
+
+def run(context: StageContext) -> StageResult:
+    """Takes in the run's landing days. NothingToDo without a valid event; DataContractError if too much of it is broken."""
+    settings = submit.settings(context)
+    key = user_key(settings.ids, context.lake)
+    meta = context.lake.landing_meta()
+    landed = {kind: landing.checked(context.lake, kind, _days(context, kind)) for kind in landing.SCHEMAS}
+    if not any(kind.rows for kind in landed.values()):
+        raise _nothing(context)
+    spark = get_session(settings.spark)
+    expect = quality.Expectations(
+        integer_ids=meta.get("id_type") == "int64",
+        position_clock=meta.get("clock") == "position",
+        timezone=settings.calendar.timezone,
+        future_tolerance_seconds=settings.ingest.future_tolerance_seconds,
+    )
+    described: tuple[LandingKind, ...] = ("items", "users")
+    batches = {kind: judged(spark, context, settings, expect, landed[kind], key) for kind in described}
+    batches["events"] = judged(spark, context, settings, expect, landed["events"], key, batches["items"])
+    for batch in batches.values():
+        refuse_broken(batch, settings.ingest.max_quarantine_fraction)
+    commits = _commit(spark, context, settings, batches, hashed=key is not None)
+    if batches["events"].valid_rows == 0:
+        raise _nothing(context)
+    return _result(spark, context, batches, commits)
+
+
+def _days(context: StageContext, kind: LandingKind) -> list[date]:
+    days = context.lake.landing_days(kind)
+    return [day for day in days if (day <= context.day if context.kind == "full" else day == context.day)]
+
+
+def _nothing(context: StageContext) -> NothingToDo:
+    return NothingToDo(
+        f"no valid event landed for {context.day}", "lists stay as they are; run the next date when it has landed"
+    )
+
+
+def _commit(
+    spark: SparkSession, context: StageContext, settings: DataSettings, batches: dict[LandingKind, Batch], *, hashed: bool
+) -> list[Commit]:
+    """Quarantine, users, items, then the events that point at them. Each can be killed after and run again."""
+    zone = settings.calendar.timezone
+    events = transforms.first_of_each(transforms.events(batches["events"].valid, timezone=zone))
+    users = transforms.users(batches["users"].valid, timezone=zone)
+    commits = _quarantine(spark, context, batches, hashed=hashed)
+    stored = delta_io.read_or_empty(spark, context.lake, tables.ITEMS)
+    items = transforms.items(batches["items"].valid, timezone=zone)
+    stubs = transforms.stubs(events, stored.select(c.ITEM_ID).union(items.select(c.ITEM_ID)))
+    # A stub's time is when it was heard of, so anything real that arrives later replaces it, whatever its own time.
+    stub = " AND ".join(f"t.{name} IS NULL" for name in (c.TITLE, c.TEXT, c.CATEGORIES, c.PRICE, c.CREATED))
+    merge: dict[str, Any] = {"context": context, "key": NAME}
+    commits += [
+        delta_io.upsert(users, context.lake, tables.USERS, update_if=NEWER, **merge),
+        delta_io.upsert(
+            items.unionByName(stubs, True), context.lake, tables.ITEMS, update_if=f"({NEWER} OR ({stub}))", **merge
+        ),
+        delta_io.upsert(events, context.lake, tables.EVENTS, update=False, prune=_pruning(batches["events"]), **merge),
+    ]
+    return commits
+
+
+def _pruning(batch: Batch) -> str | None:
+    """A derived id holds its event's time, so its duplicates stand on the same day; a given id may stand anywhere."""
+    if batch.ids_given or not 0 < len(batch.dates) <= MOST_PRUNED_DAYS:
+        return None
+    days = ", ".join(f"DATE'{day}'" for day in batch.dates)
+    return f"t.{c.EVENT_DATE} IN ({days})"
+
+
+def _quarantine(spark: SparkSession, context: StageContext, batches: dict[LandingKind, Batch], *, hashed: bool) -> list[Commit]:
+    """Afterwards the landing days' quarantine is what this run found. A lake that never had a broken row has no table."""
+    broken = any(batch.faults for batch in batches.values())
+    if not broken and not delta_io.exists(context.lake, tables.QUARANTINE):
+        return []
+    days = f"{c.LANDING_DATE} {'<=' if context.kind == 'full' else '='} DATE'{context.day}'"
+    if not broken and delta_io.read(spark, context.lake, tables.QUARANTINE).where(days).isEmpty():
+        return []
+    # What an import could not read may hold the raw id that hashing is to hide.
+    hidden = (c.CONTEXT, c.ATTRIBUTES) if hashed else ()
+    found = [quality.quarantined(batch.rows, kind, hidden) for kind, batch in batches.items()]
+    rows = found[0].unionByName(found[1]).unionByName(found[2])
+    return [delta_io.replace_where(rows, context.lake, tables.QUARANTINE, days, context=context, key=NAME)]
+
+
+def _result(
+    spark: SparkSession, context: StageContext, batches: dict[LandingKind, Batch], commits: list[Commit]
+) -> StageResult:
+    faults: dict[str, int] = {}
+    for batch in batches.values():
+        for reason, n in batch.faults.items():
+            faults[reason] = faults.get(reason, 0) + n
+    return StageResult(
+        NAME,
+        rows_in=sum(batch.landed.rows for batch in batches.values()),
+        rows_out=sum(commit.rows for commit in commits),
+        bytes_read=sum(batch.landed.bytes for batch in batches.values()),
+        bytes_written=sum(commit.bytes_written for commit in commits),
+        tables=[
+            delta_io.table_entry(spark, context.lake, tables.CATALOGUE[commit.name], commit.from_version) for commit in commits
+        ],
+        counts={**_stored_counts(spark, context, batches["events"].valid_rows), "quarantined": faults},
+    )
+
+
+def _stored_counts(spark: SparkSession, context: StageContext, valid: int) -> dict[str, int]:
+    """Counted in the tables, by landing day: a stage that was killed after its commit and ran again says the same."""
+    day = F.lit(context.day)
+    landed = F.col(c.LANDING_DATE) <= day if context.kind == "full" else F.col(c.LANDING_DATE) == day
+    events = delta_io.read(spark, context.lake, tables.EVENTS).where(landed)
+    late = F.count_if(F.col(c.EVENT_DATE) < F.col(c.LANDING_DATE)) if context.kind == "nightly" else F.lit(0)
+    row = events.agg(F.count(F.lit(1)).alias("events"), late.alias("late")).first()
+    assert row is not None  # an aggregate without groups has one row
+    unknown = delta_io.read(spark, context.lake, tables.ITEMS).where(landed & transforms.is_stub()).count()
+    return {"events": row["events"], "duplicates": valid - row["events"], "late": row["late"], "unknown_items": unknown}
+
+
+if __name__ == "__main__":
+    raise SystemExit(submit.main(NAME, run))

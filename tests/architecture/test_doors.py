@@ -1,0 +1,69 @@
+"""One door per engine: what a layer contract cannot say. The layers themselves are in pyproject.toml (import-linter)."""
+
+import ast
+
+import pytest
+
+from tests.architecture.tree import ROOMS, ROOT, imports_of, modules, name_of
+
+
+def imports(path, package):
+    return any(i.module == package or i.module.startswith(f"{package}.") for i in imports_of(path))
+
+
+def importers(package, *rooms):
+    return {name_of(path) for path in modules(*rooms) if imports(path, package)}
+
+
+def test_only_delta_io_imports_delta():
+    assert importers("delta") == {"feature_store.delta_io"}
+
+
+def test_only_petastorm_reader_imports_petastorm():
+    assert importers("petastorm") == {"trainer.data.petastorm_reader"}
+
+
+def test_only_session_builds_a_spark_session():
+    builders = set()
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr == "builder" and "SparkSession" in ast.unparse(node.value):
+                builders.add(name_of(path))
+    assert builders == {"feature_store.session"}
+
+
+def test_only_executor_code_imports_the_ranker_on_sparks_side():
+    outside = {
+        name for name in importers("ranker", "spark_jobs", "feature_store") if not name.startswith("spark_jobs.executor")
+    }
+    assert outside == set()
+
+
+def test_spark_drivers_and_the_pipeline_never_name_torch():
+    outside = {name for name in importers("torch", "spark_jobs", "feature_store", "pipeline") if ".executor" not in name}
+    assert outside == set()
+
+
+def test_the_ranker_knows_of_the_feature_store_only_its_contracts():
+    wrong = [
+        f"{name_of(path)}: {i.module}"
+        for path in modules("ranker")
+        for i in imports_of(path)
+        if i.module.startswith("feature_store") and not i.module.startswith("feature_store.contracts")
+    ]
+    assert wrong == []
+
+
+def test_mlflow_is_imported_inside_functions_of_its_rooms_only():
+    at_top = [name_of(p) for p in modules() for i in imports_of(p) if i.module.split(".")[0] == "mlflow" and i.at_top]
+    rooms = {name.split(".")[0] for name in importers("mlflow")}
+    assert at_top == [] and rooms <= {"trainer", "spark_jobs"}
+
+
+@pytest.mark.parametrize("module", ["pipeline/stages.py", "pipeline/airflow_dag.py"])
+def test_the_list_of_stages_is_stdlib_only(module):
+    path = ROOT / module
+    if module == "pipeline/airflow_dag.py" and not path.exists():
+        return
+    ours = {i.module for i in imports_of(path) if i.module.split(".")[0] in {*ROOMS, "pydantic", "yaml", "pyarrow"}}
+    assert {name for name in ours if not name.startswith("pipeline.stages")} == set()

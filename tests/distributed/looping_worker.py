@@ -1,0 +1,32 @@
+"""Two ranks that take steps together until rank 1 goes round in a Python loop for ever."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from trainer.communicator import Horovod
+from trainer.job import load_job
+from trainer.watchdog import Heart, Progress
+from trainer.worker import _rank_of_environment
+
+
+def goes_round_for_ever() -> None:
+    while True:
+        pass
+
+
+def main(job_path: Path) -> None:
+    job = load_job(job_path)
+    progress = Progress()
+    Heart(job.ranks, _rank_of_environment(), progress, job.config.watchdog, (job.launcher_host, job.launcher_pid)).start()
+    world = Horovod(progress)
+    for step in range(1000):
+        world.allreduce_sum(torch.ones(4))
+        progress.moved("measure", step)
+        if world.rank == 1 and step == 5:
+            goes_round_for_ever()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,130 @@
+"""The tiny market through the real pipeline, as a user calls it: full, a night, the same again, an empty day, a look."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from feature_store import delta_read
+from feature_store.contracts.lake import Lake
+from feature_store.contracts.tables import CATALOGUE
+from pipeline.run.children import MARKER
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "result.schema.json").read_text())
+
+
+def nightrank(lake: Lake, *arguments: str, expect: int = 0, **environment: str) -> dict[str, Any]:
+    """The command's one object on stdout. Its words are shown where the exit code is another than expected."""
+    command = [sys.executable, "-m", "pipeline.cli", *arguments, "--root", str(lake.root), "--json"]
+    clean = {name: value for name, value in os.environ.items() if name != MARKER}
+    done = subprocess.run(command, capture_output=True, text=True, env={**clean, **environment})
+    assert done.returncode == expect, (
+        f"{done.returncode} from {' '.join(arguments)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    )
+    body: dict[str, Any] = json.loads(done.stdout)
+    return body
+
+
+def versions(lake: Lake) -> dict[str, int | None]:
+    return {name: delta_read.table_version(lake, name) for name in CATALOGUE}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    lake = Lake(tmp_path_factory.mktemp("night") / "lake")
+    nightrank(lake, "simulate", "--preset", "tiny")
+    return lake
+
+
+@pytest.fixture(scope="module")
+def days(lake: Lake) -> list[date]:
+    return lake.landing_days("events")
+
+
+@pytest.fixture(scope="module")
+def full(lake: Lake, days: list[date]) -> dict[str, Any]:
+    return nightrank(lake, "full", "--as-of", str(days[-3]), "--config", "tiny")
+
+
+@pytest.fixture(scope="module")
+def night(lake: Lake, full: dict[str, Any], days: list[date]) -> dict[str, Any]:
+    """A rejected challenger is a result, and so small a market cannot promise another."""
+    asked = ["nightly", "--date", str(days[-2]), "--config", "tiny"]
+    try:
+        return nightrank(lake, *asked)
+    except AssertionError:
+        result: dict[str, Any] = json.loads((lake.run_dir(f"nightly-{days[-2]}") / "result.json").read_text())
+        assert result["status"] == "gate_rejected", result["error"]
+        return result
+
+
+def test_a_full_run_fills_every_section_of_its_result(lake: Lake, full: dict[str, Any]) -> None:
+    jsonschema.validate(full, SCHEMA)
+    assert full["status"] == "done" and full["gate"]["decision"] == "first"
+    assert all(stage["status"] == "done" for stage in full["stages"])
+    for section in ("snapshot", "training", "model", "metrics", "release", "report"):
+        assert full[section], section
+    assert full["training"]["world_size"] == 2 and len(set(full["training"]["steps"])) == 1
+    assert full["counts"]["events"] > 0
+    assert (lake.root / full["report"]).stat().st_size > 10_000
+    who = {metric["who"] for metric in full["metrics"]}
+    assert {"challenger", "popular_7d", "als", "item_cooccurrence", "truth"} <= who
+
+
+def test_every_hand_off_of_the_full_run_holds(lake: Lake, full: dict[str, Any]) -> None:
+    outcome = nightrank(lake, "verify", "--run", full["run_id"])
+    assert outcome["failed"] == []
+    assert [check["name"] for check in outcome["checks"] if check["status"] != "ok"] == []
+
+
+def test_a_night_grows_from_the_full_run_and_releases_its_own_lists(
+    lake: Lake, full: dict[str, Any], night: dict[str, Any], days: list[date]
+) -> None:
+    jsonschema.validate(night, SCHEMA)
+    assert night["snapshot"]["kind"] == "nightly" and night["training"]["parent_model"]
+    assert night["release"]["recommendations_version"] > full["release"]["recommendations_version"]
+    assert night["release"]["users"] == full["release"]["users"] + night["counts"]["new_users"]
+    assert delta_read.latest_release(lake).date == str(days[-2])
+    assert nightrank(lake, "verify")["failed"] == []
+
+
+def test_the_same_date_again_is_already_done_and_commits_nothing(lake: Lake, night: dict[str, Any], days: list[date]) -> None:
+    before = versions(lake)
+    again = nightrank(lake, "nightly", "--date", str(days[-2]), "--config", "tiny")
+    assert again["status"] == "already_done"
+    assert versions(lake) == before
+
+
+def test_an_empty_day_ends_with_3_leaves_the_lists_and_the_next_day_is_normal(
+    lake: Lake, night: dict[str, Any], days: list[date]
+) -> None:
+    before = versions(lake)
+    empty = nightrank(lake, "nightly", "--date", str(days[-1] + timedelta(days=30)), "--config", "tiny", expect=3)
+    assert empty["status"] == "nothing" and versions(lake) == before
+    plan = nightrank(lake, "nightly", "--date", str(days[-1]), "--config", "tiny", "--dry-run")
+    assert plan["status"] == "planned" and versions(lake) == before
+
+
+def test_a_user_sees_a_list_with_titles_and_no_seen_item(lake: Lake, night: dict[str, Any]) -> None:
+    import pyarrow.dataset as ds
+
+    events = ds.dataset(str(lake.landing("events")), format="parquet", partitioning="hive").to_table().to_pylist()
+    last = [row for row in events if str(row["day"]) == night["date"] and row["user_id"]]
+    user = str(last[0]["user_id"])
+    answer = nightrank(lake, "recommend", "--user", user)
+    assert [row["rank"] for row in answer["items"]] == list(range(1, 11))
+    assert all(row["title"] for row in answer["items"])
+    seen = {
+        row["item_id"]
+        for row in events
+        if row["user_id"] == user and str(row["day"]) <= night["date"] and row["action"] != "impression"
+    }
+    assert not seen & {row["item_id"] for row in answer["items"]}
+    assert nightrank(lake, "recommend", "--user", "nobody at all", expect=2)["error"]["code"] == "usage"

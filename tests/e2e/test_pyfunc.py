@@ -1,0 +1,276 @@
+"""Registering a bundle in a real MLflow, and loading it where only mlflow, torch, pyarrow and safetensors may be imported."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+import torch
+
+from feature_store.contracts.errors import ConflictError, DependencyUnreachable
+from feature_store.contracts.files import write_json
+from feature_store.contracts.model_ref import load_model_ref
+from feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, SplitRule
+from feature_store.contracts.stage import StageContext, StageResult, load_context
+from ranker.bundle import load_bundle, store_bundle
+from ranker.compose import compose
+from ranker.config import RankerConfig, TransformerConfig
+from ranker.inputs import ItemInputs
+from trainer import registry, tracking
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[2]
+RAW = [str(1000 + item) for item in range(1, 13)]
+CURVES = {
+    "measure": {"step": [0, 1], "loss": [3.0, 2.0], "lr": [0.1, 0.2], "valid": [{"step": 1, "epoch": 1, "ndcg@10": 0.25}]}
+}
+
+
+def snapshot(day):
+    return DatasetSnapshot(
+        kind="full",
+        date=day,
+        clock="real",
+        parts={},
+        normalisation=Normalisation(),
+        split=SplitRule(kind="leave_one_out", holdout_modulus=10),
+        event_time_cutoff=0,
+        availability_cutoff=0,
+        seed=1,
+        items=len(RAW),
+        users=3,
+    )
+
+
+def finished_training(root: Path, run_id: str, day="2026-01-01", seed=1, fence=0, **mlflow) -> StageContext:
+    """A run whose stages up to `train` are done: what stage `register` finds."""
+    body = {"root": str(root), "run_id": run_id, "kind": "full", "date": day, "seed": 1, "fence": fence}
+    write_json(root / "runs" / run_id / "run.json", {**body, "config": {"trainer": {"workers": 2}, "mlflow": mlflow}})
+    context = load_context(root / "runs" / run_id)
+    made = snapshot(day)
+    made.save(context.lake.snapshot(made.id))
+    known = ItemInputs(len(RAW), text=torch.eye(len(RAW) + 1), popularity=torch.arange(len(RAW) + 1))
+    model = compose(RankerConfig(width=8, encoder=TransformerConfig(max_length=6)), known, seed=seed)
+    context.lake.bundles.mkdir(exist_ok=True)
+    name = store_bundle(context.lake.bundles, model, RAW, snapshot_id=made.id, lineage="l", default_action=2)
+    StageResult("build_training_set", extra={"snapshot": {"id": made.id}}).save(context)
+    files = {"measured": None, "live": f"models/{name}", "checkpoint": f"checkpoints/{run_id}"}
+    trained = {"training": {"backend": "gloo", "parent_model": None}, "model_files": files, "curves": CURVES}
+    StageResult("train", extra=trained).save(context)
+    return context
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory):
+    """One run registered once: (context, result, ref)."""
+    context = finished_training(tmp_path_factory.mktemp("lake"), "full-2026-01-01")
+    result = registry.run(context)
+    result.save(context)
+    return context, result, load_model_ref(context.run_dir / "model_ref.json")
+
+
+def versions(context):
+    with tracking.tracker_of(context) as tracker:
+        return {v.version: dict(v.tags) for v in tracker.client.search_model_versions("name = 'nightrank'")}
+
+
+def aliases(context):
+    with tracking.tracker_of(context) as tracker:
+        return {k: int(v) for k, v in tracker.client.get_registered_model("nightrank").aliases.items()}
+
+
+def test_the_reference_says_what_was_registered(registered):
+    context, result, ref = registered
+    assert result.extra["model"] == {"name": "nightrank", "version": 1, "manifest_sha256": Path(ref.bundle).name}
+    assert (ref.alias, ref.vocabulary_items, ref.date, ref.checkpoint) == (
+        "challenger",
+        len(RAW),
+        "2026-01-01",
+        f"checkpoints/{context.run_id}",
+    )
+    assert aliases(context)["challenger"] == 1
+    assert load_bundle(context.root / ref.bundle, ref.manifest_sha256).info.default_action == 2
+
+
+def test_registering_again_finds_the_same_version(registered):
+    context, result, _ = registered
+    before = set(versions(context))
+    assert registry.run(context).extra == result.extra
+    assert set(versions(context)) == before
+
+
+def test_curves_parameters_and_snapshot_stand_in_the_tracker(registered):
+    context, _, ref = registered
+    with tracking.tracker_of(context) as tracker:
+        train = tracker.client.get_run(tracker.find_run(context, "train"))
+        register = tracker.client.get_run(ref.mlflow_run_id)
+        parent = tracker.find_run(context, tracking.NIGHT)
+        history = tracker.client.get_metric_history(train.info.run_id, "measure/loss")
+    assert [(point.step, point.value) for point in history] == [(0, 3.0), (1, 2.0)]
+    assert train.data.metrics["measure/valid/ndcg_at_10"] == 0.25
+    assert [entry.dataset.name[:9] for entry in train.inputs.dataset_inputs] == ["snapshot-"]
+    assert train.data.tags["mlflow.parentRunId"] == register.data.tags["mlflow.parentRunId"] == parent
+    assert register.data.params["trainer.workers"] == "2"
+    assert (train.info.status, register.info.status) == ("FINISHED", "FINISHED")
+
+
+ISOLATED = """
+import sys
+BLOCKED = ("pyspark", "delta", "petastorm", "horovod", "transformers", "deltalake", "spark_jobs", "trainer", "pipeline", "torchmetrics")
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Refuse())
+import json, mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/nightrank@challenger")
+frame = pd.DataFrame(json.loads(sys.argv[2]))
+out = model.predict(frame)
+import ranker
+print("RESULT" + json.dumps({"rows": out.to_dict("records"), "columns": list(out.columns), "ranker": ranker.__file__}))
+"""
+
+
+def predicted_elsewhere(context, folder, rows):
+    """Loads and predicts in a process of its own, outside the checkout, with every other engine forbidden."""
+    uri = tracking.tracking_uri(tracking.MlflowSettings(), context.lake)
+    clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    # -S and an explicit site-packages keep the checkout's own editable install, if there is one, off the path.
+    packages = next(path for path in sys.path if path.endswith("site-packages"))
+    script = f"import sys; sys.path.append({packages!r})\n" + textwrap.dedent(ISOLATED)
+    command = [sys.executable, "-S", "-c", script, uri, json.dumps(rows)]
+    done = subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("RESULT"))[6:])
+
+
+def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(registered, tmp_path):
+    context, _, ref = registered
+    rows = [
+        {"history": [RAW[0], RAW[3]], "k": 4},
+        {"history": [int(RAW[0]), int(RAW[3])], "k": 2},
+        {"history": ["nobody knows this"], "k": 2},
+        {"history": [], "k": 1},
+    ]
+    got = predicted_elsewhere(context, tmp_path, rows)
+    assert not got["ranker"].startswith(str(ROOT))
+    assert got["columns"] == ["row", "rank", "item_id", "score"]
+    bundle = load_bundle(context.root / ref.bundle)
+    wanted = [
+        (row, rank, item, pytest.approx(score, abs=1e-5))
+        for row, asked in enumerate(rows)
+        for rank, (item, score) in enumerate(bundle.recommend(asked["history"], asked["k"]), 1)
+    ]
+    assert [tuple(row.values()) for row in got["rows"]] == wanted
+    assert len(wanted) == 9
+
+
+def test_the_logged_model_names_its_four_requirements(registered):
+    import mlflow
+
+    context, _, _ = registered
+    mlflow.set_tracking_uri(tracking.tracking_uri(tracking.MlflowSettings(), context.lake))
+    names = [
+        line.split("==")[0]
+        for line in Path(mlflow.pyfunc.get_model_dependencies("models:/nightrank@challenger")).read_text().split()
+    ]
+    assert sorted(names) == ["mlflow", "pyarrow", "safetensors", "torch"]
+
+
+KILLED = "from pathlib import Path; import sys; from trainer import registry; from feature_store.contracts.stage import stage_main; sys.exit(stage_main('register', registry.run, sys.argv[1:]))"
+
+
+def stage(context, **environment):
+    command = [sys.executable, "-m", "trainer.registry", "--run-dir", str(context.run_dir)]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("place", ["register.logged", "register.registered"])
+def test_killed_anywhere_the_same_command_ends_in_one_version(registered, place):
+    context = finished_training(registered[0].root, f"full-{place}", day="2026-01-02", seed=len(place))
+    before = len(versions(context))
+    assert stage(context, NIGHTRANK_FAILPOINT=place).returncode == -9
+    again = stage(context)
+    assert again.returncode == 0, again.stderr
+    mine = [tags for tags in versions(context).values() if tags["nightrank.run_id"] == context.run_id]
+    assert len(mine) == 1
+    assert len(versions(context)) == before + 1
+    with tracking.tracker_of(context) as tracker:
+        models = tracker.client.search_logged_models([tracker.experiment_id])
+    manifest = mine[0][tracking.MANIFEST]
+    assert sum(model.tags.get(tracking.MANIFEST) == manifest for model in models) == 1
+
+
+def test_promotion_moves_the_alias_and_a_crash_between_is_mended(registered):
+    context, _, ref = registered
+    assert registry.current_champion(context.lake) is None
+    assert registry.reconcile(context) is False
+    registry.promote(context, ref)
+    champion = registry.current_champion(context.lake)
+    assert (champion.version, champion.alias) == (ref.version, "champion")
+    assert aliases(context)["champion"] == ref.version
+    with tracking.tracker_of(context) as tracker:
+        other = max(int(version) for version in versions(context))
+        tracker.client.set_registered_model_alias("nightrank", "champion", str(other))
+    assert registry.reconcile(context) is (other != ref.version)
+    assert aliases(context)["champion"] == ref.version
+
+
+def test_a_superseded_run_promotes_nothing(registered):
+    first, _, ref = registered
+    write_json(first.lake.lease, {"fence": 9, "run_id": "newer"})
+    late = StageContext(first.root, first.run_id, "full", date(2026, 1, 1), 1, 3, {})
+    before = registry.current_champion(first.lake)
+    with pytest.raises(ConflictError, match="superseded by run newer"):
+        registry.promote(late, ref)
+    first.lake.lease.unlink()
+    assert registry.current_champion(first.lake) == before
+
+
+def test_a_server_that_does_not_answer_is_named_in_time_and_the_bundle_stays(tmp_path):
+    context = finished_training(tmp_path, "full-away", tracking_uri="http://user:secret@127.0.0.1:9", timeout_seconds=2)
+    started = time.monotonic()
+    with pytest.raises(DependencyUnreachable, match=r"MLflow at http://127\.0\.0\.1:9 does not answer") as caught:
+        registry.run(context)
+    assert time.monotonic() - started < 10
+    assert "secret" not in caught.value.message
+    assert len(list(context.lake.bundles.iterdir())) == 1
+    done = stage(context)
+    assert done.returncode == 8
+    assert "mlflow.tracking_uri" in done.stderr
+    back = finished_training(tmp_path, "full-away")
+    assert registry.run(back).extra["model"]["version"] == 1
+
+
+def test_the_end_of_a_run_stands_in_its_parent(registered):
+    context, _, _ = registered
+    report = context.run_dir / "report.html"
+    report.write_text("<html></html>")
+    row = {"who": "champion", "split": "test", "slice": "all", "name": "ndcg", "k": 10, "value": 0.5, "n": 300}
+    result = {"status": "done", "metrics": [row, {**row, "k": 20, "value": None}], "counts": {"events": 7}, "report": None}
+    write_json(context.run_dir / "result.json", result)
+    for _ in range(2):
+        assert tracking.main(["--run-dir", str(context.run_dir), "--finish"]) == 0
+    with tracking.tracker_of(context) as tracker:
+        run = tracker.client.get_run(tracker.find_run(context, tracking.NIGHT))
+        artifacts = {file.path for file in tracker.client.list_artifacts(run.info.run_id)}
+    assert run.data.metrics == {"champion/test/all/ndcg_at_10": 0.5, "counts/events": 7.0}
+    assert (run.info.status, artifacts) == ("FINISHED", {"report.html", "result.json"})
+
+
+def test_two_first_opens_at_once_both_work(tmp_path):
+    context = finished_training(tmp_path, "full-race")
+    code = (
+        f"from trainer import tracking; from feature_store.contracts.stage import load_context; from pathlib import Path\n"
+        f"with tracking.tracker_of(load_context(Path({str(context.run_dir)!r}))) as t: print(t.experiment_id)"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = [process.communicate(timeout=200)[0].strip() for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert answers[0] == answers[1] != ""

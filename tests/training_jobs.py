@@ -1,0 +1,66 @@
+"""Small training jobs on lakes written by hand, run in this process."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from feature_store.contracts.config import overlay, validate
+from feature_store.contracts.snapshot import DatasetSnapshot
+from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
+from trainer.communicator import Communicator, SingleProcess
+from trainer.config import TrainerConfig
+from trainer.device import Device
+from trainer.job import Job, Parent
+from trainer.session import prepare
+from trainer.training import Training
+from trainer.watchdog import Progress
+
+ITEMS = 60
+SMALL: dict[str, Any] = {
+    "launcher": "one_process",
+    "precision": "fp32",
+    "batch_rows": 32,
+    "model": {"width": 16, "encoder": {"blocks": 1, "heads": 2, "dropout": 0.1}},
+    "loss": {"name": "sampled_softmax", "negatives": 16},
+    "measure": {"epochs": 3, "learning_rate": 3e-3, "warmup_steps": 4, "patience": 2},
+    "refresh": {"epochs": 1, "learning_rate": 1e-3, "warmup_steps": 2, "replay_fraction": 0.5},
+    "night": {"epochs": 1, "learning_rate": 1e-3, "warmup_steps": 2},
+    "watchdog": {"timeout_seconds": 20, "startup_seconds": 120, "beat_seconds": 0.2},
+}
+CPU = Device(torch.device("cpu"), bf16=False)
+
+
+def small_lake(root: Path, users: int = 300, items: int = ITEMS) -> DatasetSnapshot:
+    return write_snapshot(root, leave_one_out(synthetic_sequences(users, items)), items, users, rows_per_file=100)
+
+
+def job_of(
+    root: Path,
+    snapshot: DatasetSnapshot,
+    changes: dict[str, Any] | None = None,
+    *,
+    run_id: str = "r1",
+    kind: str = "full",
+    parent: Parent | None = None,
+) -> Job:
+    return Job(
+        root=str(root),
+        run_id=run_id,
+        kind=kind,
+        date=snapshot.date,
+        seed=17,
+        attempt=1,
+        snapshot=str(root / "snapshots" / f"{snapshot.id}.json"),
+        config=validate(TrainerConfig, overlay(SMALL, changes or {})),
+        parent=parent,
+        launcher_host=socket.gethostname(),
+        launcher_pid=os.getpid(),
+    )
+
+
+def training_of(job: Job, communicator: Communicator | None = None) -> Training:
+    torch.set_num_threads(1)
+    return prepare(job, communicator or SingleProcess(), Progress(), CPU)

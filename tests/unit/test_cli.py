@@ -1,0 +1,116 @@
+"""The commands as a user meets them: a process, its exit code, stdout for results and stderr for words."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pipeline_fakes import landed_lake
+
+from pipeline.commands.runs import replay_code
+
+COMMANDS = ["doctor", "import", "simulate", "full", "nightly", "replay", "stage", "demo", "recommend", "verify", "config"]
+
+
+def nightrank(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "pipeline.cli", *arguments], capture_output=True, text=True, timeout=60)
+
+
+def test_help_lists_every_command_and_loads_no_engine() -> None:
+    program = (
+        "import sys\nfrom pipeline import cli\n"
+        "try:\n    cli.main(['--help'])\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        "heavy = {'pyspark', 'torch', 'mlflow', 'horovod', 'petastorm', 'pyarrow', 'numpy', 'pandas', 'pydantic'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert time.monotonic() - started < 10
+    assert done.stderr.strip() == "[]"
+    assert all(command in done.stdout for command in COMMANDS)
+
+
+def test_no_command_loads_an_engine() -> None:
+    program = (
+        "import sys\nimport pipeline.runner, pipeline.verify, pipeline.recommend, pipeline.config, pipeline.progress\n"
+        "print(sorted({'pyspark', 'torch', 'mlflow', 'horovod', 'petastorm', 'delta'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    done = nightrank(command, "--help")
+    assert done.returncode == 0
+    assert "Example" in done.stdout and f"nightrank {command}" in done.stdout
+
+
+WRONG = [
+    (["full", "--nope"], "No such option: --nope"),
+    (["nightly"], "Missing option '--date'"),
+    (["nightly", "--date", "soon"], "'soon' is not a date"),
+    (["replay", "--from", "2024-01-02", "--to", "2024-01-01"], "is before --from"),
+    (["full", "--root", "{absent}"], "no landing data"),
+    (["full", "--root", "{lake}", "--set", "trainer.speed=9"], "trainer.speed"),
+    (["full", "--root", "{lake}", "--config", "nowhere.yaml"], "nowhere.yaml does not exist"),
+    (["nightly", "--root", "{lake}", "--date", "2024-01-02"], "no full run has finished"),
+    (["stage", "train", "--root", "{lake}", "--date", "2024-01-02"], "no run of 2024-01-02"),
+    (["recommend", "--root", "{lake}", "--user", "u"], "nothing is released"),
+    (["verify", "--root", "{lake}"], "nothing is released"),
+    (["verify", "--root", "{lake}", "--run", "full-1999-01-01"], "no run full-1999-01-01"),
+    (["demo", "--size", "huge"], "'huge' is not known"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG, ids=[" ".join(a) for a, _ in WRONG])
+def test_wrong_use_ends_with_2_says_why_and_the_way_out(arguments: list[str], said: str, tmp_path: Path) -> None:
+    landed_lake(tmp_path / "lake")
+    given = [word.format(absent=tmp_path / "absent", lake=tmp_path / "lake") for word in arguments]
+    done = nightrank(*given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr and "way out:" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_with_json_a_fault_is_one_object_on_stdout(tmp_path: Path) -> None:
+    done = nightrank("nightly", "--root", str(tmp_path), "--date", "2024-01-02", "--json")
+    body = json.loads(done.stdout)
+    assert (done.returncode, body["exit_code"], body["error"]["code"]) == (2, 2, "usage")
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
+    lake = landed_lake(tmp_path / "lake")
+    before = sorted(lake.root.rglob("*"))
+    done = nightrank("full", "--root", str(lake.root), "--dry-run", "--json")
+    plan = json.loads(done.stdout)
+    assert (done.returncode, plan["run_id"], plan["status"]) == (0, "full-2024-01-03", "planned")
+    assert plan["stages"][0] == {"name": "ingest_events", "status": "would_run"}
+    assert len(plan["processes"]) < len(plan["stages"]), "neighbouring Spark stages share a session"
+    apart = json.loads(
+        nightrank("full", "--root", str(lake.root), "--dry-run", "--json", "--set", "spark.master=spark://host:7077").stdout
+    )
+    assert len(apart["processes"]) == len(apart["stages"])
+    assert apart["processes"][0][0].endswith("spark-submit") and "spark://host:7077" in apart["processes"][0]
+    assert sorted(lake.root.rglob("*")) == before
+
+
+def test_show_prints_every_key_as_yaml() -> None:
+    import yaml
+
+    body = yaml.safe_load(nightrank("config", "--show", "--set", "scoring.k=3").stdout)
+    assert body["scoring"]["k"] == 3 and {"trainer", "gate", "evaluation", "spark"} <= body.keys()
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        ([("done", 0), ("already_done", 0)], 0),
+        ([("done", 0), ("nothing", 3)], 0),
+        ([("nothing", 3), ("nothing", 3)], 3),
+        ([("gate_rejected", 7), ("done", 0)], 7),
+        ([("gate_rejected", 7), ("failed", 4)], 4),
+    ],
+)
+def test_several_nights_end_with_one_code(outcomes: list[tuple[str, int]], code: int) -> None:
+    assert replay_code(outcomes) == code

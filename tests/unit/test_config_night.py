@@ -1,0 +1,51 @@
+"""The whole configuration: every file in conf/ is valid, it survives the way through run.json, and it refuses nonsense."""
+
+from pathlib import Path
+
+import pytest
+
+from feature_store.contracts.config import validate
+from feature_store.contracts.errors import ConfigError
+from pipeline.config import NightConfig, packaged_names, resolve
+
+
+@pytest.mark.parametrize("name", packaged_names())
+def test_every_packaged_configuration_is_valid_and_says_only_what_differs(name: str) -> None:
+    assert resolve([name], []) != resolve([], [])
+
+
+def test_a_resolved_configuration_reads_back_as_itself() -> None:
+    resolved = resolve(["demo"], ["trainer.workers=1", "scoring.k=7"])
+    assert validate(NightConfig, resolved).model_dump(mode="json") == resolved
+    assert (resolved["trainer"]["workers"], resolved["scoring"]["k"]) == (1, 7)
+
+
+def test_later_files_and_set_win(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("seed: 3\nscoring: {k: 4}\n")
+    resolved = resolve(["demo", str(tmp_path / "mine.yaml")], ["seed=9"])
+    assert (resolved["seed"], resolved["scoring"]["k"], resolved["trainer"]["model"]["width"]) == (9, 4, 64)
+
+
+BAD = [
+    (["trainer.optimiser.beta1=0.9"], "trainer.optimiser"),
+    (["scoring.k=0"], "scoring.k"),
+    (["scoring.k=many"], "scoring.k"),
+    (["trainer.model.width=65"], "not a multiple of encoder.heads"),
+    (["ids.hash_users=true"], "ids.key_file"),
+    (["training_set.max_length=10"], "training_set.overlap 25 is not below"),
+    (["gate.rule=always"], "gate.rule"),
+    (["scoring"], "key=value"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "said"), BAD)
+def test_bad_configuration_is_named(overrides: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        resolve([], overrides)
+    assert caught.value.exit_code == 2 and caught.value.remedy
+
+
+def test_an_unknown_file_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(["demon"], [])
+    assert "demo" in caught.value.remedy

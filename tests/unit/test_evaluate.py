@@ -1,0 +1,182 @@
+"""Stage evaluate on a lake written by hand: everyone on the same rows, figures as computed by hand, slices and refusals."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feature_store.contracts.errors import DataContractError
+from ranker.metrics import interval, paired_delta
+from tests import evaluation_lake as lake
+from trainer import evaluate
+from trainer.evaluation.bootstrap import percentile_interval, resampled_means
+from trainer.evaluation.recommenders import without
+
+
+def figure(rows, who, name, k=10, split="test", part="all"):
+    found = [r for r in rows if (r["who"], r["name"], r["k"], r["split"], r["slice"]) == (who, name, k, split, part)]
+    assert len(found) == 1, (who, name, k, split, part)
+    return found[0]
+
+
+def stranger(items):
+    return next(item for item in range(1, lake.ITEMS + 1) if item not in items)
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory):
+    root = tmp_path_factory.mktemp("evaluate")
+    rows = lake.sequences()
+    for items in rows[:250]:
+        items[-1] = lake.ITEMS  # a cold target: never in training
+    snapshot = lake.published(root, rows, rows)
+    context = lake.context_of(root)
+    lake.trained(context, snapshot, lake.bundle(root, 1), lake.bundle(root, 2))
+    lake.ref_of(lake.bundle(root, 5, items=30), "run-0").save(root / "champion.json")
+    perfect = [("als", s, user, [items[0], items[-1]]) for s in ("test", "holdout") for user, items in enumerate(rows, 1)]
+    second = [("item_cooccurrence", "test", user, [stranger(items), items[-1]]) for user, items in enumerate(rows, 1)]
+    hopeless = [("popular_7d", "test", user, []) for user in range(1, 3)]
+    lake.write_lists(root, perfect + second + hopeless)
+    return evaluate.run(context)
+
+
+def test_everyone_is_measured_on_the_same_rows(outcome):
+    assert outcome.extra["evaluation"]["test"] == {
+        "rows": 300,
+        "dropped": 0,
+        "who": ["challenger", "popular_7d", "als", "item_cooccurrence"],
+    }
+    assert outcome.extra["evaluation"]["holdout"]["who"] == ["challenger", "champion", "als"]
+    assert {row["n"] for row in outcome.extra["metrics"] if row["slice"] == "all"} == {300}
+
+
+def test_figures_are_those_of_the_lists(outcome):
+    rows = outcome.extra["metrics"]
+    for name in ("recall", "ndcg", "mrr", "map", "hit_rate"):
+        # The seen first item is taken out, so the target stands first.
+        assert figure(rows, "als", name)["value"] == 1.0
+        assert figure(rows, "als", name)["ci"] == [1.0, 1.0]
+        assert figure(rows, "popular_7d", name)["value"] == 0.0
+    assert figure(rows, "item_cooccurrence", "ndcg")["value"] == pytest.approx(1 / np.log2(3))
+    assert figure(rows, "item_cooccurrence", "mrr", 20)["value"] == pytest.approx(0.5)
+    assert figure(rows, "als", "coverage")["value"] == pytest.approx(
+        len({items[-1] for items in lake.sequences()[250:]} | {lake.ITEMS}) / lake.ITEMS
+    )
+    assert 0 < figure(rows, "challenger", "recall", 20)["value"] < 1
+    low, high = figure(rows, "challenger", "recall", 20)["ci"]
+    assert low < figure(rows, "challenger", "recall", 20)["value"] < high
+
+
+def test_cold_targets_are_a_slice_of_their_own(outcome):
+    row = figure(outcome.extra["metrics"], "als", "ndcg", part="cold_items")
+    assert (row["n"], row["value"]) == (250, 1.0)
+
+
+def test_slices_by_history_cover_the_rows(outcome):
+    names = ("history_0_5", "history_6_20", "history_over_20")
+    counts = [figure(outcome.extra["metrics"], "als", "ndcg", part=name)["n"] for name in names]
+    assert sum(counts) == 300
+    assert figure(outcome.extra["metrics"], "als", "ndcg", part="history_over_20")["note"] == "not decidable"
+    assert figure(outcome.extra["metrics"], "als", "ndcg", part="history_over_20")["value"] is None
+
+
+def test_the_challenger_is_compared_with_everyone(outcome):
+    found = {
+        (r["against"], r["split"]): r
+        for r in outcome.extra["comparisons"]
+        if (r["slice"], r["name"], r["k"]) == ("all", "ndcg", 10)
+    }
+    assert set(found) == {
+        ("popular_7d", "test"), ("als", "test"), ("item_cooccurrence", "test"), ("champion", "holdout"), ("als", "holdout"),
+    }  # fmt: skip
+    delta = found["als", "test"]
+    value = figure(outcome.extra["metrics"], "challenger", "ndcg")["value"]
+    assert delta["delta"] == pytest.approx(value - 1.0)
+    assert delta["ci"][0] <= delta["delta"] <= delta["ci"][1] < 0
+    assert found["popular_7d", "test"]["relative"] is None
+
+
+def test_a_champion_with_fewer_items_is_asked_with_the_items_it_knows(outcome):
+    """Its catalogue ends at 30: the cold item 40 can never be listed, and histories are cut to what it knows."""
+    assert figure(outcome.extra["metrics"], "champion", "recall", split="holdout", part="cold_items")["value"] == 0.0
+
+
+def test_under_two_hundred_rows_nothing_is_decidable(tmp_path):
+    snapshot = lake.published(tmp_path, lake.sequences(199))
+    context = lake.context_of(tmp_path)
+    lake.trained(context, snapshot, lake.bundle(tmp_path, 1), lake.bundle(tmp_path, 2))
+    rows = evaluate.run(context).extra["metrics"]
+    assert {row["value"] for row in rows} == {None}
+    assert {row["note"] for row in rows} == {"not decidable"}
+
+
+def test_a_list_that_names_an_unknown_item_is_refused(tmp_path):
+    snapshot = lake.published(tmp_path, lake.sequences(20))
+    context = lake.context_of(tmp_path)
+    lake.trained(context, snapshot, None, lake.bundle(tmp_path, 2))
+    lake.write_lists(tmp_path, [("als", "test", 1, [lake.ITEMS + 59])])
+    with pytest.raises(DataContractError, match=r"a list of als names item 99, the vocabulary has 1\.\.40"):
+        evaluate.run(context)
+
+
+def test_targets_that_were_seen_are_dropped_and_counted(tmp_path):
+    rows = lake.sequences(220)
+    for items in rows[:7]:
+        items[-1] = items[0]
+    snapshot = lake.published(tmp_path, rows)
+    context = lake.context_of(tmp_path)
+    lake.trained(context, snapshot, lake.bundle(tmp_path, 1), lake.bundle(tmp_path, 2))
+    assert evaluate.run(context).extra["evaluation"]["test"] == {"rows": 213, "dropped": 7, "who": ["challenger"]}
+
+
+def test_the_last_full_run_is_found_among_the_runs(tmp_path):
+    rows = lake.sequences(205)
+    snapshot = lake.published(tmp_path, rows, rows)
+    context = lake.context_of(tmp_path, "run-9", "nightly")
+    lake.trained(context, snapshot, None, lake.bundle(tmp_path, 2))
+    for run_id, kind, day, version in (
+        ("a", "full", "2024-01-01", 1),
+        ("b", "full", "2024-02-01", 2),
+        ("c", "nightly", "2024-02-09", 3),
+    ):
+        other = lake.context_of(tmp_path, run_id, kind)
+        lake.ref_of(lake.bundle(tmp_path, version), run_id, version, day).save(other.run_dir / "model_ref.json")
+    assert evaluate.last_full_ref(context).run_id == "b"
+    result = evaluate.run(context)
+    assert result.extra["evaluation"]["holdout"]["who"] == ["challenger", "last_full"]
+    assert result.extra["evaluation"]["test"]["who"] == []
+
+
+@given(st.integers(100, 400), st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_intervals_agree_with_the_one_definition(rows, seed):
+    values = np.random.default_rng(seed).choice([0.0, 0.3, 0.63, 1.0], (rows, 2))
+    drawn = resampled_means(values, seed, 4000)
+    spread = values[:, 0].std() / np.sqrt(rows)
+    _, low, high = interval(values[:, 0], seed, 4000)
+    ours = percentile_interval(drawn[:, 0], 0.95)
+    assert ours == pytest.approx((low, high), abs=0.25 * spread + 1e-12)
+    _, low, high = paired_delta(values[:, 0], values[:, 1], seed, 4000)
+    spread = (values[:, 0] - values[:, 1]).std() / np.sqrt(rows)
+    assert percentile_interval(drawn[:, 0] - drawn[:, 1], 0.95) == pytest.approx((low, high), abs=0.25 * spread + 1e-12)
+
+
+def test_resamples_do_not_depend_on_the_size_of_a_chunk(monkeypatch):
+    values = np.random.default_rng(0).random((50, 3))
+    whole = resampled_means(values, 5, 200)
+    monkeypatch.setattr("trainer.evaluation.bootstrap.DRAWS", 300)
+    np.testing.assert_allclose(resampled_means(values, 5, 200), whole)
+
+
+@pytest.mark.parametrize(
+    ("lists", "excluded", "offsets", "wanted"),
+    [
+        ([[3, 1, 2], [4, 5, 6]], [1, 6, 9], [0, 1, 3], [[3, 2], [4, 5]]),
+        ([[3, 1, 2]], [3, 1, 2], [0, 3], [[0, 0]]),
+        ([[3, 0, 0]], [], [0, 0], [[3, 0]]),
+        ([[7]], [], [0, 0], [[7, 0]]),
+    ],
+)
+def test_excluded_items_leave_a_list_in_order(lists, excluded, offsets, wanted):
+    found = without(np.array(lists), np.array(excluded, np.int64), np.array(offsets), 2)
+    assert found.tolist() == wanted

@@ -1,0 +1,182 @@
+"""The loop on real snapshots in one process: what is counted, when it stops, how it resumes."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from feature_store.contracts.errors import DataContractError
+from ranker.batch import Batch
+from ranker.bundle import load_bundle
+from tests.thread_world import on_ranks
+from tests.training_jobs import CPU, job_of, small_lake, training_of
+from trainer import loop
+from trainer.faults import DivergedError
+from trainer.loop import fit
+from trainer.phases import MEASURE, build_phase, train
+from trainer.session import result
+from trainer.source import MixedSource, PartSource
+from trainer.validation import Validator
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    root = tmp_path_factory.mktemp("lake")
+    return root, small_lake(root)
+
+
+class Stopped(Exception):
+    """Stands for the process' end."""
+
+
+def stop_after(monkeypatch, steps):
+    """The process ends after `steps` steps, with whatever checkpoints it had made."""
+    advance = loop.ProgressLog.step
+
+    def step(self, report):
+        if self.training.state.total_steps >= steps:
+            raise Stopped
+        advance(self, report)
+
+    monkeypatch.setattr(loop.ProgressLog, "step", step)
+
+
+def curves(state):
+    return {name: curve.model_dump() for name, curve in state.curves.items()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(lake):
+    root, snapshot = lake
+    training = training_of(job_of(root, snapshot, run_id="undisturbed"))
+    return training, train(training)
+
+
+def test_a_full_run_learns_and_leaves_two_bundles(undisturbed, lake):
+    training, state = undisturbed
+    valid = state.curves["measure"].valid
+    assert valid[-1]["ndcg@10"] > 2 * 0.045  # what a random list reaches: sum of discounts / 60 items
+    assert state.curves["measure"].loss[-1] < state.curves["measure"].loss[0]
+    assert set(state.bundles) == {"measured", "live"}
+    assert state.epochs == {"measure": 3, "refresh": 1}
+    live = load_bundle(lake[0] / "models" / state.bundles["live"])
+    assert live.info.lineage == training.lineage
+
+
+def test_every_row_is_read_once_an_epoch(undisturbed, lake):
+    training, state = undisturbed
+    snapshot = lake[1]
+    source = build_phase(training, "refresh").source
+    assert state.rows_read == [3 * snapshot.rows("train") + source.rows(0)]
+
+
+@pytest.mark.parametrize("steps", [1, 7, 10, 17, 31])
+def test_stopped_and_resumed_gives_the_same_curve_and_the_same_bundle_bit_for_bit(lake, undisturbed, monkeypatch, steps):
+    root, snapshot = lake
+    job = job_of(root, snapshot, {"checkpoint": {"every_steps": 3}}, run_id=f"stopped-{steps}")
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        stop_after(patched, steps)
+        train(training_of(job))
+    state = train(training_of(job))
+    assert curves(state) == curves(undisturbed[1])
+    assert state.bundles == undisturbed[1].bundles
+    assert state.rows_read == undisturbed[1].rows_read
+    assert bool(state.resumed_from) == (steps > 3)
+
+
+def test_a_checkpoint_made_with_other_settings_is_passed_over(lake, monkeypatch, capsys):
+    root, snapshot = lake
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        stop_after(patched, 8)
+        train(training_of(job_of(root, snapshot, {"checkpoint": {"every_steps": 2}}, run_id="other")))
+    training = training_of(job_of(root, snapshot, {"optimizer": {"clip_norm": 0.5}}, run_id="other"))
+    assert not training.take_up(None)
+    assert "another config" in capsys.readouterr().err
+
+
+def test_training_stops_when_validation_does_not_get_better(lake):
+    root, snapshot = lake
+    changes = {"measure": {"epochs": 9, "patience": 2}}
+    training = training_of(job_of(root, snapshot, changes, run_id="patient"))
+    phase = build_phase(training, MEASURE)
+    values = iter([0.5, 0.7, 0.6, 0.7])
+
+    class Given:
+        config = training.job.config.validation
+
+        def __call__(self, ranker) -> dict[str, float]:
+            value = next(values)
+            return {"ndcg@10": value, "recall@10": value, "n": 300.0}
+
+    fit(loop.Phase(phase.name, phase.config, phase.source, phase.step, Given()), training)
+    assert (training.state.epoch, training.state.best.epoch, training.state.phase_done) == (4, 2, True)
+    assert training.folder.load("best-measure").state.epoch == 2
+
+
+def test_a_loss_that_is_no_number_stops_before_any_weight_moved(lake):
+    root, snapshot = lake
+    training = training_of(job_of(root, snapshot, {"checkpoint": {"every_steps": 1}}, run_id="nan"))
+    phase = build_phase(training, MEASURE)
+    with torch.no_grad():
+        training.ranker.items.ids.weight[5] = float("nan")
+    before = {name: value.clone() for name, value in training.ranker.state_dict().items()}
+    with pytest.raises(DivergedError, match="step 0"):
+        fit(phase, training)
+    after = training.ranker.state_dict()
+    assert all(torch.allclose(before[name], after[name], equal_nan=True, rtol=0, atol=0) for name in before)
+    assert training.folder.newest() is None
+
+
+class Short(PartSource):
+    """A reader that loses its last batch."""
+
+    def batches(self, epoch: int, start_step: int) -> Iterator:
+        *kept, _ = super().batches(epoch, start_step)
+        yield from kept
+        yield Batch.from_lists([])
+
+
+def test_an_epoch_with_a_row_too_few_is_an_error(lake):
+    root, snapshot = lake
+    training = training_of(job_of(root, snapshot, run_id="short"))
+    phase = build_phase(training, MEASURE)
+    short = Short(**vars(phase.source))
+    with pytest.raises(DataContractError, match="rows were read"):
+        fit(loop.Phase(MEASURE, phase.config, short, phase.step), training)
+
+
+@pytest.mark.parametrize("start", range(0, 15, 2))
+def test_a_mixed_epoch_resumes_at_any_step(lake, start):
+    root, snapshot = lake
+    parts = [PartSource(snapshot, root, part, 5, 0, 1, 32) for part in ("refresh", "train")]
+    mixed = MixedSource(*parts, fraction=0.5)
+    whole = [batch.users_B.tolist() for batch in mixed.batches(0, 0)]
+    assert len(whole) == mixed.steps(0) == 15
+    assert sum(map(len, whole)) == mixed.rows(0)
+    assert [batch.users_B.tolist() for batch in mixed.batches(0, start)] == whole[start:]
+
+
+def test_validation_is_the_same_for_any_number_of_ranks(lake, undisturbed):
+    root, snapshot = lake
+    training = undisturbed[0]
+    config = training.job.config.validation
+
+    def measure(world):
+        ranker = training_of(job_of(root, snapshot, run_id="none")).ranker
+        ranker.load_state_dict(training.ranker.state_dict())
+        return Validator(snapshot, root, "valid", config, world, CPU, training.progress)(ranker)
+
+    one, three = on_ranks(1, measure)[0], on_ranks(3, measure)
+    assert one["n"] == snapshot.rows("valid")
+    assert all(found == pytest.approx(one) for found in three)
+
+
+def test_the_result_has_what_the_stage_hands_on(undisturbed):
+    training, state = undisturbed
+    body = result(training, state, 1.5)
+    assert body["training"]["steps"] == [state.total_steps]
+    assert body["training"]["rows_read"] == state.rows_read
+    assert body["model_files"]["measured"].startswith("models/")
+    assert body["model_files"]["checkpoint"] == "checkpoints/undisturbed"
+    assert set(body["curves"]) == {"measure", "refresh"}
+    assert set(body["curves"]["measure"]) == {"step", "loss", "lr", "valid"}

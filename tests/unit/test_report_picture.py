@@ -1,0 +1,48 @@
+"""The page in a real browser: it draws, in light and dark, and nothing runs over the edge of a narrow window."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from PIL import Image
+
+from pipeline.report.page import render
+from tests.unit.report_sample import sample_curves, sample_result, sample_users
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ("background-networking", "component-update", "sync", "gpu")
+FLAGS = ("--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET))
+MEASURE = "<script>document.documentElement.dataset.over = document.documentElement.scrollWidth - innerWidth</script></body>"
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser; apt-get install -y chromium")
+
+
+@pytest.fixture(scope="module")
+def browse(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("browser")
+    page = folder / "page.html"
+    page.write_text(render(sample_result(), sample_curves(), sample_users()).replace("</body>", MEASURE))
+
+    def run(*flags):
+        command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *flags, page.as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+    return run
+
+
+@pytest.mark.parametrize("width", [500, 1100, 1800])
+def test_nothing_runs_over_the_edge(browse, width):
+    dom = browse("--dump-dom", f"--window-size={width},900")
+    assert int(re.search(r'data-over="(-?\d+)"', dom).group(1)) <= 0
+
+
+def test_it_is_drawn_in_light_and_in_dark(browse, tmp_path):
+    corners = {}
+    for scheme, flag in (("light", "1"), ("dark", "0")):
+        shot = tmp_path / f"{scheme}.png"
+        browse(f"--screenshot={shot}", "--window-size=1100,1400", f"--blink-settings=preferredColorScheme={flag}")
+        with Image.open(shot) as picture:
+            assert picture.size[0] == 1100 and len(picture.convert("RGB").getcolors(1 << 20)) > 100
+            corners[scheme] = sum(picture.convert("RGB").getpixel((3, 3)))
+    assert corners["dark"] < 150 < 600 < corners["light"]

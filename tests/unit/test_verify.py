@@ -1,0 +1,169 @@
+"""`verify` and `recommend` on a whole run, and `verify` on one with a single thing broken: exactly that is named."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from finished_run import DAY, RELEASE, RUN, K, finished_run, lists, recommendation, write_lists, write_release
+
+from feature_store.contracts.errors import UsageError
+from feature_store.contracts.files import read_json, write_json
+from feature_store.contracts.lake import Lake
+from feature_store.contracts.release import Release
+from pipeline.recommend import recommendations
+from pipeline.verify import CHECKS, verify_run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    return finished_run(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def lake(whole: Lake, tmp_path: Path) -> Lake:
+    shutil.copytree(whole.root, tmp_path, dirs_exist_ok=True)
+    return Lake(tmp_path)
+
+
+def test_a_whole_run_passes_every_check(lake: Lake) -> None:
+    outcome = verify_run(lake)
+    assert {check.name: check.seen for check in outcome.checks if check.status != "ok"} == {}
+    assert (outcome.run_id, outcome.exit_code, len(outcome.checks)) == (RUN, 0, len(CHECKS))
+
+
+def change(path: Path, **values: object) -> None:
+    write_json(path, read_json(path) | values)
+
+
+def bundle(lake: Lake) -> Path:
+    return next(lake.bundles.iterdir())
+
+
+def a_pinned_file(lake: Lake) -> Path:
+    return next(lake.table("examples_train").glob("*.parquet"))
+
+
+def released(lake: Lake, **values: object) -> None:
+    """The lists at their newest version, under a release that says so."""
+    path = lake.run_dir(RUN) / "stages" / "release.json"
+    said = read_json(path)
+    model, snapshot = read_json(lake.run_dir(RUN) / "model_ref.json"), next(lake.snapshots.iterdir()).stem
+    body = {**RELEASE, "recommendations_version": 1, **values}
+    write_release(lake, Release(**body, manifest_sha256=model["manifest_sha256"], snapshot_id=snapshot))
+    said["extra"]["release"] |= {name: body[name] for name in ("recommendations_version", "users", "rows")}
+    write_json(path, said)
+    result = lake.run_dir(RUN) / "result.json"
+    change(result, release=said["extra"]["release"])
+
+
+def with_lists(lake: Lake, lists_: list[dict[str, object]], **values: object) -> None:
+    write_lists(lake, lists_)
+    released(lake, **{"rows": len(lists_), **values})
+
+
+BROKEN: dict[str, tuple[Callable[[Lake], object], set[str], str]] = {
+    "configuration": (
+        lambda lake: change(lake.run_dir(RUN) / "run.json", config_sha256="0" * 64),
+        {"run.json"},
+        "another sha256",
+    ),
+    "unfinished": (lambda lake: change(lake.run_dir(RUN) / "result.json", status="running"), {"result.json"}, "has not ended"),
+    "no_result": (lambda lake: (lake.run_dir(RUN) / "result.json").unlink(), {"result.json", "stages"}, "cannot be read"),
+    "no_stage": (lambda lake: (lake.run_dir(RUN) / "stages" / "train.json").unlink(), {"stages"}, "stage train is not_run"),
+    "stage": (lambda lake: change(lake.run_dir(RUN) / "stages" / "train.json", rows_in=9), {"stages"}, "train.json differ"),
+    "snapshot": (lambda lake: change(next(lake.snapshots.iterdir()), seed=6), {"snapshot", "pinned files"}, "was changed"),
+    "pin_gone": (lambda lake: a_pinned_file(lake).unlink(), {"pinned files"}, "is missing"),
+    "pin_cut": (lambda lake: a_pinned_file(lake).write_bytes(b"PAR1"), {"pinned files"}, "4 bytes, pinned with"),
+    "weights": (
+        lambda lake: (bundle(lake) / "weights.safetensors").write_bytes(b"other"),
+        {"bundle", "live bundle"},
+        "weights.safetensors has another sha256",
+    ),
+    "manifest": (
+        lambda lake: (bundle(lake) / "manifest.json").write_text("{}"),
+        {"bundle", "live bundle"},
+        "is not the manifest",
+    ),
+    "reference": (
+        lambda lake: change(lake.run_dir(RUN) / "model_ref.json", version=2),
+        {"model reference", "promotion"},
+        "version 2",
+    ),
+    "report": (lambda lake: (lake.run_dir(RUN) / "report.html").unlink(), {"report"}, "missing or empty"),
+    "row_gone": (lambda lake: with_lists(lake, lists()[:-1], rows=12), {"lists complete"}, "11 rows at version 1, released 12"),
+    "gap": (
+        lambda lake: with_lists(lake, [*lists()[:-1], recommendation("u3", K + 1)]),
+        {"lists complete"},
+        "1 lists have ranks with a gap",
+    ),
+    "twice": (
+        lambda lake: with_lists(lake, [*lists()[:-1], recommendation("u3", K, item_id="i1")]),
+        {"lists complete"},
+        "1 lists have items with a gap or twice",
+    ),
+    "too_long": (lambda lake: with_lists(lake, [*lists(), recommendation("u3", K + 1)]), {"lists complete"}, "asked for 4"),
+    "user_gone": (
+        lambda lake: with_lists(lake, lists()[:-K], users=2),
+        {"every user"},
+        "1 of 3 known users have no list",
+    ),
+    "two_releases": (
+        lambda lake: with_lists(lake, [*lists()[:-1], recommendation("u3", K, release_id="r0")]),
+        {"one release"},
+        "r0",
+    ),
+    "content": (lambda lake: with_lists(lake, lists(), lists_sha256="c1"), {"list content"}, "scored c0, released c1"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_named(lake: Lake, name: str) -> None:
+    break_it, failing, said = BROKEN[name]
+    break_it(lake)
+    outcome = verify_run(lake, RUN)
+    assert outcome.exit_code == 4
+    failed = {check.name: check.seen for check in outcome.checks if check.status == "failed"}
+    assert failing <= failed.keys()
+    if name != "no_result":
+        assert failed.keys() == failing
+    assert any(said in seen for seen in failed.values()), failed
+
+
+def test_an_old_runs_expired_files_are_no_fault(lake: Lake) -> None:
+    a_pinned_file(lake).unlink()
+    model = read_json(lake.run_dir(RUN) / "model_ref.json")["manifest_sha256"]
+    for number in (4, 5):
+        body = {**RELEASE, "release_id": f"r{number}", "run_id": f"nightly-2024-01-0{number}", "date": f"2024-01-0{number}"}
+        write_release(lake, Release(**body, manifest_sha256=model, snapshot_id="s"))
+    checks = {check.name: check for check in verify_run(lake, RUN).checks}
+    assert checks["pinned files"].status == "skipped" and "expired" in checks["pinned files"].seen
+
+
+def test_recommendations_come_with_titles_and_their_release(lake: Lake) -> None:
+    answer = recommendations(lake, "u2", [], [])
+    assert (answer["release_id"], answer["date"], answer["model"]["version"]) == ("r1", str(DAY), 1)
+    assert [row["rank"] for row in answer["items"]] == [1, 2, 3, 4]
+    assert [row["title"] for row in answer["items"]] == ["Grim Fandango", None, None, None]
+
+
+def test_an_unknown_user_is_a_wrong_use_and_not_repeated_in_the_message(lake: Lake) -> None:
+    with pytest.raises(UsageError) as caught:
+        recommendations(lake, "somebody@example.org", [], [])
+    assert "no list in release r1" in caught.value.message and "somebody" not in caught.value.message
+
+
+def test_the_commands_answer_with_one_object_and_no_jvm(lake: Lake) -> None:
+    program = (
+        "import sys\nfrom pipeline import cli\n"
+        "try:\n    cli.main(sys.argv[1:])\n"
+        "finally:\n    assert not {'pyspark', 'torch', 'mlflow'} & set(sys.modules)"
+    )
+    for command in (["recommend", "--user", "u1"], ["verify"]):
+        call = [sys.executable, "-c", program, *command, "--root", str(lake.root), "--json"]
+        done = subprocess.run(call, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["run_id"] == RUN

@@ -1,0 +1,110 @@
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from feature_store.contracts.errors import ConfigError, DataContractError, NightrankError, StalledError
+from feature_store.contracts.files import read_json
+from tests.training_jobs import job_of, small_lake
+from trainer.config import WatchdogConfig
+from trainer.launch import check_hostname
+from trainer.launch.supervise import blame, read_beats
+from trainer.watchdog import Heart, Progress, launcher_alive
+
+
+def beat(rank, ended=None, **changes):
+    body = {"rank": rank, "pid": 1, "host": "h", "step": 7, "doing": "measure", "collectives": 5, "waiting_in": None}
+    return {**body, "ended": ended, **changes}
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    root = tmp_path_factory.mktemp("lake")
+    return job_of(root, small_lake(root, users=20), {"launcher": "horovodrun", "workers": 2})
+
+
+def test_the_heart_writes_what_the_rank_does_and_how_it_ended(tmp_path):
+    progress = Progress()
+    heart = Heart(tmp_path, 3, progress, WatchdogConfig(beat_seconds=0.02), (socket.gethostname(), os.getpid()))
+    heart.start()
+    progress.moved("measure", 41)
+    time.sleep(0.3)
+    alive = read_json(tmp_path / "rank-3.json")
+    heart.stop({"how": "done"})
+    assert (alive["step"], alive["doing"], alive["ended"]) == (41, "measure", None)
+    assert read_json(tmp_path / "rank-3.json")["ended"] == {"how": "done"}
+
+
+def test_a_rank_stuck_in_a_python_loop_ends_itself_with_6_and_leaves_its_stack(tmp_path):
+    script = textwrap.dedent(
+        f"""
+        import os, socket
+        from pathlib import Path
+        from trainer.config import WatchdogConfig
+        from trainer.watchdog import Heart, Progress
+
+        def goes_round_for_ever():
+            while True:
+                pass
+
+        progress = Progress()
+        config = WatchdogConfig(beat_seconds=0.05, timeout_seconds=0.5, startup_seconds=0.5)
+        Heart(Path({str(tmp_path)!r}), 1, progress, config, (socket.gethostname(), {os.getpid()})).start()
+        progress.moved("measure", 12)
+        goes_round_for_ever()
+        """
+    )
+    ended = subprocess.run([sys.executable, "-c", script], timeout=60, check=False)
+    assert ended.returncode == 6
+    assert "goes_round_for_ever" in (tmp_path / "rank-1.stack.txt").read_text()
+    assert read_json(tmp_path / "rank-1.json")["ended"]["how"] == "ended_itself"
+
+
+def test_a_launcher_that_is_gone_is_noticed_and_one_elsewhere_is_trusted():
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    gone.wait()
+    here = socket.gethostname()
+    assert launcher_alive((here, os.getpid()))
+    assert not launcher_alive((here, gone.pid))
+    assert launcher_alive(("some-other-host", gone.pid))
+
+
+def test_a_fault_the_ranks_agreed_on_is_raised_as_it_was(job):
+    fault = {"how": "fault", "fault": DataContractError("file x", "mend").to_json()}
+    error = blame([beat(0, fault), beat(1, {"how": "peer_lost"})], job, 1)
+    assert (type(error), error.message) == (DataContractError, "file x")
+
+
+def test_the_rank_that_hung_is_named_not_the_one_that_waited(job):
+    why = {"how": "ended_itself", "why": "no progress for 9 s"}
+    error = blame([beat(0, why, waiting_in="allreduce"), beat(1, why)], job, 1)
+    assert isinstance(error, StalledError)
+    assert error.message.startswith("rank 1 of 2 on h was ended: no progress for 9 s; its last step was 7, doing measure")
+
+
+def test_the_rank_without_last_words_was_lost(job):
+    error = blame([beat(0, {"how": "peer_lost"}), beat(1)], job, 1)
+    assert isinstance(error, StalledError)
+    assert "rank 1 of 2" in error.message
+    assert "was lost" in error.message
+
+
+def test_a_crash_keeps_its_own_name(job):
+    error = blame([beat(0, {"how": "crashed", "error": "ValueError: x"}), beat(1, {"how": "peer_lost"})], job, 1)
+    assert (type(error), error.exit_code) == (NightrankError, 1)
+    assert "rank 0 of 2 ended at step 7 with ValueError: x" in error.message
+
+
+def test_ranks_that_never_came_up_are_not_taken_for_stalled(job):
+    assert "before any of them came up" in blame([], job, 1).message
+    assert read_beats(job.ranks / "nowhere") == []
+
+
+def test_a_name_that_does_not_resolve_is_refused_before_horovod_crashes_on_it():
+    with pytest.raises(ConfigError, match=r"no-such-host\.invalid") as raised:
+        check_hostname("no-such-host.invalid")
+    assert "/etc/hosts" in raised.value.remedy

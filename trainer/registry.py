@@ -1,0 +1,244 @@
+"""Stage `register`: the live bundle becomes a version of the registered model, alias `challenger`. Also moves `champion`.
+
+`LAKE/champion.json` says which model is champion; the alias in MLflow follows it.
+"""
+
+import importlib.metadata
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import feature_store.contracts
+import ranker
+from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.failpoints import KNOWN, failpoint
+from feature_store.contracts.lake import Lake
+from feature_store.contracts.model_ref import ModelRef, load_model_ref
+from feature_store.contracts.stage import StageContext, StageResult, stage_main
+from ranker.bundle_files import BundleInfo, read_info, read_vocabulary, verify_manifest
+from trainer.tracked import curve_points
+from trainer.tracking import LAKE, MANIFEST, RUN, Tracker, lake_key, log_snapshot, stage_run, tracker_of
+
+NAME: Final = "register"
+CHALLENGER, CHAMPION = "challenger", "champion"
+REQUIREMENTS: Final = ("mlflow", "torch", "pyarrow", "safetensors")
+"""All that the logged model needs; what these bring along (pandas, numpy, pydantic, pyyaml) is enough."""
+KNOWN.update({"register.logged", "register.registered", "promote.written"})
+
+
+def run(context: StageContext) -> StageResult:
+    """The run's live bundle is one registered version, whatever was done of that before; `model_ref.json` names it.
+
+    DependencyUnreachable leaves the bundle where it is: the same command registers it later.
+    """
+    trained = context.result_of("train").extra
+    folder = context.root / trained["model_files"]["live"]
+    manifest = verify_manifest(folder, expected=folder.name)
+    with stage_run(context, NAME) as (tracker, mlflow_run):
+        _log_training(context, tracker, trained)
+        version = _find_version(context, tracker, manifest)
+        if version is None:
+            uri = _logged_model(tracker, mlflow_run, folder, manifest)
+            failpoint("register.logged")
+            context.check_fence()
+            version = _create_version(context, tracker, mlflow_run, uri, manifest)
+        failpoint("register.registered")
+        tracker.client.set_registered_model_alias(tracker.settings.model_name, CHALLENGER, version)
+        ref = _ref(context, tracker, mlflow_run, version, read_info(folder), manifest, trained)
+    ref.save(context.run_dir / "model_ref.json")
+    model = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest}
+    return StageResult(name=NAME, rows_out=1, bytes_read=_bytes_of(folder), extra={"model": model})
+
+
+def promote(context: StageContext, ref: ModelRef, alias: str = CHAMPION) -> None:
+    """`ref` is champion: `LAKE/champion.json` says so, then the alias points at it. DependencyUnreachable before either."""
+    with tracker_of(context) as tracker:
+        context.check_fence()
+        if alias == CHAMPION:
+            ref.model_copy(update={"alias": CHAMPION}).save(champion_path(context.lake))
+        failpoint("promote.written")
+        tracker.client.set_registered_model_alias(ref.name, alias, str(ref.version))
+
+
+def current_champion(lake: Lake) -> ModelRef | None:
+    """The champion of the lake; None before the first promotion."""
+    path = champion_path(lake)
+    return load_model_ref(path) if path.exists() else None
+
+
+def reconcile(context: StageContext) -> bool:
+    """The alias points where champion.json says. True if it had to be moved, as after a crash between the two."""
+    ref = current_champion(context.lake)
+    if ref is None:
+        return False
+    with tracker_of(context) as tracker:
+        if _aliased(tracker, ref.name, CHAMPION) == str(ref.version):
+            return False
+        context.check_fence()
+        tracker.client.set_registered_model_alias(ref.name, CHAMPION, str(ref.version))
+        return True
+
+
+def champion_path(lake: Lake) -> Path:
+    return lake.root / "champion.json"
+
+
+def _aliased(tracker: Tracker, name: str, alias: str) -> str | None:
+    found = tracker.client.search_registered_models(f"name = '{name}'")
+    return dict(found[0].aliases).get(alias) if found else None
+
+
+def _log_training(context: StageContext, tracker: Tracker, trained: dict[str, Any]) -> None:
+    """Curves, figures and the snapshot stand in the run of stage `train`, once."""
+    run_id = tracker.run_of(context, "train")
+    if tracker.client.get_run(run_id).info.status == "FINISHED":
+        return
+    snapshot = context.result_of("build_training_set").extra["snapshot"]
+    log_snapshot(tracker, run_id, context.lake.snapshot(snapshot["id"]), snapshot["id"])
+    tracker.log_points(run_id, curve_points(trained.get("curves") or {}))
+    facts = {key: value for key, value in trained["training"].items() if isinstance(value, (str, int, float))}
+    tracker.log_params(run_id, {key: str(value) for key, value in facts.items()})
+    tracker.client.set_terminated(run_id, "FINISHED")
+
+
+def _find_version(context: StageContext, tracker: Tracker, manifest: str) -> str | None:
+    """The version this run registered for this bundle before, if any."""
+    wanted = {RUN: context.run_id, MANIFEST: manifest, LAKE: lake_key(context.lake)}
+    where = " and ".join(
+        [f"name = '{tracker.settings.model_name}'", *(f"tags.`{name}` = '{value}'" for name, value in wanted.items())]
+    )
+    found = tracker.client.search_model_versions(where)
+    return str(max(int(version.version) for version in found)) if found else None
+
+
+def _logged_model(tracker: Tracker, mlflow_run: str, folder: Path, manifest: str) -> str:
+    """URI of the logged model of this bundle: one that an earlier attempt left whole, or a new one."""
+    where = f"tags.`{MANIFEST}` = '{manifest}' and source_run_id = '{mlflow_run}'"
+    for model in tracker.client.search_logged_models([tracker.experiment_id], where):
+        if str(model.status) == "READY":
+            return f"models:/{model.model_id}"
+    return _log_model(tracker, mlflow_run, folder, manifest)
+
+
+def _log_model(tracker: Tracker, mlflow_run: str, folder: Path, manifest: str) -> str:
+    import mlflow
+
+    example = {"history": read_vocabulary(folder, read_info(folder).items)[:3], "k": 10}
+    mlflow.set_tracking_uri(tracker.uri)
+    mlflow.set_registry_uri(tracker.uri)
+    with mlflow.start_run(run_id=mlflow_run, log_system_metrics=False), code() as paths:
+        logged = mlflow.pyfunc.log_model(
+            name="ranker",
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"bundle": str(folder)},
+            code_paths=[str(path) for path in paths],
+            pip_requirements=requirements(),
+            signature=_signature(),
+            input_example=_frame([example]),
+            tags={MANIFEST: manifest},
+        )
+    return str(logged.model_uri)
+
+
+def _create_version(context: StageContext, tracker: Tracker, mlflow_run: str, uri: str, manifest: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    name = tracker.settings.model_name
+    try:
+        tracker.client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    tags = {RUN: context.run_id, MANIFEST: manifest, LAKE: lake_key(context.lake), "nightrank.date": context.day.isoformat()}
+    model_id = uri.removeprefix("models:/")
+    created = tracker.client.create_model_version(name, uri, run_id=mlflow_run, tags=tags, model_id=model_id)
+    return str(created.version)
+
+
+def requirements() -> list[str]:
+    """Pins of what the model needs, at the versions of this environment (torch without its build's suffix)."""
+    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
+
+
+@contextmanager
+def code() -> Iterator[list[Path]]:
+    """Copies of the two packages the model imports: `ranker`, and of `feature_store` the contracts alone."""
+    ours = Path(ranker.__file__).parent
+    contracts = Path(feature_store.contracts.__file__).parent
+    skip = shutil.ignore_patterns("__pycache__")
+    with tempfile.TemporaryDirectory(prefix="nightrank-code-") as scratch:
+        folder = Path(scratch)
+        shutil.copytree(ours, folder / "ranker", ignore=skip)
+        shutil.copytree(contracts, folder / "feature_store" / "contracts", ignore=skip)
+        (folder / "feature_store" / "__init__.py").touch()
+        yield [folder / "ranker", folder / "feature_store"]
+
+
+def _signature() -> Any:
+    """`history` may hold text or integers, so its type is left open; `k` may be left out."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
+
+    inputs = Schema([ColSpec(AnyType(), "history"), ColSpec(DataType.long, "k", required=False)])
+    outputs = [
+        ColSpec(kind, name)
+        for name, kind in (
+            ("row", DataType.long),
+            ("rank", DataType.long),
+            ("item_id", DataType.string),
+            ("score", DataType.double),
+        )
+    ]
+    return ModelSignature(inputs, Schema(outputs))
+
+
+def _frame(rows: list[dict[str, Any]]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(rows)
+
+
+def _ref(
+    context: StageContext,
+    tracker: Tracker,
+    mlflow_run: str,
+    version: str,
+    info: BundleInfo,
+    manifest: str,
+    trained: dict[str, Any],
+) -> ModelRef:
+    snapshot = context.result_of("build_training_set").extra["snapshot"]
+    if info.snapshot_id != snapshot["id"]:
+        raise DataContractError(
+            f"the live bundle was made from snapshot {info.snapshot_id[:12]}, the run's is {snapshot['id'][:12]}",
+            "run stage train again",
+        )
+    files = trained["model_files"]
+    return ModelRef(
+        name=tracker.settings.model_name,
+        version=int(version),
+        alias=CHALLENGER,
+        mlflow_run_id=mlflow_run,
+        manifest_sha256=manifest,
+        vocabulary_lineage=info.lineage,
+        vocabulary_items=info.items,
+        snapshot_id=info.snapshot_id,
+        run_id=context.run_id,
+        date=context.day.isoformat(),
+        parent_version=trained["training"].get("parent_model"),
+        text_encoder=info.text_encoder,
+        text_revision=info.text_revision,
+        bundle=files["live"],
+        checkpoint=files.get("checkpoint"),
+    )
+
+
+def _bytes_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+if __name__ == "__main__":
+    raise SystemExit(stage_main(NAME, run))
