@@ -101,7 +101,7 @@ def row_rules(settings: DataSettings, rule: SplitRule, kind: str) -> RowRules:
     rows = settings.training_set
     if rows.overlap >= rows.max_length or rows.min_history >= rows.max_length:
         raise ConfigError(
-            f"training_set.overlap {rows.overlap}, min_history {rows.min_history}: both must be below max_length {rows.max_length}",
+            f"training_set.overlap {rows.overlap}, min_history {rows.min_history} must be below max_length {rows.max_length}",
             "lower them or raise training_set.max_length",
         )
     return RowRules(

@@ -48,7 +48,8 @@ def make_deterministic(device: Device) -> None:
     On CUDA an operation without a deterministic form only warns: a slower night is better than none.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=device.torch_device.type == "cuda")
+    # Not `use_deterministic_algorithms`, which imports the compiler stack for its own settings.
+    torch.set_deterministic_debug_mode("warn" if device.torch_device.type == "cuda" else "error")
     torch.backends.cudnn.benchmark = False
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

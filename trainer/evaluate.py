@@ -21,9 +21,10 @@ from trainer.evaluation.baselines import load_baselines
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.figures import CHALLENGER, figures
 from trainer.evaluation.measure import measure
-from trainer.evaluation.models import champion_ref, last_full_ref, of_ref, run_bundle, run_snapshot
+from trainer.evaluation.models import last_full_ref, of_ref, run_bundle, run_snapshot
 from trainer.evaluation.recommenders import Ids, Recommender
 from trainer.evaluation.truth import load_truth
+from trainer.registry import current_champion
 
 NAME = "evaluate"
 
@@ -68,7 +69,7 @@ def recommenders_of(
     if challenger is not None:
         found[CHALLENGER] = challenger
     if split == "holdout":
-        refs = {"champion": champion_ref(context.lake), "last_full": last_full_ref(context)}
+        refs = {"champion": current_champion(context.lake), "last_full": last_full_ref(context)}
         found |= {who: of_ref(context.root, ref) for who, ref in refs.items() if ref is not None}
     found |= load_baselines(context.root, split, max(config.ks), _baselines_version(context))
     truth = load_truth(snapshot, context.root)

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from feature_store.contracts.config import validate
 from feature_store.contracts.errors import DataContractError
@@ -11,9 +10,10 @@ from feature_store.contracts.files import read_json, write_json
 from feature_store.contracts.model_ref import ModelRef, load_model_ref
 from feature_store.contracts.snapshot import DatasetSnapshot
 from feature_store.contracts.stage import StageContext, StageResult, stage_main
+from trainer import registry
 from trainer.evaluation.config import GateConfig
 from trainer.evaluation.decision import Decision, compared, first
-from trainer.evaluation.models import champion_ref, of_ref, run_snapshot
+from trainer.evaluation.models import of_ref, run_snapshot
 
 NAME = "gate"
 KNOWN.update({"gate.decided", "gate.promoted"})
@@ -34,10 +34,8 @@ def run(context: StageContext) -> StageResult:
     failpoint("gate.decided")
     print(f"gate: {body['decision']} ({'; '.join(body['reasons'])})", file=sys.stderr)
     if body["decision"] in ("first", "promoted"):
-        from trainer.registry import promote  # loads mlflow
-
         context.check_fence()
-        promote(context, ref)
+        registry.promote(context, ref)
         failpoint("gate.promoted")
     return StageResult(name=NAME, rows_in=body["n"], extra={"gate": body})
 
@@ -52,7 +50,7 @@ def challenger_ref(context: StageContext) -> ModelRef:
 
 def decide(context: StageContext, challenger: ModelRef) -> Decision:
     config = validate(GateConfig, context.config.get("gate", {}))
-    champion = champion_ref(context.lake)
+    champion = registry.current_champion(context.lake)
     if champion is None:
         return first()
     snapshot: DatasetSnapshot = run_snapshot(context)
@@ -65,12 +63,6 @@ def decide(context: StageContext, challenger: ModelRef) -> Decision:
         context.seed,
         champion.manifest_sha256,
     )
-
-
-def facts_of(context: StageContext) -> dict[str, Any] | None:
-    """The decision of this run's gate as it was written down; None before it was taken."""
-    path = context.run_dir / "gate.json"
-    return read_json(path) if path.exists() else None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One flat gradient buffer, and AdamW over the ranker's parameters with its state by parameter name."""
+"""One flat gradient buffer, and AdamW over the ranker's parameters."""
 
 import torch
 from torch import Tensor, nn
@@ -62,36 +62,70 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices that are no lookup tables; the learning rate is set before each step."""
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    decayed = [p for p in trainable(model).values() if p.ndim >= 2 and id(p) not in tables]
-    plain = [p for p in trainable(model).values() if p.ndim < 2 or id(p) in tables]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    betas = (config.beta1, config.beta2)
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=betas, eps=config.epsilon, fused=True)
+class AdamW:
+    """AdamW (Loshchilov & Hutter 2019) by torch's fused kernel, its state by parameter name.
 
+    Weight decay is on matrices that are no lookup tables. `torch.optim` is left out on purpose: its first step imports the
+    whole compiler stack, three times what torch itself costs, in every worker.
+    """
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+        self._config = config
+        self._parameters = trainable(model)
+        tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+        decayed = {name for name, p in self._parameters.items() if p.ndim >= 2 and id(p) not in tables}
+        self._groups = [
+            (sorted(decayed), config.weight_decay),
+            (sorted(self._parameters.keys() - decayed), 0.0),
+        ]
+        self._moments: dict[str, Tensor] = {}
+        self.load({})
 
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def step(self, rate: float) -> None:
+        """Moves every parameter by its `.grad`."""
+        for names, decay in self._groups:
+            if names:
+                torch._fused_adamw_(
+                    [self._parameters[name].detach() for name in names],
+                    [self._parameters[name].grad for name in names],
+                    self._of(names, "exp_avg"),
+                    self._of(names, "exp_avg_sq"),
+                    [],
+                    self._steps(names),
+                    lr=rate,
+                    beta1=self._config.beta1,
+                    beta2=self._config.beta2,
+                    weight_decay=decay,
+                    eps=self._config.epsilon,
+                    amsgrad=False,
+                    maximize=False,
+                )
 
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as `<parameter>/<exp_avg | exp_avg_sq | step>`; empty before the first step."""
-    return {
-        f"{name}/{key}": value
-        for name, parameter in trainable(model).items()
-        for key, value in sorted(optimizer.state.get(parameter, {}).items())
-    }
+    @property
+    def fresh(self) -> bool:
+        """No step was taken yet, by any parameter."""
+        return not any(float(value) for name, value in self._moments.items() if name.endswith("/step"))
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The state as `<parameter>/<exp_avg | exp_avg_sq | step>`; the tensors themselves, not copies."""
+        return dict(self._moments)
 
-def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Sets the state that `optimizer_tensors` gave; parameters without an entry start afresh."""
-    optimizer.state.clear()
-    for name, parameter in trainable(model).items():
-        found = {key: tensors[f"{name}/{key}"] for key in ("exp_avg", "exp_avg_sq", "step") if f"{name}/{key}" in tensors}
-        if found:
-            step = found.pop("step").to(torch.float32).clone()
-            state = {key: value.to(parameter.device, torch.float32).clone() for key, value in found.items()}
-            optimizer.state[parameter] = {"step": step.to(parameter.device), **state}
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Takes the values that `tensors` gave; a parameter without an entry starts afresh."""
+        for name, parameter in self._parameters.items():
+            empty = {"exp_avg": parameter, "exp_avg_sq": parameter, "step": torch.zeros(())}
+            for key, like in empty.items():
+                place = f"{name}/{key}"
+                value = tensors.get(place, torch.zeros(like.shape))
+                self._moments[place] = value.detach().to(parameter.device, torch.float32, copy=True)
+
+    def _of(self, names: list[str], key: str) -> list[Tensor]:
+        return [self._moments[f"{name}/{key}"] for name in names]
+
+    def _steps(self, names: list[str]) -> list[Tensor]:
+        """The kernel reads the number of the step being taken."""
+        steps = self._of(names, "step")
+        for step in steps:
+            step.add_(1)
+        return steps

@@ -14,7 +14,7 @@ from trainer.config import PhaseConfig
 from trainer.export import export_bundle
 from trainer.job import Job
 from trainer.loop import Phase, fit
-from trainer.optim import build_optimizer, trainable
+from trainer.optim import AdamW, trainable
 from trainer.source import MixedSource, PartSource, Source, phase_seed
 from trainer.state import TrainState
 from trainer.step import Anchor, TrainStep
@@ -100,7 +100,7 @@ def _validator(training: Training) -> Validator:
 def _begin(training: Training, name: str) -> None:
     training.state = training.state.next_phase(name)
     if phase_config(training.job, name).fresh_optimizer:
-        training.optimizer = build_optimizer(training.ranker, training.job.config.optimizer)
+        training.optimizer = AdamW(training.ranker, training.job.config.optimizer)
     if training.snapshot.rows("refresh") == 0:
         training.state.phase_done = True
     training.save_running()

@@ -1,8 +1,8 @@
 """The model as MLflow loads it: models-from-code, run from the logged model's own folder.
 
-Input: a DataFrame with `history` (raw item ids as text or integers, oldest first) and optionally `k` (10). Output, in long form:
-one row an item with `row` (index of the input row, from 0), `rank` from 1, `item_id`, `score`. Unknown ids are skipped; a history
-without a known id gets the most popular items, scored 1, 1/2, 1/3 ...; items of the history are not listed.
+Input: a DataFrame with `history` (raw item ids as text or integers, oldest first) and optionally `k` (10). Output, in long
+form: one row an item with `row` (index of the input row, from 0), `rank` from 1, `item_id`, `score`. Unknown ids are skipped; a
+history without a known id gets the most popular items, scored 1, 1/2, 1/3 ...; items of the history are not listed.
 
 This file alone imports mlflow at the top: MLflow runs it as a script and nothing else imports it.
 """

@@ -19,7 +19,7 @@ from trainer.device import Device, choose_device, make_deterministic
 from trainer.export import lineage_of
 from trainer.incremental.growth import champion, check_extends, check_same_features, grown, grown_moments
 from trainer.job import Job
-from trainer.optim import build_optimizer
+from trainer.optim import AdamW
 from trainer.phases import phase_names, train
 from trainer.state import TrainState
 from trainer.training import Training
@@ -50,7 +50,7 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
         snapshot=snapshot,
         inputs=inputs,
         ranker=ranker,
-        optimizer=build_optimizer(ranker, job.config.optimizer),
+        optimizer=AdamW(ranker, job.config.optimizer),
         state=TrainState(phase=phase_names(job)[0]),
         lineage=parent.info.lineage if parent is not None else lineage_of(raw_ids),
     )

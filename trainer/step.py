@@ -17,7 +17,7 @@ from trainer.communicator import Communicator, agree
 from trainer.config import OptimizerConfig
 from trainer.device import Device
 from trainer.faults import DivergedError
-from trainer.optim import FAULTS, LOSS, ROWS, TOKENS, WEIGHT, FlatGradient, set_learning_rate, trainable
+from trainer.optim import FAULTS, LOSS, ROWS, TOKENS, WEIGHT, AdamW, FlatGradient, trainable
 from trainer.source import phase_seed
 
 
@@ -41,7 +41,7 @@ class TrainStep:
     def __init__(
         self,
         ranker: Ranker,
-        optimizer: torch.optim.AdamW,
+        optimizer: AdamW,
         communicator: Communicator,
         device: Device,
         loss: LossConfig,
@@ -110,8 +110,7 @@ class TrainStep:
                 f"step {step}: loss sum {loss}, gradient norm {norm}, over a weight of {weight}",
                 "the last good checkpoint is kept; lower the phase's learning_rate or clip_norm, or look at that batch",
             )
-        set_learning_rate(self._optimizer, rate)
-        self._optimizer.step()
+        self._optimizer.step(rate)
         return norm
 
 

@@ -18,7 +18,7 @@ from trainer.checkpoint import Checkpoint, CheckpointFolder
 from trainer.communicator import Communicator, told_by_root
 from trainer.device import Device
 from trainer.job import Job
-from trainer.optim import load_optimizer_tensors, optimizer_tensors
+from trainer.optim import AdamW
 from trainer.state import TrainState
 from trainer.watchdog import Progress
 
@@ -36,7 +36,7 @@ class Training:
     snapshot: DatasetSnapshot
     inputs: ItemInputs
     ranker: Ranker
-    optimizer: torch.optim.AdamW
+    optimizer: AdamW
     state: TrainState
     lineage: str
     parent_facts: dict[str, Any] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Training:
         self._saved_at, self._saved_step = time.monotonic(), self.state.total_steps
         if self.communicator.rank == 0:
             failpoint("train.checkpoint.before")
-            self.folder.save_running(self.state, self.ranker.state_dict(), self._optimizer_state(), self.facts)
+            self.folder.save_running(self.state, self.ranker.state_dict(), self.optimizer.tensors(), self.facts)
             failpoint("train.checkpoint.after")
 
     def save_if_due(self) -> None:
@@ -77,7 +77,7 @@ class Training:
 
     def save_as(self, name: str) -> None:
         if self.communicator.rank == 0:
-            self.folder.save(name, self.state, self.ranker.state_dict(), self._optimizer_state(), self.facts)
+            self.folder.save(name, self.state, self.ranker.state_dict(), self.optimizer.tensors(), self.facts)
 
     def take_up(self, name: str | None) -> bool:
         """Continues from the newest whole checkpoint, or takes the weights and moments of the named one; false where there
@@ -107,7 +107,7 @@ class Training:
         """Every rank has rank 0's weights and moments afterwards. `moments` has the same names and shapes on all."""
         moments = {key: value.to(self.device.torch_device) for key, value in moments.items()}
         self.communicator.broadcast([*self.ranker.state_dict().values(), *moments.values()])
-        load_optimizer_tensors(self.ranker, self.optimizer, moments)
+        self.optimizer.load(moments)
 
     def _newest(self) -> Checkpoint | None:
         found = self.folder.newest()
@@ -116,9 +116,6 @@ class Training:
             print(f"checkpoint {found.name} passed over: it was made with another {', '.join(different)}", file=sys.stderr)
             return None
         return found
-
-    def _optimizer_state(self) -> Mapping[str, Tensor]:
-        return optimizer_tensors(self.ranker, self.optimizer)
 
 
 WHAT_THE_CURVE_DEPENDS_ON = {

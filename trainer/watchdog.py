@@ -94,8 +94,7 @@ class Heart:
                 self._end(f"no progress for {still:.0f} s")
 
     def _patience(self) -> float:
-        started = self._progress.collectives > 1
-        seconds = self._config.timeout_seconds if started else self._config.startup_seconds
+        seconds = self._config.timeout_seconds if self._progress.step > 0 else self._config.startup_seconds
         return seconds * (GRACE if self._progress.waiting_in else 1.0)
 
     def _others_work(self) -> bool:

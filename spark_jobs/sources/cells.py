@@ -1,8 +1,9 @@
-"""Cells to landing types, row by row: what cannot be read becomes null and keeps its raw text, it never drops the row."""
+"""Cells to landing types, row by row: what cannot be read becomes null (or NaN) and keeps its raw text; no row is dropped."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +23,15 @@ class Cells:
 
     values: pa.Array
     raw: pa.Array | None = None
+    wrong: pa.Array | None = None
+    """True for an id that stays as it was written though it is none; `raw` may not repeat it, ids can be personal."""
+
+    @property
+    def faulty(self) -> pa.Array:
+        """True in the rows whose cell was filled and could not be read."""
+        if self.raw is not None:
+            return pc.is_valid(self.raw)
+        return self.wrong if self.wrong is not None else pa.array(np.zeros(len(self.values), bool))
 
 
 def as_text(column: RawColumn) -> pa.Array:
@@ -40,7 +50,10 @@ def as_text(column: RawColumn) -> pa.Array:
 
 
 def ids(column: RawColumn, id_type: IdType) -> Cells:
-    """Ids as text. int64 ids in decimal form, others null with their raw text; 2^53 + 1 survives, floats are refused."""
+    """Ids as text, int64 ones in decimal form: 2^53 + 1 survives, floats are refused.
+
+    Text that is no 64-bit integer where ids should be stays as it is, for ingest to quarantine by its own reason.
+    """
     if column.family in ("float", "boolean", "time", "binary") or _fractional(column.values.type):
         raise column.refuse(f"ids are {column.values.type if column.family != 'float' else 'floats'}", _LOST_DIGITS)
     text = as_text(column)
@@ -57,7 +70,8 @@ def _integers(text: pa.Array) -> Cells:
     good = pc.and_(readable, fits)
     bare = pc.utf8_ltrim(text, characters="+")
     numbers = pc.cast(pc.if_else(good, bare, pa.scalar(None, pa.string())), pa.int64())
-    return Cells(pc.cast(numbers, pa.string()), raw_where(text, good))
+    wrong = pc.and_(pc.is_valid(text), pc.is_null(numbers))
+    return Cells(pc.coalesce(pc.cast(numbers, pa.string()), text), wrong=wrong)
 
 
 def _refuse_floats_as_text(column: RawColumn, text: pa.Array, id_type: IdType) -> None:

@@ -82,7 +82,7 @@ class EventBuilder:
         if self.mapping.columns.event_time is None:
             arrays[c.EVENT_TIME] = self.clock.times(arrays[c.USER_ID])
         pairs = [pair for name in self.mapping.columns.context for pair in map_columns(batch.column(name))]
-        arrays[c.CONTEXT], faulty = with_raw(pairs, [(name, cell.raw) for name, cell in cells.items()], rows)
+        arrays[c.CONTEXT], faulty = with_raw(pairs, cells, rows)
         return Chunk("events", conform(schemas.LANDING_EVENTS, arrays, rows), faulty)
 
     def _cells(self, batch: RawBatch) -> dict[str, Cells]:
@@ -138,8 +138,7 @@ def item_chunk(batch: RawBatch, mapping: ItemMapping, id_type: IdType, notes: No
                     f"{batch.file.name}: column {source} holds times that could not be read; null there",
                     rows - found.raw.null_count,
                 )
-    faulty = 0 if given.raw is None else rows - given.raw.null_count
-    return Chunk("items", conform(schemas.LANDING_ITEMS, arrays, rows), faulty)
+    return Chunk("items", conform(schemas.LANDING_ITEMS, arrays, rows), pc.sum(given.faulty).as_py() or 0)
 
 
 def categories(batch: RawBatch, name: str, separator: str) -> pa.Array:
@@ -154,12 +153,10 @@ def categories(batch: RawBatch, name: str, separator: str) -> pa.Array:
 
 def user_chunk(batch: RawBatch, mapping: UserMapping, id_type: IdType) -> Chunk:
     columns, rows = mapping.columns, batch.table.num_rows
-    given = ids(batch.column(columns.user_id), id_type)
-    arrays, parts = {c.USER_ID: given.values}, [(c.USER_ID, given.raw)]
+    cells = {c.USER_ID: ids(batch.column(columns.user_id), id_type)}
     if columns.availability_time:
-        found = times(batch.column(columns.availability_time), mapping.time.how())
-        arrays[c.AVAILABILITY_TIME] = found.values
-        parts.append((c.AVAILABILITY_TIME, found.raw))
+        cells[c.AVAILABILITY_TIME] = times(batch.column(columns.availability_time), mapping.time.how())
+    arrays = {name: cell.values for name, cell in cells.items()}
     pairs = [pair for name in columns.attributes for pair in map_columns(batch.column(name))]
-    arrays[c.ATTRIBUTES], faulty = with_raw(pairs, parts, rows)
+    arrays[c.ATTRIBUTES], faulty = with_raw(pairs, cells, rows)
     return Chunk("users", conform(schemas.LANDING_USERS, arrays, rows), faulty)

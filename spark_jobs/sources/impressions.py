@@ -59,7 +59,7 @@ def _chunk(
     cells = {name: _cell(batch, name, column, how, id_type) for name, column in named.items()}
     pairs = [pair for name in context for pair in map_columns(batch.column(name))]
     arrays = {name: cell.values for name, cell in cells.items() if name != LABEL}
-    arrays[c.CONTEXT], faulty = with_raw(pairs, [(name, cell.raw) for name, cell in cells.items()], rows)
+    arrays[c.CONTEXT], faulty = with_raw(pairs, cells, rows)
     once = conform(schemas.LANDING_EVENTS, arrays, rows)
     clicked = pc.fill_null(pc.equal(cells[LABEL].values, 1), False).to_numpy(zero_copy_only=False)
     source = np.repeat(np.arange(rows), clicked.astype(np.int64) + 1)

@@ -7,10 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_store.contracts import columns as c
 from feature_store.contracts.schemas import STRING_MAP
-from spark_jobs.sources.cells import as_text
-from spark_jobs.sources.raw import RawColumn
+from spark_jobs.sources.cells import Cells, as_text
+from spark_jobs.sources.raw import RawColumn, family_of
 
 RAW: Final = "_raw"
 """Key of `context` (events) and `attributes` (users): `column=text; …` of the cells of this row that could not be read."""
@@ -60,34 +59,24 @@ def map_columns(column: RawColumn) -> list[tuple[str, pa.Array]]:
 
 
 def _part(column: RawColumn, name: str, values: pa.Array) -> RawColumn:
-    from spark_jobs.sources.raw import family_of
-
     return RawColumn(f"{column.name}.{name}", values, family_of(values.type), column.file, column.first_row)
 
 
-def joined(parts: Sequence[tuple[str, pa.Array | None]]) -> pa.Array | None:
-    """`column=text; column=text` of every row's unreadable cells, null where all was read; None if no row has any."""
-    named = [pc.binary_join_element_wise(pa.scalar(name), array, "=") for name, array in parts if array is not None]
-    if not named:
+def with_raw(pairs: Sequence[tuple[str, pa.Array]], cells: Mapping[str, Cells], rows: int) -> tuple[pa.Array, int]:
+    """The map of a table, with `_raw` in the rows that have unreadable cells, and the number of faulty rows."""
+    raw = _joined([(name, cell.raw) for name, cell in cells.items() if cell.raw is not None])
+    faulty = np.zeros(rows, bool)
+    for cell in cells.values():
+        faulty |= cell.faulty.to_numpy(zero_copy_only=False)
+    return text_map([*pairs, (RAW, raw)] if raw is not None else pairs, rows), int(faulty.sum())
+
+
+def _joined(parts: Sequence[tuple[str, pa.Array]]) -> pa.Array | None:
+    """`column=text; column=text` of every row's unreadable cells, null where all was read."""
+    if not parts:
         return None
-    text = pc.binary_join_element_wise(*named, "; ", null_handling="skip")
+    named = [pc.binary_join_element_wise(pa.scalar(f"; {name}"), array, "=") for name, array in parts]
+    # Not null_handling="skip": pyarrow 14 then loses the rows where every part is null.
+    text = pc.binary_join_element_wise(*named, "", null_handling="replace", null_replacement="")
+    text = pc.utf8_slice_codeunits(text, start=2, stop=None)
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
-
-
-def with_raw(
-    pairs: Sequence[tuple[str, pa.Array]], parts: Sequence[tuple[str, pa.Array | None]], rows: int
-) -> tuple[pa.Array, int]:
-    """The map of a table with `_raw` in the rows that have unreadable cells, and how many those are."""
-    raw = joined(parts)
-    if raw is None:
-        return text_map(pairs, rows), 0
-    return text_map([*pairs, (RAW, raw)], rows), rows - raw.null_count
-
-
-def faulty(table: pa.Table, ids: Sequence[str] = (c.USER_ID, c.ITEM_ID)) -> int:
-    """Rows without one of their ids."""
-    missing = [pc.is_null(table.column(name)) for name in ids if name in table.column_names]
-    found = missing[0]
-    for other in missing[1:]:
-        found = pc.or_(found, other)
-    return pc.sum(found).as_py() or 0

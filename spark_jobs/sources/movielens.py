@@ -56,7 +56,7 @@ def _ratings(batch: RawBatch) -> Chunk:
     }
     arrays = {name: cell.values for name, cell in cells.items()}
     arrays[c.ACTION] = pa.array(["rating"] * rows, pa.string())
-    arrays[c.CONTEXT], faulty = with_raw([], [(name, cell.raw) for name, cell in cells.items()], rows)
+    arrays[c.CONTEXT], faulty = with_raw([], cells, rows)
     return Chunk("events", conform(schemas.LANDING_EVENTS, arrays, rows), faulty)
 
 
@@ -69,13 +69,13 @@ def _movies(batch: RawBatch) -> Chunk:
         c.CATEGORIES: pa.array(genres, pa.list_(pa.string())),
     }
     rows = batch.table.num_rows
-    return Chunk("items", conform(schemas.LANDING_ITEMS, arrays, rows), 0 if given.raw is None else rows - given.raw.null_count)
+    return Chunk("items", conform(schemas.LANDING_ITEMS, arrays, rows), pc.sum(given.faulty).as_py() or 0)
 
 
 def _users(batch: RawBatch) -> Chunk:
     given = ids(batch.column("userId"), "int64")
     pairs = [pair for name in USERS[1:] for pair in map_columns(batch.column(name))]
-    attributes, faulty = with_raw(pairs, [(c.USER_ID, given.raw)], batch.table.num_rows)
+    attributes, faulty = with_raw(pairs, {c.USER_ID: given}, batch.table.num_rows)
     arrays = {c.USER_ID: given.values, c.ATTRIBUTES: attributes}
     return Chunk("users", conform(schemas.LANDING_USERS, arrays, batch.table.num_rows), faulty)
 

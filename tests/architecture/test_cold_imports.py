@@ -45,7 +45,7 @@ def test_spark_drivers_load_no_torch():
 
 
 def test_training_workers_load_no_spark():
-    """horovod.spark would bring pyspark in; only launch/spark.py may."""
+    """Petastorm and horovod.spark bring pyspark's Python in, and pyfunc_model is MLflow's to import; all others stay light."""
     names = [
         name_of(p) for p in modules("trainer") if name_of(p) not in ("trainer.launch.spark", "trainer.data.petastorm_reader")
     ]

@@ -1,10 +1,15 @@
 """Stage evaluate on a lake written by hand: everyone on the same rows, figures as computed by hand, slices and refusals."""
 
+from datetime import date
+
 import numpy as np
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feature_store.contracts import schemas
 from feature_store.contracts.errors import DataContractError
 from ranker.metrics import interval, paired_delta
 from tests import evaluation_lake as lake
@@ -145,6 +150,17 @@ def test_the_last_full_run_is_found_among_the_runs(tmp_path):
     result = evaluate.run(context)
     assert result.extra["evaluation"]["holdout"]["who"] == ["challenger", "last_full"]
     assert result.extra["evaluation"]["test"]["who"] == []
+
+
+def test_a_night_counts_the_events_that_landed_before_its_day(tmp_path):
+    days = [date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1)]
+    columns = {name: [None] * 6 for name in schemas.INTERACTIONS.names}
+    columns |= {"item": [1, 2, 2, 3, 3, 3], "landing_date": [days[0], days[0], days[1], days[1], days[2], days[2]]}
+    path = str(tmp_path / "tables" / "interactions")
+    write_deltalake(path, pa.table(columns, schema=schemas.INTERACTIONS))
+    snapshot = lake.published(tmp_path, lake.sequences(5)).model_copy(update={"kind": "nightly", "tables": {"interactions": 0}})
+    write_deltalake(path, pa.table(columns, schema=schemas.INTERACTIONS), mode="append")
+    assert evaluate.training_events(snapshot, tmp_path, "holdout").tolist()[:5] == [0, 1, 2, 1, 0]
 
 
 @given(st.integers(100, 400), st.integers(0, 1000))

@@ -75,7 +75,7 @@ def test_lists_follow_the_truth_of_the_day_without_seen_items(tmp_path):
     snapshot = timed(tmp_path)
     truth = load_truth(snapshot, tmp_path)
     items, users = simulator.load_items(lake.Lake(tmp_path)), simulator.load_users(lake.Lake(tmp_path), DAY)
-    scores = {name: row for name, row in zip(users.user_id, simulator.true_scores(items, users, DAY), strict=True)}
+    scores = dict(zip(users.user_id, simulator.true_scores(items, users, DAY), strict=True))
     batch = next(iter_part(snapshot, tmp_path, "test", batch_rows=50))
     query = queries(batch, snapshot)
     lists = truth.lists(query, days_of(batch, query.history.users_B), 10)

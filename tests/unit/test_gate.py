@@ -1,7 +1,6 @@
 """Stage gate: the rule on rows written by hand, and a decision that survives being killed before the alias moves."""
 
-import sys
-from types import ModuleType
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,8 +49,7 @@ def test_a_loss_that_is_certain_but_too_small_to_matter_is_promoted():
 def promoted(monkeypatch):
     """Stands for the registry: what was promoted, and a fault to raise instead."""
     calls = []
-    registry = ModuleType("trainer.registry")
-    registry.fault = None
+    registry = SimpleNamespace(fault=None)
 
     def promote(context, ref):
         if registry.fault:
@@ -59,10 +57,8 @@ def promoted(monkeypatch):
         calls.append(ref.manifest_sha256)
         ref.save(context.root / "champion.json")
 
-    registry.promote = promote
-    monkeypatch.setitem(sys.modules, "trainer.registry", registry)
-    calls_and_module = type("Registry", (), {"calls": calls, "module": registry})
-    return calls_and_module
+    monkeypatch.setattr("trainer.registry.promote", promote)
+    return SimpleNamespace(calls=calls, module=registry)
 
 
 def run_with(root, rows, seed=2, run_id="run-1", **config):

@@ -69,16 +69,19 @@ class EpochReader:
     def __iter__(self) -> Iterator[Batch]:
         self.rows_read = 0
         windows = self.plan.windows(self.rank, self.start_step)
-        wanted = 0
-        with _Stream(self, windows[0].first_row if windows else 0) as stream:
+        passed = windows[0].first_row if windows else self.plan.rank_rows(self.rank)
+        with _Stream(self, passed) as stream:
             for window in windows:
                 rows = stream.take(window.rows)
-                places = self.plan.batches(window, self.rank, rows.lengths)[max(self.start_step - window.first_step, 0) :]
-                wanted += sum(map(len, places))
-                for place in places:
-                    self.rows_read += len(place)
-                    yield batch_of(selected(rows, place))
+                places = self.plan.batches(window, self.rank, rows.lengths)
+                skip = max(self.start_step - window.first_step, 0)
+                passed += sum(map(len, places[:skip]))
+                for place in places[skip:]:
+                    batch = batch_of(selected(rows, place))
+                    self.rows_read += batch.rows
+                    yield batch
             left = stream.left()
+        wanted = self.plan.rank_rows(self.rank) - passed
         if self.rows_read != wanted or left:
             raise self._miscount(wanted, left)
 

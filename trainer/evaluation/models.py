@@ -4,7 +4,6 @@ from pathlib import Path
 
 from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.files import read_json
-from feature_store.contracts.lake import Lake
 from feature_store.contracts.model_ref import ModelRef, load_model_ref
 from feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
 from feature_store.contracts.stage import StageContext
@@ -22,12 +21,6 @@ def run_bundle(context: StageContext, phase: str) -> BundleRecommender | None:
     """The bundle stage train left for the phase (measured | live); None where it made none."""
     folder = context.result_of("train").extra["model_files"].get(phase)
     return None if folder is None else opened(context.root / folder)
-
-
-def champion_ref(lake: Lake) -> ModelRef | None:
-    """The champion as the registry wrote it down beside its alias; None before the first promotion."""
-    path = lake.root / "champion.json"
-    return load_model_ref(path) if path.exists() else None
 
 
 def last_full_ref(context: StageContext) -> ModelRef | None:

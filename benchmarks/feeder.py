@@ -1,0 +1,245 @@
+"""Rows per second into torch: our reader, Petastorm's own shuffling BatchedDataLoader, and a pyarrow scan, on the same files.
+
+`python -m benchmarks.feeder [--rows N] [--rounds R] [--out FILE]`. Rounds are interleaved, the process is pinned to two cores,
+and every contestant's sums are compared with the scan's. Three figures: ours/peer, ours/limit, equality.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import torch
+
+from feature_store.contracts import schemas
+from feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, Part, PinnedFile, SplitRule
+from trainer.data.epoch import EpochReader, make_plan
+from trainer.data.petastorm_reader import read_row_groups
+from trainer.data.plan import ReadPlan
+from trainer.data.rows import ROW_COLUMNS
+
+COLUMNS = [f"f{i:02d}" for i in range(40)]
+GROUP = 100_000
+BATCH = 4096
+QUEUE = 100_000
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Total:
+    """What a contestant delivered; equal totals mean equal rows, whatever their order."""
+
+    rows: int
+    checksum: int
+
+
+@dataclass(frozen=True)
+class Files:
+    root: Path
+    part: Part
+
+    @property
+    def paths(self) -> list[Path]:
+        return [self.root / "tables" / self.part.table / file.path for file in self.part.files]
+
+
+def write(root: Path, table: str, rows: int, make: Callable[[np.random.Generator, int], pa.Table]) -> Files:
+    folder = root / "tables" / table
+    folder.mkdir(parents=True)
+    files = []
+    for number in range(-(-rows // GROUP)):
+        count = min(GROUP, rows - number * GROUP)
+        path = folder / f"part-{number:05d}.parquet"
+        pq.write_table(make(np.random.default_rng(number), count), path, row_group_size=GROUP)
+        files.append(PinnedFile(path=path.name, rows=count, row_groups=(count,), bytes=path.stat().st_size))
+    return Files(root, Part(table=table, version=0, files=tuple(files), schema_fingerprint="bench"))
+
+
+def numeric_rows(random: np.random.Generator, rows: int) -> pa.Table:
+    """Whole numbers as float32, so that sums are exact in any order."""
+    return pa.table({name: random.integers(0, 1000, rows).astype(np.float32) for name in COLUMNS})
+
+
+def sequence_rows(random: np.random.Generator, rows: int) -> pa.Table:
+    """About nine events a row, as in the public 5-core sets."""
+    n = np.clip(random.geometric(1 / 7, rows) + 2, 3, 50)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(n)]), pa.int32())
+    tokens = int(n.sum())
+
+    def lists(values: np.ndarray) -> pa.Array:
+        return pa.ListArray.from_arrays(offsets, pa.array(values))
+
+    columns = [
+        pa.array(random.integers(1, 10**9, rows), pa.int32()),
+        pa.array(n, pa.int32()),
+        pa.array(np.ones(rows), pa.int32()),
+        pa.array(["train"] * rows),
+        pa.array(["history"] * rows),
+        pa.array(np.ones(rows), pa.float32()),
+        lists(random.integers(1, 20_000, tokens).astype(np.int32)),
+        lists(np.full(tokens, 2, np.int8)),
+        lists(np.sort(random.integers(0, 10**15, tokens))),
+    ]
+    return pa.table(columns, schema=schemas.EXAMPLES)
+
+
+def ours_numeric(files: Files, epoch: int) -> Iterator[torch.Tensor]:
+    """[rows, 40] batches under a ReadPlan: columns of a window packed into one matrix, one permutation for all of them."""
+    plan = ReadPlan(tuple(file.rows for file in files.part.files), 1, epoch, 1, BATCH, GROUP)
+    segments = plan.segments(0)
+    tables = read_row_groups([(path, 1) for path in files.paths], [s.group for s in segments], COLUMNS, WORKERS)
+    kept = np.zeros((0, len(COLUMNS)), np.float32)
+    pairs = zip(segments, tables, strict=True)
+    for window in plan.windows(0):
+        while len(kept) < window.rows:
+            segment, table = next(pairs)
+            packed = np.empty((table.num_rows, len(COLUMNS)), np.float32)
+            for column, name in enumerate(COLUMNS):
+                packed[:, column] = table.column(name).chunk(0).to_numpy()
+            packed = packed[plan.row_order(segment)] if segment.rows < len(packed) else packed
+            kept = np.concatenate([kept, packed]) if len(kept) else packed
+        inside, kept = kept[: window.rows], kept[window.rows :]
+        for places in plan.batches(window, 0, np.zeros(window.rows, np.int64)):
+            yield torch.from_numpy(inside[places])
+
+
+def run_ours_numeric(files: Files, epoch: int) -> Total:
+    rows, checksum = 0, 0.0
+    for batch in ours_numeric(files, epoch):
+        rows += len(batch)
+        checksum += float(batch[:, 0].sum(dtype=torch.float64))
+    return Total(rows, int(checksum))
+
+
+def run_petastorm(files: Files, epoch: int) -> Total:
+    from petastorm import make_batch_reader
+    from petastorm.pytorch import BatchedDataLoader
+
+    rows, checksum = 0, 0.0
+    urls = [f"file://{path}" for path in files.paths]
+    reader = make_batch_reader(urls, workers_count=WORKERS, num_epochs=1, shuffle_row_groups=True, seed=epoch + 1)
+    with BatchedDataLoader(reader, batch_size=BATCH, shuffling_queue_capacity=QUEUE) as loader:
+        for batch in loader:
+            rows += len(batch[COLUMNS[0]])
+            checksum += float(batch[COLUMNS[0]].sum(dtype=torch.float64))
+    return Total(rows, int(checksum))
+
+
+def run_scan(columns: list[str], key: str) -> Callable[[Files, int], Total]:
+    """Reads every column and makes nothing of them: the limit."""
+
+    def run(files: Files, epoch: int) -> Total:
+        rows, checksum = 0, 0
+        for batch in ds.dataset([str(path) for path in files.paths]).to_batches(columns=columns):
+            rows += batch.num_rows
+            checksum += int(batch.column(key).to_numpy().sum(dtype=np.float64))
+        return Total(rows, checksum)
+
+    return run
+
+
+def run_ours_sequences(files: Files, epoch: int) -> Total:
+    snapshot = DatasetSnapshot(
+        kind="full",
+        date="2024-01-01",
+        clock="real",
+        parts={"train": files.part},
+        normalisation=Normalisation(),
+        split=SplitRule(kind="leave_one_out", holdout_modulus=10),
+        event_time_cutoff=0,
+        availability_cutoff=0,
+        seed=1,
+        items=20_000,
+        users=1,
+    )
+    plan = make_plan(snapshot, "train", seed=1, epoch=epoch, world_size=1, batch_rows=BATCH)
+    rows = checksum = 0
+    for batch in EpochReader(snapshot, files.root, "train", plan, 0, workers=WORKERS):
+        rows += batch.rows
+        checksum += int(batch.users_B.sum())
+    return Total(rows, checksum)
+
+
+def race(name: str, files: Files, contestants: dict[str, Callable[[Files, int], Total]], rounds: int) -> dict[str, object]:
+    """Rows/s of each contestant in each round, the rounds interleaved, and whether all delivered the same rows."""
+    rates: dict[str, list[float]] = {who: [] for who in contestants}
+    totals: dict[str, set[Total]] = {who: set() for who in contestants}
+    for number in range(rounds + 1):
+        for who, run in contestants.items():
+            started = time.perf_counter()
+            total = run(files, number)
+            seconds = time.perf_counter() - started
+            if number:  # the first round warms caches
+                rates[who].append(total.rows / seconds)
+            totals[who].add(total)
+            print(f"{name} round {number}: {who} {total.rows / seconds / 1e6:.2f} M rows/s", file=sys.stderr)
+    medians = {who: statistics.median(values) for who, values in rates.items()}
+    wanted = totals["scan"]
+    return {
+        "rows": files.part.rows,
+        "rows_per_second": {who: [round(v) for v in values] for who, values in rates.items()},
+        "median": {who: round(value) for who, value in medians.items()},
+        "ours_over_peer": round(medians["ours"] / medians["petastorm"], 3) if "petastorm" in medians else None,
+        "ours_over_limit": round(medians["ours"] / medians["scan"], 3),
+        "equal": {who: len(found) == 1 and found == wanted for who, found in totals.items()},
+    }
+
+
+def machine() -> dict[str, object]:
+    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cpu": model[0].partition(":")[2].strip() if model else platform.processor(),
+        "cores": sorted(os.sched_getaffinity(0)),
+        "load_before": os.getloadavg()[0],
+        "pyarrow": pa.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "feeder.json")
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    torch.set_num_threads(2)
+    pa.set_cpu_count(2)
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        numeric = write(Path(folder), "numeric", arguments.rows, numeric_rows)
+        sequences = write(Path(folder), "sequences", arguments.rows, sequence_rows)
+        result = {
+            "machine": machine(),
+            "numeric_40_columns": race(
+                "numeric",
+                numeric,
+                {"ours": run_ours_numeric, "petastorm": run_petastorm, "scan": run_scan(COLUMNS, COLUMNS[0])},
+                arguments.rounds,
+            ),
+            "sequences": race(
+                "sequences",
+                sequences,
+                {"ours": run_ours_sequences, "scan": run_scan(list(ROW_COLUMNS), "user")},
+                arguments.rounds,
+            ),
+        }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Training tokens a second of one rank: the whole step (forward, loss, backward, clip, AdamW), by softmax and by precision.
+
+`python -m benchmarks.train_tokens [--items 20000 --width 128 --rows 256 --seconds 5]` prints one JSON object to stdout. Beside each
+figure stands the limit: the same step's matrix products alone at the speed this machine multiplies. Modes are interleaved.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from typing import Any
+
+import torch
+
+from ranker.batch import Batch
+from ranker.compose import compose
+from ranker.config import LossConfig, RankerConfig
+from ranker.inputs import ItemInputs
+from trainer.communicator import SingleProcess
+from trainer.config import OptimizerConfig
+from trainer.device import Device, multiplies_in_bf16
+from trainer.optim import AdamW
+from trainer.step import TrainStep
+
+CPU = torch.device("cpu")
+
+
+def batches(items: int, rows: int, count: int) -> list[Batch]:
+    """Histories with lengths as in a shop's log: many short, few long (geometric, mean 8, at most 50)."""
+    generator = torch.Generator().manual_seed(7)
+    made = []
+    for _ in range(count):
+        lengths = (torch.empty(rows).exponential_(1 / 6.0, generator=generator).long() + 2).clamp_max(50).tolist()
+        made.append(Batch.from_lists([torch.randint(1, items + 1, (n,), generator=generator).tolist() for n in lengths]))
+    return made
+
+
+def step_of(options: argparse.Namespace, loss: str, bf16: bool) -> TrainStep:
+    ranker = compose(RankerConfig(width=options.width), ItemInputs(items=options.items))
+    device = Device(CPU, bf16)
+    config = OptimizerConfig()
+    return TrainStep(ranker, AdamW(ranker, config), SingleProcess(), device, LossConfig(name=loss), config, seed=1)
+
+
+def tokens_per_second(step: TrainStep, data: list[Batch], seconds: float) -> float:
+    started, tokens, number = time.perf_counter(), 0, 0
+    while (spent := time.perf_counter() - started) < seconds:
+        batch = data[number % len(data)]
+        step(iter([batch]), number, 1e-3)
+        tokens, number = tokens + batch.tokens, number + 1
+    return tokens / spent
+
+
+def products_per_second(bf16: bool, width: int) -> float:
+    """Multiply-adds a second of a product of this width."""
+    kind = torch.bfloat16 if bf16 else torch.float32
+    a, b = torch.randn(2048, width, dtype=kind), torch.randn(width, 4096, dtype=kind)
+    torch.mm(a, b)
+    started = time.perf_counter()
+    for _ in range(5):
+        torch.mm(a, b)
+    return 5 * 2048 * width * 4096 / (time.perf_counter() - started)
+
+
+def limit(options: argparse.Namespace, loss: str, bf16: bool) -> float:
+    """Tokens a second if a step were its matrix products: two blocks of 12 d^2, and d a score; three times for the gradients."""
+    scores = options.items if loss == "full_softmax" else LossConfig().negatives
+    return products_per_second(bf16, options.width) / (3 * (2 * 12 * options.width**2 + options.width * scores))
+
+
+def main() -> dict[str, Any]:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("items", 20_000), ("width", 128), ("rows", 256), ("threads", 1), ("rounds", 5)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    data = batches(options.items, options.rows, 16)
+    precisions = [False, True] if multiplies_in_bf16(CPU) else [False]
+    modes = [(loss, bf16) for loss in ("sampled_softmax", "full_softmax") for bf16 in precisions]
+    steps = {mode: step_of(options, *mode) for mode in modes}
+    figures: dict[tuple[str, bool], list[float]] = {mode: [] for mode in modes}
+    for round_number in range(options.rounds):
+        for mode in modes:
+            figures[mode].append(tokens_per_second(steps[mode], data, options.seconds))
+        print(f"train_tokens: round {round_number + 1} of {options.rounds}", file=sys.stderr)
+    return {
+        "benchmark": "train_tokens",
+        "machine": {"cpu": platform.processor() or platform.machine(), "threads": options.threads},
+        "settings": vars(options),
+        "results": [
+            {
+                "loss": loss,
+                "precision": "bf16" if bf16 else "fp32",
+                "tokens_per_second": round(statistics.median(values), 1),
+                "lowest": round(min(values), 1),
+                "highest": round(max(values), 1),
+                "limit": round(limit(options, loss, bf16), 1),
+            }
+            for (loss, bf16), values in figures.items()
+        ],
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(), indent=2))

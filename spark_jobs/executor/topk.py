@@ -1,0 +1,30 @@
+"""Top-k of dense score blocks in numpy, with ties by the lower id. Shapes: B rows, I columns (item ids), K list length."""
+
+import numpy as np
+import numpy.typing as npt
+
+Scores = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+CELLS = 4_000_000
+"""Scores of one block: 16 MB of float32."""
+
+
+def block_rows(items: int) -> int:
+    """Rows of a block over `items` columns."""
+    return max(1, CELLS // max(items, 1))
+
+
+def top_k(scores_BI: Scores, k: int) -> tuple[Ids, Scores]:
+    """(ids, scores), each [B, min(k, I)], largest score first, equal scores by id. What may not be listed scores -inf."""
+    rows, items = scores_BI.shape
+    count = min(k, items)
+    least = np.partition(scores_BI, items - count, axis=1)[:, items - count, None]
+    chosen = scores_BI > least
+    tied = scores_BI == least
+    room = count - chosen.sum(axis=1, keepdims=True)
+    chosen |= tied & (np.cumsum(tied, axis=1) <= room)
+    ids = np.nonzero(chosen)[1].reshape(rows, count)
+    values = np.take_along_axis(scores_BI, ids, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(values, order, axis=1)

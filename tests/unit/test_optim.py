@@ -1,0 +1,77 @@
+import pytest
+import torch
+from torch import nn
+
+from trainer.communicator import SingleProcess
+from trainer.config import OptimizerConfig
+from trainer.optim import LOSS, ROWS, WEIGHT, AdamW, FlatGradient, trainable
+
+
+def model() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.ModuleDict({"table": nn.Embedding(5, 4), "layer": nn.Linear(4, 3), "norm": nn.LayerNorm(3)})
+
+
+def loss_of(net: nn.Module, step: int) -> torch.Tensor:
+    ids = torch.tensor([step % 5, 1])
+    return (net["norm"](net["layer"](net["table"](ids))) * torch.tensor([1.0, 2.0, -1.0])).square().sum()
+
+
+def test_our_adamw_takes_the_steps_of_torch():
+    config = OptimizerConfig(weight_decay=0.1)
+    ours, theirs = model(), model()
+    mine = AdamW(ours, config)
+    flat = FlatGradient(list(trainable(ours).values()), 1)
+    groups = [
+        {"params": [theirs["layer"].weight], "weight_decay": 0.1},
+        {"params": [p for n, p in theirs.named_parameters() if n != "layer.weight"], "weight_decay": 0.0},
+    ]
+    torchs = torch.optim.AdamW(groups, betas=(config.beta1, config.beta2), eps=config.epsilon)
+    for step in range(8):
+        flat.zero()
+        loss_of(ours, step).backward()
+        mine.step(0.01 / (step + 1))
+        torchs.zero_grad()
+        loss_of(theirs, step).backward()
+        for group in torchs.param_groups:
+            group["lr"] = 0.01 / (step + 1)
+        torchs.step()
+    for (name, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
+        torch.testing.assert_close(a, b, msg=name, rtol=1e-5, atol=1e-7)
+
+
+def test_its_state_goes_out_and_in_again_bit_for_bit():
+    net = model()
+    first = AdamW(net, OptimizerConfig())
+    FlatGradient(list(trainable(net).values()), 1)
+    assert first.fresh
+    loss_of(net, 0).backward()
+    first.step(0.1)
+    second = AdamW(net, OptimizerConfig())
+    second.load(first.tensors())
+    assert not second.fresh
+    assert {key: value.tolist() for key, value in second.tensors().items()} == {
+        key: value.tolist() for key, value in first.tensors().items()
+    }
+
+
+def test_every_gradient_is_a_view_of_the_flat_buffer_and_extras_stand_behind_it():
+    net = model()
+    flat = FlatGradient(list(trainable(net).values()), 2)
+    loss_of(net, 0).backward()
+    together = torch.cat([p.grad.flatten() for p in trainable(net).values()])
+    assert torch.equal(flat.gradient, together)
+    assert len(flat.extras) == ROWS + 2
+    flat.extras[LOSS], flat.extras[WEIGHT] = 6.0, 2.0
+    flat.reduce(SingleProcess())
+    flat.divide(2.0)
+    assert torch.equal(flat.gradient, together / 2)
+    assert float(flat.extras[LOSS]) == 6.0
+
+
+@pytest.mark.parametrize(("values", "norm", "after"), [([3.0, 4.0], 5.0, [0.6, 0.8]), ([0.3, 0.4], 0.5, [0.3, 0.4])])
+def test_clipping_is_by_the_global_norm_and_leaves_small_gradients_alone(values, norm, after):
+    flat = FlatGradient([nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))], 1)
+    flat.gradient.copy_(torch.tensor(values))
+    assert flat.clip(1.0) == pytest.approx(norm)
+    assert flat.gradient.tolist() == pytest.approx(after)
