@@ -175,14 +175,16 @@ def run_ours_sequences(files: Files, epoch: int) -> Total:
 def race(name: str, files: Files, contestants: dict[str, Callable[[Files, int], Total]], rounds: int) -> dict[str, object]:
     """Rows/s of each contestant in each round, the rounds interleaved, and whether all delivered the same rows."""
     rates: dict[str, list[float]] = {who: [] for who in contestants}
+    cpu: dict[str, list[float]] = {who: [] for who in contestants}
     totals: dict[str, set[Total]] = {who: set() for who in contestants}
     for number in range(rounds + 1):
         for who, run in contestants.items():
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             total = run(files, number)
             seconds = time.perf_counter() - started
             if number:  # the first round warms caches
                 rates[who].append(total.rows / seconds)
+                cpu[who].append((time.process_time() - used) / total.rows * 1e6)
             totals[who].add(total)
             print(f"{name} round {number}: {who} {total.rows / seconds / 1e6:.2f} M rows/s", file=sys.stderr)
     medians = {who: statistics.median(values) for who, values in rates.items()}
@@ -191,6 +193,7 @@ def race(name: str, files: Files, contestants: dict[str, Callable[[Files, int], 
         "rows": files.part.rows,
         "rows_per_second": {who: [round(v) for v in values] for who, values in rates.items()},
         "median": {who: round(value) for who, value in medians.items()},
+        "cpu_seconds_per_million_rows": {who: round(statistics.median(values), 3) for who, values in cpu.items()},
         "ours_over_peer": round(medians["ours"] / medians["petastorm"], 3) if "petastorm" in medians else None,
         "ours_over_limit": round(medians["ours"] / medians["scan"], 3),
         "equal": {who: len(found) == 1 and found == wanted for who, found in totals.items()},

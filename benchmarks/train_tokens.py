@@ -1,6 +1,6 @@
 """Training tokens a second of one rank: the whole step (forward, loss, backward, clip, AdamW), by softmax and by precision.
 
-`python -m benchmarks.train_tokens [--items 20000 --width 128 --rows 256 --seconds 5]` prints one JSON object to stdout. Beside each
+`python -m benchmarks.train_tokens [--items 20000 --width 128 --rows 256 --seconds 5]` prints one JSON object. Beside each
 figure stands the limit: the same step's matrix products alone at the speed this machine multiplies. Modes are interleaved.
 """
 
@@ -65,7 +65,7 @@ def products_per_second(bf16: bool, width: int) -> float:
 
 
 def limit(options: argparse.Namespace, loss: str, bf16: bool) -> float:
-    """Tokens a second if a step were its matrix products: two blocks of 12 d^2, and d a score; three times for the gradients."""
+    """Tokens a second if a step were its matrix products: two blocks of 12 d^2, d a score; three times with gradients."""
     scores = options.items if loss == "full_softmax" else LossConfig().negatives
     return products_per_second(bf16, options.width) / (3 * (2 * 12 * options.width**2 + options.width * scores))
 

@@ -45,7 +45,7 @@ def run(context: StageContext) -> StageResult:
             known = (_trained if split == "test" else _all_but_held_out)(spark, context, settings, snapshot).cache()
             result.rows_in += known.count()
             if not known.isEmpty():
-                _fit(known, _window(snapshot, split, settings.baselines), settings.baselines, context.seed, work / split)
+                fit(known, _window(snapshot, split, settings.baselines), settings.baselines, context.seed, work / split)
                 lists = lists.unionByName(_lists(spark, context, settings, snapshot, split, work / split))
             known.unpersist()
         before = delta_io.version(context.lake, BASELINE_LISTS)
@@ -93,13 +93,18 @@ def _window(snapshot: DatasetSnapshot, split: str, settings: BaselineSettings) -
     return end - settings.popular_days * DAY
 
 
-def _fit(known: DataFrame, recent_from: int | None, settings: BaselineSettings, seed: int, folder: Path) -> None:
+def fit(known: DataFrame, recent_from: int | None, settings: BaselineSettings, seed: int, folder: Path) -> None:
     """Writes the three fitted tables to `folder`, where executors read them; none passes through the driver."""
     print(f"{NAME}: fitting for {folder.name}", file=sys.stderr)
     popularity(known, recent_from).write.parquet(str(folder / POPULAR))
     neighbours(known, settings.neighbours).write.parquet(str(folder / COOCCURRENCE))
     pairs = known.select(c.USER, c.ITEM).distinct().withColumn("rating", F.lit(1.0))
-    als = MLlibALS(
+    ordered = pairs.repartition(ALS_BLOCKS, c.USER).sortWithinPartitions(c.USER, c.ITEM)
+    als(settings, seed).fit(ordered).itemFactors.write.parquet(str(folder / ALS))
+
+
+def als(settings: BaselineSettings, seed: int) -> MLlibALS:
+    return MLlibALS(
         rank=settings.als_rank,
         maxIter=settings.als_iterations,
         regParam=settings.als_regularisation,
@@ -112,8 +117,6 @@ def _fit(known: DataFrame, recent_from: int | None, settings: BaselineSettings, 
         itemCol=c.ITEM,
         ratingCol="rating",
     )
-    ordered = pairs.repartition(ALS_BLOCKS, c.USER).sortWithinPartitions(c.USER, c.ITEM)
-    als.fit(ordered).itemFactors.write.parquet(str(folder / ALS))
 
 
 def _lists(

@@ -20,7 +20,7 @@ def popularity(known: DataFrame, recent_from: int | None) -> DataFrame:
 
 
 def neighbours(known: DataFrame, count: int) -> DataFrame:
-    """`item`, `neighbour`, `similarity` = users of both / sqrt(users of one x of the other); the `count` nearest of each item."""
+    """`item`, `neighbour`, `similarity` = users of both / sqrt(users of one x of the other), for the `count` nearest."""
     chosen = known.groupBy(c.USER, c.ITEM).agg(F.max(c.EVENT_TIME).alias(c.EVENT_TIME))
     users = chosen.groupBy(c.ITEM).agg(F.count(F.lit(1)).alias("users"))
     newest = F.sort_array(F.collect_list(F.struct(c.EVENT_TIME, c.ITEM)), asc=False)

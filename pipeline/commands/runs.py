@@ -1,13 +1,12 @@
 """`full`, `nightly`, `replay` and `stage`: what makes the lake move."""
 
-from datetime import date, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from feature_store.contracts.errors import UsageError
 from feature_store.contracts.lake import Lake
+from pipeline.commands import asked
 from pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, absolute, day
 
 
@@ -24,8 +23,8 @@ def full(
 
     Example: nightrank full --root lake --config amazon-games
     """
-    until = day(as_of, "--as-of") if as_of else _last_day(root)
-    _one("full", root, until, config, overrides, redo, as_json, dry_run)
+    until = day(as_of, "--as-of") if as_of else asked.last_day(root)
+    asked.run_or_plan("full", root, until, config, overrides, redo, as_json, dry_run)
 
 
 def nightly(
@@ -41,7 +40,7 @@ def nightly(
 
     Example: nightrank nightly --root lake --date 2024-01-15
     """
-    _one("nightly", root, day(date_, "--date"), config, overrides, redo, as_json, dry_run)
+    asked.run_or_plan("nightly", root, day(date_, "--date"), config, overrides, redo, as_json, dry_run)
 
 
 def replay(
@@ -63,14 +62,14 @@ def replay(
     """
     from pipeline.commands.output import print_json, print_run
 
-    days = _days(day(from_, "--from"), day(to, "--to"))
+    days = asked.days_between(day(from_, "--from"), day(to, "--to"))
     if dry_run:
-        plans = [_plan(_request("nightly", root, each, config, overrides, False)) for each in days]
+        plans = [asked.plan_of(asked.request_for("nightly", root, each, config, overrides, False)) for each in days]
         print_json({"runs": plans}) if as_json else [print(f"{plan['run_id']}: {plan['status']}") for plan in plans]
         return
     results: list[dict[str, Any]] = []
     for each in days:
-        results.append(_runner().run(_request("nightly", root, each, config, overrides, False)))
+        results.append(asked.runner().run(asked.request_for("nightly", root, each, config, overrides, False)))
         if not as_json:
             print_run(results[-1], False, absolute(root))
         if results[-1]["status"] == "failed":
@@ -96,14 +95,14 @@ def stage(
     Example: nightrank stage report --root lake --date 2024-01-15
     """
     when = day(date_, "--date")
-    chosen = kind or _kind_of(Lake(absolute(root)), when)
+    chosen = kind or asked.kind_of(Lake(absolute(root)), when)
     if chosen not in ("full", "nightly"):
         raise UsageError(f"--kind {chosen!r} is neither full nor nightly", "write --kind full or --kind nightly")
-    request = _request(chosen, root, when, config, overrides, False)
+    request = asked.request_for(chosen, root, when, config, overrides, False)
     if dry_run:
-        _answer_plan(_plan(request, name), as_json)
+        asked.answer_plan(asked.plan_of(request, name), as_json)
     else:
-        _answer(_runner().run_stage(request, name), as_json, root)
+        asked.answer(asked.runner().run_stage(request, name), as_json, root)
 
 
 def replay_code(outcomes: list[tuple[str, int]]) -> int:
@@ -114,72 +113,3 @@ def replay_code(outcomes: list[tuple[str, int]]) -> int:
     if any(status == "gate_rejected" for status, _ in outcomes):
         return 7
     return 3 if all(status == "nothing" for status, _ in outcomes) else 0
-
-
-def _one(
-    kind: str,
-    root: Path,
-    when: date,
-    config: list[str] | None,
-    overrides: list[str] | None,
-    redo: bool,
-    as_json: bool,
-    dry_run: bool,
-) -> None:
-    request = _request(kind, root, when, config, overrides, redo)
-    if dry_run:
-        _answer_plan(_plan(request), as_json)
-    else:
-        _answer(_runner().run(request), as_json, root)
-
-
-def _request(kind: str, root: Path, when: date, config: list[str] | None, overrides: list[str] | None, redo: bool) -> Any:
-    from pipeline.config import resolve
-    from pipeline.run.request import RunRequest
-
-    return RunRequest(absolute(root), kind, when, resolve(config or [], overrides or []), redo)
-
-
-def _runner() -> Any:
-    from pipeline.progress import choose
-    from pipeline.runner import Runner
-
-    return Runner(progress=choose())
-
-
-def _plan(request: Any, only: str | None = None) -> dict[str, Any]:
-    plan: dict[str, Any] = _runner().plan(request, only)
-    return plan
-
-
-def _answer_plan(plan: dict[str, Any], as_json: bool) -> None:
-    from pipeline.commands.output import print_plan
-
-    print_plan(plan, as_json)
-
-
-def _answer(result: dict[str, Any], as_json: bool, root: Path) -> None:
-    from pipeline.commands.output import print_run
-
-    print_run(result, as_json, absolute(root))
-    raise typer.Exit(result["exit_code"])
-
-
-def _last_day(root: Path) -> date:
-    from pipeline.run.request import last_landing_day
-
-    return last_landing_day(Lake(absolute(root)))
-
-
-def _days(first: date, last: date) -> list[date]:
-    if last < first:
-        raise UsageError(f"--to {last} is before --from {first}", "give the earlier day to --from")
-    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
-
-
-def _kind_of(lake: Lake, when: date) -> str:
-    kinds = [kind for kind in ("nightly", "full") if lake.run_dir(f"{kind}-{when}").exists()]
-    if len(kinds) != 1:
-        found = " and ".join(f"{kind}-{when}" for kind in kinds) or "no run"
-        raise UsageError(f"{found} of {when} on this lake", "say which is meant with --kind full or --kind nightly")
-    return kinds[0]

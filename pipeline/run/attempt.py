@@ -82,7 +82,10 @@ class Attempt:
         return code
 
     def _stopped(self) -> Fault:
-        return Fault(128 + int(self.stop.number or 0), "interrupted", f"stopped by {self.stop.name}", faults.AGAIN)
+        number = int(self.stop.number or 0)
+        return Fault(
+            128 + number, "interrupted", f"stopped by {self.stop.name}", "the same command continues where this run stood"
+        )
 
     def _start(self, stage: Stage) -> None:
         self.book.log_of(stage).parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,58 @@
+"""Which files of which tables something live still names: the newest snapshots, the champion's, and the newest releases."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from feature_store import delta_read
+from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.lake import Lake
+from feature_store.contracts.model_ref import load_model_ref
+from feature_store.contracts.settings import MaintenanceSettings
+from feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
+from feature_store.contracts.tables import INTERACTIONS, RECOMMENDATIONS, VOCABULARY
+
+
+@dataclass(frozen=True)
+class Pin:
+    """`owner` (snapshot or release) names `file` of `table`, relative to the table's folder."""
+
+    table: str
+    file: str
+    owner: str
+
+
+def pinned(lake: Lake, settings: MaintenanceSettings) -> list[Pin]:
+    """Every file that must stay. A release whose versions are already gone from the log pins what is left of them."""
+    return [*_snapshot_pins(lake, settings), *_release_pins(lake, settings)]
+
+
+def live_snapshots(lake: Lake, settings: MaintenanceSettings) -> list[DatasetSnapshot]:
+    """The newest `keep_snapshots` by date, those that live releases name, and the champion's with its base."""
+    paths = sorted(lake.snapshots.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    named = {path.stem for path in paths[: settings.keep_snapshots]}
+    named |= {release.snapshot_id for release in delta_read.releases(lake)[-settings.keep_releases :]}
+    champion = lake.root / "champion.json"
+    if champion.exists():
+        named.add(load_model_ref(champion).snapshot_id)
+    return [load_snapshot(path) for path in paths if path.stem in named]
+
+
+def _snapshot_pins(lake: Lake, settings: MaintenanceSettings) -> Iterator[Pin]:
+    for snapshot in live_snapshots(lake, settings):
+        for part in snapshot.parts.values():
+            yield from (Pin(part.table, file.path, f"snapshot {snapshot.id[:12]}") for file in part.files)
+
+
+def _release_pins(lake: Lake, settings: MaintenanceSettings) -> Iterator[Pin]:
+    for release in delta_read.releases(lake)[-settings.keep_releases :]:
+        versions = {
+            RECOMMENDATIONS.name: release.recommendations_version,
+            INTERACTIONS.name: release.data_version,
+            VOCABULARY.name: release.vocabulary_version,
+        }
+        for table, version in versions.items():
+            try:
+                files = delta_read.files_of(lake, table, version)
+            except DataContractError:
+                continue
+            yield from (Pin(table, file, f"release {release.release_id[:12]}") for file in files)

@@ -1,0 +1,81 @@
+"""From what a run command was given to a request, and from what a run did to an answer."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from feature_store.contracts.errors import UsageError
+from feature_store.contracts.lake import Lake
+from pipeline.commands.options import absolute
+
+
+def run_or_plan(
+    kind: str,
+    root: Path,
+    when: date,
+    config: list[str] | None,
+    overrides: list[str] | None,
+    redo: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """A whole run, or with `dry_run` its plan."""
+    asked = request_for(kind, root, when, config, overrides, redo)
+    if dry_run:
+        answer_plan(plan_of(asked), as_json)
+    else:
+        answer(runner().run(asked), as_json, root)
+
+
+def request_for(kind: str, root: Path, when: date, config: list[str] | None, overrides: list[str] | None, redo: bool) -> Any:
+    from pipeline.config import resolve
+    from pipeline.run.request import RunRequest
+
+    return RunRequest(absolute(root), kind, when, resolve(config or [], overrides or []), redo)
+
+
+def runner() -> Any:
+    from pipeline.progress import choose
+    from pipeline.runner import Runner
+
+    return Runner(progress=choose())
+
+
+def plan_of(request: Any, only: str | None = None) -> dict[str, Any]:
+    plan: dict[str, Any] = runner().plan(request, only)
+    return plan
+
+
+def answer_plan(plan: dict[str, Any], as_json: bool) -> None:
+    from pipeline.commands.output import print_plan
+
+    print_plan(plan, as_json)
+
+
+def answer(result: dict[str, Any], as_json: bool, root: Path) -> None:
+    from pipeline.commands.output import print_run
+
+    print_run(result, as_json, absolute(root))
+    raise typer.Exit(result["exit_code"])
+
+
+def last_day(root: Path) -> date:
+    from pipeline.run.request import last_landing_day
+
+    return last_landing_day(Lake(absolute(root)))
+
+
+def days_between(first: date, last: date) -> list[date]:
+    if last < first:
+        raise UsageError(f"--to {last} is before --from {first}", "give the earlier day to --from")
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def kind_of(lake: Lake, when: date) -> str:
+    kinds = [kind for kind in ("nightly", "full") if lake.run_dir(f"{kind}-{when}").exists()]
+    if len(kinds) != 1:
+        found = " and ".join(f"{kind}-{when}" for kind in kinds) or "no run"
+        raise UsageError(f"{found} of {when} on this lake", "say which is meant with --kind full or --kind nightly")
+    return kinds[0]

@@ -1,0 +1,198 @@
+"""Users' events into their lists, inside executors: the bundle is opened once per Python worker."""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from feature_store.contracts import columns as c
+from feature_store.training_rows import History, collapse
+from spark_jobs.executor.fallback import Fallback, read_fallback
+from spark_jobs.executor.rows import flattened
+
+NO_HISTORY: Final = "no_history"
+UNKNOWN: Final = "history_unknown_to_model"
+OUTPUT: Final = pa.schema(
+    [
+        (c.USER, pa.int32()),
+        (c.USER_ID, pa.string()),
+        (c.ITEM, pa.int32()),
+        (c.ITEM_ID, pa.string()),
+        (c.RANK, pa.int32()),
+        (c.SCORE, pa.float32()),
+        (c.FALLBACK, pa.string()),
+    ]
+)
+Batches = Iterator[pa.RecordBatch]
+Ids = npt.NDArray[np.int64]
+
+
+class ScoreRules(NamedTuple):
+    """`bundle` and `popular` are folders every executor can read; times are microseconds."""
+
+    bundle: str
+    manifest: str
+    popular: str
+    items: int
+    """Highest eligible item id."""
+    k: int
+    batch_users: int
+    max_length: int
+    history_actions: tuple[int, ...]
+    collapse_repeats: bool
+    seen_actions: tuple[int, ...]
+    seen_from: int | None
+
+
+class Users(NamedTuple):
+    """One batch: per user the model's view of the history, and the items not to be listed."""
+
+    user: list[int]
+    user_id: list[str]
+    segment: list[str]
+    histories: list[History]
+    seen: list[Ids]
+    had_history: list[bool]
+
+
+def list_scorer(rules: ScoreRules) -> Callable[[Batches], Batches]:
+    """A mapInArrow function: users with their events in, their lists (OUTPUT) out."""
+
+    def score(batches: Batches) -> Batches:
+        fallback = open_fallback(rules.popular, rules.items)
+        for batch in batches:
+            for start in range(0, batch.num_rows, rules.batch_users):
+                yield _lists(read_users(batch.slice(start, rules.batch_users), rules), fallback, rules)
+
+    return score
+
+
+@lru_cache(maxsize=1)
+def open_bundle(folder: str, manifest: str) -> Any:
+    """The bundle, once per worker and model. Each task has one core, so torch takes one thread."""
+    # Imported here, so that the driver, which imports this module for its names, never loads torch.
+    import torch
+
+    from ranker.bundle import load_bundle
+
+    torch.set_num_threads(1)
+    return load_bundle(Path(folder), manifest)
+
+
+@lru_cache(maxsize=1)
+def open_fallback(folder: str, items: int) -> Fallback:
+    return read_fallback(Path(folder), range(1, items + 1))
+
+
+def read_users(batch: pa.RecordBatch, rules: ScoreRules) -> Users:
+    """Histories as training rows show them (actions, repeats, ids the model knows), and all seen items, however old."""
+    flat = {name: flattened(batch.column(name))[0] for name in (c.ITEMS, c.ACTIONS, c.TIMES)}
+    offsets = flattened(batch.column(c.ITEMS))[1]
+    is_history = np.isin(flat[c.ACTIONS], np.array(rules.history_actions, dtype=np.int8))
+    is_seen = np.isin(flat[c.ACTIONS], np.array(rules.seen_actions, dtype=np.int8))
+    if rules.seen_from is not None:
+        is_seen &= flat[c.TIMES] >= rules.seen_from
+    facts = [batch.column(name).to_pylist() for name in (c.USER, c.USER_ID, c.SEGMENT)]
+    users = Users(facts[0], facts[1], facts[2], [], [], [])
+    for start, end in pairwise(offsets):
+        items, actions, times = (flat[name][start:end] for name in (c.ITEMS, c.ACTIONS, c.TIMES))
+        kept = is_history[start:end]
+        users.histories.append(_history(items[kept], actions[kept], times[kept], rules))
+        users.seen.append(np.unique(items[is_seen[start:end]]).astype(np.int64))
+        users.had_history.append(bool(kept.any()))
+    return users
+
+
+def _history(items: npt.NDArray[np.int32], actions: npt.NDArray[np.int8], times: Ids, rules: ScoreRules) -> History:
+    no = np.zeros(len(items), dtype=bool)
+    # Everything read here was known by the end of the date, so no event of a run is left out as late.
+    history = History(items, actions, times, times, no, no)
+    history = collapse(history) if rules.collapse_repeats else history
+    newest = np.flatnonzero(history.items <= rules.items)[-rules.max_length :]
+    columns: list[npt.NDArray[Any]] = [values[newest] for values in history]
+    return History(*columns)
+
+
+def _lists(users: Users, fallback: Fallback, rules: ScoreRules) -> pa.RecordBatch:
+    warm = [row for row, history in enumerate(users.histories) if len(history.items)]
+    ids: list[Ids] = [np.empty(0, dtype=np.int64)] * len(users.user)
+    scores: list[npt.NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(users.user)
+    reasons: list[str | None] = [None] * len(users.user)
+    for row, listed, values in zip(warm, *_ranked(users, warm, rules), strict=True):
+        ids[row], scores[row] = listed, values
+    for row in set(range(len(users.user))) - set(warm):
+        reasons[row] = UNKNOWN if users.had_history[row] else NO_HISTORY
+        ids[row], scores[row] = fallback.pick(users.segment[row], users.seen[row], rules.k)
+    return _to_arrow(users, ids, scores, reasons, rules)
+
+
+def _ranked(users: Users, warm: list[int], rules: ScoreRules) -> tuple[list[Ids], list[npt.NDArray[np.float32]]]:
+    """The model's lists of the users that have a history it knows."""
+    if not warm:
+        return [], []
+    import torch
+
+    from ranker.batch import Batch
+    from ranker.topk import exact_topk
+
+    bundle = open_bundle(rules.bundle, rules.manifest)
+    histories, seen = [users.histories[row] for row in warm], [users.seen[row] for row in warm]
+    offsets = _offsets([len(history.items) for history in histories])
+    flat = (np.concatenate([history[column] for history in histories]) for column in range(3))
+    items_T, actions_T, times_T = (torch.from_numpy(values.astype(np.int64)) for values in flat)
+    batch = Batch(
+        items_T=items_T,
+        actions_T=actions_T,
+        times_T=times_T,
+        offsets_B1=offsets,
+        loss_from_B=offsets.diff(),
+        weight_B=torch.ones(len(warm)),
+        users_B=torch.tensor([users.user[row] for row in warm]),
+    )
+    eligible = torch.arange(len(bundle.item_matrix)) <= rules.items
+    excluded = (torch.from_numpy(np.concatenate(seen)), _offsets([len(items) for items in seen]))
+    ids_BK, scores_BK = exact_topk(bundle.user_vectors(batch), bundle.item_matrix, rules.k, excluded, eligible)
+    listed = ids_BK.numpy() > 0
+    return [i[m] for i, m in zip(ids_BK.numpy(), listed, strict=True)], [
+        s[m] for s, m in zip(scores_BK.numpy(), listed, strict=True)
+    ]
+
+
+def _offsets(lengths: list[int]) -> Any:
+    import torch
+
+    return torch.tensor([0, *lengths], dtype=torch.int64).cumsum(0)
+
+
+def _to_arrow(
+    users: Users,
+    ids: list[Ids],
+    scores: list[npt.NDArray[np.float32]],
+    reasons: list[str | None],
+    rules: ScoreRules,
+) -> pa.RecordBatch:
+    lengths = [len(row) for row in ids]
+    owner = np.repeat(np.arange(len(ids)), lengths)
+    flat = np.concatenate(ids)
+    ranks = np.arange(len(flat)) - np.repeat(np.cumsum([0, *lengths])[:-1], lengths) + 1
+    names = _raw_ids(rules.bundle, rules.manifest)
+    columns = [
+        pa.array(np.array(users.user, dtype=np.int32)[owner]),
+        pa.array(np.array(users.user_id, dtype=object)[owner], pa.string()),
+        pa.array(flat.astype(np.int32)),
+        pa.array(names[flat - 1], pa.string()),
+        pa.array(ranks.astype(np.int32)),
+        pa.array(np.concatenate(scores).astype(np.float32)),
+        pa.array(np.array(reasons, dtype=object)[owner], pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=OUTPUT)
+
+
+@lru_cache(maxsize=1)
+def _raw_ids(folder: str, manifest: str) -> npt.NDArray[np.object_]:
+    return np.array(open_bundle(folder, manifest).raw_ids, dtype=object)

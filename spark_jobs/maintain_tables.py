@@ -1,0 +1,144 @@
+"""OPTIMIZE tables of many files and VACUUM old ones, without a file that a live snapshot or release still names.
+
+`spark-submit spark_jobs/maintain_tables.py --root LAKE --date D [--set maintenance.vacuum_hours=H]` (a run of this stage
+alone) refuses where that would remove a named file; as part of a pipeline it keeps those for longer and says so.
+"""
+
+import sys
+import time
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from pyspark.sql import SparkSession
+
+from feature_store import delta_io, delta_read, pins
+from feature_store.contracts.errors import SafetyRefusal
+from feature_store.contracts.lake import Lake
+from feature_store.contracts.stage import StageContext, StageResult
+from feature_store.contracts.tables import CATALOGUE, EXAMPLES, ITEM_INPUTS, RECOMMENDATIONS, TableRef
+from feature_store.session import get_session
+from spark_jobs import submit
+
+NAME: Final = "maintain_tables"
+REWRITTEN: Final = frozenset({RECOMMENDATIONS.name, ITEM_INPUTS.name, *(table.name for table in EXAMPLES.values())})
+"""Replaced as a whole by their own stage, in files of the size and order it wants: never OPTIMIZEd."""
+LONGEST_HOURS: Final = 24 * 365 * 10.0
+CHECK: Final = "spark.databricks.delta.retentionDurationCheck.enabled"
+
+
+def run(context: StageContext) -> StageResult:
+    """Tables have fewer and younger files; every file that something live names is still there."""
+    settings = submit.settings(context)
+    maintenance = settings.maintenance
+    spark = get_session(settings.spark)
+    named = _by_table(pins.pinned(context.lake, maintenance))
+    tables = [table for table in CATALOGUE.values() if delta_io.exists(context.lake, table)]
+    if asked_by_hand(context):
+        _refuse_if_named(spark, context.lake, tables, named, maintenance.vacuum_hours)
+    result = StageResult(NAME)
+    report: dict[str, Any] = {}
+    for table in tables:
+        context.check_fence()
+        entry = _optimised(spark, context, table, maintenance.optimize_min_files, result)
+        entry |= _vacuumed(spark, context.lake, table, named.get(table.name, {}), maintenance.vacuum_hours)
+        if any(entry.values()):
+            report[table.name] = entry
+            print(f"{NAME}: {table.name} {entry}", file=sys.stderr)
+    result.extra["maintenance"] = report
+    return result
+
+
+def asked_by_hand(context: StageContext) -> bool:
+    """Whether this stage is a run of its own (`spark_jobs.submit` names those so) and not one of a pipeline's."""
+    return context.run_id.startswith(f"stage-{NAME}-")
+
+
+def _by_table(named: list[pins.Pin]) -> dict[str, dict[str, str]]:
+    result: dict[str, dict[str, str]] = {}
+    for pin in named:
+        result.setdefault(pin.table, {})[pin.file] = pin.owner
+    return result
+
+
+def _optimised(
+    spark: SparkSession, context: StageContext, table: TableRef, min_files: int, result: StageResult
+) -> dict[str, int]:
+    """OPTIMIZE leaves the old files where they are, so what pins them still reads them."""
+    before = delta_io.version(context.lake, table)
+    files = len(delta_read.files_of(context.lake, table.name, before or 0))
+    if files <= min_files or table.name in REWRITTEN:
+        return {}
+    spark.sql(f"OPTIMIZE {_path(context.lake, table)}").collect()
+    result.tables.append(delta_io.table_entry(spark, context.lake, table, before))
+    after = len(delta_read.files_of(context.lake, table.name, delta_io.version(context.lake, table) or 0))
+    return {"files_before": files, "files_after": after}
+
+
+def _vacuumed(spark: SparkSession, lake: Lake, table: TableRef, named: dict[str, str], hours: float) -> dict[str, Any]:
+    """Removes what is older than `hours` and named by nobody; keeps files for longer where that takes a named one along."""
+    kept_for = hours
+    while held := _named_in(doomed := would_remove(spark, lake, table, kept_for), named):
+        if kept_for >= LONGEST_HOURS:
+            return {"removed": 0, "kept_for": sorted({named[file] for file in held})}
+        kept_for = min(LONGEST_HOURS, max(1.0, kept_for * 2))
+    if doomed:
+        _vacuum(spark, lake, table, kept_for)
+    return {"removed": len(doomed)} | ({"kept_hours": kept_for} if kept_for > hours else {})
+
+
+def _refuse_if_named(
+    spark: SparkSession, lake: Lake, tables: list[TableRef], named: dict[str, dict[str, str]], hours: float
+) -> None:
+    """SafetyRefusal before anything is removed, if VACUUM at `hours` would remove a file that something live names."""
+    faults = []
+    for table in tables:
+        of_table = named.get(table.name, {})
+        held = _named_in(would_remove(spark, lake, table, hours), of_table)
+        if held:
+            owners = ", ".join(sorted({of_table[file] for file in held}))
+            faults.append(f"{len(held)} files of {table.name} ({owners})")
+    if faults:
+        raise SafetyRefusal(
+            f"VACUUM at {hours:g} hours would remove files that are still named: {'; '.join(faults)}",
+            "raise maintenance.vacuum_hours, or lower keep_snapshots or keep_releases if these may go",
+        )
+
+
+def _named_in(files: set[str], named: dict[str, str]) -> set[str]:
+    return files & set(named)
+
+
+def would_remove(spark: SparkSession, lake: Lake, table: TableRef, hours: float) -> set[str]:
+    """The files VACUUM would remove, relative to the table's folder."""
+    if not _has_old_files(lake, table, hours):
+        return set()
+    rows = _vacuum(spark, lake, table, hours, "DRY RUN")
+    folder = str(lake.table(table.name).resolve())
+    paths = (unquote(urlsplit(row["path"]).path) for row in rows)
+    return {path.removeprefix(folder).lstrip("/") for path in paths}
+
+
+def _has_old_files(lake: Lake, table: TableRef, hours: float) -> bool:
+    """Whether the folder holds a data file that old which the newest version does not name: else VACUUM need not be asked."""
+    folder, oldest = lake.table(table.name), time.time() - hours * 3600
+    current = set(delta_read.files_of(lake, table.name, delta_io.version(lake, table) or 0))
+    strangers = (path for path in folder.rglob("*.parquet") if str(path.relative_to(folder)) not in current)
+    return any(path.stat().st_mtime <= oldest for path in strangers if "_delta_log" not in path.parts)
+
+
+def _vacuum(spark: SparkSession, lake: Lake, table: TableRef, hours: float, mode: str = "") -> list[Any]:
+    earlier = spark.conf.get(CHECK, None)
+    # Delta's own check knows only hours; ours knows who still reads what.
+    spark.conf.set(CHECK, "false")
+    try:
+        return list(spark.sql(f"VACUUM {_path(lake, table)} RETAIN {hours:f} HOURS {mode}").collect())
+    finally:
+        spark.conf.unset(CHECK) if earlier is None else spark.conf.set(CHECK, earlier)
+
+
+def _path(lake: Lake, table: TableRef) -> str:
+    return f"delta.`{lake.table(table.name)}`"
+
+
+if __name__ == "__main__":
+    raise SystemExit(submit.main(NAME, run))

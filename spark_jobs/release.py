@@ -1,0 +1,98 @@
+"""One appended row says which model, vocabulary, data and lists are current."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pyspark.sql import SparkSession
+
+from feature_store import delta_io, delta_read
+from feature_store.contracts.errors import ConflictError, DataContractError
+from feature_store.contracts.files import write_json
+from feature_store.contracts.release import Release
+from feature_store.contracts.stage import StageContext, StageResult
+from feature_store.contracts.tables import RECOMMENDATIONS, RELEASES
+from feature_store.session import get_session
+from feature_store.spark_schema import to_spark
+from spark_jobs import submit
+from spark_jobs.sample_users import sample_users
+from spark_jobs.score_users import release_id
+
+NAME: Final = "release"
+SAMPLE: Final = "sample_users.json"
+
+
+def run(context: StageContext) -> StageResult:
+    """The lists of this run are current, by exactly one row of `releases`, however often this runs."""
+    settings = submit.settings(context)
+    spark = get_session(settings.spark)
+    release = _release(context)
+    result = StageResult(NAME, rows_in=release.rows)
+    before = delta_io.version(context.lake, RELEASES)
+    if release.release_id not in {made.release_id for made in delta_read.releases(context.lake)}:
+        _append(spark, context, release)
+        result.rows_out = 1
+    result.tables.append(delta_io.table_entry(spark, context.lake, RELEASES, before))
+    write_json(context.run_dir / SAMPLE, sample_users(spark, context, settings, release.recommendations_version))
+    result.extra["release"] = {
+        "id": release.release_id,
+        "recommendations_version": release.recommendations_version,
+        "users": release.users,
+        "rows": release.rows,
+        "fallback": release.fallback,
+    }
+    return result
+
+
+def _release(context: StageContext) -> Release:
+    """What score_users of this run left, if it is what stands in `recommendations` now."""
+    scored = context.result_of("score_users")
+    written = next(entry for entry in scored.tables if entry["name"] == RECOMMENDATIONS.name)
+    current = delta_io.version(context.lake, RECOMMENDATIONS)
+    if current != written["to"]:
+        raise ConflictError(
+            f"recommendations stands at version {current}, run {context.run_id} wrote version {written['to']}",
+            "nothing was released; run score_users of this run again, unless a newer run has taken its place",
+        )
+    lists: dict[str, Any] = scored.extra["lists"]
+    named = {name: lists[name] for name in Release.model_fields if name in lists}
+    return Release(
+        **named,
+        release_id=release_id(context),
+        run_id=context.run_id,
+        date=context.day.isoformat(),
+        recommendations_version=written["to"],
+        fence=_fence(context),
+        lists_sha256=written["content_sha256"],
+    )
+
+
+def _fence(context: StageContext) -> int:
+    """The run's own; a stage started alone stands under no lease and goes with the highest fence so far.
+
+    ConflictError where a run with a higher fence has released already.
+    """
+    highest = max((made.fence for made in delta_read.releases(context.lake)), default=0)
+    if 0 < context.fence < highest:
+        raise ConflictError(
+            f"run {context.run_id} (fence {context.fence}) was superseded: fence {highest} has released already",
+            "nothing was released; start the run again",
+        )
+    return context.fence or highest
+
+
+def _append(spark: SparkSession, context: StageContext, release: Release) -> None:
+    """Readers take the newest row of the highest fence, so a row that a superseded run still gets in is never current."""
+    row = {
+        **release.model_dump(include=set(RELEASES.schema.names)),
+        "date": context.day,
+        "body": release.model_dump_json(),
+        "created_at": datetime.now(UTC),
+    }
+    rows = spark.createDataFrame([tuple(row[name] for name in RELEASES.schema.names)], to_spark(RELEASES.schema))
+    commit = delta_io.append(rows, context.lake, RELEASES, context=context, key=f"{NAME}:{release.recommendations_version}")
+    if commit.rows == 0 and delta_read.latest_release(context.lake) is None:
+        raise DataContractError("the release was not written", "run the stage again")
+
+
+if __name__ == "__main__":
+    raise SystemExit(submit.main(NAME, run))

@@ -1,0 +1,191 @@
+"""The champion's list for every known user, over the whole catalogue; `recommendations` changes in one commit."""
+
+import shutil
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from uuid import uuid4
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from feature_store import delta_io
+from feature_store.contracts import columns as c
+from feature_store.contracts.actions import ACTION_CODES
+from feature_store.contracts.files import read_json, sha256_of
+from feature_store.contracts.settings import DataSettings
+from feature_store.contracts.stage import StageContext, StageResult
+from feature_store.contracts.tables import INTERACTIONS, RECOMMENDATIONS, USER_FEATURES, VOCABULARY
+from feature_store.session import get_session
+from feature_store.spark_schema import to_spark
+from feature_store.transforms.segments import popularity_by_segment
+from feature_store.transforms.sequences import known_interactions, user_sequences
+from feature_store.transforms.splits import day_start
+from spark_jobs import list_checks, submit
+from spark_jobs.champion import Champion, open_champion
+from spark_jobs.executor.score import OUTPUT, ScoreRules, list_scorer
+
+NAME: Final = "score_users"
+DAY: Final = 86_400_000_000
+USERS_PER_TASK: Final = 20_000
+ROWS_PER_FILE: Final = 250_000
+"""Lists stand in order of the user, so one user's rows are in one file of about this size."""
+
+
+class Versions(NamedTuple):
+    interactions: int
+    vocabulary: int
+
+
+def release_id(context: StageContext) -> str:
+    """The same for every attempt of a run, another for every run."""
+    return sha256_of(["release", context.run_id])[:32]
+
+
+def run(context: StageContext) -> StageResult:
+    """Every known user has exactly min(k, eligible) rows of this run's release in `recommendations`."""
+    settings = submit.settings(context)
+    spark = get_session(settings.spark)
+    # A name of its own: a Python worker that is reused must not find the files of an earlier attempt in its cache.
+    work = context.run_dir / NAME / uuid4().hex
+    result = StageResult(NAME)
+    try:
+        champion = open_champion(context.lake, settings.mlflow, work / "champion")
+        versions = _versions(context)
+        known = _known(spark, context, settings, versions)
+        users, items = _ids(spark, context, versions, "user"), _highest_item(spark, context, versions)
+        rules = _rules(context, settings, champion, items, work)
+        _popular(spark, context, settings, known).write.parquet(rules.popular)
+        print(f"{NAME}: {champion.ref.name} version {champion.ref.version} over {rules.items} items", file=sys.stderr)
+        _scored(spark, context, users, known, rules).write.parquet(str(work / "lists"))
+        lists = spark.read.parquet(str(work / "lists"))
+        facts = list_checks.check_complete(lists, users, _seen(known, rules), rules.items, rules.k)
+        _commit(spark, context, champion, versions, lists, facts, result)
+        result.rows_in = facts["users"]
+        left_out = {"items_not_scored": items - rules.items}
+        result.counts.update(left_out)
+        result.extra["lists"] = {**facts, **left_out, **_facts(champion, versions), "note": champion.note}
+    finally:
+        shutil.rmtree(context.run_dir / NAME, ignore_errors=True)
+    return result
+
+
+def _versions(context: StageContext) -> Versions:
+    return Versions(delta_io.version(context.lake, INTERACTIONS) or 0, delta_io.version(context.lake, VOCABULARY) or 0)
+
+
+def _known(spark: SparkSession, context: StageContext, settings: DataSettings, versions: Versions) -> DataFrame:
+    """All that was known by the end of the date, of the actions that make a history or hide an item."""
+    interactions = delta_io.read(spark, context.lake, INTERACTIONS, versions.interactions)
+    actions = {*settings.training_set.history_actions, *settings.scoring.filter_seen.actions}
+    return known_interactions(
+        interactions, day=context.day, timezone=settings.calendar.timezone, actions=tuple(sorted(actions))
+    )
+
+
+def _ids(spark: SparkSession, context: StageContext, versions: Versions, kind: str) -> DataFrame:
+    """`user`, `user_id` of everybody in the vocabulary."""
+    rows = delta_io.read(spark, context.lake, VOCABULARY, versions.vocabulary).where(F.col(c.KIND) == kind)
+    return rows.select(F.col(c.DENSE_ID).alias(c.USER), F.col(c.RAW_ID).alias(c.USER_ID))
+
+
+def _highest_item(spark: SparkSession, context: StageContext, versions: Versions) -> int:
+    row = _ids(spark, context, versions, "item").agg(F.max(c.USER).alias("highest")).first()
+    return int(row["highest"] or 0) if row else 0
+
+
+def _rules(context: StageContext, settings: DataSettings, champion: Champion, items: int, work: Path) -> ScoreRules:
+    scoring, rows = settings.scoring, settings.training_set
+    end = day_start(context.day + timedelta(days=1), settings.calendar.timezone)
+    days = scoring.filter_seen.days
+    return ScoreRules(
+        bundle=str(champion.folder.resolve()),
+        manifest=champion.ref.manifest_sha256,
+        popular=str((work / "popular").resolve()),
+        # Ids beyond the bundle's matrix came after it was made: not scored, and counted.
+        items=min(items, int(read_json(champion.folder / "config.json")["items"])),
+        k=scoring.k,
+        batch_users=scoring.batch_users,
+        max_length=rows.max_length,
+        history_actions=tuple(ACTION_CODES[name] for name in rows.history_actions),
+        collapse_repeats=rows.collapse_repeats,
+        seen_actions=tuple(ACTION_CODES[name] for name in scoring.filter_seen.actions),
+        seen_from=None if days is None else end - days * DAY,
+    )
+
+
+def _popular(spark: SparkSession, context: StageContext, settings: DataSettings, known: DataFrame) -> DataFrame:
+    """Popularity of the last `fallback_days`, of all time where there is no clock."""
+    codes = [ACTION_CODES[name] for name in settings.training_set.history_actions]
+    recent = known.where(F.col(c.ACTION).isin(codes))
+    if context.lake.landing_meta()["clock"] != "position":
+        end = day_start(context.day + timedelta(days=1), settings.calendar.timezone)
+        recent = recent.where(F.col(c.EVENT_TIME) >= F.lit(end - settings.scoring.fallback_days * DAY))
+    return popularity_by_segment(recent, delta_io.read_or_empty(spark, context.lake, USER_FEATURES).select(c.USER, c.SEGMENT))
+
+
+def _scored(spark: SparkSession, context: StageContext, users: DataFrame, known: DataFrame, rules: ScoreRules) -> DataFrame:
+    segments = delta_io.read_or_empty(spark, context.lake, USER_FEATURES).select(c.USER, c.SEGMENT)
+    sequences = user_sequences(known).select(c.USER, c.ITEMS, c.ACTIONS, c.TIMES)
+    empty = {c.ITEMS: "array<int>", c.ACTIONS: "array<tinyint>", c.TIMES: "array<bigint>"}
+    whole = (
+        users.join(sequences, c.USER, "left")
+        .join(segments, c.USER, "left")
+        .select(
+            c.USER,
+            c.USER_ID,
+            F.coalesce(c.SEGMENT, F.lit("")).alias(c.SEGMENT),
+            *[F.coalesce(name, F.array().cast(kind)).alias(name) for name, kind in empty.items()],
+        )
+    )
+    tasks = max(spark.sparkContext.defaultParallelism, -(-users.count() // USERS_PER_TASK))
+    return whole.repartition(tasks, c.USER).sortWithinPartitions(c.USER).mapInArrow(list_scorer(rules), to_spark(OUTPUT))
+
+
+def _seen(known: DataFrame, rules: ScoreRules) -> DataFrame:
+    """`user`, `item` that must not be listed: the rule once more, in Spark, to check the executors against."""
+    seen = known.where(F.col(c.ACTION).isin(list(rules.seen_actions)))
+    if rules.seen_from is not None:
+        seen = seen.where(F.col(c.EVENT_TIME) >= F.lit(rules.seen_from))
+    return seen.select(c.USER, c.ITEM).distinct()
+
+
+def _commit(
+    spark: SparkSession,
+    context: StageContext,
+    champion: Champion,
+    versions: Versions,
+    lists: DataFrame,
+    facts: dict[str, Any],
+    result: StageResult,
+) -> None:
+    constants = {
+        c.RELEASE_ID: F.lit(release_id(context)),
+        c.RUN_ID: F.lit(context.run_id),
+        c.DATE: F.lit(context.day),
+        c.LIST_ID: F.substring(F.sha2(F.concat_ws("|", F.lit(context.run_id), c.USER_ID), 256), 1, 32),
+        **{name: F.lit(value) for name, value in _facts(champion, versions).items() if name in RECOMMENDATIONS.schema.names},
+    }
+    files = max(1, -(-facts["rows"] // ROWS_PER_FILE))
+    rows = lists.withColumns(constants).repartitionByRange(files, c.USER_ID).sortWithinPartitions(c.USER_ID, c.RANK)
+    before = delta_io.version(context.lake, RECOMMENDATIONS)
+    commit = delta_io.replace(rows, context.lake, RECOMMENDATIONS, context=context, key=f"{NAME}:lists@{versions}")
+    result.rows_out, result.bytes_written = facts["rows"], commit.bytes_written
+    result.tables.append(delta_io.table_entry(spark, context.lake, RECOMMENDATIONS, before))
+
+
+def _facts(champion: Champion, versions: Versions) -> dict[str, str | int]:
+    """What the lists were made with, under the names of the columns that say so."""
+    return {
+        c.MODEL_NAME: champion.ref.name,
+        c.MODEL_VERSION: champion.ref.version,
+        c.MANIFEST_SHA256: champion.ref.manifest_sha256,
+        c.VOCABULARY_VERSION: versions.vocabulary,
+        c.DATA_VERSION: versions.interactions,
+        c.SNAPSHOT_ID: champion.ref.snapshot_id,
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(submit.main(NAME, run))

@@ -1,0 +1,23 @@
+"""A small real bundle as the lake's champion."""
+
+from feature_store.contracts.files import write_json
+from feature_store.contracts.lake import Lake
+from feature_store.contracts.model_ref import ModelRef
+from ranker.bundle import load_bundle, store_bundle
+from ranker.compose import compose
+from ranker.config import RankerConfig, TransformerConfig
+from ranker.inputs import ItemInputs
+
+
+def crown(lake: Lake, items: int, *, snapshot_id: str = "snap", version: int = 1):
+    """A ranker over the first `items` items (i1, i2, ...), kept in the lake and named by champion.json. Returns its bundle."""
+    config = RankerConfig(width=8, encoder=TransformerConfig(max_length=6))
+    ranker = compose(config, ItemInputs(items), seed=1).eval()
+    raw_ids = [f"i{item}" for item in range(1, items + 1)]
+    name = store_bundle(lake.bundles, ranker, raw_ids, snapshot_id=snapshot_id, lineage="line")
+    ref = ModelRef(
+        name="nightrank", version=version, alias="champion", mlflow_run_id="r", manifest_sha256=name, vocabulary_lineage="line",
+        vocabulary_items=items, snapshot_id=snapshot_id, run_id="trained", date="2024-03-10", bundle=f"models/{name}",
+    )  # fmt: skip
+    write_json(lake.root / "champion.json", ref.model_dump(mode="json"))
+    return load_bundle(lake.bundles / name)
