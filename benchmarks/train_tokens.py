@@ -41,7 +41,7 @@ def step_of(options: argparse.Namespace, loss: str, bf16: bool) -> TrainStep:
     ranker = compose(RankerConfig(width=options.width), ItemInputs(items=options.items))
     device = Device(CPU, bf16)
     config = OptimizerConfig()
-    return TrainStep(ranker, AdamW(ranker, config), SingleProcess(), device, LossConfig(name=loss), config, seed=1)
+    return TrainStep(ranker, AdamW(ranker, config), SingleProcess(), device, LossConfig(name=loss), config, 1, 4096)
 
 
 def tokens_per_second(step: TrainStep, data: list[Batch], seconds: float) -> float:

@@ -16,8 +16,6 @@ from feature_store.contracts.errors import DataContractError
 
 SPARE: Final = 16
 """Candidates beside the k asked for."""
-GROUP: Final = 64
-"""Scores whose maximum is taken before any sorting: the best C scores lie in the C groups with the largest maxima."""
 EPSILON: Final = 2.0**-24
 
 Exclusions = tuple[Tensor, Tensor]
@@ -91,7 +89,7 @@ def _block(
         tile = slice(first, min(first + item_rows, len(items_ID)))
         scores = users_BD @ items_ID[tile].T
         _mask(scores, masked, blocked_I[tile], first)
-        values, ids = _largest(scores, count)
+        values, ids = scores.topk(min(count, scores.shape[1]), dim=1)
         values_BC, order = torch.cat([values_BC, values], 1).topk(count, dim=1)
         ids_BC = torch.cat([ids_BC, ids + first], 1).gather(1, order)
     exact_BC = _exact_scores(users_BD, items_ID[ids_BC]).masked_fill_(values_BC == float("-inf"), float("-inf"))
@@ -110,25 +108,7 @@ def _mask(scores_BI: Tensor, masked: tuple[Tensor, Tensor], blocked_I: Tensor, f
     row, ids = masked
     inside = (ids >= first) & (ids < first + scores_BI.shape[1])
     scores_BI[row[inside], ids[inside] - first] = float("-inf")
-    scores_BI[:, blocked_I] = float("-inf")
-
-
-def _largest(scores_BI: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest of each row with their columns; fewer when the tile is narrower."""
-    rows, width = scores_BI.shape
-    groups = width // GROUP
-    if groups <= 2 * count:
-        values, columns = scores_BI.topk(min(count, width), dim=1)
-        return values, columns
-    grouped = scores_BI[:, : groups * GROUP].view(rows, groups, GROUP)
-    best_groups = grouped.amax(dim=2).topk(count, dim=1).indices
-    candidates = grouped.gather(1, best_groups.unsqueeze(2).expand(-1, -1, GROUP)).reshape(rows, -1)
-    columns = (best_groups.unsqueeze(2) * GROUP + torch.arange(GROUP, device=scores_BI.device)).reshape(rows, -1)
-    if groups * GROUP < width:
-        rest = torch.arange(groups * GROUP, width, device=scores_BI.device).expand(rows, -1)
-        candidates, columns = torch.cat([candidates, scores_BI[:, groups * GROUP :]], 1), torch.cat([columns, rest], 1)
-    values, order = candidates.topk(count, dim=1)
-    return values, columns.gather(1, order)
+    scores_BI.index_fill_(1, blocked_I.nonzero().flatten(), float("-inf"))
 
 
 def _exact_scores(users_BD: Tensor, items_BCD: Tensor) -> Tensor:

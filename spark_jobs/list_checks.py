@@ -10,7 +10,7 @@ from feature_store.contracts.errors import DataContractError
 
 
 def check_complete(lists: DataFrame, users: DataFrame, seen: DataFrame, eligible: int, k: int) -> dict[str, Any]:
-    """{users, rows, fallback {reason: users}} of lists that are whole; DataContractError saying what is not.
+    """{users with a list, rows, fallback {reason: users}} of whole lists; DataContractError saying what is not.
 
     Every user has ranks 1..min(k, eligible - seen), each item once, no seen item, every item an eligible one.
     """
@@ -36,7 +36,7 @@ def check_complete(lists: DataFrame, users: DataFrame, seen: DataFrame, eligible
         "hold an item that is not eligible": (rows > 0) & ((F.col("highest") > eligible) | (F.col("lowest") < 1)),
     }
     sums = [F.sum(fault.cast("long")).alias(f"fault_{index}") for index, fault in enumerate(faults.values())]
-    total = whole.agg(F.count(F.lit(1)).alias("users"), F.sum(rows).alias("rows"), *sums).first()
+    total = whole.agg(F.count("rows").alias("users"), F.sum(rows).alias("rows"), *sums).first()
     assert total is not None  # an aggregate without groups has one row
     shown = lists.select(c.USER, c.ITEM).join(seen, [c.USER, c.ITEM], "left_semi").count()
     broken = {text: total[f"fault_{index}"] for index, text in enumerate(faults) if total[f"fault_{index}"]}

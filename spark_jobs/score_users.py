@@ -65,7 +65,7 @@ def run(context: StageContext) -> StageResult:
         result.rows_in = facts["users"]
         left_out = {"items_not_scored": items - rules.items}
         result.counts.update(left_out)
-        result.extra["lists"] = {**facts, **left_out, **_facts(champion, versions), "note": champion.note}
+        result.extra["lists"] = {**facts, **left_out, **_facts(context, champion, versions), "note": champion.note}
     finally:
         shutil.rmtree(context.run_dir / NAME, ignore_errors=True)
     return result
@@ -165,7 +165,11 @@ def _commit(
         c.RUN_ID: F.lit(context.run_id),
         c.DATE: F.lit(context.day),
         c.LIST_ID: F.substring(F.sha2(F.concat_ws("|", F.lit(context.run_id), c.USER_ID), 256), 1, 32),
-        **{name: F.lit(value) for name, value in _facts(champion, versions).items() if name in RECOMMENDATIONS.schema.names},
+        **{
+            name: F.lit(value)
+            for name, value in _facts(context, champion, versions).items()
+            if name in RECOMMENDATIONS.schema.names
+        },
     }
     files = max(1, -(-facts["rows"] // ROWS_PER_FILE))
     rows = lists.withColumns(constants).repartitionByRange(files, c.USER_ID).sortWithinPartitions(c.USER_ID, c.RANK)
@@ -175,15 +179,19 @@ def _commit(
     result.tables.append(delta_io.table_entry(spark, context.lake, RECOMMENDATIONS, before))
 
 
-def _facts(champion: Champion, versions: Versions) -> dict[str, str | int]:
-    """What the lists were made with, under the names of the columns that say so."""
+def _facts(context: StageContext, champion: Champion, versions: Versions) -> dict[str, str | int]:
+    """What the lists were made with, under the names of the columns that say so.
+
+    The snapshot is the run's own, also where an older champion scored: the manifest leads to the champion's.
+    """
+    snapshot = context.run_dir / "snapshot.json"
     return {
         c.MODEL_NAME: champion.ref.name,
         c.MODEL_VERSION: champion.ref.version,
         c.MANIFEST_SHA256: champion.ref.manifest_sha256,
         c.VOCABULARY_VERSION: versions.vocabulary,
         c.DATA_VERSION: versions.interactions,
-        c.SNAPSHOT_ID: champion.ref.snapshot_id,
+        c.SNAPSHOT_ID: read_json(snapshot)["id"] if snapshot.exists() else champion.ref.snapshot_id,
     }
 
 

@@ -53,7 +53,7 @@ def publish_snapshot(
     """Writes item inputs, pins every part and publishes; `result` gets the section `snapshot` and one more table."""
     constants = _write_item_inputs(spark, context, base, train, result)
     ids = _highest_ids(spark, context)
-    revision, width = _text(spark, context)
+    revision, width = text_revision(spark, context)
     end = day_start(context.day + timedelta(days=1), settings.calendar.timezone) - 1
     seen = settings.scoring.filter_seen
     snapshot = DatasetSnapshot(
@@ -120,7 +120,7 @@ def _highest_ids(spark: SparkSession, context: StageContext) -> dict[str, int]:
     return {row[c.KIND]: row["highest"] for row in rows}
 
 
-def _text(spark: SparkSession, context: StageContext) -> tuple[str | None, int]:
+def text_revision(spark: SparkSession, context: StageContext) -> tuple[str | None, int]:
     """(revision, width) of the text vectors; DataContractError where they are of more than one kind."""
     if not delta_io.exists(context.lake, ITEM_EMBEDDINGS):
         return None, 0

@@ -43,7 +43,7 @@ class PhaseConfig(FrozenConfig):
 
 class ValidationConfig(FrozenConfig):
     every_epochs: int = Field(1, ge=1)
-    max_rows: int | None = Field(None, ge=1)
+    max_rows: int | None = Field(20_000, ge=1)
     """Validate on this many rows at most, the same ones each time; None: on all."""
     batch_rows: int = Field(512, ge=1)
 
@@ -80,6 +80,8 @@ class TrainerConfig(FrozenConfig):
     """Halve the gradient on the wire; worth it between hosts, not on one."""
     batch_rows: int = Field(256, ge=1)
     """Rows of one rank's step."""
+    piece_tokens: int = Field(4096, ge=1)
+    """Tokens a rank holds activations of at once: a step of long histories is taken in pieces whose gradients add up."""
     log_seconds: float = Field(15.0, gt=0)
     model: RankerConfig = RankerConfig()
     loss: LossConfig = LossConfig()

@@ -81,23 +81,28 @@ class AdamW:
         self._moments: dict[str, Tensor] = {}
         self.load({})
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
     def step(self, rate: float) -> None:
         """Moves every parameter by its `.grad`."""
+        config = self._config
         for names, decay in self._groups:
-            if names:
+            if not names:
+                continue
+            steps = self._of(names, "step")
+            for step in steps:
+                step.add_(1)
+            with torch.no_grad():
                 torch._fused_adamw_(
-                    [self._parameters[name].detach() for name in names],
+                    [self._parameters[name] for name in names],
                     [self._parameters[name].grad for name in names],
                     self._of(names, "exp_avg"),
                     self._of(names, "exp_avg_sq"),
                     [],
-                    self._steps(names),
+                    steps,
                     lr=rate,
-                    beta1=self._config.beta1,
-                    beta2=self._config.beta2,
+                    beta1=config.beta1,
+                    beta2=config.beta2,
                     weight_decay=decay,
-                    eps=self._config.epsilon,
+                    eps=config.epsilon,
                     amsgrad=False,
                     maximize=False,
                 )
@@ -122,10 +127,3 @@ class AdamW:
 
     def _of(self, names: list[str], key: str) -> list[Tensor]:
         return [self._moments[f"{name}/{key}"] for name in names]
-
-    def _steps(self, names: list[str]) -> list[Tensor]:
-        """The kernel reads the number of the step being taken."""
-        steps = self._of(names, "step")
-        for step in steps:
-            step.add_(1)
-        return steps

@@ -56,6 +56,7 @@ def build_phase(training: Training, name: str) -> Phase:
         training.job.config.loss,
         training.job.config.optimizer,
         phase_seed(training.job.seed, name),
+        training.job.config.piece_tokens,
         Anchor(training.ranker, _start_weights(training), config.anchor) if config.anchor else None,
     )
     validated = name == MEASURE and training.snapshot.rows("valid") > 0

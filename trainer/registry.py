@@ -3,29 +3,21 @@
 `LAKE/champion.json` says which model is champion; the alias in MLflow follows it.
 """
 
-import importlib.metadata
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import feature_store.contracts
-import ranker
 from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.failpoints import KNOWN, failpoint
 from feature_store.contracts.lake import Lake
 from feature_store.contracts.model_ref import ModelRef, load_model_ref
 from feature_store.contracts.stage import StageContext, StageResult, stage_main
-from ranker.bundle_files import BundleInfo, read_info, read_vocabulary, verify_manifest
+from ranker.bundle_files import BundleInfo, read_info, verify_manifest
+from trainer.logged_model import log_model
 from trainer.tracked import curve_points
 from trainer.tracking import LAKE, MANIFEST, RUN, Tracker, lake_key, log_snapshot, stage_run, tracker_of
 
 NAME: Final = "register"
 CHALLENGER, CHAMPION = "challenger", "champion"
-REQUIREMENTS: Final = ("mlflow", "torch", "pyarrow", "safetensors")
-"""All that the logged model needs; what these bring along (pandas, numpy, pydantic, pyyaml) is enough."""
 KNOWN.update({"register.logged", "register.registered", "promote.written"})
 
 
@@ -120,27 +112,7 @@ def _logged_model(tracker: Tracker, mlflow_run: str, folder: Path, manifest: str
     for model in tracker.client.search_logged_models([tracker.experiment_id], where):
         if str(model.status) == "READY":
             return f"models:/{model.model_id}"
-    return _log_model(tracker, mlflow_run, folder, manifest)
-
-
-def _log_model(tracker: Tracker, mlflow_run: str, folder: Path, manifest: str) -> str:
-    import mlflow
-
-    example = {"history": read_vocabulary(folder, read_info(folder).items)[:3], "k": 10}
-    mlflow.set_tracking_uri(tracker.uri)
-    mlflow.set_registry_uri(tracker.uri)
-    with mlflow.start_run(run_id=mlflow_run, log_system_metrics=False), code() as paths:
-        logged = mlflow.pyfunc.log_model(
-            name="ranker",
-            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={"bundle": str(folder)},
-            code_paths=[str(path) for path in paths],
-            pip_requirements=requirements(),
-            signature=_signature(),
-            input_example=_frame([example]),
-            tags={MANIFEST: manifest},
-        )
-    return str(logged.model_uri)
+    return log_model(tracker, mlflow_run, folder, manifest)
 
 
 def _create_version(context: StageContext, tracker: Tracker, mlflow_run: str, uri: str, manifest: str) -> str:
@@ -156,49 +128,6 @@ def _create_version(context: StageContext, tracker: Tracker, mlflow_run: str, ur
     model_id = uri.removeprefix("models:/")
     created = tracker.client.create_model_version(name, uri, run_id=mlflow_run, tags=tags, model_id=model_id)
     return str(created.version)
-
-
-def requirements() -> list[str]:
-    """Pins of what the model needs, at the versions of this environment (torch without its build's suffix)."""
-    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
-
-
-@contextmanager
-def code() -> Iterator[list[Path]]:
-    """Copies of the two packages the model imports: `ranker`, and of `feature_store` the contracts alone."""
-    ours = Path(ranker.__file__).parent
-    contracts = Path(feature_store.contracts.__file__).parent
-    skip = shutil.ignore_patterns("__pycache__")
-    with tempfile.TemporaryDirectory(prefix="nightrank-code-") as scratch:
-        folder = Path(scratch)
-        shutil.copytree(ours, folder / "ranker", ignore=skip)
-        shutil.copytree(contracts, folder / "feature_store" / "contracts", ignore=skip)
-        (folder / "feature_store" / "__init__.py").touch()
-        yield [folder / "ranker", folder / "feature_store"]
-
-
-def _signature() -> Any:
-    """`history` may hold text or integers, so its type is left open; `k` may be left out."""
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
-
-    inputs = Schema([ColSpec(AnyType(), "history"), ColSpec(DataType.long, "k", required=False)])
-    outputs = [
-        ColSpec(kind, name)
-        for name, kind in (
-            ("row", DataType.long),
-            ("rank", DataType.long),
-            ("item_id", DataType.string),
-            ("score", DataType.double),
-        )
-    ]
-    return ModelSignature(inputs, Schema(outputs))
-
-
-def _frame(rows: list[dict[str, Any]]) -> Any:
-    import pandas as pd
-
-    return pd.DataFrame(rows)
 
 
 def _ref(

@@ -1,6 +1,7 @@
 """TrainStep: the mathematics of one step, on one rank and over all of them."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -47,6 +48,7 @@ class TrainStep:
         loss: LossConfig,
         config: OptimizerConfig,
         seed: int,
+        piece_tokens: int,
         anchor: "Anchor | None" = None,
     ) -> None:
         self._ranker = ranker
@@ -56,6 +58,7 @@ class TrainStep:
         self._loss = loss
         self._config = config
         self._seed = seed
+        self._piece_tokens = piece_tokens
         self._anchor = anchor
         self._flat = FlatGradient(list(trainable(ranker).values()), communicator.size)
         self._generator = torch.Generator()
@@ -81,21 +84,25 @@ class TrainStep:
         return StepReport(mean, [int(n) for n in extras[ROWS:]], int(extras[TOKENS]), norm)
 
     def _backward(self, batch: Batch, step: int) -> None:
-        self._seed_step(step)
+        self._seed_dropout(step)
         extras = self._flat.extras
-        if batch.rows:
+        for piece in pieces(batch, self._piece_tokens):
+            self._seed_negatives(step)
             with self._device.autocast():
-                there = batch.to(self._device.torch_device)
+                there = piece.to(self._device.torch_device)
                 loss, weight = training_loss(self._ranker, there, self._loss, self._generator, self._sampler)
             loss.backward()
-            extras[LOSS], extras[WEIGHT] = loss.detach(), weight
+            extras[LOSS] += loss.detach()
+            extras[WEIGHT] += weight
         extras[TOKENS] = batch.tokens
         extras[ROWS + self._communicator.rank] = batch.rows
 
-    def _seed_step(self, step: int) -> None:
-        """Randomness is a function of (seed, step, rank), so a resumed run needs no generator's state. Negatives are the
-        same on all ranks, as they would be for one rank with the whole batch; dropout is not."""
+    def _seed_dropout(self, step: int) -> None:
+        """Randomness is a function of (seed, step, rank), so a resumed run needs no generator's state."""
         torch.manual_seed(phase_seed(self._seed, f"{step}.{self._communicator.rank}"))
+
+    def _seed_negatives(self, step: int) -> None:
+        """The same negatives for all pieces on all ranks, as they would be for one rank with the whole batch at once."""
         self._generator.manual_seed(phase_seed(self._seed, f"{step}"))
 
     def _update(self, loss: float, weight: float, step: int, rate: float) -> float:
@@ -112,6 +119,30 @@ class TrainStep:
             )
         self._optimizer.step(rate)
         return norm
+
+
+def pieces(batch: Batch, tokens: int) -> Iterator[Batch]:
+    """The batch's rows in order, cut so that no piece of more than one row holds more than `tokens` tokens."""
+    ends = batch.offsets_B1.tolist()
+    first = 0
+    while first < batch.rows:
+        last = max(bisect_right(ends, ends[first] + tokens) - 1, first + 1)
+        yield rows_between(batch, first, last)
+        first = last
+
+
+def rows_between(batch: Batch, first: int, last: int) -> Batch:
+    """Rows [first, last)."""
+    start, stop = int(batch.offsets_B1[first]), int(batch.offsets_B1[last])
+    return Batch(
+        items_T=batch.items_T[start:stop],
+        actions_T=batch.actions_T[start:stop],
+        times_T=batch.times_T[start:stop],
+        offsets_B1=batch.offsets_B1[first : last + 1] - start,
+        loss_from_B=batch.loss_from_B[first:last],
+        weight_B=batch.weight_B[first:last],
+        users_B=batch.users_B[first:last],
+    )
 
 
 class Anchor:

@@ -28,6 +28,8 @@ from trainer.tracked import Point, params_of, result_points
 RUN, STAGE, LAKE, MANIFEST = "nightrank.run_id", "nightrank.stage", "nightrank.lake", "nightrank.manifest_sha256"
 NIGHT: Final = "night"
 """Value of STAGE on the parent run."""
+AWAY: Final = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+"""Error codes under which MLflow's client reports a server or database that does not do its work."""
 BATCH: Final = 1000
 """Metrics of one call: MLflow's own limit."""
 REMEDY: Final = "start the server or mend mlflow.tracking_uri, then give the same command again; nothing is trained twice"
@@ -185,6 +187,8 @@ def reaching(uri: str) -> Iterator[None]:
     try:
         yield
     except (requests.RequestException, sqlalchemy.exc.OperationalError, MlflowException) as error:
+        if isinstance(error, MlflowException) and error.error_code not in AWAY:
+            raise
         line = (str(error).splitlines() or [""])[0][:300]
         raise DependencyUnreachable(f"MLflow at {shown(uri)}: {type(error).__name__}: {line}", REMEDY) from error
 

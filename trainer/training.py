@@ -39,7 +39,6 @@ class Training:
     optimizer: AdamW
     state: TrainState
     lineage: str
-    parent_facts: dict[str, Any] = field(default_factory=dict)
     _saved_at: float = field(default_factory=time.monotonic)
     _saved_step: int = -1
 
@@ -120,6 +119,7 @@ class Training:
 
 WHAT_THE_CURVE_DEPENDS_ON = {
     "batch_rows",
+    "piece_tokens",
     "precision",
     "model",
     "loss",

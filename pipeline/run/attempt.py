@@ -27,6 +27,7 @@ class Attempt:
         self.book, self.stages, self.lease, self.stop, self.progress = book, stages, lease, stop, progress
         self.failed: set[str] = set()
         """Stages of this attempt that failed without ending it."""
+        self._speaking = stages[0]
 
     def go(self, todo: Sequence[Stage]) -> dict[str, Any]:
         """`todo` taken in order; what is done already is kept."""
@@ -65,8 +66,10 @@ class Attempt:
         for stage in step.stages:
             self.book.forget(stage)
         waiting = list(step.stages)
+        self._speaking = waiting[0]
         self._start(waiting[0])
-        child = Child(step.command, self.book.folder, lambda line: self._file(waiting[0] if waiting else step.stages[-1], line))
+        logs = {f"stage {stage.name}": stage for stage in step.stages}
+        child = Child(step.command, self.book.folder, lambda line: self._listen(line, logs))
         code = None
         while code is None:
             code = child.wait(POLL_SECONDS)
@@ -91,6 +94,11 @@ class Attempt:
         self.book.log_of(stage).parent.mkdir(parents=True, exist_ok=True)
         self._file(stage, f"--- {stage.name}, attempt {self.book.body['attempt']} of {self.book.run_id}\n")
         self.progress.stage(stage.name, "running")
+
+    def _listen(self, line: str, logs: dict[str, Stage]) -> None:
+        """Each line to the log of the stage that said it; a host of several announces each by `stage <name>`."""
+        self._speaking = logs.get(line.strip(), self._speaking)
+        self._file(self._speaking, line)
 
     def _file(self, stage: Stage, line: str) -> None:
         with open(self.book.log_of(stage), "a") as log:

@@ -76,7 +76,7 @@ def last_landing_day(lake: Lake) -> date:
 def check_ready(request: RunRequest) -> None:
     """UsageError where the lake cannot take this run at all. Reads only."""
     request.lake.landing_meta()
-    if request.kind == "nightly" and not any(_full_runs(request.lake)):
+    if request.kind == "nightly" and not _has_model(request.lake):
         raise UsageError(
             f"a night grows from a model that is live, and no full run has finished on {request.root}",
             "run `nightrank full` first",
@@ -104,8 +104,10 @@ def _has_rows(path: Path) -> bool:
         return True
 
 
-def _full_runs(lake: Lake) -> Iterator[Path]:
-    return (folder for folder in (lake.root / "runs").glob("full-*") if finished(folder))
+def _has_model(lake: Lake) -> bool:
+    """The gate has promoted one, or a full run has ended."""
+    champion = lake.root / "champion.json"
+    return champion.exists() or any(finished(folder) for folder in (lake.root / "runs").glob("full-*"))
 
 
 def _span(request: RunRequest) -> str:

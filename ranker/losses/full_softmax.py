@@ -61,10 +61,12 @@ def _chunk(states_Cd: Tensor, table_Id: Tensor, targets_C: Tensor, weights_C: Te
     logits_CI = (states_Cd @ table_Id.T).float()
     logits_CI[:, 0] = float("-inf")
     target_C1 = logits_CI.gather(1, targets_C.unsqueeze(1))
-    log_total_C1 = torch.logsumexp(logits_CI, dim=1, keepdim=True)
-    losses_C = (log_total_C1 - target_C1).squeeze(1)
+    largest_C1 = logits_CI.amax(dim=1, keepdim=True)
+    share_CI = logits_CI.sub_(largest_C1).exp_()
+    total_C1 = share_CI.sum(dim=1, keepdim=True)
+    losses_C = (total_C1.log() + largest_C1 - target_C1).squeeze(1)
     if not want:
-        return logits_CI, losses_C
-    residual_CI = logits_CI.sub_(log_total_C1).exp_().mul_(weights_C.unsqueeze(1))
+        return share_CI, losses_C
+    residual_CI = share_CI.mul_(weights_C.unsqueeze(1) / total_C1)
     residual_CI.scatter_add_(1, targets_C.unsqueeze(1), -weights_C.unsqueeze(1))
     return residual_CI.to(table_Id.dtype), losses_C

@@ -28,7 +28,7 @@ def global_batches() -> list[tuple[list[list[int]], list[float]]]:
 
 def main(root: Path, snapshot: Path, out: Path, backend: str, loss: str) -> None:
     world = Horovod(Progress()) if backend == "horovod" else SingleProcess()
-    changes = {"loss": {"name": loss}, "model": {"encoder": {"dropout": 0.0}}}
+    changes = {"loss": {"name": loss}, "model": {"encoder": {"dropout": 0.0}}, "optimizer": {"epsilon": 1e-4}}
     training = training_of(job_of(root, load_snapshot(snapshot), changes), world)
     step = build_phase(training, MEASURE).step
     mine = [(rows[world.rank :: world.size], weights[world.rank :: world.size]) for rows, weights in global_batches()]

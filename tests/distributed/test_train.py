@@ -163,3 +163,16 @@ def test_workers_do_not_outlive_a_launcher_that_was_killed(lake):
             return
         time.sleep(0.1)
     raise AssertionError(f"workers {pids} outlived their launcher: {json.dumps(pids)}")
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_two_ranks_train_on_the_executors_of_a_spark_session(lake):
+    root, snapshot = lake
+    config = {**TWO, "launcher": "spark", "watchdog": {"timeout_seconds": 60, "startup_seconds": 240}}
+    run_dir = write_run(root, "spark", snapshot, {"trainer": config, "spark": {"master": "local[2]", "packages": []}})
+    code, errors = ended(stage(run_dir))
+    assert code == 0, errors
+    training = read_json(run_dir / "stages" / "train.json")["extra"]["training"]
+    assert (training["launcher"], training["world_size"], training["backend"]) == ("spark", 2, "horovod-gloo")
+    assert training["rows_read"][0] > 0 and training["rows_read"][1] > 0

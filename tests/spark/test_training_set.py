@@ -1,7 +1,6 @@
 """build_training_set on hand-made interactions: every row by hand, and the snapshot that pins them."""
 
-import json
-from datetime import date, timedelta
+from datetime import timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,12 +8,13 @@ import pytest
 
 from feature_store import delta_io, delta_read
 from feature_store.contracts import tables
-from feature_store.contracts.errors import ConfigError, NothingToDo, UsageError
+from feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, UsageError
 from feature_store.contracts.files import write_json
-from feature_store.contracts.snapshot import load_snapshot
+from feature_store.contracts.snapshot import Normalisation, load_snapshot
 from feature_store.spark_schema import to_spark
-from spark_jobs import build_training_set
-from tests.spark.conftest import DAY, at, make_context
+from feature_store.transforms import item_inputs
+from spark_jobs import build_training_set, training_snapshot
+from tests.spark.conftest import DAY, make_context
 from tests.spark.hand_lake import event, fill, micros
 
 pytestmark = pytest.mark.spark
@@ -34,7 +34,7 @@ def build(spark, lake, kind="full", day=DAY, run_id=None, **settings):
     return context, result, load_snapshot(context.run_dir / "snapshot.json")
 
 
-def test_leave_one_out_rows_by_hand(spark, lake):
+def test_leave_one_out_rows_by_hand_and_the_same_run_again(spark, lake):
     events = [event(1, item, f"2024-03-10 00:00:{item:02}") for item in (1, 2, 3, 4, 5, 6)]
     events += [event(2, item, f"2024-03-10 00:01:{item:02}") for item in (1, 2, 3)]
     events += [event(3, 5, "2024-03-10 00:02:00"), event(3, 5, "2024-03-10 00:02:01"), event(3, 6, "2024-03-10 00:02:02")]
@@ -47,17 +47,12 @@ def test_leave_one_out_rows_by_hand(spark, lake):
     assert snapshot.rows("holdout") == 0
     assert (snapshot.items, snapshot.users, snapshot.clock, snapshot.split.kind) == (6, 3, "position", "leave_one_out")
     assert result.extra["snapshot"]["rows"]["train"] == 2 and result.rows_in == 12
-
-
-def test_every_user_held_out_and_no_loss_has_the_position(spark, lake):
-    fill(spark, lake, [event(1, item, f"2024-03-10 00:00:{item:02}") for item in (1, 2, 3, 4)])
-    _, _, snapshot = build(spark, lake, split="leave_one_out", holdout_modulus=2, max_length=10)
-    held = rows_of(lake, snapshot, "holdout")
-    refresh = rows_of(lake, snapshot, "refresh")
-    if held:
-        assert held == [(1, [1, 2, 3, 4], 3, "history")] and refresh == [(1, [1, 2, 3], 2, "history")]
-    else:
-        assert refresh == [(1, [1, 2, 3, 4], 2, "history")]
+    _, second, again = build(spark, lake)
+    assert again.id == snapshot.id
+    assert [e["content_sha256"] for e in result.tables] == [e["content_sha256"] for e in second.tables]
+    assert all(entry["from"] == entry["to"] for entry in second.tables)
+    with pytest.raises(ConfigError, match="positions and no clock"):
+        build(spark, lake, split="global_time")
 
 
 def test_global_time_cuts_at_days(spark, lake):
@@ -76,27 +71,29 @@ def test_global_time_cuts_at_days(spark, lake):
 def test_a_night_takes_what_is_new_and_replays_the_others(spark, lake):
     yesterday = DAY - timedelta(days=1)
     events = [event(u, item, f"2024-03-09 00:0{u}:{item:02}", yesterday) for u in (1, 2) for item in (1, 2, 3)]
-    # User 1: one event of the day, and one of yesterday that landed today and so was unknown to event 3.
+    # User 1: one event of the day, and one of yesterday that landed today and so was unknown to item 3.
     late = event(1, 5, "2024-03-09 00:01:02", DAY, available="2024-03-10 00:00:00", event_id="zz")
-    fill(spark, lake, [*events, late, event(1, 4, "2024-03-10 09:00:00")])
+    described = [("i1", ["b", "a"], 0.0), ("i2", ["b"], 2.0), ("i4", ["not trained"], 9.0), ("i5", ["b"], None)]
+    fill(spark, lake, [*events, late, event(1, 4, "2024-03-10 09:00:00")], described)
     with pytest.raises(UsageError, match="no champion"):
         build(spark, lake, "nightly")
-    champion(spark, lake, yesterday)
+    base = champion(spark, lake, yesterday)
     _, _, snapshot = build(spark, lake, "nightly", replay_fraction=1.0, max_length=10)
     assert rows_of(lake, snapshot, "train") == [
         (1, [1, 2, 5], 2, "day"),
         (1, [1, 2, 5, 3, 4], 4, "day"),
         (2, [1, 2, 3], 1, "replay"),
     ]
-    assert set(snapshot.parts) == {"train", "holdout", "items", "vocabulary"}
-    assert snapshot.base == json.loads((lake.root / "champion.json").read_text())["snapshot_id"]
+    assert set(snapshot.parts) == {"train", "holdout", "items", "vocabulary"} and snapshot.base == base.id
     with pytest.raises(NothingToDo):
         build(spark, lake, "nightly", DAY + timedelta(days=1))
+    _item_inputs_are_the_champions(spark, lake, base, snapshot)
+    _pins_are_of_the_version(lake, base, snapshot)
 
 
 def champion(spark, lake, day):
     """A full run as of `day`, declared champion."""
-    _, _, snapshot = build(spark, lake, "full", day, max_length=10)
+    _, _, snapshot = build(spark, lake, "full", day, max_length=10, split="leave_one_out")
     body = {
         "name": "m", "version": 1, "alias": "champion", "mlflow_run_id": "r", "manifest_sha256": "0" * 64,
         "vocabulary_lineage": "l", "vocabulary_items": snapshot.items, "snapshot_id": snapshot.id, "run_id": f"full-{day}",
@@ -106,53 +103,42 @@ def champion(spark, lake, day):
     return snapshot
 
 
-def test_item_inputs_are_fitted_on_trained_items_and_kept_by_the_night(spark, lake):
-    events = [event(1, item, f"2024-03-09 00:00:{item:02}", date(2024, 3, 9)) for item in (1, 2, 3, 4)]
-    described = [("i1", ["b", "a"], 0.0), ("i2", ["b"], 2.0), ("i3", ["only valid"], 9.0), ("i5", ["b"], None)]
-    fill(spark, lake, [*events, event(1, 5, "2024-03-10 00:00:01")], described)
-    base = champion(spark, lake, date(2024, 3, 9))
-    assert base.normalisation.categories == ("b", "a") and base.normalisation.numeric == ("price", "price_missing")
-    _, _, snapshot = build(spark, lake, "nightly", max_length=10)
+def _item_inputs_are_the_champions(spark, lake, base, snapshot):
+    """Fitted on train rows: of three events a user the first is no row's, so nothing is known of any price there."""
+    assert base.rows("train") == 0 and base.normalisation == Normalisation()
     assert snapshot.normalisation == base.normalisation
-    stored = {row["item"]: row for row in delta_io.read(spark, lake, tables.ITEM_INPUTS).collect()}
-    assert list(stored) == [1, 2, 3, 4, 5]
-    assert [stored[item]["category_codes"] for item in (1, 2, 3, 4, 5)] == [[1, 2], [1], [], [], [1]]
-    assert stored[1]["numeric"] == pytest.approx([-1.0, 0.0]) and stored[2]["numeric"] == pytest.approx([1.0, 0.0])
-    assert stored[5]["numeric"] == pytest.approx([0.0, 1.0])
+    stored = delta_io.read(spark, lake, tables.ITEM_INPUTS).orderBy("item").collect()
+    assert [(row["item"], row["category_codes"], row["numeric"]) for row in stored] == [(i, [], []) for i in range(1, 6)]
 
 
-def test_the_same_run_again_commits_nothing(spark, lake):
-    fill(spark, lake, [event(u, i, f"2024-03-10 00:{u:02}:{i:02}") for u in range(1, 9) for i in (1, 2, 3, 4, 5)])
-    _, first, snapshot = build(spark, lake)
-    _, second, again = build(spark, lake)
-    assert again.id == snapshot.id
-    assert [e["content_sha256"] for e in first.tables] == [e["content_sha256"] for e in second.tables]
-    assert all(entry["from"] == entry["to"] for entry in second.tables)
-    _, _, other = build(spark, lake, run_id="another")
-    assert rows_of(lake, other, "train") == rows_of(lake, snapshot, "train") and other.id != snapshot.id
-
-
-def test_pins_are_the_files_of_the_version_and_not_of_the_folder(spark, lake):
-    fill(spark, lake, [event(1, i, f"2024-03-10 00:00:{i:02}") for i in (1, 2, 3, 4, 5)])
-    build(spark, lake, run_id="one")
-    _, _, snapshot = build(spark, lake, run_id="two")
+def _pins_are_of_the_version(lake, base, snapshot):
     part = snapshot.parts["train"]
     assert [f.path for f in part.files] == delta_read.files_of(lake, part.table, part.version)
-    assert len(list(lake.table(part.table).glob("*.parquet"))) > len(part.files)
     assert part.rows == delta_read.rows_of(lake, part.table, part.version) == sum(map(sum, (f.row_groups for f in part.files)))
+    old = base.parts["refresh"]
+    assert rows_of(lake, base, "refresh") == [(1, [1, 2, 3], 1, "history"), (2, [1, 2, 3], 1, "history")]
+    assert old.version == delta_read.table_version(lake, old.table), "a night leaves the refresh rows of its base alone"
 
 
-def test_time_split_without_a_clock_is_refused_with_the_reason(spark, lake):
-    fill(spark, lake, [event(1, 1, "2024-03-10 00:00:01")], clock="position")
-    with pytest.raises(ConfigError, match="positions and no clock"):
-        build(spark, lake, split="global_time")
+def test_item_inputs_by_hand(spark):
+    rows = [(1, ["b", "a"], 0.0), (2, ["b", "b"], 2.0), (3, ["c"], -9.0), (4, None, None)]
+    trained = spark.createDataFrame(rows, "item int, categories array<string>, price double")
+    names = [row["category"] for row in item_inputs.category_counts(trained).collect()]
+    moments = item_inputs.price_moments(trained).first()
+    constants = item_inputs.normalisation(tuple(names), moments["known"], moments["mean"], moments["std"])
+    assert names == ["b", "a", "c"] and constants.numeric == ("price", "price_missing")
+    later = trained.union(spark.createDataFrame([(5, ["new", "a"], 2.0)], trained.schema))
+    found = {row["item"]: row for row in item_inputs.item_inputs(later, constants).collect()}
+    assert {item: row["category_codes"] for item, row in found.items()} == {1: [1, 2], 2: [1], 3: [3], 4: [], 5: [2]}
+    numbers = {1: [-1.0, 0.0], 2: [1.0, 0.0], 3: [0.0, 1.0], 4: [0.0, 1.0], 5: [1.0, 0.0]}
+    assert {item: row["numeric"] for item, row in found.items()} == {i: pytest.approx(n) for i, n in numbers.items()}
 
 
 def test_vectors_of_two_revisions_are_refused(spark, lake):
-    fill(spark, lake, [event(1, i, f"2024-03-10 00:00:{i:02}") for i in (1, 2, 3, 4)])
+    context = make_context(lake)
+    assert training_snapshot.text_revision(spark, context) == (None, 0)
     rows = [(1, "a", "r1", [1.0]), (2, "b", "r2", [1.0])]
     vectors = spark.createDataFrame(rows, to_spark(tables.ITEM_EMBEDDINGS.schema))
-    delta_io.append(vectors, lake, tables.ITEM_EMBEDDINGS, context=make_context(lake), key="x")
-    with pytest.raises(Exception, match="more than one encoder revision"):
-        build(spark, lake)
-    assert at("2024-03-10 00:00").tzinfo is not None
+    delta_io.append(vectors, lake, tables.ITEM_EMBEDDINGS, context=context, key="x")
+    with pytest.raises(DataContractError, match="more than one encoder revision"):
+        training_snapshot.text_revision(spark, context)

@@ -269,9 +269,7 @@ def test_telemetry_switches(tmp_path, environ, status, seen):
     assert finding.status == status and seen in finding.seen
 
 
-@pytest.mark.parametrize(
-    "text", ["spark.sql.files.ignoreMissingFiles true", "spark.sql.files.ignoreMissingFiles=TRUE"]
-)
+@pytest.mark.parametrize("text", ["spark.sql.files.ignoreMissingFiles true", "spark.sql.files.ignoreMissingFiles=TRUE"])
 def test_a_spark_default_that_loses_data(tmp_path, text):
     put(tmp_path / "conf/spark-defaults.conf", f"# ours\n\nspark.ui.enabled false\n{text}\n")
     finding = only(check_data_loss(machine(tmp_path, environ={"SPARK_CONF_DIR": str(tmp_path / "conf")}), SETTINGS))

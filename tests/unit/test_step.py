@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from ranker.batch import Batch
+from ranker.compose import compose
+from ranker.config import LossConfig, RankerConfig
+from ranker.inputs import ItemInputs
+from tests.training_jobs import CPU
+from trainer.communicator import SingleProcess
+from trainer.config import OptimizerConfig
+from trainer.optim import AdamW
+from trainer.step import TrainStep, pieces
+
+ROWS = [[1, 2], [3, 4, 5], [6, 7, 8, 9, 10, 11], [12, 13], [14, 15, 16]]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "lengths"),
+    [(100, [[2, 3, 6, 2, 3]]), (5, [[2, 3], [6], [2, 3]]), (1, [[2], [3], [6], [2], [3]]), (8, [[2, 3], [6, 2], [3]])],
+)
+def test_pieces_keep_every_row_in_order_and_only_a_single_row_may_be_too_long(tokens, lengths):
+    batch = Batch.from_lists(ROWS, weights=[1, 2, 3, 4, 5], users=[5, 6, 7, 8, 9])
+    cut = list(pieces(batch, tokens))
+    assert [piece.lengths.tolist() for piece in cut] == lengths
+    assert torch.cat([piece.items_T for piece in cut]).tolist() == batch.items_T.tolist()
+    assert torch.cat([piece.weight_B for piece in cut]).tolist() == [1, 2, 3, 4, 5]
+    assert torch.cat([piece.users_B for piece in cut]).tolist() == [5, 6, 7, 8, 9]
+    assert all(int(piece.offsets_B1[0]) == 0 for piece in cut)
+
+
+def test_a_batch_without_rows_has_no_pieces():
+    assert list(pieces(Batch.from_lists([]), 10)) == []
+
+
+def step_with(piece_tokens: int, loss: str):
+    torch.set_num_threads(1)
+    config = RankerConfig.model_validate({"width": 16, "encoder": {"dropout": 0.0, "blocks": 1}})
+    ranker = compose(config, ItemInputs(items=20))
+    # A key bias has no gradient but rounding, which a tiny epsilon would blow up to whole steps.
+    optimizer = OptimizerConfig(epsilon=1e-4)
+    step = TrainStep(
+        ranker,
+        AdamW(ranker, optimizer),
+        SingleProcess(),
+        CPU,
+        LossConfig(name=loss, negatives=8),
+        optimizer,
+        3,
+        piece_tokens,
+    )
+    return step, ranker
+
+
+@pytest.mark.parametrize("loss", ["sampled_softmax", "full_softmax"])
+def test_a_step_in_pieces_is_the_step_at_once(loss):
+    ends = []
+    for piece_tokens in (1000, 5):
+        step, ranker = step_with(piece_tokens, loss)
+        batches = iter([Batch.from_lists(ROWS), Batch.from_lists(ROWS[::-1])])
+        losses = [step(batches, number, 0.01).loss for number in range(2)]
+        ends.append((losses, ranker.state_dict()))
+    assert ends[0][0] == pytest.approx(ends[1][0], rel=1e-6)
+    for name, value in ends[0][1].items():
+        torch.testing.assert_close(value, ends[1][1][name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_a_step_without_rows_moves_nothing():
+    step, ranker = step_with(100, "full_softmax")
+    before = {name: value.clone() for name, value in ranker.state_dict().items()}
+    report = step(iter([Batch.from_lists([])]), 0, 0.1)
+    assert (report.loss, report.rows, report.tokens) == (0.0, [0], 0)
+    assert all(torch.equal(before[name], value) for name, value in ranker.state_dict().items())
