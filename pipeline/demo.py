@@ -12,7 +12,7 @@ from pipeline.progress import choose
 from pipeline.recommend import recommendations
 from pipeline.run.request import RunRequest
 from pipeline.runner import Runner
-from pipeline.simulate import simulate
+from pipeline.simulate.market import simulate
 
 SIZES: Final = ("demo", "tiny")
 

@@ -99,6 +99,8 @@ def fit(known: DataFrame, recent_from: int | None, settings: BaselineSettings, s
     popularity(known, recent_from).write.parquet(str(folder / POPULAR))
     neighbours(known, settings.neighbours).write.parquet(str(folder / COOCCURRENCE))
     pairs = known.select(c.USER, c.ITEM).distinct().withColumn("rating", F.lit(1.0))
+    # Without checkpoints the lineage of ten iterations is deep enough to overflow an executor's stack.
+    known.sparkSession.sparkContext.setCheckpointDir(str(folder / "checkpoints"))
     ordered = pairs.repartition(ALS_BLOCKS, c.USER).sortWithinPartitions(c.USER, c.ITEM)
     als(settings, seed).fit(ordered).itemFactors.write.parquet(str(folder / ALS))
 
@@ -112,6 +114,7 @@ def als(settings: BaselineSettings, seed: int) -> MLlibALS:
         implicitPrefs=True,
         numUserBlocks=ALS_BLOCKS,
         numItemBlocks=ALS_BLOCKS,
+        checkpointInterval=2,
         seed=seed,
         userCol=c.USER,
         itemCol=c.ITEM,

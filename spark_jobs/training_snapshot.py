@@ -10,7 +10,7 @@ from feature_store import delta_io, publish
 from feature_store.contracts import columns as c
 from feature_store.contracts.actions import ACTION_CODES
 from feature_store.contracts.errors import DataContractError, UsageError
-from feature_store.contracts.failpoints import failpoint
+from feature_store.contracts.failpoints import KNOWN, failpoint
 from feature_store.contracts.model_ref import load_model_ref
 from feature_store.contracts.settings import DataSettings
 from feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, Part, PartName, SplitRule, load_snapshot
@@ -28,6 +28,7 @@ from feature_store.contracts.tables import (
 from feature_store.transforms import item_inputs
 from feature_store.transforms.splits import day_start
 
+KNOWN.update({"build_training_set.before_snapshot", "build_training_set.after_snapshot"})
 MAX_CATEGORIES: Final = 10_000
 """They stand in the snapshot's JSON and each has an embedding; the rarest beyond this share code 0, none."""
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import feature_store.contracts
 import ranker
 from ranker.bundle_files import read_info, read_vocabulary
-from trainer.tracking import MANIFEST, Tracker
+from trainer.tracker import MANIFEST, Tracker
 
 REQUIREMENTS: Final = ("mlflow", "torch", "pyarrow", "safetensors")
 """All that the logged model needs; what these bring along (pandas, numpy, pydantic, pyyaml) is enough."""

@@ -22,7 +22,8 @@ class RankerModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
         self.bundle = load_bundle(Path(context.artifacts["bundle"]))
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+    # Without annotations: MLflow would take them for a signature of its own and warn about it.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         histories = [list(history) if history is not None else [] for history in model_input["history"]]
         ks = [int(k) if k == k and k is not None else DEFAULT_K for k in model_input.get("k", [DEFAULT_K] * len(histories))]
         rows = [

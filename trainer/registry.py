@@ -14,7 +14,8 @@ from feature_store.contracts.stage import StageContext, StageResult, stage_main
 from ranker.bundle_files import BundleInfo, read_info, verify_manifest
 from trainer.logged_model import log_model
 from trainer.tracked import curve_points
-from trainer.tracking import LAKE, MANIFEST, RUN, Tracker, lake_key, log_snapshot, stage_run, tracker_of
+from trainer.tracker import LAKE, MANIFEST, RUN, Tracker, lake_key, tracker_of
+from trainer.tracking import log_snapshot, stage_run
 
 NAME: Final = "register"
 CHALLENGER, CHAMPION = "challenger", "champion"
@@ -79,8 +80,9 @@ def champion_path(lake: Lake) -> Path:
 
 
 def _aliased(tracker: Tracker, name: str, alias: str) -> str | None:
-    found = tracker.client.search_registered_models(f"name = '{name}'")
-    return dict(found[0].aliases).get(alias) if found else None
+    # Not from a search: its rows may come without aliases.
+    aliases = tracker.client.get_registered_model(name).aliases
+    return str(aliases[alias]) if alias in aliases else None
 
 
 def _log_training(context: StageContext, tracker: Tracker, trained: dict[str, Any]) -> None:

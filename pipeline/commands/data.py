@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root, absolute, day
+from pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root, Set, absolute, day
 
 
 def import_(
@@ -36,25 +36,29 @@ def import_(
 
 def simulate(
     root: Root = DEFAULT_ROOT,
-    preset: Annotated[str | None, typer.Option("--preset", help="A market of a known size: tiny or demo.")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="A market of a known size: tiny, demo or large.")] = None,
     users: Annotated[int | None, typer.Option("--users", min=1)] = None,
     items: Annotated[int | None, typer.Option("--items", min=1)] = None,
     days: Annotated[int | None, typer.Option("--days", min=1)] = None,
     start: Annotated[str | None, typer.Option("--start", help="First day.")] = None,
     seed: Annotated[int | None, typer.Option("--seed")] = None,
+    overrides: Set = None,
     as_json: Json = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Make a market whose true preferences are known, so that lists can be judged against the truth.
 
-    Example: nightrank simulate --root lake --users 5000 --items 2000 --days 14
+    Example: nightrank simulate --root lake --users 5000 --days 14 --set daily_active=2000
     """
-    from pipeline.simulate import simulate as make
+    from feature_store.contracts.config import merged
+    from pipeline.simulate.market import simulate as make
 
-    asked: dict[str, Any] = {"users": users, "items": items, "days": days, "seed": seed, "preset": preset}
+    given = {"users": users, "items": items, "days": days, "seed": seed, "preset": preset}
+    asked: dict[str, Any] = merged([], overrides or []) | {name: value for name, value in given.items() if value is not None}
     if start:
         asked["start"] = day(start, "--start")
-    counts = make(absolute(root), **{name: value for name, value in asked.items() if value is not None})
-    _answer(f"simulated under {absolute(root)}", counts, as_json)
+    counts = make(absolute(root), dry_run=dry_run, **asked)
+    _answer(f"{'would be made' if dry_run else 'simulated'} under {absolute(root)}", counts, as_json)
 
 
 def _say(text: str) -> None:

@@ -39,7 +39,8 @@ def print_run(result: dict[str, Any], as_json: bool, root: Any = None) -> None:
         print_json(result)
         return
     seconds = sum(stage["seconds"] or 0 for stage in result["stages"])
-    print(f"{result['run_id']}: {result['status']}  ({seconds:.0f} s)")
+    took = "" if result["status"] == "already_done" else f"  ({seconds:.0f} s)"
+    print(f"{result['run_id']}: {result['status']}{took}")
     if result.get("note"):
         print(f"  {result['note']}")
     if result["error"]:
