@@ -6,6 +6,8 @@ alone) refuses where that would remove a named file; as part of a pipeline it ke
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -24,6 +26,7 @@ REWRITTEN: Final = frozenset({RECOMMENDATIONS.name, ITEM_INPUTS.name, *(table.na
 """Replaced as a whole by their own stage, in files of the size and order it wants: never OPTIMIZEd."""
 LONGEST_HOURS: Final = 24 * 365 * 10.0
 CHECK: Final = "spark.databricks.delta.retentionDurationCheck.enabled"
+LISTING: Final = "spark.sql.sources.parallelPartitionDiscovery.parallelism"
 
 
 def run(context: StageContext) -> StageResult:
@@ -127,13 +130,23 @@ def _has_old_files(lake: Lake, table: TableRef, hours: float) -> bool:
 
 
 def _vacuum(spark: SparkSession, lake: Lake, table: TableRef, hours: float, mode: str = "") -> list[Any]:
-    earlier = spark.conf.get(CHECK, None)
-    # Delta's own check knows only hours; ours knows who still reads what.
-    spark.conf.set(CHECK, "false")
-    try:
+    # Delta's own check knows only hours; ours knows who still reads what. VACUUM lists folders in as many tasks as Spark's
+    # partition discovery may take: 10,000 by default, minutes of empty tasks for a small table.
+    with _conf(spark, {CHECK: "false", LISTING: str(spark.sparkContext.defaultParallelism)}):
         return list(spark.sql(f"VACUUM {_path(lake, table)} RETAIN {hours:f} HOURS {mode}").collect())
+
+
+@contextmanager
+def _conf(spark: SparkSession, values: dict[str, str]) -> Iterator[None]:
+    """The settings for the length of a block; a session that other stages share is left as it was."""
+    earlier = {key: spark.conf.get(key, None) for key in values}
+    for key, value in values.items():
+        spark.conf.set(key, value)
+    try:
+        yield
     finally:
-        spark.conf.unset(CHECK) if earlier is None else spark.conf.set(CHECK, earlier)
+        for key, before in earlier.items():
+            spark.conf.unset(key) if before is None else spark.conf.set(key, before)
 
 
 def _path(lake: Lake, table: TableRef) -> str:
