@@ -1,10 +1,11 @@
 """RankerConfig -> Ranker. Encoders are registered by name; the rest follows from the configuration."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ranker.config import RankerConfig
 from ranker.encoders.transformer import TransformerEncoder
@@ -19,15 +20,26 @@ def build_encoder(config: RankerConfig) -> nn.Module:
     return ENCODERS[config.encoder.name](config)
 
 
-def compose_empty(config: RankerConfig, shapes: ItemShapes) -> Ranker:
-    """A ranker on the meta device: shapes only, no memory. `materialise` or `to_empty` gives it storage."""
-    with torch.device("meta"):
+class _NoInit(TorchFunctionMode):  # type: ignore[misc]
+    """torch's own initialisers do nothing: weights are drawn from our seed or read from a file, and drawn only once.
+
+    The meta device would do as well, but its first use imports the compiler: 3.6 CPU seconds in every process.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def compose_empty(config: RankerConfig, shapes: ItemShapes, device: torch.device | str = "cpu") -> Ranker:
+    """A ranker on `device` whose weights and inputs are whatever memory held: set them before use."""
+    with torch.device(device), _NoInit():
         return Ranker(config, shapes, build_encoder(config))
 
 
-def materialise(ranker: Ranker, inputs: ItemInputs, device: torch.device | str = "cpu") -> Ranker:
-    """Storage on `device` with the inputs filled in; the weights are whatever memory held until they are set."""
-    ranker.to_empty(device=device)
+def materialise(ranker: Ranker, inputs: ItemInputs) -> Ranker:
+    """The same ranker with the inputs filled in."""
     with torch.no_grad():
         ranker.items.fill(inputs)
     return ranker
@@ -35,6 +47,6 @@ def materialise(ranker: Ranker, inputs: ItemInputs, device: torch.device | str =
 
 def compose(config: RankerConfig, inputs: ItemInputs, seed: int = 0, device: torch.device | str = "cpu") -> Ranker:
     """A ranker with weights drawn from `seed`: the same on every rank and device. In training mode."""
-    ranker = materialise(compose_empty(config, inputs.shapes), inputs, device)
+    ranker = materialise(compose_empty(config, inputs.shapes, device), inputs)
     ranker.init_weights(torch.Generator().manual_seed(seed))
     return ranker

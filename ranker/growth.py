@@ -36,7 +36,7 @@ def grow(ranker: Ranker, inputs: ItemInputs) -> Ranker:
 def _grown(ranker: Ranker, inputs: ItemInputs) -> Ranker:
     old, new = ranker.shapes, inputs.shapes
     device = ranker.items.popularity.device
-    grown = materialise(compose_empty(ranker.config, new), inputs, device)
+    grown = materialise(compose_empty(ranker.config, new, device), inputs)
     source = ranker.state_dict()
     for name, parameter in grown.named_parameters():
         value = source[name]

@@ -8,10 +8,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feature_store.contracts import columns as c
-from feature_store.contracts.actions import ACTION_CODES
+from feature_store.contracts.actions import ACTION_NAMES
 from feature_store.transforms.calendar import end_of
 
 DAY_SECONDS: Final = 86_400
+BY_ACTION: Final = "by_action"
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,34 @@ class AsOf:
         return seconds / F.lit(1e6 * DAY_SECONDS)
 
 
-def counts(as_of: AsOf) -> dict[str, Column]:
-    """Aggregates `count_all`, `count_7d`, `count_purchase_all`, `count_purchase_7d` … over known interactions."""
-    spans = {"all": F.lit(True)} | {f"{window}d": as_of.inside(window) for window in as_of.windows}
-    found = {f"count_{span}": F.count_if(inside) for span, inside in spans.items()}
-    for action, code in ACTION_CODES.items():
-        for span, inside in spans.items():
-            found[f"count_{action}_{span}"] = F.count_if((F.col(c.ACTION) == code) & inside)
-    return found
+def totals(as_of: AsOf) -> dict[str, Column]:
+    """Aggregates `count_all`, `count_1d`, `count_7d` … over known interactions of any action."""
+    return {f"count_{span}": F.count_if(inside) for span, inside in _spans(as_of).items()}
+
+
+def counts_by_action(known: DataFrame, key: str, as_of: AsOf) -> DataFrame:
+    """`key`, `by_action`: `count_purchase_all`, `count_purchase_7d` …; what did not happen has no entry.
+
+    Grouped by action and folded into one map: an aggregate per action and window made plans that took longer than the data.
+    """
+    spans = _spans(as_of)
+    names = F.create_map(*[F.lit(part) for pair in ACTION_NAMES.items() for part in pair])
+    counted = known.groupBy(key, c.ACTION).agg(*[F.count_if(inside).alias(span) for span, inside in spans.items()])
+    entries = F.array(
+        *[
+            F.struct(
+                F.concat_ws("_", F.lit("count"), names[F.col(c.ACTION)], F.lit(span)), F.col(span).cast("double").alias("n")
+            )
+            for span in spans
+        ]
+    )
+    happened = F.filter(entries, lambda entry: entry["n"] > 0)
+    folded = F.map_from_entries(F.sort_array(F.flatten(F.collect_list(happened))))
+    return counted.groupBy(key).agg(folded.alias(BY_ACTION))
+
+
+def _spans(as_of: AsOf) -> dict[str, Column]:
+    return {"all": F.lit(True)} | {f"{window}d": as_of.inside(window) for window in as_of.windows}
 
 
 def stamps() -> list[Column]:
@@ -57,6 +78,7 @@ def stamps() -> list[Column]:
 
 
 def as_map(values: dict[str, Column]) -> Column:
-    """name -> double, names in order; a value that is missing has no entry."""
+    """name -> double with the counts by action; a value that is missing has no entry."""
     pairs = [part for name in sorted(values) for part in (F.lit(name), values[name].cast("double"))]
-    return F.map_filter(F.create_map(*pairs), lambda _, value: value.isNotNull())
+    present = F.map_filter(F.create_map(*pairs), lambda _, value: value.isNotNull())
+    return F.map_concat(present, F.coalesce(BY_ACTION, F.create_map().cast("map<string,double>")))

@@ -4,25 +4,27 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feature_store.contracts import columns as c
-from feature_store.transforms.activity import AsOf, as_map, counts, stamps
+from feature_store.transforms.activity import AsOf, as_map, counts_by_action, stamps, totals
 from feature_store.transforms.vocabulary import dense
 
 
 def item_features(interactions: DataFrame, items: DataFrame, vocabulary: DataFrame, *, as_of: AsOf) -> DataFrame:
     """One row an item of the vocabulary, of what was known at the end of the day.
 
-    `features`: counts by action and window, `users` (distinct), `popularity` (share of all events; `popularity_7d` … of the
-    window's), `value_mean`, `price`; with a clock `recency_days` and `age_days` (since created, else first available).
-    Counts and popularity are always there; any other value that is not known has no entry.
+    `features`: counts by window and by action and window, `users` (distinct), `popularity` (share of all events;
+    `popularity_7d` … of the window's), `value_mean`, `price`; with a clock `recency_days` and `age_days` (since created,
+    else first available). `count_all`, `count_7d` …, `users` and popularity are always there; what is not known, or did
+    not happen, has no entry.
     """
     known = as_of.known(interactions)
-    aggregates = {**counts(as_of), "users": F.count_distinct(c.USER), "value_mean": F.mean(c.VALUE)}
+    aggregates = {**totals(as_of), "users": F.count_distinct(c.USER), "value_mean": F.mean(c.VALUE)}
     activity = known.groupBy(c.ITEM).agg(*[column.alias(name) for name, column in aggregates.items()], *stamps())
     described = dense(items, vocabulary, "item").select(
         c.ITEM, c.PRICE, c.CREATED, F.col(c.AVAILABILITY_TIME).alias("_described_at")
     )
     everything = vocabulary.where(F.col(c.KIND) == "item").select(F.col(c.DENSE_ID).alias(c.ITEM), c.FIRST_AVAILABLE)
-    rows = everything.join(activity, c.ITEM, "left").join(described, c.ITEM, "left").crossJoin(_totals(known, as_of))
+    rows = everything.join(activity, c.ITEM, "left").join(counts_by_action(known, c.ITEM, as_of), c.ITEM, "left")
+    rows = rows.join(described, c.ITEM, "left").crossJoin(_totals(known, as_of))
     return rows.select(
         c.ITEM,
         as_map(_values(aggregates, as_of)).alias(c.FEATURES),

@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from feature_store.contracts import columns as c
-from feature_store.transforms.activity import AsOf, as_map, counts, stamps
+from feature_store.transforms.activity import AsOf, as_map, counts_by_action, stamps, totals
 from feature_store.transforms.vocabulary import dense
 
 CATEGORIES_KEPT: Final = 20
@@ -19,17 +19,19 @@ def user_features(
 ) -> DataFrame:
     """One row a user of the vocabulary, of what was known at the end of the day.
 
-    `features`: counts by action and window, `items` (distinct), `price_mean`, `recency_days` (with a clock). Counts are
-    always there; a price or recency that is not known has no entry. `category_affinity`: share of the user's events that
-    touched a category, the 20 highest. `segment` is the attribute's value, empty where there is none.
+    `features`: counts by window and by action and window, `items` (distinct), `price_mean`, `recency_days` (with a clock).
+    `count_all`, `count_7d` … and `items` are always there; what is not known, or was not done, has no entry.
+    `category_affinity`: share of the user's events that touched a category, the 20 highest. `segment`: the attribute's
+    value, empty where there is none.
     """
     known = as_of.known(interactions)
     described = dense(items, vocabulary, "item").select(c.ITEM, c.PRICE, c.CATEGORIES)
     acted = known.join(described, c.ITEM, "left")
-    aggregates = {**counts(as_of), "items": F.count_distinct(c.ITEM), "price_mean": F.mean(c.PRICE)}
+    aggregates = {**totals(as_of), "items": F.count_distinct(c.ITEM), "price_mean": F.mean(c.PRICE)}
     activity = acted.groupBy(c.USER).agg(*[column.alias(name) for name, column in aggregates.items()], *stamps())
     everyone = vocabulary.where(F.col(c.KIND) == "user").select(F.col(c.DENSE_ID).alias(c.USER), c.FIRST_AVAILABLE)
-    rows = everyone.join(activity, c.USER, "left").join(_affinity(acted), c.USER, "left")
+    rows = everyone.join(activity, c.USER, "left").join(counts_by_action(known, c.USER, as_of), c.USER, "left")
+    rows = rows.join(_affinity(acted), c.USER, "left")
     rows = rows.join(_segments(users, vocabulary, segment), c.USER, "left")
     return rows.select(
         c.USER,

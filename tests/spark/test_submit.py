@@ -15,10 +15,11 @@ from feature_store.content_hash import content_sha256
 from feature_store.contracts import tables
 from feature_store.contracts.files import write_json
 from feature_store.contracts.lake import Lake
+from spark_jobs import host
 from tests.spark.conftest import DAY, at, land
 
 pytestmark = pytest.mark.spark
-TABLES = ("events", "items", "users", "quarantine", "vocabulary", "interactions", "user_features", "item_features")
+TABLES = ("quarantine", "users", "items", "events", "vocabulary", "interactions", "user_features", "item_features")
 STAGES = "ingest_events,build_features"
 
 
@@ -35,20 +36,15 @@ def market(lake):
 
 def write_run(lake):
     run_dir = lake.run_dir("night")
-    spark = {
-        "shuffle_partitions": 2,
-        "driver_memory": "1g",
-        "extra": {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"},
-    }
+    quick = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
+    spark = {"shuffle_partitions": 2, "driver_memory": "1g", "extra": quick}
     body = {"root": str(lake.root), "run_id": "night", "kind": "nightly", "date": str(DAY), "seed": 17, "fence": 0}
     write_json(run_dir / "run.json", {**body, "config": {"spark": spark}})
     return run_dir
 
 
-def host(run_dir, failpoint=None, stages=STAGES):
-    command = [sys.executable, "-m", "spark_jobs.host", "--run-dir", str(run_dir), "--stages", stages]
-    environment = {**os.environ, **({"NIGHTRANK_FAILPOINT": failpoint} if failpoint else {})}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+def command(run_dir, stages=STAGES):
+    return [sys.executable, "-m", "spark_jobs.host", "--run-dir", str(run_dir), "--stages", stages]
 
 
 def hashes(spark, lake):
@@ -56,47 +52,58 @@ def hashes(spark, lake):
     return {table.name: content_sha256(delta_io.read(spark, lake, table), table) for table in found}
 
 
-def test_a_kill_at_every_commit_boundary_ends_in_the_same_content(spark, tmp_path):
-    whole = market(Lake(tmp_path / "whole"))
-    done = host(write_run(whole))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    expected = hashes(spark, whole)
-    killed = market(Lake(tmp_path / "killed"))
-    run_dir = write_run(killed)
-    # Each start goes a little further than the one before and dies at the next boundary.
-    for failpoint in ("ingest_events.after_quarantine", "ingest_events.before_events", "ingest_events.after_events"):
-        assert host(run_dir, failpoint).returncode == -9
-    for failpoint in (
-        "build_features.after_vocabulary",
-        "build_features.after_interactions",
-        "build_features.after_user_features",
-    ):
-        assert host(run_dir, failpoint).returncode == -9
-    again = host(run_dir)
-    assert again.returncode == 0, again.stderr
-    assert hashes(spark, killed) == expected
-    counts = [
-        json.loads((lake.run_dir("night") / "stages/ingest_events.json").read_text())["counts"] for lake in (whole, killed)
-    ]
-    assert counts[0] == counts[1]
+def counts(lake):
+    return json.loads((lake.run_dir("night") / "stages/ingest_events.json").read_text())["counts"]
 
 
-def test_no_jvm_outlives_a_killed_driver(tmp_path):
-    run_dir = write_run(market(Lake(tmp_path / "lake")))
-    command = [sys.executable, "-m", "spark_jobs.host", "--run-dir", str(run_dir), "--stages", STAGES]
-    driver = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+@pytest.fixture(scope="module")
+def undisturbed(spark, tmp_path_factory):
+    """A night that nothing disturbed: its tables' content, and its counts."""
+    lake = market(Lake(tmp_path_factory.mktemp("whole")))
+    assert host.main(command(write_run(lake))[3:]) == 0
+    return hashes(spark, lake), counts(lake)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL inside this process: nobody catches it."""
+
+
+def test_dying_at_every_commit_boundary_ends_in_the_same_content(spark, tmp_path, monkeypatch, undisturbed):
+    lake = market(Lake(tmp_path))
+    options = command(write_run(lake))[3:]
+    for stage, names in (("ingest_events", TABLES[:4]), ("build_features", TABLES[4:])):
+        for name in names:
+            wanted = f"{stage}.after_{name}"
+
+            def die(name, wanted=wanted):
+                if name == wanted:
+                    raise Killed(name)
+
+            monkeypatch.setattr(delta_io, "failpoint", die)
+            with pytest.raises(Killed):
+                host.main(options)
+    monkeypatch.undo()
+    assert host.main(options) == 0
+    assert (hashes(spark, lake), counts(lake)) == undisturbed
+
+
+def test_sigkill_in_mid_night_leaves_no_jvm_and_the_same_command_finishes(spark, tmp_path, undisturbed):
+    lake = market(Lake(tmp_path))
+    run_dir = write_run(lake)
+    environment = {**os.environ, "NIGHTRANK_FAILPOINT": "build_features.before_interactions"}
+    driver = psutil.Popen(command(run_dir), env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     java = []
-    deadline = time.monotonic() + 120
-    while not java and time.monotonic() < deadline:
-        java = [child for child in driver.children(recursive=True) if child.name() == "java"]
+    while driver.poll() is None:
+        java += [child for child in driver.children(recursive=True) if child.name() == "java" and child not in java]
         time.sleep(0.2)
-    time.sleep(5)
-    driver.kill()
-    driver.wait()
+    assert driver.returncode == -9
     gone, alive = psutil.wait_procs(java, timeout=30)
     assert gone
     assert not alive
+    assert driver.stdout.read() == b""
+    assert (run_dir / "stages/ingest_events.json").exists()
+    assert host.main(command(run_dir)[3:]) == 0
+    assert (hashes(spark, lake), counts(lake)) == undisturbed
 
 
 def test_a_job_started_alone_makes_a_run_of_its_own_and_faults_have_their_exit_codes(tmp_path):
@@ -115,4 +122,4 @@ def test_a_job_started_alone_makes_a_run_of_its_own_and_faults_have_their_exit_c
     assert wrong.returncode == 2
     assert "unknown section ingst" in wrong.stderr
     assert submit("--root", str(lake.root)).returncode == 2
-    assert host(write_run(lake), stages="no_such_stage").returncode == 2
+    assert host.main(command(write_run(lake), "no_such_stage")[3:]) == 2
