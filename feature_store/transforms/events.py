@@ -30,7 +30,7 @@ def hashed_users(df: DataFrame, key: bytes) -> DataFrame:
         for ids in batches:
             yield ids.map(lambda raw: hmac.new(key, raw.encode(), sha256).hexdigest(), na_action="ignore")
 
-    pseudonym = F.pandas_udf(keyed, StringType(), F.PandasUDFType.SCALAR_ITER)
+    pseudonym = F.pandas_udf(keyed, StringType())
     return df.withColumn(c.USER_ID, pseudonym(F.col(c.USER_ID)))
 
 

@@ -19,11 +19,19 @@ def snapshot(**changes: object) -> DatasetSnapshot:
         schema_fingerprint="f",
         files=(PinnedFile(path="part-0.parquet", rows=7, row_groups=(4, 3), bytes=100),),
     )
-    body = dict(
-        kind="full", date="2026-01-02", clock="real", parts={"train": part}, normalisation=Normalisation(),
-        split=SplitRule(kind="global_time", holdout_modulus=10, valid_from=1, test_from=2), event_time_cutoff=5,
-        availability_cutoff=5, seed=17, items=9, users=4,
-    )  # fmt: skip
+    body: dict[str, object] = {
+        "kind": "full",
+        "date": "2026-01-02",
+        "clock": "real",
+        "parts": {"train": part},
+        "normalisation": Normalisation(),
+        "split": SplitRule(kind="global_time", holdout_modulus=10, valid_from=1, test_from=2),
+        "event_time_cutoff": 5,
+        "availability_cutoff": 5,
+        "seed": 17,
+        "items": 9,
+        "users": 4,
+    }
     return DatasetSnapshot(**{**body, **changes})
 
 
@@ -79,8 +87,12 @@ def test_stage_leaves_its_result_and_clears_an_earlier_error(tmp_path: Path):
     with pytest.raises(DataContractError):
         run_stage("s", failing, run)
     assert json.loads(error_file.read_text()) == {
-        "name": "s", "exit_code": 4, "code": "data_contract", "message": "events.csv: column user_id is missing", "remedy": "add it",
-    }  # fmt: skip
+        "name": "s",
+        "exit_code": 4,
+        "code": "data_contract",
+        "message": "events.csv: column user_id is missing",
+        "remedy": "add it",
+    }
     run_stage("s", lambda _: StageResult("s", rows_in=3), run)
     assert run.result_of("s").rows_in == 3
     assert not error_file.exists()
