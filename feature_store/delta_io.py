@@ -25,6 +25,7 @@ from feature_store.contracts.lake import Lake
 from feature_store.contracts.stage import StageContext
 from feature_store.contracts.tables import EVENTS, INTERACTIONS, ITEMS, USERS, TableRef
 from feature_store.delta_log import exists, version
+from feature_store.lineage import sources
 from feature_store.spark_schema import conform, to_spark
 
 __all__ = [
@@ -152,8 +153,8 @@ def _write(
 
 
 def _note(rows: DataFrame, context: StageContext, key: str) -> str:
-    """What names a write: the run, the key, the configuration and the very files its rows come from."""
-    inputs = sha256_of([context.config, sorted(rows.inputFiles())])
+    """What names a write: the run, the key, the configuration and the versions and files its rows come from."""
+    inputs = sha256_of([context.config, sources(rows)])
     return json.dumps({delta_log.RUN: context.run_id, delta_log.KEY: key, "inputs": inputs}, sort_keys=True)
 
 

@@ -12,6 +12,7 @@ from feature_store.content_hash import content_sha256
 from feature_store.contracts import tables
 from feature_store.contracts.errors import ConflictError, DataContractError
 from feature_store.contracts.stage import StageContext
+from feature_store.lineage import sources
 from feature_store.spark_schema import conform, to_spark
 from tests.spark.conftest import DAY, at, make_context
 
@@ -150,3 +151,14 @@ def test_content_hash_leaves_volatile_columns_out(spark):
 
     assert content_sha256(row("a"), tables.QUARANTINE) == content_sha256(row("b"), tables.QUARANTINE)
     assert len({content_sha256(items(spark, ("a", t, None)), tables.ITEMS) for t in ("A", "B")}) == 2
+
+
+def test_sources_name_versions_and_files(spark, lake, tmp_path):
+    delta_io.append(features(spark, (1, {})), lake, tables.ITEM_FEATURES, context=make_context(lake), key="s")
+    features(spark, (2, {})).write.parquet(str(tmp_path / "plain"))
+    plain, stored = spark.read.parquet(str(tmp_path / "plain")), delta_io.read(spark, lake, tables.ITEM_FEATURES)
+    found = sources(stored.unionByName(plain).groupBy("item").count())
+    assert any("version=1" in name and "item_features" in name for name in found)
+    assert all("item_features" in name or "/plain/" in name for name in found)
+    assert len(found) > 1
+    assert sources(features(spark, (1, {}))) == []
