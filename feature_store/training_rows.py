@@ -36,7 +36,10 @@ class History(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """How long rows are: `max_length` positions, of which a continuation repeats `overlap` as context."""
+    """How long rows are: `max_length` positions, of which a continuation repeats `overlap` as context.
+
+    `overlap` and `min_history` are below `max_length`, or a chunk would hold nothing new; build_training_set checks it.
+    """
 
     max_length: int
     overlap: int

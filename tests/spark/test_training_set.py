@@ -10,7 +10,8 @@ from feature_store import delta_io, delta_read
 from feature_store.contracts import tables
 from feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, UsageError
 from feature_store.contracts.files import write_json
-from feature_store.contracts.snapshot import Normalisation, load_snapshot
+from feature_store.contracts.settings import DataSettings, TrainingSetSettings
+from feature_store.contracts.snapshot import Normalisation, SplitRule, load_snapshot
 from feature_store.spark_schema import to_spark
 from feature_store.transforms import item_inputs
 from spark_jobs import build_training_set, training_snapshot
@@ -142,3 +143,10 @@ def test_vectors_of_two_revisions_are_refused(spark, lake):
     delta_io.append(vectors, lake, tables.ITEM_EMBEDDINGS, context=context, key="x")
     with pytest.raises(DataContractError, match="more than one encoder revision"):
         training_snapshot.text_revision(spark, context)
+
+
+@pytest.mark.parametrize("rows", [{"overlap": 4}, {"min_history": 4}])
+def test_chunks_that_could_hold_nothing_new_are_refused(rows):
+    settings = DataSettings(training_set=TrainingSetSettings(**{"max_length": 4, "overlap": 2, **rows}))
+    with pytest.raises(ConfigError, match="must be below max_length 4"):
+        build_training_set.row_rules(settings, SplitRule(kind="leave_one_out", holdout_modulus=10), "full")

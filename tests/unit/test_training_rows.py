@@ -39,7 +39,7 @@ def histories(draw, late=True) -> History:
 
 
 limits = st.builds(
-    lambda length, overlap, least: Limits(length, min(overlap, length - 1), least),
+    lambda length, overlap, least: Limits(length, min(overlap, length - 1), min(least, length - 1)),
     st.integers(2, 12),
     st.integers(1, 11),
     st.integers(1, 3),
