@@ -99,6 +99,8 @@ class SparkSettings(FrozenConfig):
     packages: tuple[str, ...] = ("io.delta:delta-spark_2.13:4.0.1",)
     jar_folder: str | None = None
     """An offline folder with Delta's jars, instead of resolving packages."""
+    quick_start: bool = True
+    """Local masters only: a JVM for minutes, not hours (first-tier compiler, serial collector). Off for large local data."""
     extra: dict[str, str] = {}
 
 
