@@ -1,0 +1,26 @@
+"""All benchmarks, one after the other, each in a process of its own; figures go to benchmarks/results/<name>.json."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+PRINTING = ("train_tokens", "scoring", "demo_stages")
+"""These print their figures; `feeder` writes its file itself."""
+
+
+def main() -> int:
+    RESULTS.mkdir(exist_ok=True)
+    failed = subprocess.run([sys.executable, "-m", "benchmarks.feeder"], check=False).returncode
+    for name in PRINTING:
+        print(f"== {name}", file=sys.stderr)
+        done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, check=False)
+        failed |= done.returncode
+        if done.returncode == 0:
+            (RESULTS / f"{name}.json").write_bytes(done.stdout)
+            sys.stdout.write(done.stdout.decode())
+    return int(failed != 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
