@@ -15,9 +15,15 @@ def sources(df: DataFrame) -> list[str]:
     found: set[str] = set()
     for index in range(leaves.size()):
         leaf = leaves.apply(index)
-        if _kind(leaf) == "LogicalRelation" and _kind(leaf.relation()) == "HadoopFsRelation":
+        if _kind(leaf) == "LogicalRelation" and _reads_files(leaf.relation()):
             found.update(_named(leaf.relation().location()))
     return sorted(found)
+
+
+def _reads_files(relation: Any) -> bool:
+    """Delta's relation is an anonymous child of Spark's."""
+    kinds = (relation.getClass(), relation.getClass().getSuperclass())
+    return any(str(kind.getSimpleName()) == "HadoopFsRelation" for kind in kinds)
 
 
 def _named(location: Any) -> list[str]:
