@@ -23,7 +23,7 @@ def test_a_resolved_configuration_reads_back_as_itself() -> None:
 def test_later_files_and_set_win(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("seed: 3\nscoring: {k: 4}\n")
     resolved = resolve(["demo", str(tmp_path / "mine.yaml")], ["seed=9"])
-    assert (resolved["seed"], resolved["scoring"]["k"], resolved["trainer"]["model"]["width"]) == (9, 4, 64)
+    assert (resolved["seed"], resolved["scoring"]["k"], resolved["trainer"]["model"]["width"]) == (9, 4, 96)
 
 
 BAD = [
