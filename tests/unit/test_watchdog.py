@@ -93,6 +93,11 @@ def test_the_rank_without_last_words_was_lost(job):
     assert "was lost" in error.message
 
 
+def test_of_two_without_last_words_the_launcher_knows_which_ended_first(job):
+    assert "rank 0 of 2" in blame([beat(0), beat(1)], job, 1).message
+    assert "rank 1 of 2" in blame([beat(0), beat(1)], job, 1, [1]).message
+
+
 def test_a_crash_keeps_its_own_name(job):
     error = blame([beat(0, {"how": "crashed", "error": "ValueError: x"}), beat(1, {"how": "peer_lost"})], job, 1)
     assert (type(error), error.exit_code) == (NightrankError, 1)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +26,8 @@ STACK_SECONDS: float = 1.0
 """How long a rank is given to write its stack before it is killed."""
 PREFIX = re.compile(r"^\[\d+\]<(stdout|stderr)>:\s?")
 """What horovodrun puts before each line of a rank."""
+FIRST_TO_END = re.compile(r"^Process name: (\d+)\s*$")
+"""How horovodrun names the rank that ended first: it kills the others, so heartbeats alone cannot always tell."""
 
 Beat = dict[str, Any]
 
@@ -35,7 +38,8 @@ def supervise(command: list[str], environment: dict[str, str], job: Job) -> None
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     assert process.stdout is not None
-    echo = threading.Thread(target=_echo, args=(process.stdout,), daemon=True)
+    first: list[int] = []
+    echo = threading.Thread(target=_echo, args=(process.stdout, first), daemon=True)
     echo.start()
     watch = _Watch(job)
     try:
@@ -47,7 +51,7 @@ def supervise(command: list[str], environment: dict[str, str], job: Job) -> None
         raise
     echo.join(timeout=5)
     if process.returncode != 0:
-        raise blame(watch.beats(), job, process.returncode)
+        raise blame(watch.beats(), job, process.returncode, first)
 
 
 class _Watch:
@@ -82,8 +86,11 @@ class _Watch:
             )
 
 
-def blame(beats: list[Beat], job: Job, code: int) -> NightrankError:
-    """Why the ranks ended: a fault they agreed on, else a rank that hung, else one that was lost without last words."""
+def blame(beats: list[Beat], job: Job, code: int, first: Sequence[int] = ()) -> NightrankError:
+    """Why the ranks ended: a fault they agreed on, else a rank that hung, else one that was lost without last words.
+
+    `first`: the rank that the launcher says ended first, where it said so.
+    """
     size = 1 if job.config.launcher == "one_process" else job.config.workers
     ended = {beat["rank"]: beat["ended"] or {"how": "silent"} for beat in beats}
     by_how: dict[str, list[Beat]] = {}
@@ -101,7 +108,7 @@ def blame(beats: list[Beat], job: Job, code: int) -> NightrankError:
         beat = min(by_how["ended_itself"], key=lambda b: (b["waiting_in"] is not None, b["collectives"]))
         return stalled(beat, size, f"was ended: {beat['ended']['why']}", read_stack(job.ranks, beat["rank"]))
     if "silent" in by_how:
-        beat = min(by_how["silent"], key=lambda b: (b["collectives"], b["rank"]))
+        beat = min(by_how["silent"], key=lambda b: (b["rank"] not in first, b["collectives"], b["rank"]))
         return stalled(beat, size, "was lost (killed from outside, or out of memory)", "")
     return NightrankError(f"the launcher of {size} ranks ended with {code} before any of them came up", "see the lines above")
 
@@ -175,7 +182,9 @@ def _worker(beat: Beat) -> psutil.Process | None:
     return process if same and process.status() != psutil.STATUS_ZOMBIE else None
 
 
-def _echo(lines: IO[str]) -> None:
-    """The workers' lines to stderr: stdout is for results."""
+def _echo(lines: IO[str], first: list[int]) -> None:
+    """The workers' lines to stderr: stdout is for results. `first` gets the rank the launcher says ended first."""
     for line in lines:
+        if named := FIRST_TO_END.match(line):
+            first.append(int(named.group(1)))
         print(PREFIX.sub("", line), end="", file=sys.stderr, flush=True)
