@@ -22,8 +22,7 @@ SCHEMAS = {"events": schemas.LANDING_EVENTS, "items": schemas.LANDING_ITEMS, "us
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    quick = {"spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"}  # tables here have a dozen rows
-    session = get_session(SparkSettings(driver_memory="1g", shuffle_partitions=2, extra=quick), "nightrank-tests")
+    session = get_session(SparkSettings(driver_memory="1g", shuffle_partitions=2), "nightrank-tests")
     yield session
     session.stop()
 
