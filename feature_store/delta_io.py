@@ -102,7 +102,7 @@ def upsert(
     """MERGE by the table's keys: new keys are inserted; with `update`, rows whose content differs are replaced.
 
     `df` holds each key once. `update_if` narrows which stored rows (`t`) a new one (`s`) may replace; `prune` is a condition
-    on `t` that every possible match meets, so that other partitions are not read.
+    on `t` that every possible match meets, so that other files are not read.
     """
     before = version(lake, table)
     if before is None or before <= len(table.checks):

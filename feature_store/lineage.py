@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 
 
 def sources(df: DataFrame) -> list[str]:
-    """Sorted names of what `df` is made from: `Delta[version=3, file:/…]` for a table, the files for plain Parquet.
+    """Sorted names of what `df` is made from: `Delta[version=3, file:/…]` for a table, the paths given for plain Parquet.
 
     Rows that Python made (`createDataFrame`) have no name and are left out. `DataFrame.inputFiles` would name every file of a
     Delta table, for 1.5 s of planning and listing each time.
@@ -27,9 +27,10 @@ def _reads_files(relation: Any) -> bool:
 
 
 def _named(location: Any) -> list[str]:
-    if _kind(location).startswith("Tahoe"):
-        return [location.toString()]
-    return [str(path) for path in location.inputFiles()]
+    # One call for the whole list: thousands of landing files would be thousands of calls.
+    return (
+        [location.toString()] if _kind(location).startswith("Tahoe") else str(location.rootPaths().mkString("\n")).split("\n")
+    )
 
 
 def _kind(thing: Any) -> str:

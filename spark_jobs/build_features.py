@@ -83,6 +83,7 @@ def _add_interactions(spark: SparkSession, context: StageContext) -> Commit:
         built = built.where(F.col(c.LANDING_DATE) != F.lit(context.day))
         events = events.join(F.broadcast(built), c.LANDING_DATE, "left_anti")
     rows = interactions(events, delta_io.read(spark, context.lake, tables.VOCABULARY))
+    rows = rows.repartitionByRange(c.EVENT_DATE).sortWithinPartitions(c.EVENT_DATE)
     days = [row[0] for row in events.select(c.EVENT_DATE).distinct().limit(MOST_PRUNED_DAYS + 1).collect()]
     listed = ", ".join(f"DATE'{day}'" for day in sorted(days))
     prune = f"t.{c.EVENT_DATE} IN ({listed})" if 0 < len(days) <= MOST_PRUNED_DAYS else None

@@ -65,9 +65,13 @@ def _known_items_only(rows: DataFrame, landed: DataFrame, stored: DataFrame) -> 
 
 
 def _profiled(landed: landing.Landed, rows: DataFrame, timezone: str) -> Batch:
-    """One pass: rows per reason, the dates of the valid ones, and whether any brought an id of its own."""
+    """One pass: rows per reason, the dates of the valid ones, and whether any brought an id of its own.
+
+    The rows stay on the executors, memory first and then disk: a long log lands as thousands of small files, slow to open.
+    """
     if not landed.rows:
         return Batch(landed.kind, landed, rows, {}, (), 0)
+    rows = rows.persist()
     measures = [F.count(F.lit(1)).alias("n")]
     if landed.kind == "events":
         day = F.date_trunc("day", F.from_utc_timestamp(c.EVENT_TIME, timezone)).cast("date").cast("string")

@@ -10,6 +10,7 @@ from feature_store import delta_io, quality
 from feature_store.contracts import columns as c
 from feature_store.contracts import tables
 from feature_store.contracts.errors import NothingToDo
+from feature_store.contracts.files import sha256_of
 from feature_store.contracts.lake import LandingKind
 from feature_store.contracts.settings import DataSettings
 from feature_store.contracts.stage import StageContext, StageResult
@@ -44,12 +45,16 @@ def run(context: StageContext) -> StageResult:
     described: tuple[LandingKind, ...] = ("items", "users")
     batches = {kind: judged(spark, context, settings, expect, landed[kind], key) for kind in described}
     batches["events"] = judged(spark, context, settings, expect, landed["events"], key, batches["items"])
-    for batch in batches.values():
-        refuse_broken(batch, settings.ingest.max_quarantine_fraction)
-    commits = _commit(spark, context, settings, batches, hashed=key is not None)
-    if batches["events"].valid_rows == 0:
-        raise _nothing(context)
-    return _result(spark, context, batches, commits)
+    try:
+        for batch in batches.values():
+            refuse_broken(batch, settings.ingest.max_quarantine_fraction)
+        commits = _commit(spark, context, settings, batches, hashed=key is not None)
+        if batches["events"].valid_rows == 0:
+            raise _nothing(context)
+        return _result(spark, context, batches, commits)
+    finally:
+        for batch in batches.values():
+            batch.rows.unpersist()
 
 
 def _days(context: StageContext, kind: LandingKind) -> list[date]:
@@ -69,6 +74,8 @@ def _commit(
     """Quarantine, users, items, then the events that point at them. Each can be killed after and run again."""
     zone = settings.calendar.timezone
     events = transforms.first_of_each(transforms.events(batches["events"].valid, timezone=zone))
+    # In order of day, so that file statistics keep later nights from reading years of files.
+    events = events.repartitionByRange(c.EVENT_DATE).sortWithinPartitions(c.EVENT_DATE)
     users = transforms.users(batches["users"].valid, timezone=zone)
     commits = _quarantine(spark, context, batches, hashed=hashed)
     stored = delta_io.read_or_empty(spark, context.lake, tables.ITEMS)
@@ -107,7 +114,8 @@ def _quarantine(spark: SparkSession, context: StageContext, batches: dict[Landin
     hidden = (c.CONTEXT, c.ATTRIBUTES) if hashed else ()
     found = [quality.quarantined(batch.rows, kind, hidden) for kind, batch in batches.items()]
     rows = found[0].unionByName(found[1]).unionByName(found[2])
-    return [delta_io.replace_where(rows, context.lake, tables.QUARANTINE, days, context=context, key=NAME)]
+    key = f"{NAME}:{sha256_of([batch.landed.fingerprint for batch in batches.values()])}"
+    return [delta_io.replace_where(rows, context.lake, tables.QUARANTINE, days, context=context, key=key)]
 
 
 def _result(

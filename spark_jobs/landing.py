@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from feature_store.contracts import columns as c
 from feature_store.contracts import schemas
 from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.files import sha256_of
 from feature_store.contracts.lake import Lake, LandingKind
 from feature_store.spark_schema import to_spark
 
@@ -33,6 +34,11 @@ class Landed:
     files: tuple[Path, ...]
     rows: int
     bytes: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a file is added, removed or written again."""
+        return sha256_of([[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in self.files])
 
 
 def checked(lake: Lake, kind: LandingKind, days: Iterable[date]) -> Landed:
