@@ -10,6 +10,7 @@ from feature_store.contracts.files import write_json
 from feature_store.lease import Lease, held, is_local
 from pipeline import result as results
 from pipeline.progress import LineProgress, Progress
+from pipeline.report.files import write_report
 from pipeline.run import request as requests
 from pipeline.run.attempt import Attempt
 from pipeline.run.book import RunBook, open_book
@@ -97,7 +98,7 @@ class Runner:
         except NothingToDo as nothing:
             result = results.compose(book.folder, every, "nothing", nothing.exit_code, nothing.to_json())
             results.write(book.folder, result)
-            return result
+            return self._paged(book, result)
         self.progress.begin(f"{book.run_id}  attempt {book.body['attempt']}  {book.folder}", tuple(s.name for s in todo))
         try:
             result = Attempt(book, every, lease, stop, self.progress).go(todo)
@@ -105,6 +106,17 @@ class Runner:
                 self._finish(book, stop)
         finally:
             self.progress.end()
+        return result if result["status"] in ("done", "gate_rejected", "running") else self._paged(book, result)
+
+    def _paged(self, book: RunBook, result: dict[str, Any]) -> dict[str, Any]:
+        """A run that ended before its report stage has a page too: it says where it ended and what to do."""
+        try:
+            page = write_report(book.folder, result)
+        except Exception as error:  # the result stands without it
+            self.progress.note(f"warning: no page was made of {book.run_id}: {type(error).__name__}: {error}")
+            return result
+        result = {**result, "report": str(page.relative_to(book.folder.parents[1]))}
+        results.write(book.folder, result)
         return result
 
     def _finish(self, book: RunBook, stop: StopRequest) -> None:

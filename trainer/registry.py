@@ -27,6 +27,7 @@ def run(context: StageContext) -> StageResult:
 
     DependencyUnreachable leaves the bundle where it is: the same command registers it later.
     """
+    reconcile(context)
     trained = context.result_of("train").extra
     folder = context.root / trained["model_files"]["live"]
     manifest = verify_manifest(folder, expected=folder.name)
@@ -63,12 +64,15 @@ def current_champion(lake: Lake) -> ModelRef | None:
 
 
 def reconcile(context: StageContext) -> bool:
-    """The alias points where champion.json says. True if it had to be moved, as after a crash between the two."""
+    """The alias points where champion.json says. True if it had to be moved, as after a crash between the two.
+
+    Nothing is moved in a tracker that does not know the model: a new one, which gets it from the next promotion.
+    """
     ref = current_champion(context.lake)
     if ref is None:
         return False
     with tracker_of(context) as tracker:
-        if _aliased(tracker, ref.name, CHAMPION) == str(ref.version):
+        if not _knows(tracker, ref) or _aliased(tracker, ref.name, CHAMPION) == str(ref.version):
             return False
         context.check_fence()
         tracker.client.set_registered_model_alias(ref.name, CHAMPION, str(ref.version))
@@ -77,6 +81,19 @@ def reconcile(context: StageContext) -> bool:
 
 def champion_path(lake: Lake) -> Path:
     return lake.root / "champion.json"
+
+
+def _knows(tracker: Tracker, ref: ModelRef) -> bool:
+    """Whether the tracker holds this very version: another tracker may have given its number to another bundle."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = tracker.client.get_model_version(ref.name, str(ref.version))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return bool(found.tags.get(MANIFEST) == ref.manifest_sha256)
 
 
 def _aliased(tracker: Tracker, name: str, alias: str) -> str | None:

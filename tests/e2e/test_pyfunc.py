@@ -217,6 +217,12 @@ def test_promotion_moves_the_alias_and_a_crash_between_is_mended(registered):
         opened.client.delete_registered_model_alias("nightrank", "champion")
     assert registry.reconcile(context) is True
     assert aliases(context)["champion"] == ref.version
+    with tracker.tracker_of(context) as opened:
+        opened.client.delete_registered_model_alias("nightrank", "champion")
+    another = ref.model_copy(update={"version": 999, "alias": "champion"})
+    another.save(registry.champion_path(context.lake))
+    assert registry.reconcile(context) is False and "champion" not in aliases(context)
+    registry.promote(context, ref)
     assert registry.reconcile(context) is False
 
 

@@ -81,6 +81,8 @@ def test_a_stage_killed_with_sigkill_is_named_and_the_same_command_continues(lak
     assert (first["status"], first["exit_code"]) == ("failed", 1)
     assert "stage two was ended by SIGKILL" in first["error"]["message"]
     assert [s["status"] for s in first["stages"]] == ["done", "failed", "not_run"]
+    assert "stage two was ended by SIGKILL" in (lake.root / first["report"]).read_text()
+    assert result_of(lake, first["run_id"]) == first
     second = run.run(request_for(lake))
     assert second["status"] == "done"
     assert trace(lake) == ["one", "two", "two", "three"]
