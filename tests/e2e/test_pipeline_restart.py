@@ -1,50 +1,90 @@
-"""A run cut off by SIGKILL at a commit boundary, then the same command: the same content as an undisturbed run."""
+"""A full run and a night cut off by SIGKILL once at every commit boundary they pass: the same content as undisturbed ones."""
 
 import json
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 from test_pipeline import nightrank
 
+from feature_store.contracts.failpoints import EACH_ONCE, VARIABLE
 from feature_store.contracts.lake import Lake
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
-KILLED_AT = (
-    "ingest_events.after_events",
-    "build_features.before_vocabulary",
-    "build_training_set.after_snapshot",
-    "train.bundle.after",
-    "register.registered",
-    "gate.promoted",
-    "score_users.after_recommendations",
-    "release.before_releases",
-)
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(7200)]
+MOST_KILLS = 120
+STAGES = ("ingest_events", "build_features", "embed_items", "build_training_set", "train", "register", "gate", "score_users")
 
 
 def hashes(result: dict[str, Any]) -> dict[str, str]:
-    return {table["name"]: table["content_sha256"] for stage in result["stages"] for table in stage["tables"]}
+    tables = {table["name"]: table["content_sha256"] for stage in result["stages"] for table in stage["tables"]}
+    return {**tables, "snapshot": result["snapshot"]["id"], "bundle": result["model"]["manifest_sha256"]}
+
+
+def days(lake: Lake) -> list[date]:
+    return lake.landing_days("events")
+
+
+def runs(lake: Lake) -> list[tuple[str, ...]]:
+    """A full run, and the night after it."""
+    full, night = days(lake)[-3:-1]
+    return [("full", "--as-of", str(full), "--config", "tiny"), ("nightly", "--date", str(night), "--config", "tiny")]
+
+
+def simulated(folder: Path) -> Lake:
+    lake = Lake(folder / "lake")
+    nightrank(lake, "simulate", "--preset", "tiny")
+    return lake
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    lake = Lake(tmp_path_factory.mktemp("whole") / "lake")
-    nightrank(lake, "simulate", "--preset", "tiny")
-    return nightrank(lake, "full", "--as-of", str(a_day(lake)), "--config", "tiny")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    lake = simulated(tmp_path_factory.mktemp("whole"))
+    return [nightrank(lake, *command, expect=(0, 7)) for command in runs(lake)]
 
 
-def a_day(lake: Lake) -> date:
-    return lake.landing_days("events")[-2]
+def until_done(lake: Lake, command: tuple[str, ...], died_at: Path) -> dict[str, Any]:
+    """The same command again and again, each time killed at the next boundary, until none is left."""
+    for _ in range(MOST_KILLS):
+        before = died_at.read_text().split()
+        result = nightrank(lake, *command, expect=(0, 1, 6, 7), **{EACH_ONCE: str(died_at)})
+        if result["exit_code"] in (0, 7):
+            return result
+        new = died_at.read_text().split()[len(before) :]
+        assert new, f"it failed at no failpoint: {result['error']}"
+        assert any(word in json.dumps(result["error"]) for word in ("SIGKILL", "lost")), (new, result["error"])
+    raise AssertionError(f"not done after {MOST_KILLS} kills")
 
 
-@pytest.mark.parametrize("failpoint", KILLED_AT)
-def test_a_kill_at_a_commit_boundary_changes_nothing(
-    failpoint: str, undisturbed: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+def test_killed_once_at_every_boundary_it_ends_in_the_same_content(
+    undisturbed: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lake = Lake(tmp_path_factory.mktemp("cut") / "lake")
-    nightrank(lake, "simulate", "--preset", "tiny")
-    command = ("full", "--as-of", str(a_day(lake)), "--config", "tiny")
-    cut = nightrank(lake, *command, expect=1, NIGHTRANK_FAILPOINT=failpoint)
-    assert "SIGKILL" in json.dumps(cut["error"])
-    assert hashes(nightrank(lake, *command)) == hashes(undisturbed)
-    assert nightrank(lake, "verify")["failed"] == []
+    lake = simulated(tmp_path)
+    for command, whole in zip(runs(lake), undisturbed, strict=True):
+        died_at = tmp_path / f"died_{command[0]}"
+        died_at.touch()
+        cut = until_done(lake, command, died_at)
+        boundaries = died_at.read_text().split()
+        with capsys.disabled():
+            print(f"\n{command[0]}: killed {len(boundaries)} times: {' '.join(boundaries)}")
+        assert {name.split(".")[0] for name in boundaries} >= set(STAGES)
+        assert len(boundaries) == len(set(boundaries))
+        assert hashes(cut) == hashes(whole)
+        assert nightrank(lake, "verify", "--run", cut["run_id"])["failed"] == []
+
+
+@pytest.mark.parametrize("place", ["ingest_events.after_events", "score_users.after_recommendations"])
+def test_a_kill_leaves_the_lists_of_before_readable(place: str, undisturbed: list[dict[str, Any]], tmp_path: Path) -> None:
+    lake = simulated(tmp_path)
+    full, night = runs(lake)
+    nightrank(lake, *full)
+    before = nightrank(lake, "recommend", "--user", a_user(lake))
+    nightrank(lake, *night, expect=1, **{VARIABLE: place})
+    assert nightrank(lake, "recommend", "--user", a_user(lake)) == before
+
+
+def a_user(lake: Lake) -> str:
+    import pyarrow.dataset as ds
+
+    first = ds.dataset(str(lake.landing_day("events", days(lake)[0])), format="parquet").to_table(columns=["user_id"])
+    return str(next(user for user in first.column(0).to_pylist() if user))
