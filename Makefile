@@ -6,6 +6,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 NOT_SLOW := -m "not slow"
+# Two workers with a Spark session each; tests/conftest.py says what never runs beside what.
+TWO := -n 2 --dist loadgroup --no-loadscope-reorder
 # Packages ask home less: nothing of a build is anybody else's business (`nightrank doctor` reports these).
 export DO_NOT_TRACK ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
@@ -22,14 +24,14 @@ setup: ## install what is missing into .venv; a second call ends at once
 demo: setup ## a night on a simulated market, with its report, under lake/demo
 	$(BIN)/nightrank demo --root lake/demo
 
-test: setup ## unit, spark, distributed and end-to-end tests, in this order, in one pytest
-	$(PYTEST) $(NOT_SLOW) tests/architecture tests/unit tests/spark tests/distributed tests/e2e
+test: setup ## unit, spark, distributed and end-to-end tests, in one pytest with two workers
+	$(PYTEST) $(TWO) $(NOT_SLOW) tests/architecture tests/unit tests/spark tests/distributed tests/e2e
 
 test-unit: setup ## no JVM, seconds
-	$(PYTEST) $(NOT_SLOW) tests/architecture tests/unit
+	$(PYTEST) $(TWO) $(NOT_SLOW) tests/architecture tests/unit
 
-test-spark: setup ## transforms and jobs on one local session
-	$(PYTEST) $(NOT_SLOW) tests/spark
+test-spark: setup ## transforms and jobs on one local session a worker
+	$(PYTEST) $(TWO) $(NOT_SLOW) tests/spark
 
 test-distributed: setup ## two Horovod ranks
 	$(PYTEST) $(NOT_SLOW) tests/distributed
