@@ -28,6 +28,13 @@ class Bar:
     tone: str = ""
 
 
+def title(result: Result) -> str:
+    """What the run took in. Events without a clock stand on the first days of the epoch, which is no date to show."""
+    if result["kind"] == "nightly":
+        return f"Night of {result['date']}"
+    return "Everything" if str(result["date"]).startswith("1970-") else f"Everything up to {result['date']}"
+
+
 def headline(result: Result) -> str:
     """One or two sentences that a reader may stop after."""
     if result["status"] == "failed":

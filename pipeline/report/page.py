@@ -22,6 +22,7 @@ def render(result: Mapping[str, Any], curves: Mapping[str, Any], users: Sequence
     view = {
         "result": result,
         "style": Markup((HERE / "report.css").read_text()),
+        "title": overview.title(result),
         "headline": overview.headline(result),
         "status": wording.STATUS.get(result["status"], result["status"]),
         "tone": wording.TONE.get(result["status"], "calm"),

@@ -11,7 +11,7 @@ WHO: Final = {
     "last_full": "Last full model",
     "item_cooccurrence": "Item co-occurrence",
     "als": "ALS matrix factorisation",
-    "popular_7d": "Most popular, 7 days",
+    "popular_7d": "Most popular of late",
     "popular": "Most popular",
     "truth": "Truth (the ceiling)",
 }
