@@ -16,7 +16,7 @@ from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 
-from feature_store import delta_log
+from feature_store import delta_log, delta_read
 from feature_store.content_hash import comparable, content_sha256
 from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.failpoints import failpoint
@@ -43,6 +43,7 @@ __all__ = [
 
 CHANGE_FEED: Final = {table.name for table in (EVENTS, ITEMS, USERS, INTERACTIONS)}
 NOTE: Final = "spark.databricks.delta.commitInfo.userMetadata"
+CONSTRAINT: Final = "delta.constraints."
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ def upsert(
     on `t` that every possible match meets, so that other files are not read.
     """
     before = version(lake, table)
-    if before is None or before <= len(table.checks):
-        # No data yet: the first rows need no join. A second start finds them there and merges.
+    if before is None:
+        # The first rows need no join. A second start finds them there and merges.
         return _write(df, lake, table, context, key, lambda writer: writer.mode("append"))
     _open(df.sparkSession, lake, table, context, key)
     rows, stored = conform(df, table), read(df.sparkSession, lake, table)
@@ -148,7 +149,11 @@ def _write(
     if before is not None and delta_log.stands(lake, table, note):
         return Commit(table.name, before, before, 0, 0)
     _open(df.sparkSession, lake, table, context, key)
-    mode(rows.write.format("delta")).option("userMetadata", note).save(str(lake.table(table.name)))
+    writer = mode(rows.write.format("delta")).option("userMetadata", note)
+    if before is None:
+        # One commit makes the table and fills it: a table of its own costs two more, and as many looks at its log.
+        writer = writer.options(**_properties(table)).partitionBy(*table.partitions)
+    writer.save(str(lake.table(table.name)))
     return _close(lake, table, context, key, before)
 
 
@@ -169,9 +174,10 @@ def _noted(spark: SparkSession, note: str) -> Iterator[None]:
 
 
 def _open(spark: SparkSession, lake: Lake, table: TableRef, context: StageContext, key: str) -> None:
-    """The table stands with its constraints, and this run may still write."""
+    """This run may still write, and a table that stands has its constraints."""
     context.check_fence()
-    _ensure(spark, lake, table)
+    if exists(lake, table):
+        _constrain(spark, lake, table)
     failpoint(f"{_stage(key)}.before_{table.name}")
 
 
@@ -180,7 +186,7 @@ def _close(lake: Lake, table: TableRef, context: StageContext, key: str, before:
     context.check_fence()
     failpoint(f"{_stage(key)}.after_{table.name}")
     after = version(lake, table)
-    assert after is not None  # _open created it
+    assert after is not None  # it was written just now
     rows, size = delta_log.written(lake, table, -1 if before is None else before, after)
     return Commit(table.name, before, after, rows, size)
 
@@ -189,21 +195,20 @@ def _stage(key: str) -> str:
     return key.partition(":")[0]
 
 
-def _ensure(spark: SparkSession, lake: Lake, table: TableRef) -> None:
-    """Creates the table (version 0) and adds its CHECK constraints (one version each).
+def _properties(table: TableRef) -> dict[str, str]:
+    """What a new table is made with."""
+    fed = {"delta.enableChangeDataFeed": "true"} if table.name in CHANGE_FEED else {}
+    return {"delta.enableDeletionVectors": "false", **fed, **{CONSTRAINT + name: sql for name, sql in table.checks.items()}}
 
-    Nothing is written before all of them stand, so the version says which are missing after a crash in between.
-    """
-    path = str(lake.table(table.name))
-    if not exists(lake, table):
-        builder = DeltaTable.createIfNotExists(spark).location(path).addColumns(to_spark(table.schema))
-        builder = builder.property("delta.enableDeletionVectors", "false")
-        if table.name in CHANGE_FEED:
-            builder = builder.property("delta.enableChangeDataFeed", "true")
-        builder.partitionedBy(*table.partitions).execute()
-    made = version(lake, table) or 0
-    for name, condition in list(table.checks.items())[made:]:
-        spark.sql(f"ALTER TABLE delta.`{path}` ADD CONSTRAINT {name} CHECK ({condition})")
+
+def _constrain(spark: SparkSession, lake: Lake, table: TableRef) -> None:
+    """Adds the CHECK constraints that a table which others made lacks, one version each."""
+    if not table.checks:
+        return
+    stored = delta_read.open_table(lake, table.name).metadata().configuration
+    for name, condition in table.checks.items():
+        if CONSTRAINT + name not in stored:
+            spark.sql(f"ALTER TABLE delta.`{lake.table(table.name)}` ADD CONSTRAINT {name} CHECK ({condition})")
 
 
 def _differs(table: TableRef) -> Column:

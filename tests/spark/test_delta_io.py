@@ -30,7 +30,7 @@ def features(spark, *rows):
 
 def test_a_table_is_created_with_its_constraints_change_feed_and_no_deletion_vectors(spark, lake):
     commit = delta_io.append(items(spark, ("a", "A", ["x"])), lake, tables.ITEMS, context=make_context(lake), key="s")
-    assert (commit.from_version, commit.to_version, commit.rows) == (None, 2, 1)
+    assert (commit.from_version, commit.to_version, commit.rows) == (None, 0, 1)
     assert commit.bytes_written > 0
     properties = spark.sql(f"SHOW TBLPROPERTIES delta.`{lake.table('items')}`").collect()
     found = {row["key"]: row["value"] for row in properties}
@@ -41,7 +41,13 @@ def test_a_table_is_created_with_its_constraints_change_feed_and_no_deletion_vec
         delta_io.append(items(spark, (None, "A", None)), lake, tables.ITEMS, context=make_context(lake), key="s:bad")
 
 
-def test_constraints_missing_after_a_crash_are_added_by_the_next_write(spark, lake):
+def test_the_write_that_makes_a_table_is_held_to_its_constraints(spark, lake):
+    with pytest.raises(Py4JJavaError, match="item_id_present"):
+        delta_io.upsert(items(spark, (None, "A", None)), lake, tables.ITEMS, context=make_context(lake), key="s")
+    assert not delta_io.exists(lake, tables.ITEMS)
+
+
+def test_constraints_that_a_table_lacks_are_added_by_the_next_write(spark, lake):
     from delta.tables import DeltaTable
 
     path = str(lake.table("items"))
@@ -158,7 +164,7 @@ def test_sources_name_versions_and_files(spark, lake, tmp_path):
     features(spark, (2, {})).write.parquet(str(tmp_path / "plain"))
     plain, stored = spark.read.parquet(str(tmp_path / "plain")), delta_io.read(spark, lake, tables.ITEM_FEATURES)
     found = sources(stored.unionByName(plain).groupBy("item").count())
-    assert any("version=1" in name and "item_features" in name for name in found)
+    assert any("version=0" in name and "item_features" in name for name in found)
     assert all("item_features" in name or name.endswith("/plain") for name in found)
     assert len(found) > 1
     assert sources(features(spark, (1, {}))) == []
