@@ -10,14 +10,14 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 
 from feature_store import delta_log, delta_read
-from feature_store.content_hash import comparable, content_sha256
+from feature_store.content_hash import comparable
 from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.failpoints import failpoint
 from feature_store.contracts.files import sha256_of
@@ -36,7 +36,6 @@ __all__ = [
     "read_or_empty",
     "replace",
     "replace_where",
-    "table_entry",
     "upsert",
     "version",
 ]
@@ -123,16 +122,6 @@ def upsert(
     with _noted(df.sparkSession, _note(rows, context, key)):
         (merge.whenMatchedUpdateAll() if update else merge).execute()
     return _close(lake, table, context, key, before)
-
-
-def table_entry(spark: SparkSession, lake: Lake, table: TableRef, from_version: int | None) -> dict[str, Any]:
-    """One line of StageResult.tables: the versions, and the content hash of what stands there now."""
-    return {
-        "name": table.name,
-        "from": from_version,
-        "to": version(lake, table),
-        "content_sha256": content_sha256(read(spark, lake, table), table),
-    }
 
 
 def _write(

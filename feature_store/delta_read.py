@@ -47,6 +47,13 @@ def has_deletion_vectors(table: DeltaTable) -> bool:
     return bool(pa.table(table.deletion_vectors()).num_rows)
 
 
+def is_bare(table: DeltaTable) -> bool:
+    """True where the version's files hold its rows and nothing else: no partition, renamed column or deleted row."""
+    metadata = table.metadata()
+    renamed = metadata.configuration.get("delta.columnMapping.mode", "none") != "none"
+    return not (metadata.partition_columns or renamed or has_deletion_vectors(table))
+
+
 def rows_of(lake: Lake, name: str, version: int) -> int:
     """How many rows the version holds, from the log's statistics or else the files' footers."""
     counts = [

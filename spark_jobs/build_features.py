@@ -11,6 +11,7 @@ from feature_store.contracts.settings import DataSettings, FeatureSettings
 from feature_store.contracts.stage import StageContext, StageResult
 from feature_store.contracts.tables import TableRef
 from feature_store.delta_io import Commit
+from feature_store.entries import table_entries
 from feature_store.session import get_session
 from feature_store.transforms.activity import AsOf
 from feature_store.transforms.calendar import known_by
@@ -40,7 +41,7 @@ def run(context: StageContext) -> StageResult:
         rows_in=new["events"],
         rows_out=sum(commit.rows for commit in commits),
         bytes_written=sum(commit.bytes_written for commit in commits),
-        tables=[delta_io.table_entry(spark, context.lake, tables.CATALOGUE[x.name], x.from_version) for x in commits],
+        tables=table_entries(spark, context.lake, [(tables.CATALOGUE[x.name], x.from_version) for x in commits]),
         counts={"new_users": new["user"], "new_items": new["item"], **left_out},
     )
 

@@ -1,11 +1,12 @@
 """Interactions into training rows, one table a split, and the DatasetSnapshot that pins them."""
 
 import sys
+from datetime import date
 from math import ceil
 from typing import Any, Final
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from feature_store import delta_io
@@ -15,7 +16,8 @@ from feature_store.contracts.errors import ConfigError, NothingToDo
 from feature_store.contracts.settings import DataSettings
 from feature_store.contracts.snapshot import SplitRule
 from feature_store.contracts.stage import StageContext, StageResult
-from feature_store.contracts.tables import EXAMPLES, INTERACTIONS, VOCABULARY
+from feature_store.contracts.tables import EXAMPLES, INTERACTIONS, VOCABULARY, TableRef
+from feature_store.entries import table_entries
 from feature_store.session import get_session
 from feature_store.spark_schema import to_spark
 from feature_store.training_rows import Limits
@@ -38,13 +40,15 @@ def run(context: StageContext) -> StageResult:
     spark = get_session(settings.spark)
     version = delta_io.version(context.lake, INTERACTIONS)
     known = _known(spark, context, settings, version)
-    rule = base.split.model_copy(update={"valid_from": None, "test_from": None}) if base else _rule(context, settings, known)
+    facts = _facts(context, settings, known)
+    earlier = base.split.model_copy(update={"valid_from": None, "test_from": None}) if base else None
+    rule = earlier or _rule(context, settings, facts["first_day"])
     users = _users(spark, context, settings, known)
     rules = row_rules(settings, rule, context.kind)
     rows = user_sequences(known.join(users.select(c.USER), c.USER, "left_semi")).join(users, c.USER)
     built = rows.mapInArrow(rows_builder(rules), to_spark(EXAMPLES["train"].schema)).persist(StorageLevel.DISK_ONLY)
     try:
-        result = StageResult(NAME, rows_in=known.count())
+        result = StageResult(NAME, rows_in=facts["rows"])
         _write_splits(built, context, settings, result, f"{NAME}:{context.kind}@{version}")
         train = built.where(F.col(c.SPLIT) == "train")
         training_snapshot.publish_snapshot(spark, context, settings, rule=rule, base=base, train=train, result=result)
@@ -54,29 +58,32 @@ def run(context: StageContext) -> StageResult:
 
 
 def _known(spark: SparkSession, context: StageContext, settings: DataSettings, version: int | None) -> DataFrame:
-    """What the run may know; NothingToDo for a night that brought nothing to learn from."""
-    known = known_interactions(
+    return known_interactions(
         delta_io.read(spark, context.lake, INTERACTIONS, version),
         day=context.day,
         timezone=settings.calendar.timezone,
         actions=settings.training_set.history_actions,
     )
-    looked_for = known.where(FRESH) if context.kind == "nightly" else known
-    if looked_for.isEmpty():
+
+
+def _facts(context: StageContext, settings: DataSettings, known: DataFrame) -> Row:
+    """`rows` and `first_day` of what the run may know, in one pass; NothingToDo where nothing is there to learn from."""
+    fresh = F.count_if(FRESH).alias("fresh")
+    row = known.agg(F.count(F.lit(1)).alias("rows"), fresh, F.min(c.EVENT_DATE).alias("first_day")).first()
+    assert row is not None  # an aggregate without groups has one row
+    if not row["fresh" if context.kind == "nightly" else "rows"]:
         raise NothingToDo(
             f"{context.day} brought no event with one of the actions {', '.join(settings.training_set.history_actions)}",
             "lists stay as they are; check training_set.history_actions if that is not expected",
         )
-    return known
+    return row
 
 
-def _rule(context: StageContext, settings: DataSettings, known: DataFrame) -> SplitRule:
-    first = known.agg(F.min(c.EVENT_DATE).alias(c.EVENT_DATE)).first()
-    assert first is not None  # an aggregate without groups has one row
+def _rule(context: StageContext, settings: DataSettings, first_day: date) -> SplitRule:
     return split_rule(
         settings.training_set,
         clock=context.lake.landing_meta()["clock"],
-        first_day=first[c.EVENT_DATE],
+        first_day=first_day,
         day=context.day,
         timezone=settings.calendar.timezone,
     )
@@ -117,16 +124,17 @@ def row_rules(settings: DataSettings, rule: SplitRule, kind: str) -> RowRules:
 def _write_splits(built: DataFrame, context: StageContext, settings: DataSettings, result: StageResult, key: str) -> None:
     counted = built.groupBy(c.SPLIT).count().collect()
     counts: dict[str, Any] = {row[c.SPLIT]: row["count"] for row in counted}
+    written: list[tuple[TableRef, int | None]] = []
     for split in NIGHT_SPLITS if context.kind == "nightly" else FULL_SPLITS:
         rows, table = counts.get(split, 0), EXAMPLES[split]
         files = max(1, ceil(rows / settings.training_set.rows_per_file))
         print(f"{NAME}: {split} {rows} rows in {files} files", file=sys.stderr)
         even = _in_even_files(built.where(F.col(c.SPLIT) == split), context.seed, files)
-        before = delta_io.version(context.lake, table)
+        written.append((table, delta_io.version(context.lake, table)))
         commit = delta_io.replace(even, context.lake, table, context=context, key=f"{key}:{split}")
         result.rows_out += rows
         result.bytes_written += commit.bytes_written
-        result.tables.append(delta_io.table_entry(built.sparkSession, context.lake, table, before))
+    result.tables += table_entries(built.sparkSession, context.lake, written)
     result.counts["rows"] = counts
 
 

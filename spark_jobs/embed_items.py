@@ -13,6 +13,7 @@ from feature_store.contracts import tables
 from feature_store.contracts.settings import DataSettings, TextSettings
 from feature_store.contracts.stage import StageContext, StageResult
 from feature_store.delta_io import Commit
+from feature_store.entries import table_entries
 from feature_store.session import get_session
 from feature_store.spark_schema import to_spark
 from feature_store.transforms.calendar import known_by
@@ -97,7 +98,7 @@ def _nothing(spark: SparkSession) -> DataFrame:
 
 
 def _result(spark: SparkSession, context: StageContext, commits: list[Commit], counts: dict[str, int]) -> StageResult:
-    entries = [delta_io.table_entry(spark, context.lake, tables.CATALOGUE[x.name], x.from_version) for x in commits]
+    entries = table_entries(spark, context.lake, [(tables.CATALOGUE[x.name], x.from_version) for x in commits])
     return StageResult(
         NAME,
         rows_in=counts["texts_encoded"] + counts["texts_cached"],

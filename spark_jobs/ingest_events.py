@@ -15,6 +15,7 @@ from feature_store.contracts.lake import LandingKind
 from feature_store.contracts.settings import DataSettings
 from feature_store.contracts.stage import StageContext, StageResult
 from feature_store.delta_io import Commit
+from feature_store.entries import table_entries
 from feature_store.session import get_session
 from feature_store.transforms import events as transforms
 from spark_jobs import landing, submit
@@ -131,9 +132,7 @@ def _result(
         rows_out=sum(commit.rows for commit in commits),
         bytes_read=sum(batch.landed.bytes for batch in batches.values()),
         bytes_written=sum(commit.bytes_written for commit in commits),
-        tables=[
-            delta_io.table_entry(spark, context.lake, tables.CATALOGUE[commit.name], commit.from_version) for commit in commits
-        ],
+        tables=table_entries(spark, context.lake, [(tables.CATALOGUE[x.name], x.from_version) for x in commits]),
         counts={**_stored_counts(spark, context, batches["events"].valid_rows), "quarantined": faults},
     )
 

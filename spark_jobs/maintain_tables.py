@@ -18,6 +18,7 @@ from feature_store.contracts.errors import SafetyRefusal
 from feature_store.contracts.lake import Lake
 from feature_store.contracts.stage import StageContext, StageResult
 from feature_store.contracts.tables import CATALOGUE, EXAMPLES, ITEM_INPUTS, RECOMMENDATIONS, TableRef
+from feature_store.entries import table_entries
 from feature_store.session import get_session
 from spark_jobs import submit
 
@@ -72,7 +73,7 @@ def _optimised(
     if files <= min_files or table.name in REWRITTEN:
         return {}
     spark.sql(f"OPTIMIZE {_path(context.lake, table)}").collect()
-    result.tables.append(delta_io.table_entry(spark, context.lake, table, before))
+    result.tables += table_entries(spark, context.lake, [(table, before)])
     after = len(delta_read.files_of(context.lake, table.name, delta_io.version(context.lake, table) or 0))
     return {"files_before": files, "files_after": after}
 

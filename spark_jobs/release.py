@@ -11,6 +11,7 @@ from feature_store.contracts.files import write_json
 from feature_store.contracts.release import Release
 from feature_store.contracts.stage import StageContext, StageResult
 from feature_store.contracts.tables import RECOMMENDATIONS, RELEASES
+from feature_store.entries import table_entries
 from feature_store.session import get_session
 from feature_store.spark_schema import to_spark
 from spark_jobs import submit
@@ -31,7 +32,7 @@ def run(context: StageContext) -> StageResult:
     if release.release_id not in {made.release_id for made in delta_read.releases(context.lake)}:
         _append(spark, context, release)
         result.rows_out = 1
-    result.tables.append(delta_io.table_entry(spark, context.lake, RELEASES, before))
+    result.tables += table_entries(spark, context.lake, [(RELEASES, before)])
     write_json(context.run_dir / SAMPLE, sample_users(spark, context, settings, release.recommendations_version))
     result.extra["release"] = {
         "id": release.release_id,

@@ -10,12 +10,13 @@ from pyspark.ml.recommendation import ALS as MLlibALS
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from feature_store import delta_io
+from feature_store import delta_io, delta_read
 from feature_store.contracts import columns as c
 from feature_store.contracts.settings import BaselineSettings, DataSettings
 from feature_store.contracts.snapshot import DatasetSnapshot, PartName, load_snapshot
 from feature_store.contracts.stage import StageContext, StageResult
 from feature_store.contracts.tables import BASELINE_LISTS, EXAMPLES, INTERACTIONS
+from feature_store.entries import table_entries
 from feature_store.session import get_session
 from feature_store.spark_schema import to_spark
 from feature_store.transforms.cooccurrence import neighbours, popularity
@@ -52,8 +53,8 @@ def run(context: StageContext) -> StageResult:
         key = f"{NAME}:lists@{snapshot.id}"
         commit = delta_io.replace(lists, context.lake, BASELINE_LISTS, context=context, key=key)
         result.bytes_written = commit.bytes_written
-        result.tables.append(delta_io.table_entry(spark, context.lake, BASELINE_LISTS, before))
-        result.rows_out = delta_io.read(spark, context.lake, BASELINE_LISTS).count()
+        result.tables += table_entries(spark, context.lake, [(BASELINE_LISTS, before)])
+        result.rows_out = delta_read.rows_of(context.lake, BASELINE_LISTS.name, commit.to_version)
     finally:
         shutil.rmtree(context.run_dir / NAME, ignore_errors=True)
     return result

@@ -17,6 +17,7 @@ from feature_store.contracts.files import read_json, sha256_of
 from feature_store.contracts.settings import DataSettings
 from feature_store.contracts.stage import StageContext, StageResult
 from feature_store.contracts.tables import INTERACTIONS, RECOMMENDATIONS, USER_FEATURES, VOCABULARY
+from feature_store.entries import table_entries
 from feature_store.session import get_session
 from feature_store.spark_schema import to_spark
 from feature_store.transforms.segments import popularity_by_segment
@@ -176,7 +177,7 @@ def _commit(
     before = delta_io.version(context.lake, RECOMMENDATIONS)
     commit = delta_io.replace(rows, context.lake, RECOMMENDATIONS, context=context, key=f"{NAME}:lists@{versions}")
     result.rows_out, result.bytes_written = facts["rows"], commit.bytes_written
-    result.tables.append(delta_io.table_entry(spark, context.lake, RECOMMENDATIONS, before))
+    result.tables += table_entries(spark, context.lake, [(RECOMMENDATIONS, before)])
 
 
 def _facts(context: StageContext, champion: Champion, versions: Versions) -> dict[str, str | int]:

@@ -25,6 +25,7 @@ from feature_store.contracts.tables import (
     VOCABULARY,
     TableRef,
 )
+from feature_store.entries import table_entries
 from feature_store.transforms import item_inputs
 from feature_store.transforms.splits import day_start
 
@@ -102,7 +103,7 @@ def _write_item_inputs(
     rows = item_inputs.item_inputs(described, constants).repartitionByRange(1, c.ITEM).sortWithinPartitions(c.ITEM)
     commit = delta_io.replace(rows, context.lake, ITEM_INPUTS, context=context, key=f"{result.name}:item_inputs@{versions}")
     result.bytes_written += commit.bytes_written
-    result.tables.append(delta_io.table_entry(spark, context.lake, ITEM_INPUTS, before))
+    result.tables += table_entries(spark, context.lake, [(ITEM_INPUTS, before)])
     return constants
 
 
