@@ -70,8 +70,9 @@ def _grow_vocabulary(spark: SparkSession, context: StageContext, settings: DataS
     # Every landed event gets its ids now, even one that becomes available later: its interaction is written now as well.
     events = _landed(spark, context, tables.EVENTS)
     items, users = (_known(spark, context, settings, table) for table in (tables.ITEMS, tables.USERS))
-    seen = sightings("item", events, items).unionByName(sightings("user", events, users))
-    fresh = new_ids(seen, delta_io.read_or_empty(spark, context.lake, tables.VOCABULARY), context.day)
+    fresh = new_ids(
+        sightings(events, items, users), delta_io.read_or_empty(spark, context.lake, tables.VOCABULARY), context.day
+    )
     # An id is only ever inserted: of two runs that both saw it new, the second finds it there.
     return delta_io.upsert(fresh, context.lake, tables.VOCABULARY, context=context, key=NAME, update=False)
 
@@ -84,35 +85,49 @@ def _add_interactions(spark: SparkSession, context: StageContext) -> Commit:
         built = built.where(F.col(c.LANDING_DATE) != F.lit(context.day))
         events = events.join(F.broadcast(built), c.LANDING_DATE, "left_anti")
     rows = interactions(events, delta_io.read(spark, context.lake, tables.VOCABULARY))
-    rows = rows.repartitionByRange(c.EVENT_DATE).sortWithinPartitions(c.EVENT_DATE)
-    days = [row[0] for row in events.select(c.EVENT_DATE).distinct().limit(MOST_PRUNED_DAYS + 1).collect()]
+    ordered = rows.repartitionByRange(c.EVENT_DATE).sortWithinPartitions(c.EVENT_DATE).persist()
+    try:
+        prune = _pruning(ordered) if delta_io.exists(context.lake, tables.INTERACTIONS) else None
+        return delta_io.upsert(ordered, context.lake, tables.INTERACTIONS, context=context, key=NAME, update=False, prune=prune)
+    finally:
+        ordered.unpersist()
+
+
+def _pruning(rows: DataFrame) -> str | None:
+    """The days on which a row's duplicate could stand, unless they are too many to list."""
+    days = [row[0] for row in rows.select(c.EVENT_DATE).distinct().limit(MOST_PRUNED_DAYS + 1).collect()]
     listed = ", ".join(f"DATE'{day}'" for day in sorted(days))
-    prune = f"t.{c.EVENT_DATE} IN ({listed})" if 0 < len(days) <= MOST_PRUNED_DAYS else None
-    return delta_io.upsert(rows, context.lake, tables.INTERACTIONS, context=context, key=NAME, update=False, prune=prune)
+    return f"t.{c.EVENT_DATE} IN ({listed})" if 0 < len(days) <= MOST_PRUNED_DAYS else None
 
 
 def _features(spark: SparkSession, context: StageContext, settings: DataSettings, as_of: AsOf) -> list[Commit]:
     """Both tables whole: the windows of everybody move on every day, not only of those the day touched."""
-    past = delta_io.read(spark, context.lake, tables.INTERACTIONS)
+    past = as_of.known(delta_io.read(spark, context.lake, tables.INTERACTIONS).drop(c.EVENT_ID, c.LANDING_DATE))
     vocabulary = delta_io.read(spark, context.lake, tables.VOCABULARY)
     items, users = (_known(spark, context, settings, table) for table in (tables.ITEMS, tables.USERS))
-    of_users = user_features(past, items, users, vocabulary, as_of=as_of, segment=settings.features.segment_attribute)
-    of_items = item_features(past, items, vocabulary, as_of=as_of)
-    return [
-        delta_io.replace(of_users, context.lake, tables.USER_FEATURES, context=context, key=NAME),
-        delta_io.replace(of_items, context.lake, tables.ITEM_FEATURES, context=context, key=NAME),
-    ]
+    items = items.drop(c.TITLE, c.TEXT)
+    # Both plans name each of these several times, and every name would be a look at Delta's log and a scan.
+    held = [rows.persist() for rows in (past, vocabulary, items)]
+    try:
+        of_users = user_features(past, items, users, vocabulary, as_of=as_of, segment=settings.features.segment_attribute)
+        of_items = item_features(past, items, vocabulary, as_of=as_of)
+        return [
+            delta_io.replace(of_users, context.lake, tables.USER_FEATURES, context=context, key=NAME),
+            delta_io.replace(of_items, context.lake, tables.ITEM_FEATURES, context=context, key=NAME),
+        ]
+    finally:
+        for rows in held:
+            rows.unpersist()
 
 
 def _new_ids(spark: SparkSession, context: StageContext) -> dict[str, int]:
     """Ids this date gave, by kind, and the date's interactions; from the tables, so the same when a stage is run again."""
-    given = delta_io.read(spark, context.lake, tables.VOCABULARY).where(F.col(c.LANDING_DATE) == F.lit(context.day))
-    counted = {row[c.KIND]: row["count"] for row in given.groupBy(c.KIND).count().collect()}
-    landed = F.col(c.LANDING_DATE) == F.lit(context.day)
-    if context.kind == "full":
-        landed = F.col(c.LANDING_DATE) <= F.lit(context.day)
-    events = delta_io.read(spark, context.lake, tables.INTERACTIONS).where(landed).count()
-    return {"user": 0, "item": 0, **counted, "events": events}
+    day = F.lit(context.day)
+    given = delta_io.read(spark, context.lake, tables.VOCABULARY).where(F.col(c.LANDING_DATE) == day)
+    landed = F.col(c.LANDING_DATE) <= day if context.kind == "full" else F.col(c.LANDING_DATE) == day
+    events = delta_io.read(spark, context.lake, tables.INTERACTIONS).where(landed).select(F.lit("events").alias(c.KIND))
+    counted = given.select(c.KIND).unionByName(events).groupBy(c.KIND).count().collect()
+    return {"user": 0, "item": 0, "events": 0, **{row[c.KIND]: row["count"] for row in counted}}
 
 
 if __name__ == "__main__":

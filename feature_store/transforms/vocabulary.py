@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Final
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from feature_store.contracts import columns as c
@@ -11,15 +11,17 @@ from feature_store.contracts import columns as c
 KINDS: Final = {"item": c.ITEM_ID, "user": c.USER_ID}
 
 
-def sightings(kind: str, *sources: DataFrame) -> DataFrame:
-    """Every raw id of the kind that the sources name, with the first time one of them made it available."""
-    column = KINDS[kind]
-    named = [source.select(F.col(column).alias(c.RAW_ID), F.col(c.AVAILABILITY_TIME)) for source in sources]
-    rows = named[0]
-    for more in named[1:]:
-        rows = rows.unionByName(more)
-    first = rows.groupBy(c.RAW_ID).agg(F.min(c.AVAILABILITY_TIME).alias(c.FIRST_AVAILABLE))
-    return first.withColumn(c.KIND, F.lit(kind))
+def sightings(events: DataFrame, items: DataFrame, users: DataFrame) -> DataFrame:
+    """Every raw id that the three name, with the first time one of them made it available. Each is read once."""
+    both = F.explode(F.array(_named("item"), _named("user"))).alias("id")
+    rows = events.select(both, c.AVAILABILITY_TIME)
+    for kind, described in (("item", items), ("user", users)):
+        rows = rows.unionByName(described.select(_named(kind).alias("id"), c.AVAILABILITY_TIME))
+    return rows.groupBy(f"id.{c.KIND}", f"id.{c.RAW_ID}").agg(F.min(c.AVAILABILITY_TIME).alias(c.FIRST_AVAILABLE))
+
+
+def _named(kind: str) -> Column:
+    return F.struct(F.lit(kind).alias(c.KIND), F.col(KINDS[kind]).alias(c.RAW_ID))
 
 
 def new_ids(seen: DataFrame, vocabulary: DataFrame, day: date) -> DataFrame:

@@ -7,6 +7,7 @@ import pytest
 from feature_store import delta_io
 from feature_store.contracts import tables
 from feature_store.contracts.errors import ConfigError
+from feature_store.contracts.lake import Lake
 from spark_jobs import build_features, ingest_events
 from tests.spark.conftest import DAY, at, land, make_context
 
@@ -33,9 +34,9 @@ def features(spark, lake, table, key, dense):
     return delta_io.read(spark, lake, table).where(f"{key} = {dense}").collect()[0]
 
 
-@pytest.fixture
-def market(lake):
+def market(root):
     """Three days; u2's event of the 9th lands on the 11th, so nobody knows of it on the 10th."""
+    lake = Lake(root)
     described = [
         {"item_id": "a", "title": "A", "categories": ["x", "y"], "price": 10.0, "availability_time": at("2024-03-01 00:00")},
         {"item_id": "b", "title": "B", "categories": ["x"], "price": None, "availability_time": at("2024-03-01 00:00")},
@@ -53,22 +54,44 @@ def market(lake):
     return lake
 
 
-def test_ids_are_given_in_order_of_first_availability_and_never_move(spark, market):
-    first = build(market, kind="full", features={"segment_attribute": "country"})
+@pytest.fixture(scope="module")
+def nights(spark, tmp_path_factory):
+    """A full run, the same again, and the night after: each result, and after each the ids by kind."""
+    lake, segment = market(tmp_path_factory.mktemp("nights")), {"features": {"segment_attribute": "country"}}
+    found = []
+    for day, kind, config in ((DAY, "full", segment), (DAY, "full", segment), (AFTER, "nightly", {})):
+        found.append((build(lake, day, kind, **config), {which: ids(spark, lake, which) for which in ("user", "item")}))
+    return found
+
+
+def test_ids_are_given_in_order_of_first_availability_and_never_move(nights):
+    (first, given), _, (night, after) = nights
     # u0 and u1 become available with the users file, at the start of its landing day; then by raw id.
-    assert ids(spark, market, "user") == {"u0": 1, "u1": 2, "u2": 3}
-    assert ids(spark, market, "item") == {"a": 1, "b": 2}
+    assert given == {"user": {"u0": 1, "u1": 2, "u2": 3}, "item": {"a": 1, "b": 2}}
     assert (first.counts["new_users"], first.counts["new_items"]) == (3, 2)
-    night = build(market, AFTER)
-    assert ids(spark, market, "user") == {"u0": 1, "u1": 2, "u2": 3, "u3": 4}
-    assert ids(spark, market, "item") == {"a": 1, "b": 2, "c": 3}
+    assert after == {"user": {"u0": 1, "u1": 2, "u2": 3, "u3": 4}, "item": {"a": 1, "b": 2, "c": 3}}
     assert (night.counts["new_users"], night.counts["new_items"]) == (1, 1)
 
 
-def test_user_features_are_what_was_known_at_the_end_of_the_day(spark, market):
-    build(market, AFTER, kind="full")
-    build(market, DAY, kind="full", features={"segment_attribute": "country", "windows_days": (1, 7)})
-    one = features(spark, market, tables.USER_FEATURES, "user", ids(spark, market, "user")["u1"])
+def test_twice_is_the_same_version_of_every_table(nights):
+    (first, _), (again, _), _ = nights
+    assert [(t["name"], t["to"], t["content_sha256"]) for t in again.tables] == [
+        (t["name"], t["to"], t["content_sha256"]) for t in first.tables
+    ]
+    assert again.counts == first.counts
+
+
+@pytest.fixture(scope="module")
+def looking_back(spark, tmp_path_factory):
+    """The lake knows the 11th, and features are taken as of the 10th."""
+    lake = market(tmp_path_factory.mktemp("back"))
+    build(lake, AFTER, kind="full")
+    build(lake, DAY, kind="full", features={"segment_attribute": "country", "windows_days": (1, 7)})
+    return lake
+
+
+def test_user_features_are_what_was_known_at_the_end_of_the_day(spark, looking_back):
+    one = features(spark, looking_back, tables.USER_FEATURES, "user", ids(spark, looking_back, "user")["u1"])
     values = one["features"]
     wanted = {"count_all": 3, "count_1d": 1, "count_7d": 2, "count_view_all": 2, "count_purchase_7d": 1, "items": 2}
     assert {name: values[name] for name in wanted} == wanted
@@ -77,48 +100,38 @@ def test_user_features_are_what_was_known_at_the_end_of_the_day(spark, market):
     assert one["category_affinity"] == {"x": 1.0, "y": pytest.approx(2 / 3)}
     assert one["segment"] == "de"
     assert one["event_time"] == one["availability_time"] == at("2024-03-10 12:00").replace(tzinfo=None)
-    late = features(spark, market, tables.USER_FEATURES, "user", ids(spark, market, "user")["u2"])
+    late = features(spark, looking_back, tables.USER_FEATURES, "user", ids(spark, looking_back, "user")["u2"])
     assert (late["features"]["count_all"], late["segment"]) == (1, "")
-    silent = features(spark, market, tables.USER_FEATURES, "user", ids(spark, market, "user")["u0"])
+    silent = features(spark, looking_back, tables.USER_FEATURES, "user", ids(spark, looking_back, "user")["u0"])
     assert silent["features"]["count_all"] == 0
     assert "recency_days" not in silent["features"]
     assert silent["event_time"] is None
 
 
-def test_item_features_are_what_was_known_at_the_end_of_the_day(spark, market):
-    build(market, AFTER, kind="full")
-    build(market, DAY, kind="full", features={"windows_days": (1, 7)})
-    a = features(spark, market, tables.ITEM_FEATURES, "item", 1)["features"]
+def test_item_features_are_what_was_known_at_the_end_of_the_day(spark, looking_back):
+    a = features(spark, looking_back, tables.ITEM_FEATURES, "item", 1)["features"]
     wanted = {"count_all": 3, "count_1d": 2, "count_7d": 2, "count_click_1d": 1, "users": 2, "price": 10.0}
     assert {name: a[name] for name in wanted} == wanted
     assert (a["popularity"], a["popularity_1d"]) == (0.75, 1.0)
     assert (a["recency_days"], a["age_days"]) == (0.25, 10.0)
-    b = features(spark, market, tables.ITEM_FEATURES, "item", 2)["features"]
+    b = features(spark, looking_back, tables.ITEM_FEATURES, "item", 2)["features"]
     assert (b["value_mean"], b["count_1d"]) == (2.0, 0)
     assert "price" not in b
-    unknown_then = features(spark, market, tables.ITEM_FEATURES, "item", ids(spark, market, "item")["c"])
+    unknown_then = features(spark, looking_back, tables.ITEM_FEATURES, "item", ids(spark, looking_back, "item")["c"])
     assert unknown_then["features"]["count_all"] == 0
 
 
-def test_a_night_catches_up_a_day_that_nobody_built(spark, market):
-    build(market, BEFORE, kind="full")
-    ingest_events.run(make_context(market, DAY))
-    build(market, AFTER)
-    dense = delta_io.read(spark, market, tables.INTERACTIONS).collect()
+def test_a_night_catches_up_a_day_that_nobody_built(spark, tmp_path):
+    lake = market(tmp_path)
+    build(lake, BEFORE, kind="full")
+    ingest_events.run(make_context(lake, DAY))
+    build(lake, AFTER)
+    dense = delta_io.read(spark, lake, tables.INTERACTIONS).collect()
     assert len(dense) == 6
-    late = next(row for row in dense if row["item"] == ids(spark, market, "item")["c"])
+    late = next(row for row in dense if row["item"] == ids(spark, lake, "item")["c"])
     assert late["event_time"] == int(at("2024-03-09 06:00").timestamp() * 1e6)
     assert late["availability_time"] == int(at("2024-03-11 00:00").timestamp() * 1e6)
     assert (late["action"], late["event_date"], late["landing_date"]) == (2, BEFORE, AFTER)
-
-
-def test_twice_is_the_same_version_of_every_table(market):
-    first = build(market, kind="full")
-    again = build(market, kind="full")
-    assert [(t["name"], t["to"], t["content_sha256"]) for t in again.tables] == [
-        (t["name"], t["to"], t["content_sha256"]) for t in first.tables
-    ]
-    assert again.counts == first.counts
 
 
 def test_without_a_clock_windows_are_left_out_and_asking_for_them_is_refused(spark, lake):

@@ -36,8 +36,7 @@ def market(lake):
 
 def write_run(lake):
     run_dir = lake.run_dir("night")
-    quick = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
-    spark = {"shuffle_partitions": 2, "driver_memory": "1g", "extra": quick}
+    spark = {"shuffle_partitions": 2, "driver_memory": "1g"}
     body = {"root": str(lake.root), "run_id": "night", "kind": "nightly", "date": str(DAY), "seed": 17, "fence": 0}
     write_json(run_dir / "run.json", {**body, "config": {"spark": spark}})
     return run_dir
