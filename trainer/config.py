@@ -18,7 +18,10 @@ class OptimizerConfig(FrozenConfig):
     beta2: float = Field(0.98, ge=0, lt=1)
     epsilon: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.01, ge=0)
-    """On matrices only: tables, biases and norms are left alone."""
+    """On matrices only: biases and norms are left alone, and lookup tables have a decay of their own."""
+    table_decay: float = Field(0.0, ge=0)
+    """On lookup tables. Adam moves a row by about the learning rate however rarely it is touched, so that the id of a rare item
+    ends as noise; decay takes it back towards what the item's text says."""
     clip_norm: float = Field(1.0, gt=0)
     """Largest global L2 norm of a step's gradient."""
 

@@ -65,7 +65,7 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 class AdamW:
     """AdamW (Loshchilov & Hutter 2019) by torch's fused kernel, its state by parameter name.
 
-    Weight decay is on matrices that are no lookup tables. `torch.optim` is left out on purpose: its first step imports the
+    Weight decay is on matrices; lookup tables have their own, and what has fewer dimensions none. `torch.optim` is left out on purpose: its first step imports the
     whole compiler stack, three times what torch itself costs, in every worker.
     """
 
@@ -73,10 +73,12 @@ class AdamW:
         self._config = config
         self._parameters = trainable(model)
         tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-        decayed = {name for name, p in self._parameters.items() if p.ndim >= 2 and id(p) not in tables}
+        looked_up = {name for name, p in self._parameters.items() if id(p) in tables}
+        matrices = {name for name, p in self._parameters.items() if p.ndim >= 2} - looked_up
         self._groups = [
-            (sorted(decayed), config.weight_decay),
-            (sorted(self._parameters.keys() - decayed), 0.0),
+            (sorted(matrices), config.weight_decay),
+            (sorted(looked_up), config.table_decay),
+            (sorted(self._parameters.keys() - matrices - looked_up), 0.0),
         ]
         self._moments: dict[str, Tensor] = {}
         self.load({})

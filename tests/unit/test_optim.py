@@ -18,13 +18,14 @@ def loss_of(net: nn.Module, step: int) -> torch.Tensor:
 
 
 def test_our_adamw_takes_the_steps_of_torch():
-    config = OptimizerConfig(weight_decay=0.1)
+    config = OptimizerConfig(weight_decay=0.1, table_decay=0.3)
     ours, theirs = model(), model()
     mine = AdamW(ours, config)
     flat = FlatGradient(list(trainable(ours).values()), 1)
     groups = [
         {"params": [theirs["layer"].weight], "weight_decay": 0.1},
-        {"params": [p for n, p in theirs.named_parameters() if n != "layer.weight"], "weight_decay": 0.0},
+        {"params": [theirs["table"].weight], "weight_decay": 0.3},
+        {"params": [theirs["layer"].bias, *theirs["norm"].parameters()], "weight_decay": 0.0},
     ]
     torchs = torch.optim.AdamW(groups, betas=(config.beta1, config.beta2), eps=config.epsilon)
     for step in range(8):
