@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 NOT_SLOW := -m "not slow"
 # Two workers with a Spark session each; tests/conftest.py says what never runs beside what.
-TWO := -n 2 --dist loadgroup --no-loadscope-reorder
+TWO := -n 2 --no-loadscope-reorder
 # Packages ask home less: nothing of a build is anybody else's business (`nightrank doctor` reports these).
 export DO_NOT_TRACK ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1

@@ -1,33 +1,37 @@
-"""How tests share two workers (`-n 2 --dist loadgroup`): a file stays whole, and what starts ranks or pipelines runs alone."""
+"""How tests share two workers (`-n 2`): a file stays whole, and what starts ranks or pipelines never runs beside its kind."""
 
-from pathlib import Path
 from typing import Final
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-TESTS: Final = Path(__file__).parent
-ALONE: Final = "ranks"
-"""Distributed and end-to-end tests have watchdogs and two processes of their own: two at once would time each other."""
-ORDER: Final = ("spark", "distributed", "e2e", "unit", "architecture")
+ALONE: Final = ("tests/distributed/", "tests/e2e/")
+"""They have watchdogs and two processes of their own: two at once would time each other."""
+ORDER: Final = ("tests/spark/", *ALONE, "")
 """What takes long starts first, and the many short files fill up the worker that is done."""
 LONGEST: Final = ("test_features.py", "test_ingest.py", "test_submit.py", "test_score_users.py", "test_training_set.py")
 
 
+class ByFile(LoadScopeScheduling):
+    """A unit of work is a file; all files that run alone are one. (xdist's own groups do not reach it under pytest 9.2.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "alone" if nodeid.startswith(ALONE) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return ByFile(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Before xdist reads the groups. Alone, in one process, tests keep the order they were asked for."""
-    for item in items:
-        room = _room(item)
-        group = ALONE if room in {"distributed", "e2e"} else f"{room}/{item.path.name}"
-        item.add_marker(pytest.mark.xdist_group(group))
+    """In one process, tests keep the order they were asked for."""
     if hasattr(config, "workerinput"):
         items.sort(key=_turn)
 
 
-def _room(item: pytest.Item) -> str:
-    return item.path.relative_to(TESTS).parts[0]
-
-
 def _turn(item: pytest.Item) -> tuple[int, int]:
-    room, name = _room(item), item.path.name
-    return ORDER.index(room), LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    room = next(index for index, start in enumerate(ORDER) if item.nodeid.startswith(start))
+    return room, LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST)
