@@ -141,12 +141,15 @@ def _stored_counts(spark: SparkSession, context: StageContext, valid: int) -> di
     """Counted in the tables, by landing day: a stage that was killed after its commit and ran again says the same."""
     day = F.lit(context.day)
     landed = F.col(c.LANDING_DATE) <= day if context.kind == "full" else F.col(c.LANDING_DATE) == day
-    events = delta_io.read(spark, context.lake, tables.EVENTS).where(landed)
-    late = F.count_if(F.col(c.EVENT_DATE) < F.col(c.LANDING_DATE)) if context.kind == "nightly" else F.lit(0)
-    row = events.agg(F.count(F.lit(1)).alias("events"), late.alias("late")).first()
-    assert row is not None  # an aggregate without groups has one row
-    unknown = delta_io.read(spark, context.lake, tables.ITEMS).where(landed & transforms.is_stub()).count()
-    return {"events": row["events"], "duplicates": valid - row["events"], "late": row["late"], "unknown_items": unknown}
+    overdue = F.col(c.EVENT_DATE) < F.col(c.LANDING_DATE) if context.kind == "nightly" else F.lit(False)
+    events = delta_io.read(spark, context.lake, tables.EVENTS).where(landed).select(F.lit("events").alias("what"), overdue)
+    stubs = delta_io.read(spark, context.lake, tables.ITEMS).where(landed & transforms.is_stub())
+    found = events.toDF("what", "late").unionByName(stubs.select(F.lit("stubs").alias("what"), F.lit(False).alias("late")))
+    counted = found.groupBy("what").agg(F.count(F.lit(1)).alias("rows"), F.count_if("late").alias("late")).collect()
+    n = {row["what"]: row for row in counted}
+    stored, late = (n["events"]["rows"], n["events"]["late"]) if "events" in n else (0, 0)
+    unknown = n["stubs"]["rows"] if "stubs" in n else 0
+    return {"events": stored, "duplicates": valid - stored, "late": late, "unknown_items": unknown}
 
 
 if __name__ == "__main__":

@@ -44,8 +44,8 @@ def run(context: StageContext) -> StageResult:
             if not snapshot.rows(split):
                 continue
             known = (_trained if split == "test" else _all_but_held_out)(spark, context, settings, snapshot).cache()
-            result.rows_in += known.count()
-            if not known.isEmpty():
+            result.rows_in += (rows := known.count())
+            if rows:
                 fit(known, _window(snapshot, split, settings.baselines), settings.baselines, context.seed, work / split)
                 lists = lists.unionByName(_lists(spark, context, settings, snapshot, split, work / split))
             known.unpersist()
