@@ -65,8 +65,8 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 class AdamW:
     """AdamW (Loshchilov & Hutter 2019) by torch's fused kernel, its state by parameter name.
 
-    Weight decay is on matrices; lookup tables have their own, and what has fewer dimensions none. `torch.optim` is left out on purpose: its first step imports the
-    whole compiler stack, three times what torch itself costs, in every worker.
+    Weight decay is on matrices; lookup tables have their own, and what has fewer dimensions none. `torch.optim` is left out on
+    purpose: its first step imports the whole compiler stack, three times what torch itself costs, in every worker.
     """
 
     def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
