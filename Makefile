@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
-NOT_SLOW := -m "not slow"
+NOT_SLOW := -m "not slow and not night"
 # Two workers with a Spark session each; tests/conftest.py says what never runs beside what.
 TWO := -n 2 --no-loadscope-reorder
 # Packages ask home less: nothing of a build is anybody else's business (`nightrank doctor` reports these).
@@ -13,7 +13,7 @@ export DO_NOT_TRACK ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-slow check format bench doctor clean
+.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-slow check format bench doctor clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test-distributed: setup ## two Horovod ranks
 
 test-e2e: setup ## the pipeline as a user runs it
 	$(PYTEST) $(NOT_SLOW) tests/e2e
+
+test-night: setup ## a tiny market through a full run, a night, the same again, an empty day
+	$(PYTEST) -m night tests/e2e
 
 test-slow: setup ## real data sets, every failpoint, hundreds of epochs; up to hours
 	$(PYTEST) -m slow --timeout 7200 tests

@@ -16,8 +16,8 @@ from feature_store.contracts.lake import Lake
 from feature_store.contracts.tables import CATALOGUE
 from pipeline.run.children import MARKER
 
-# Slow until seen to pass on a quiet machine; `.ci/run` takes a tiny market through a full run, a night and `verify` meanwhile.
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
+# A suite of its own (`make test-night`): with it `make test` would take more than its 12 minutes.
+pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(900)]
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "result.schema.json").read_text())
 
 
