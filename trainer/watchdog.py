@@ -25,6 +25,9 @@ from trainer.config import WatchdogConfig
 GRACE: float = 1.5
 """A rank that waits for others outlasts the one that hangs by this factor, so that the guilty one is named first."""
 
+DONE: dict[str, Any] = {"how": "done"}
+"""How a rank ended that came to its end."""
+
 
 class Progress:
     """What a rank did last. Written by the main thread, read by the heart; each field is one atomic assignment."""

@@ -11,7 +11,7 @@ from typing import Any
 from feature_store.contracts.errors import NightrankError
 from trainer.communicator import Communicator, Horovod, SingleProcess
 from trainer.job import Job, load_job
-from trainer.watchdog import Heart, Progress
+from trainer.watchdog import DONE, Heart, Progress
 
 PEER_LOST = "HorovodInternalError"
 
@@ -49,7 +49,7 @@ def _guarded(job: Job, progress: Progress, single: bool) -> tuple[int, dict[str,
         if how == "crashed":
             traceback.print_exc()
         return 1, {"how": how, "error": f"{kind}: {error}"[:2000]}
-    return 0, {"how": "done"}
+    return 0, DONE
 
 
 def _rank_of_environment() -> int:

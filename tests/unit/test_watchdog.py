@@ -8,16 +8,16 @@ import time
 import pytest
 
 from feature_store.contracts.errors import ConfigError, DataContractError, NightrankError, StalledError
-from feature_store.contracts.files import read_json
+from feature_store.contracts.files import read_json, write_json
 from tests.training_jobs import job_of, small_lake
 from trainer.config import WatchdogConfig
 from trainer.launch import check_hostname
-from trainer.launch.supervise import blame, read_beats
+from trainer.launch.supervise import _Watch, blame, read_beats
 from trainer.watchdog import Heart, Progress, launcher_alive
 
 
 def beat(rank, ended=None, **changes):
-    body = {"rank": rank, "pid": 1, "host": "h", "step": 7, "doing": "measure", "collectives": 5, "waiting_in": None}
+    body = {"rank": rank, "pid": 1, "host": "h", "at": 1.0, "step": 7, "doing": "measure", "collectives": 5, "waiting_in": None}
     return {**body, "ended": ended, **changes}
 
 
@@ -96,6 +96,26 @@ def test_the_rank_without_last_words_was_lost(job):
 def test_of_two_without_last_words_the_launcher_knows_which_ended_first(job):
     assert "rank 0 of 2" in blame([beat(0), beat(1)], job, 1).message
     assert "rank 1 of 2" in blame([beat(0), beat(1)], job, 1, [1]).message
+
+
+@pytest.mark.parametrize(
+    ("ended", "guilty"),
+    [
+        ({"how": "ended_itself", "why": "no progress for 9 s"}, "rank 1 of 2 on h was ended"),
+        ({"how": "done"}, "rank 0 of 2 on h gave no sign of life"),
+    ],
+)
+def test_a_rank_falls_silent_because_another_ended_or_by_itself(tmp_path, ended, guilty):
+    watchdog = {"timeout_seconds": 0.1}
+    job = job_of(tmp_path, small_lake(tmp_path, users=20), {"launcher": "horovodrun", "workers": 2, "watchdog": watchdog})
+    job.ranks.mkdir(parents=True)
+    write_json(job.ranks / "rank-0.json", beat(0, waiting_in="allreduce"))
+    write_json(job.ranks / "rank-1.json", beat(1, ended))
+    watch = _Watch(job)
+    watch.look()
+    time.sleep(0.2)
+    with pytest.raises(StalledError, match=guilty):
+        watch.look()
 
 
 def test_a_crash_keeps_its_own_name(job):

@@ -19,7 +19,7 @@ from feature_store.contracts.errors import NightrankError, StalledError
 from feature_store.contracts.files import read_json
 from trainer.faults import fault_from_json
 from trainer.job import Job
-from trainer.watchdog import GRACE
+from trainer.watchdog import DONE, GRACE
 
 POLL_SECONDS: float = 0.25
 STACK_SECONDS: float = 1.0
@@ -77,6 +77,8 @@ class _Watch:
                 self._seen[beat["rank"]] = (beat["at"], now)
             silent = now - self._seen[beat["rank"]][1]
             if beat["ended"] is None and silent > config.timeout_seconds:
+                if any(other["ended"] not in (None, DONE) for other in beats):
+                    raise blame(beats, self._job, 0)  # the launcher ends the others when one ends: silence is no guilt then
                 raise stalled(beat, self._ranks, f"gave no sign of life for {silent:.0f} s", take_stack(beat, self._job.ranks))
         if len(beats) < self._ranks and now - self._started > config.startup_seconds * GRACE:
             missing = sorted(set(range(self._ranks)) - {beat["rank"] for beat in beats})
