@@ -14,20 +14,33 @@ from torch import Tensor
 
 
 def full_softmax(
-    states_Td: Tensor, targets_T: Tensor, table_Id: Tensor, weights_T: Tensor, chunk_elements: int = 4_000_000
+    states_Td: Tensor,
+    targets_T: Tensor,
+    table_Id: Tensor,
+    weights_T: Tensor,
+    chunk_elements: int = 4_000_000,
+    prior_I: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(weighted sum of losses, sum of weights), fp32. Row 0 of the table is padding and takes no probability.
 
-    Products run in bf16 under autocast or on bf16 inputs, sums in fp32.
+    `prior_I`, where given, is added to every item's logit. Products run in bf16 under autocast or on bf16 inputs, sums in fp32.
     """
-    loss: Tensor = _FullSoftmax.apply(states_Td, table_Id, targets_T, weights_T.float(), chunk_elements)
+    if prior_I is None:
+        prior_I = torch.zeros(table_Id.shape[0], device=table_Id.device)
+    loss: Tensor = _FullSoftmax.apply(states_Td, table_Id, targets_T, weights_T.float(), prior_I, chunk_elements)
     return loss, weights_T.float().sum()
 
 
 class _FullSoftmax(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(
-        ctx: Any, states_Td: Tensor, table_Id: Tensor, targets_T: Tensor, weights_T: Tensor, chunk_elements: int
+        ctx: Any,
+        states_Td: Tensor,
+        table_Id: Tensor,
+        targets_T: Tensor,
+        weights_T: Tensor,
+        prior_I: Tensor,
+        chunk_elements: int,
     ) -> Tensor:
         device = states_Td.device.type
         kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states_Td.dtype
@@ -40,7 +53,7 @@ class _FullSoftmax(torch.autograd.Function):  # type: ignore[misc]
         with torch.autocast(device, enabled=False):
             for start in range(0, states.shape[0], rows):
                 part = slice(start, start + rows)
-                residual_CI, losses_C = _chunk(states[part], table, targets_T[part], weights_T[part], want)
+                residual_CI, losses_C = _chunk(states[part], table, targets_T[part], weights_T[part], prior_I, want)
                 total += (losses_C * weights_T[part]).sum()
                 if grad_states is not None and grad_table is not None:
                     torch.mm(residual_CI, table, out=grad_states[part])
@@ -50,15 +63,17 @@ class _FullSoftmax(torch.autograd.Function):  # type: ignore[misc]
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         grad_states, grad_table = ctx.saved_tensors
         states_kind, table_kind = ctx.kinds
-        return (grad_states * grad).to(states_kind), (grad_table * grad).to(table_kind), None, None, None
+        return (grad_states * grad).to(states_kind), (grad_table * grad).to(table_kind), None, None, None, None
 
 
-def _chunk(states_Cd: Tensor, table_Id: Tensor, targets_C: Tensor, weights_C: Tensor, want: bool) -> tuple[Tensor, Tensor]:
+def _chunk(
+    states_Cd: Tensor, table_Id: Tensor, targets_C: Tensor, weights_C: Tensor, prior_I: Tensor, want: bool
+) -> tuple[Tensor, Tensor]:
     """(w (p - onehot) [C, I] in the table's type, losses [C] fp32)."""
-    logits_CI = (states_Cd @ table_Id.T).float()
+    logits_CI = (states_Cd @ table_Id.T).float() + prior_I
     logits_CI[:, 0] = float("-inf")
     target_C1 = logits_CI.gather(1, targets_C.unsqueeze(1))
     largest_C1 = logits_CI.amax(dim=1, keepdim=True)

@@ -118,6 +118,20 @@ def test_a_rank_falls_silent_because_another_ended_or_by_itself(tmp_path, ended,
         watch.look()
 
 
+def test_a_silent_process_of_this_machine_that_is_no_more_was_lost(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.wait()
+    one, config = small_lake(tmp_path, users=20), {"launcher": "horovodrun", "workers": 1, "watchdog": {"timeout_seconds": 0.1}}
+    job = job_of(tmp_path, one, config)
+    job.ranks.mkdir(parents=True)
+    write_json(job.ranks / "rank-0.json", beat(0, pid=ended.pid, host=socket.gethostname(), born=time.time()))
+    watch = _Watch(job)
+    watch.look()
+    time.sleep(0.2)
+    with pytest.raises(StalledError, match=r"rank 0 of 1 on .* was lost"):
+        watch.look()
+
+
 def test_a_crash_keeps_its_own_name(job):
     error = blame([beat(0, {"how": "crashed", "error": "ValueError: x"}), beat(1, {"how": "peer_lost"})], job, 1)
     assert (type(error), error.exit_code) == (NightrankError, 1)

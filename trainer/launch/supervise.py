@@ -3,33 +3,26 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import IO, Any
-
-import psutil
+from typing import IO
 
 from feature_store.contracts.errors import NightrankError, StalledError
-from feature_store.contracts.files import read_json
 from trainer.faults import fault_from_json
 from trainer.job import Job
+from trainer.launch.beats import Beat, gone, kill, read_beats, read_stack, take_stack
 from trainer.watchdog import DONE, GRACE
 
 POLL_SECONDS: float = 0.25
-STACK_SECONDS: float = 1.0
-"""How long a rank is given to write its stack before it is killed."""
 PREFIX = re.compile(r"^\[\d+\]<(stdout|stderr)>:\s?")
 """What horovodrun puts before each line of a rank."""
 FIRST_TO_END = re.compile(r"^Process name: (\d+)\s*$")
 """How horovodrun names the rank that ended first: it kills the others, so heartbeats alone cannot always tell."""
 
-Beat = dict[str, Any]
+LOST = "was lost (killed from outside, or out of memory)"
 
 
 def supervise(command: list[str], environment: dict[str, str], job: Job) -> None:
@@ -79,7 +72,8 @@ class _Watch:
             if beat["ended"] is None and silent > config.timeout_seconds:
                 if any(other["ended"] not in (None, DONE) for other in beats):
                     raise blame(beats, self._job, 0)  # the launcher ends the others when one ends: silence is no guilt then
-                raise stalled(beat, self._ranks, f"gave no sign of life for {silent:.0f} s", take_stack(beat, self._job.ranks))
+                what = LOST if gone(beat) else f"gave no sign of life for {silent:.0f} s"
+                raise stalled(beat, self._ranks, what, take_stack(beat, self._job.ranks))
         if len(beats) < self._ranks and now - self._started > config.startup_seconds * GRACE:
             missing = sorted(set(range(self._ranks)) - {beat["rank"] for beat in beats})
             raise StalledError(
@@ -111,7 +105,7 @@ def blame(beats: list[Beat], job: Job, code: int, first: Sequence[int] = ()) -> 
         return stalled(beat, size, f"was ended: {beat['ended']['why']}", read_stack(job.ranks, beat["rank"]))
     if "silent" in by_how:
         beat = min(by_how["silent"], key=lambda b: (b["rank"] not in first, b["collectives"], b["rank"]))
-        return stalled(beat, size, "was lost (killed from outside, or out of memory)", "")
+        return stalled(beat, size, LOST, "")
     return NightrankError(f"the launcher of {size} ranks ended with {code} before any of them came up", "see the lines above")
 
 
@@ -124,64 +118,23 @@ def stalled(beat: Beat, size: int, what: str, stack: str) -> StalledError:
     )
 
 
-def read_beats(folder: Path) -> list[Beat]:
-    return [read_json(path) for path in sorted(folder.glob("rank-*.json"))]
-
-
-def read_stack(folder: Path, rank: int) -> str:
-    path = folder / f"rank-{rank}.stack.txt"
-    return path.read_text().strip() if path.exists() else ""
-
-
-def take_stack(beat: Beat, folder: Path) -> str:
-    """The stacks of a rank on this machine that no longer beats: a stopped process is woken just to write them."""
-    worker = _worker(beat)
-    if worker is None:
-        return ""
-    with suppress(psutil.NoSuchProcess):
-        worker.send_signal(signal.SIGUSR1)
-        worker.send_signal(signal.SIGCONT)
-        time.sleep(STACK_SECONDS)
-    return read_stack(folder, beat["rank"])
-
-
 def end_leftovers(job: Job) -> None:
     """No worker of an earlier attempt at this run is alive on this machine, and none of its heartbeats is left."""
     beats = read_beats(job.ranks)
-    _kill(beats)
+    kill(beats)
     for path in job.ranks.glob("rank-*"):
         path.unlink()
     job.ranks.mkdir(parents=True, exist_ok=True)
 
 
 def _end_all(process: "subprocess.Popen[str]", beats: list[Beat]) -> None:
-    _kill(beats)
+    kill(beats)
     process.terminate()
     try:
         process.wait(timeout=10)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _kill(beats: list[Beat]) -> None:
-    workers = [worker for beat in beats if (worker := _worker(beat)) is not None]
-    for worker in workers:
-        with suppress(psutil.NoSuchProcess):
-            worker.kill()
-    psutil.wait_procs(workers, timeout=10)
-
-
-def _worker(beat: Beat) -> psutil.Process | None:
-    """The beating process, if it is on this machine, alive, and still the one that wrote the beat (not a reused pid)."""
-    if beat["host"] != socket.gethostname():
-        return None
-    try:
-        process = psutil.Process(beat["pid"])
-        same = abs(process.create_time() - beat["born"]) < 1.0
-    except psutil.NoSuchProcess:
-        return None
-    return process if same and process.status() != psutil.STATUS_ZOMBIE else None
 
 
 def _echo(lines: IO[str], first: list[int]) -> None:

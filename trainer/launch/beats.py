@@ -1,0 +1,63 @@
+"""The ranks' heartbeats as the launcher reads them, and the processes behind those on this machine."""
+
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from feature_store.contracts.files import read_json
+
+STACK_SECONDS: float = 1.0
+"""How long a rank is given to write its stack before it is killed."""
+
+Beat = dict[str, Any]
+
+
+def read_beats(folder: Path) -> list[Beat]:
+    return [read_json(path) for path in sorted(folder.glob("rank-*.json"))]
+
+
+def read_stack(folder: Path, rank: int) -> str:
+    path = folder / f"rank-{rank}.stack.txt"
+    return path.read_text().strip() if path.exists() else ""
+
+
+def take_stack(beat: Beat, folder: Path) -> str:
+    """The stacks of a rank on this machine that no longer beats: a stopped process is woken just to write them."""
+    worker = worker_of(beat)
+    if worker is None:
+        return ""
+    with suppress(psutil.NoSuchProcess):
+        worker.send_signal(signal.SIGUSR1)
+        worker.send_signal(signal.SIGCONT)
+        time.sleep(STACK_SECONDS)
+    return read_stack(folder, beat["rank"])
+
+
+def gone(beat: Beat) -> bool:
+    """The beating process was on this machine and is no more: not stopped, not hung."""
+    return bool(beat["host"] == socket.gethostname() and worker_of(beat) is None)
+
+
+def worker_of(beat: Beat) -> psutil.Process | None:
+    """The beating process, if it is on this machine, alive, and still the one that wrote the beat (not a reused pid)."""
+    if beat["host"] != socket.gethostname():
+        return None
+    try:
+        process = psutil.Process(beat["pid"])
+        same = abs(process.create_time() - beat["born"]) < 1.0
+    except psutil.NoSuchProcess:
+        return None
+    return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+
+
+def kill(beats: list[Beat]) -> None:
+    workers = [worker for beat in beats if (worker := worker_of(beat)) is not None]
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
+    psutil.wait_procs(workers, timeout=10)
