@@ -38,7 +38,7 @@ class Bundle:
     raw_ids: list[str]
     """Raw id of dense id i stands at i - 1."""
     item_matrix: Tensor
-    """[I1, d] as scored."""
+    """[I1, d], or d + 1 with an item bias, as scored."""
     input_matrix: Tensor
     """[I1, d] as the encoder reads them."""
     popular: Tensor
@@ -52,10 +52,13 @@ class Bundle:
         return {raw: dense for dense, raw in enumerate(self.raw_ids, 1)}
 
     def user_vectors(self, batch: Batch) -> Tensor:
-        """[B, d] fp32 of each row's newest `max_length` tokens; zeros for an empty row. Ids must be in the bundle."""
+        """[B, d], or d + 1 with an item bias, fp32 of each row's newest `max_length` tokens; zeros for an empty row.
+
+        Ids must be in the bundle.
+        """
         newest = batch.newest(self.info.ranker.encoder.max_length)
         with torch.no_grad():
-            states_Td = self.head.user(self.encoder(self.input_matrix.index_select(0, newest.items_T), newest))
+            states_Td = self.head.query(self.encoder(self.input_matrix.index_select(0, newest.items_T), newest))
             return last_states(states_Td, newest).float()
 
     def recommend(self, history: Sequence[str | int], k: int, filter_seen: bool = True) -> list[tuple[str, float]]:
@@ -141,7 +144,8 @@ def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
     """The bundle in `folder`, its manifest checked (against `expected` where given). DataContractError names what is wrong."""
     name = files.verify_manifest(folder, expected)
     info = files.read_info(folder)
-    rows = (info.items + 1, info.ranker.width)
+    width = info.ranker.width
+    rows = (info.items + 1, width + info.ranker.head.item_bias)
     matrix = files.read_tensors(folder / files.MATRIX, {"items": rows})
     empty = compose_empty(info.ranker, shapes_of(info))
     weights = files.read_tensors(folder / files.WEIGHTS, {key: tuple(value.shape) for key, value in empty.state_dict().items()})
@@ -153,7 +157,7 @@ def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
         manifest_sha256=name,
         raw_ids=files.read_vocabulary(folder, info.items),
         item_matrix=matrix["items"],
-        input_matrix=matrix.get("inputs", matrix["items"]),
+        input_matrix=matrix["inputs"] if "inputs" in matrix else matrix["items"][:, :width],
         popular=matrix["popular"],
         weights=weights,
         encoder=encoder.eval(),

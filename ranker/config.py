@@ -53,6 +53,11 @@ class HeadConfig(FrozenConfig):
     normalise: bool = False
     temperature: float = Field(0.05, gt=0)
     """Used with `normalise` only."""
+    item_bias: bool = False
+    """Add a bias an item, trained from the log of its share of the training events on, so that the vectors hold what a user
+    adds to popularity and a rare item is not pushed down through its own (logit adjustment, Menon et al. 2021, section 4)."""
+    item_bias_served: float = Field(1.0, ge=0, le=1)
+    """Share of the bias in the scores that are served and validated: less of it shows rarer items."""
 
 
 class RankerConfig(FrozenConfig):
@@ -80,9 +85,5 @@ class LossConfig(FrozenConfig):
     """Negatives of `popularity` are drawn in proportion to count ** power."""
     mixed_share: float = Field(0.5, ge=0, le=1)
     """Share of popularity in `mixed`; the rest is uniform."""
-    popularity_prior: float = Field(0.0, ge=0, le=1)
-    """Weight of log popularity added to every logit in training only (logit adjustment, Menon et al. 2021, equation 9): the
-    score that is served then tends to log p(item | user) minus this much of log popularity, and a rare item need not be
-    pushed down through its own vector. 0 serves the plain probability, 1 what the user adds to popularity."""
     chunk_elements: int = Field(4_000_000, ge=1024)
     """Logits held at once by the full softmax."""

@@ -15,6 +15,7 @@ from ranker.model import Ranker
 
 IDS: Final = "items.ids.weight"
 CATEGORIES: Final = "items.categories.weight"
+BIAS: Final = "items.bias"
 RIDGE: Final = 0.1
 """Penalty for a feature of variance 1, per trained item."""
 
@@ -53,7 +54,8 @@ def _grown(ranker: Ranker, inputs: ItemInputs) -> Ranker:
 
 def grown_rows(old: ItemShapes, new: ItemShapes) -> dict[str, tuple[int, int]]:
     """Parameter name -> (rows before, rows after) of every table that `grow` made longer."""
-    tables = {IDS: (old.items + 1, new.items + 1), CATEGORIES: (old.categories + 1, new.categories + 1)}
+    items = (old.items + 1, new.items + 1)
+    tables = {IDS: items, BIAS: items, CATEGORIES: (old.categories + 1, new.categories + 1)}
     return {name: rows for name, rows in tables.items() if rows[0] != rows[1]}
 
 

@@ -32,8 +32,9 @@ class Ranker(nn.Module):  # type: ignore[misc]
         return self.items(distinct).index_select(0, where_N)
 
     def item_vectors(self, ids_N: Tensor) -> Tensor:
-        """[N, d] item vectors as they are scored; id 0 gives zeros."""
-        result: Tensor = self.head.item(self.items(ids_N))
+        """[N, d], or d + 1 with an item bias: item vectors as they are scored; id 0 gives zeros."""
+        bias = self.items.bias
+        result: Tensor = self.head.catalogue(self.items(ids_N), None if bias is None else bias.index_select(0, ids_N))
         return result
 
     def item_table(self, chunk: int = 65_536) -> Tensor:
@@ -47,25 +48,30 @@ class Ranker(nn.Module):  # type: ignore[misc]
             return self.item_table(chunk).float()
 
     def all_item_vectors(self, chunk: int = 65_536) -> Tensor:
-        """[I1, d] fp32 of `item_vectors` for every id, row 0 zeros, dropout off, no gradient."""
-        result: Tensor = self.head.item(self.all_input_vectors(chunk)).detach()
+        """[I1, d] (d + 1 with an item bias) fp32 of `item_vectors` for every id, row 0 zeros, dropout off, no gradient."""
+        result: Tensor = self.head.catalogue(self.all_input_vectors(chunk), self.items.bias).detach()
         return result
 
     def user_states(self, batch: Batch, table_Id: Tensor | None = None) -> Tensor:
         """[T, d]: the user after each token. `table_Id` is `item_table()` where the caller has it already."""
+        result: Tensor = self.head.user(self._encoded(batch, table_Id))
+        return result
+
+    def _encoded(self, batch: Batch, table_Id: Tensor | None) -> Tensor:
         vectors_Td = self.item_inputs(batch.items_T) if table_Id is None else table_Id.index_select(0, batch.items_T)
-        result: Tensor = self.head.user(self.encoder(vectors_Td, batch))
+        result: Tensor = self.encoder(vectors_Td, batch)
         return result
 
     def user_vectors(self, batch: Batch, table_Id: Tensor | None = None) -> Tensor:
-        """[B, d]: the state at each row's last token; zeros for a row without tokens."""
-        return last_states(self.user_states(batch, table_Id), batch)
+        """[B, d], or d + 1 with an item bias: what `item_vectors` are scored against; zeros for a row without tokens."""
+        return last_states(self.head.query(self._encoded(batch, table_Id)), batch)
 
     def forward(self, batch: Batch) -> Tensor:
         return self.user_states(batch)
 
     def init_weights(self, generator: torch.Generator) -> None:
-        """Every weight anew, in a fixed order, from the generator: N(0, 0.02), LayerNorm 1 and 0, biases 0, padding rows 0."""
+        """Every weight anew, in a fixed order, from the generator: N(0, 0.02), LayerNorm 1 and 0, biases 0, padding rows 0,
+        items' biases by popularity."""
         with torch.no_grad():
             self._init_weights(generator)
 
@@ -81,6 +87,7 @@ class Ranker(nn.Module):  # type: ignore[misc]
         for table in (self.items.ids, self.items.categories):
             if table is not None:
                 table.weight[0] = 0
+        self.items.init_bias()
 
 
 def last_states(states_Td: Tensor, batch: Batch) -> Tensor:

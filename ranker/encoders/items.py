@@ -27,6 +27,7 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
         with_categories = item.use_categories and shapes.categories > 0
         self.categories = nn.Embedding(shapes.categories + 1, width) if with_categories else None
         self.numeric = nn.Linear(shapes.numeric, width, bias=False) if item.use_numeric and shapes.numeric else None
+        self.bias = nn.Parameter(torch.empty(rows)) if config.head.item_bias else None
         self._buffer("text_matrix", torch.empty(rows, shapes.text_width) if self.text else None)
         codes = torch.empty(rows, shapes.category_slots, dtype=torch.int64) if self.categories else None
         self._buffer("category_codes", codes)
@@ -48,6 +49,14 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
             if buffer is not None and table is not None:
                 buffer.copy_(table)
                 buffer[0] = 0
+
+    def init_bias(self) -> None:
+        """Each item's bias is the log of its share of the counted events, against the mean item; what was never counted stands
+        as if counted once."""
+        if self.bias is not None:
+            logs_I = self.popularity.float().clamp_min(1.0).log()
+            self.bias.copy_(logs_I - logs_I[1:].mean())
+            self.bias[0] = 0
 
     def content(self, ids_N: Tensor) -> Tensor | None:
         """[N, d] of text and side features alone; None where the ranker has neither."""

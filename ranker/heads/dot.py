@@ -1,5 +1,6 @@
 """How a state and an item become a score. Both sides are mapped once, so that a score is always a plain dot product."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -7,11 +8,15 @@ from ranker.config import RankerConfig
 
 
 class DotHead(nn.Module):  # type: ignore[misc]
-    """s = u . v, or cos(u, v) / temperature with `normalise`. It has no weights."""
+    """s = u . v, or cos(u, v) / temperature with `normalise`; with `item_bias` a share of the item's bias on top.
+
+    It has no weights. What is served carries the bias as one more column, against a 1 in the user's vector.
+    """
 
     def __init__(self, config: RankerConfig) -> None:
         super().__init__()
         self.normalise, self.temperature = config.head.normalise, config.head.temperature
+        self.biased, self.served = config.head.item_bias, config.head.item_bias_served
 
     def user(self, states_Td: Tensor) -> Tensor:
         return functional.normalize(states_Td.float(), dim=1) / self.temperature if self.normalise else states_Td
@@ -19,3 +24,13 @@ class DotHead(nn.Module):  # type: ignore[misc]
     def item(self, vectors_Nd: Tensor) -> Tensor:
         """Zero vectors (padding) stay zero."""
         return functional.normalize(vectors_Nd.float(), dim=1) if self.normalise else vectors_Nd
+
+    def query(self, states_Td: Tensor) -> Tensor:
+        """[T, d] of `user` as they are held against `catalogue`: [T, d + 1] with an item bias."""
+        vectors_Td = self.user(states_Td)
+        return torch.cat([vectors_Td, vectors_Td.new_ones(len(vectors_Td), 1)], dim=1) if self.biased else vectors_Td
+
+    def catalogue(self, vectors_Nd: Tensor, bias_N: Tensor | None) -> Tensor:
+        """[N, d] of `item`, with an item bias [N, d + 1]."""
+        vectors_Nd = self.item(vectors_Nd)
+        return vectors_Nd if bias_N is None else torch.cat([vectors_Nd, self.served * bias_N.unsqueeze(1)], dim=1)

@@ -23,18 +23,19 @@ def sampled_softmax(
     negatives_M: Tensor,
     negative_vectors_Md: Tensor,
     log_q_M: Tensor,
-    prior_I: Tensor | None = None,
+    bias_I: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(weighted sum of losses, sum of weights), fp32. Products follow autocast; sums are fp32.
 
-    `prior_I`, where given, is added to every item's logit.
+    `bias_I` [I1], where given, is added to every item's logit.
     """
     positive_T = (states_Td.float() * target_vectors_Td.float()).sum(1)
     negative_TM = (states_Td @ negative_vectors_Md.T.to(states_Td.dtype)).float()
-    negative_TM = negative_TM - (log_q_M + math.log(len(negatives_M)))
-    if prior_I is not None:
-        positive_T = positive_T + prior_I[targets_T]
-        negative_TM = negative_TM + prior_I[negatives_M]
+    offset_M = -(log_q_M + math.log(len(negatives_M)))
+    if bias_I is not None:
+        positive_T = positive_T + bias_I.index_select(0, targets_T)
+        offset_M = offset_M + bias_I.index_select(0, negatives_M)
+    negative_TM = negative_TM + offset_M
     negative_TM = negative_TM.masked_fill(targets_T.unsqueeze(1) == negatives_M, float("-inf"))
     log_total_T = torch.logaddexp(positive_T, torch.logsumexp(negative_TM, dim=1))
     weights_T = weights_T.float()

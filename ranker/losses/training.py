@@ -61,8 +61,7 @@ def _full(ranker: Ranker, targets: Targets, config: LossConfig) -> tuple[Tensor,
     table_Id = ranker.item_table()
     states_Sd = ranker.user_states(targets.inputs, table_Id).index_select(0, targets.state_S)
     scored_Id = ranker.head.item(table_Id)
-    prior = popularity_prior(config, ranker.items.popularity)
-    return full_softmax(states_Sd, targets.item_S, scored_Id, targets.weight_S, config.chunk_elements, prior)
+    return full_softmax(states_Sd, targets.item_S, scored_Id, targets.weight_S, config.chunk_elements, ranker.items.bias)
 
 
 def _sampled(
@@ -82,16 +81,8 @@ def _sampled(
         negatives_M,
         ranker.head.item(negative_Md),
         log_q_M,
-        popularity_prior(config, ranker.items.popularity),
+        ranker.items.bias,
     )
-
-
-def popularity_prior(config: LossConfig, popularity_I: Tensor) -> Tensor | None:
-    """[I1] fp32: what training adds to each item's logit; an item never counted stands as if counted once. None for nothing."""
-    if config.popularity_prior == 0:
-        return None
-    counts_I = popularity_I.float().clamp_min(1.0)
-    return config.popularity_prior * (counts_I / counts_I.sum()).log()
 
 
 def _nothing(ranker: Ranker) -> tuple[Tensor, Tensor]:

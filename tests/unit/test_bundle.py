@@ -23,8 +23,8 @@ def inputs(items=ITEMS):
     return ItemInputs(items, text=text.clone(), popularity=torch.arange(items + 1))
 
 
-def ranker(normalise=False):
-    config = RankerConfig(width=8, encoder=TransformerConfig(max_length=6), head=HeadConfig(normalise=normalise))
+def ranker(**head):
+    config = RankerConfig(width=8, encoder=TransformerConfig(max_length=6), head=HeadConfig(**head))
     return compose(config, inputs(), seed=1).eval()
 
 
@@ -35,8 +35,9 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("normalise", [False, True])
-def test_it_scores_as_the_ranker_does(tmp_path, normalise):
-    model = ranker(normalise)
+@pytest.mark.parametrize("item_bias", [False, True])
+def test_it_scores_as_the_ranker_does(tmp_path, normalise, item_bias):
+    model = ranker(normalise=normalise, item_bias=item_bias)
     name = save_bundle(tmp_path / "b", model, RAW, **FACTS)
     bundle = load_bundle(tmp_path / "b", expected=name)
     batch = Batch.from_lists([[1, 2, 3], [], [9]])

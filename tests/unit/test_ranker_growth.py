@@ -7,7 +7,7 @@ from torch.nn import functional
 from feature_store.contracts.errors import DataContractError
 from ranker.batch import Batch
 from ranker.compose import compose
-from ranker.config import ItemConfig, RankerConfig, TransformerConfig
+from ranker.config import HeadConfig, ItemConfig, RankerConfig, TransformerConfig
 from ranker.growth import grow, grow_optimizer_state, grown_rows
 from ranker.inputs import ItemInputs
 
@@ -29,9 +29,9 @@ def inputs(items, categories=4, text=True, codes=True):
     )
 
 
-def trained(known):
+def trained(known, config=CONFIG):
     """A ranker whose id embeddings follow its texts and categories."""
-    ranker = compose(CONFIG, known, seed=1)
+    ranker = compose(config, known, seed=1)
     with torch.no_grad():
         table = ranker.items.ids.weight
         if known.text is not None:
@@ -41,8 +41,9 @@ def trained(known):
     return ranker
 
 
-def test_old_rows_and_old_scores_are_bit_equal():
-    ranker = trained(inputs(OLD)).eval()
+@pytest.mark.parametrize("item_bias", [False, True])
+def test_old_rows_and_old_scores_are_bit_equal(item_bias):
+    ranker = trained(inputs(OLD), CONFIG.model_copy(update={"head": HeadConfig(item_bias=item_bias)})).eval()
     grown = grow(ranker, inputs(NEW, categories=6))
     old, new = ranker.state_dict(), grown.state_dict()
     for name, value in old.items():
@@ -107,7 +108,11 @@ def test_optimizer_state_keeps_old_rows_and_is_zero_for_new_ones():
     ranker.item_vectors(torch.arange(1, OLD + 1)).square().sum().backward()
     optimizer.step()
     rows = grown_rows(ranker.shapes, inputs(NEW, categories=6).shapes)
-    assert rows == {"items.ids.weight": (OLD + 1, NEW + 1), "items.categories.weight": (5, 7)}
+    assert rows == {
+        "items.ids.weight": (OLD + 1, NEW + 1),
+        "items.bias": (OLD + 1, NEW + 1),
+        "items.categories.weight": (5, 7),
+    }
     state = optimizer.state[ranker.items.ids.weight]
     longer = grow_optimizer_state(state, *rows["items.ids.weight"])
     for name in ("exp_avg", "exp_avg_sq"):

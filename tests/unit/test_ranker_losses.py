@@ -1,7 +1,5 @@
 """Losses against the plain formula, sums over ranks, and the cases where nothing is asked."""
 
-import math
-
 import pytest
 import torch
 from torch.nn import functional
@@ -13,7 +11,7 @@ from ranker.inputs import ItemInputs
 from ranker.losses.full_softmax import full_softmax
 from ranker.losses.sampled_softmax import sampled_softmax
 from ranker.losses.sampling import NegativeSampler
-from ranker.losses.training import popularity_prior, training_loss
+from ranker.losses.training import training_loss
 
 ITEMS = 40
 
@@ -26,8 +24,8 @@ def case(targets=150, width=8, dtype=torch.float64):
     return states, table, wanted, torch.rand(targets, generator=generator)
 
 
-def plain(states, table, wanted, weights, prior=0.0):
-    logits = (states @ table.T + prior)[:, 1:]
+def plain(states, table, wanted, weights, bias=0.0):
+    logits = (states @ table.T + bias)[:, 1:]
     return (functional.cross_entropy(logits, wanted - 1, reduction="none") * weights).sum()
 
 
@@ -70,22 +68,19 @@ def test_sampled_softmax_with_every_item_once_is_the_full_softmax():
     torch.testing.assert_close(total, plain(states, table, wanted, weights).float(), rtol=1e-5, atol=1e-5)
 
 
-def test_a_prior_is_added_to_every_logit_of_both_softmaxes():
+def test_a_bias_is_added_to_every_logit_of_both_softmaxes_and_is_trained():
     states, table, wanted, weights = case(dtype=torch.float32)
-    prior = popularity_prior(LossConfig(popularity_prior=0.5), torch.arange(ITEMS + 1).float())
-    assert prior[20] - prior[5] == pytest.approx(0.5 * math.log(4))
-    assert prior[0] == prior[1], "an item never counted stands as if counted once"
-    expected = plain(states, table, wanted, weights, prior)
-    full, _ = full_softmax(states, wanted, table, weights, 64 * (ITEMS + 1), prior)
-    torch.testing.assert_close(full, expected)
-    want = torch.autograd.grad(expected, [states, table])
-    for one, other in zip(torch.autograd.grad(full, [states, table]), want, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    bias = torch.randn(ITEMS + 1, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    expected = plain(states, table, wanted, weights, bias)
+    want = torch.autograd.grad(expected, [states, table, bias])
+    full, _ = full_softmax(states, wanted, table, weights, 64 * (ITEMS + 1), bias)
     everything = torch.arange(1, ITEMS + 1)
     log_q = torch.full((ITEMS,), 1 / ITEMS).log()
-    sampled, _ = sampled_softmax(states, wanted, table[wanted], weights, everything, table[everything], log_q, prior)
-    torch.testing.assert_close(sampled, expected)
-    assert popularity_prior(LossConfig(), torch.ones(3)) is None
+    sampled, _ = sampled_softmax(states, wanted, table[wanted], weights, everything, table[everything], log_q, bias)
+    for total in (full, sampled):
+        torch.testing.assert_close(total, expected)
+        for one, other in zip(torch.autograd.grad(total, [states, table, bias]), want, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("sampling", ["uniform", "popularity", "mixed"])

@@ -1,6 +1,7 @@
 """The ranker's laws: causal, rows apart, padding without effect, the same weights from the same seed, wherever it is built."""
 
 import itertools
+import math
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from ranker.compose import compose, compose_empty
 from ranker.config import HeadConfig, ItemConfig, RankerConfig, TransformerConfig
 from ranker.encoders.transformer import gap_buckets
 from ranker.inputs import ItemInputs, category_rectangle
+from ranker.model import last_states
 
 SECOND = 1_000_000
 
@@ -135,6 +137,21 @@ def test_normalised_scores_are_cosines_over_the_temperature():
     scores = ranker.user_vectors(rows([1, 2, 3])) @ ranker.all_item_vectors().T
     assert scores.abs().max() <= 10.0001
     torch.testing.assert_close(ranker.all_item_vectors()[1:].norm(dim=1), torch.ones(30))
+
+
+def test_an_item_bias_starts_at_log_popularity_and_is_served_in_part():
+    known = inputs()
+    object.__setattr__(known, "popularity", torch.arange(31).float())
+    head = HeadConfig(item_bias=True, item_bias_served=0.5)
+    ranker = compose(config().model_copy(update={"head": head}), known).eval()
+    bias = ranker.items.bias
+    assert (bias[20] - bias[5]).item() == pytest.approx(math.log(4))
+    assert bias[1:].mean().item() == pytest.approx(0, abs=1e-6)
+    assert bias[0] == 0
+    batch, ids = rows([1, 2, 3], [4]), torch.tensor([7, 20])
+    served = ranker.user_vectors(batch) @ ranker.item_vectors(ids).T
+    states = last_states(ranker.user_states(batch), batch)
+    torch.testing.assert_close(served, states @ ranker.items(ids).T + 0.5 * bias[ids])
 
 
 def test_id_dropout_leaves_the_content_and_ends_with_training():
