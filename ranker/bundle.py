@@ -3,10 +3,8 @@
 Shapes: B rows, I1 = items + 1 (row 0 padding, zeros), d width, K list length.
 """
 
-import os
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -43,6 +41,8 @@ class Bundle:
     """[I1, d] as the encoder reads them."""
     popular: Tensor
     """Dense ids, most interactions in training first."""
+    popularity: Tensor
+    """[I1] fp32: interactions in training, of every night since the full run."""
     weights: dict[str, Tensor]
     encoder: nn.Module
     head: nn.Module
@@ -88,56 +88,20 @@ class Bundle:
     def ranker(self, inputs: ItemInputs) -> Ranker:
         """The whole ranker in training mode, grown where `inputs` name more items than the bundle.
 
-        `inputs` must extend the inputs it was trained on: those come from the snapshot, the bundle does not keep texts.
+        `inputs` must extend the inputs it was trained on: those come from the snapshot, the bundle does not keep texts. Their
+        popularity counts what is new, on top of the bundle's.
         """
+        inputs = self._counted(inputs)
         old = materialise(compose_empty(self.info.ranker, shapes_of(self.info)), _first(inputs, shapes_of(self.info)))
         old.load_state_dict(self.weights)
         grown: Ranker = grow(old, inputs)
         return grown
 
-
-def save_bundle(
-    folder: Path,
-    ranker: Ranker,
-    raw_ids: Sequence[str],
-    *,
-    snapshot_id: str,
-    lineage: str,
-    text_encoder: str | None = None,
-    text_revision: str | None = None,
-    default_action: int = 0,
-) -> str:
-    """Writes the ranker with its vocabulary (raw ids in dense order from 1) to `folder`; returns the manifest's sha256."""
-    shapes = ranker.shapes
-    if len(raw_ids) != shapes.items:
-        raise DataContractError(
-            f"{len(raw_ids)} raw ids for a ranker of {shapes.items} items", "pass the item vocabulary in dense order"
-        )
-    info = BundleInfo(
-        ranker=ranker.config,
-        **vars(shapes),
-        snapshot_id=snapshot_id,
-        lineage=lineage,
-        text_encoder=text_encoder,
-        text_revision=text_revision,
-        default_action=default_action,
-    )
-    matrix = {"items": ranker.all_item_vectors(), "popular": _popular_order(ranker.items.popularity)}
-    if ranker.config.head.normalise:
-        matrix["inputs"] = ranker.all_input_vectors()
-    return files.write_files(folder, info, ranker.state_dict(), matrix, list(raw_ids))
-
-
-def store_bundle(models: Path, ranker: Ranker, raw_ids: Sequence[str], **facts: str | int | None) -> str:
-    """`save_bundle` to `models/<manifest sha256>`, there whole or not at all. Returns the sha256."""
-    writing = models / f".writing-{os.getpid()}"
-    shutil.rmtree(writing, ignore_errors=True)
-    name = save_bundle(writing, ranker, raw_ids, **facts)  # type: ignore[arg-type]
-    if (models / name).exists():
-        shutil.rmtree(writing)
-    else:
-        os.replace(writing, models / name)
-    return name
+    def _counted(self, inputs: ItemInputs) -> ItemInputs:
+        if inputs.popularity is None or inputs.items < self.info.items:
+            return inputs
+        before_I = nn.functional.pad(self.popularity, (0, inputs.items - self.info.items))
+        return replace(inputs, popularity=inputs.popularity.float() + before_I)
 
 
 def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
@@ -146,7 +110,7 @@ def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
     info = files.read_info(folder)
     width = info.ranker.width
     rows = (info.items + 1, width + info.ranker.head.item_bias)
-    matrix = files.read_tensors(folder / files.MATRIX, {"items": rows})
+    matrix = files.read_tensors(folder / files.MATRIX, {"items": rows, "popularity": rows[:1]})
     empty = compose_empty(info.ranker, shapes_of(info))
     weights = files.read_tensors(folder / files.WEIGHTS, {key: tuple(value.shape) for key, value in empty.state_dict().items()})
     encoder = build_encoder(info.ranker)
@@ -158,7 +122,8 @@ def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
         raw_ids=files.read_vocabulary(folder, info.items),
         item_matrix=matrix["items"],
         input_matrix=matrix["inputs"] if "inputs" in matrix else matrix["items"][:, :width],
-        popular=matrix["popular"],
+        popular=_popular_order(matrix["popularity"]),
+        popularity=matrix["popularity"],
         weights=weights,
         encoder=encoder.eval(),
         head=DotHead(info.ranker).eval(),

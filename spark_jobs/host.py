@@ -8,6 +8,7 @@ from pathlib import Path
 from feature_store.contracts.errors import UsageError
 from feature_store.contracts.files import read_json
 from feature_store.contracts.stage import StageContext, StageFunction, exit_codes, load_context, run_stage
+from spark_jobs.bytes_read import with_bytes_read
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         for name in arguments.stages.split(","):
             if arguments.redo or not done(context, name):
                 print(f"stage {name}", file=sys.stderr, flush=True)
-                run_stage(name, function_of(name), context)
+                run_stage(name, with_bytes_read(function_of(name)), context)
     return outcome[0]
 
 

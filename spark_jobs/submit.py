@@ -11,6 +11,7 @@ from feature_store.contracts.files import read_json, write_json
 from feature_store.contracts.lake import Lake
 from feature_store.contracts.settings import DataSettings
 from feature_store.contracts.stage import StageContext, StageFunction, exit_codes, load_context, run_stage
+from spark_jobs.bytes_read import with_bytes_read
 
 OTHERS: Final = frozenset({"ranker", "trainer", "gate", "evaluation"})
 """Sections of the whole configuration that no Spark job reads."""
@@ -21,7 +22,7 @@ def main(name: str, function: StageFunction, argv: list[str] | None = None) -> i
     arguments = _parser(name, function).parse_args(argv)
     with exit_codes() as outcome:
         run_dir = arguments.run_dir or _own_run(name, arguments)
-        run_stage(name, function, load_context(run_dir))
+        run_stage(name, with_bytes_read(function), load_context(run_dir))
     return outcome[0]
 
 

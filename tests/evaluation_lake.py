@@ -14,7 +14,7 @@ from feature_store.contracts.lake import Lake
 from feature_store.contracts.model_ref import ModelRef
 from feature_store.contracts.snapshot import DatasetSnapshot
 from feature_store.contracts.stage import StageContext, StageResult
-from ranker.bundle import store_bundle
+from ranker.bundle_store import store_bundle
 from ranker.compose import compose
 from ranker.config import RankerConfig, TransformerConfig
 from ranker.inputs import ItemInputs

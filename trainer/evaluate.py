@@ -51,6 +51,7 @@ def run(context: StageContext) -> StageResult:
     return StageResult(
         name=NAME,
         rows_in=sum(part["rows"] + part["dropped"] for part in summary.values()),
+        bytes_read=sum(file.bytes for split in splits_of(snapshot) for file in snapshot.parts[split].files),
         extra={"metrics": metrics, "comparisons": comparisons, "evaluation": summary},
     )
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from feature_store.contracts.files import sha256_of
-from ranker.bundle import store_bundle
+from ranker.bundle_store import store_bundle
 from trainer.data.item_inputs import load_vocabulary
 from trainer.training import Training
 

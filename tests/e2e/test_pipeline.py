@@ -64,6 +64,9 @@ def test_a_full_run_fills_every_section_of_its_result(lake: Lake, full: dict[str
     jsonschema.validate(full, SCHEMA)
     assert full["status"] == "done" and full["gate"]["decision"] == "first"
     assert all(stage["status"] == "done" for stage in full["stages"])
+    reading = {stage["name"] for stage in full["stages"] if stage["bytes_read"] > 0}
+    data = {"ingest_events", "build_features", "embed_items", "build_training_set", "score_baselines", "score_users"}
+    assert reading >= data | {"train", "register", "evaluate"}
     for section in ("snapshot", "training", "model", "metrics", "release", "report"):
         assert full[section], section
     assert full["training"]["world_size"] == 2 and len(set(full["training"]["steps"])) == 1

@@ -17,7 +17,8 @@ from feature_store.contracts.files import write_json
 from feature_store.contracts.model_ref import load_model_ref
 from feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, SplitRule
 from feature_store.contracts.stage import StageContext, StageResult, load_context
-from ranker.bundle import load_bundle, store_bundle
+from ranker.bundle import load_bundle
+from ranker.bundle_store import store_bundle
 from ranker.compose import compose
 from ranker.config import RankerConfig, TransformerConfig
 from ranker.inputs import ItemInputs

@@ -63,6 +63,15 @@ def undisturbed(spark, tmp_path_factory):
     return hashes(spark, lake), counts(lake)
 
 
+def test_each_stage_says_how_much_it_read(spark, tmp_path):
+    run_dir = write_run(market(Lake(tmp_path)))
+    assert host.main(command(run_dir)[3:]) == 0
+    landed = sum(path.stat().st_size for path in (tmp_path / "landing").rglob("*.parquet"))
+    read = {name: json.loads((run_dir / f"stages/{name}.json").read_text())["bytes_read"] for name in STAGES.split(",")}
+    assert read["ingest_events"] == landed
+    assert 1000 < read["build_features"] < 10**7
+
+
 class Killed(BaseException):
     """Stands for SIGKILL inside this process: nobody catches it."""
 

@@ -3,7 +3,8 @@
 from feature_store.contracts.files import write_json
 from feature_store.contracts.lake import Lake
 from feature_store.contracts.model_ref import ModelRef
-from ranker.bundle import load_bundle, store_bundle
+from ranker.bundle import load_bundle
+from ranker.bundle_store import store_bundle
 from ranker.compose import compose
 from ranker.config import RankerConfig, TransformerConfig
 from ranker.inputs import ItemInputs

@@ -8,7 +8,8 @@ import torch
 from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.files import canonical_json, sha256_file, write_atomic
 from ranker.batch import Batch
-from ranker.bundle import load_bundle, save_bundle, store_bundle
+from ranker.bundle import load_bundle
+from ranker.bundle_store import save_bundle, store_bundle
 from ranker.compose import compose
 from ranker.config import HeadConfig, RankerConfig, TransformerConfig
 from ranker.inputs import ItemInputs

@@ -41,6 +41,16 @@ def test_old_rows_are_the_same_bits_and_new_ones_have_a_start(night):
     assert torch.isfinite(table).all() and (table[ITEMS + 1 :].abs().sum(1) > 0).all()
 
 
+def test_a_night_counts_on_from_what_the_champion_was_trained_on(night):
+    root, parent, snapshot = night
+    bundle = champion(root, parent)
+    counted, before = load_item_inputs(snapshot, root).popularity, bundle.popularity
+    total = grown(bundle, load_item_inputs(snapshot, root)).items.popularity
+    assert before.sum() > 100
+    assert torch.equal(total[: ITEMS + 1], before + counted[: ITEMS + 1])
+    assert torch.equal(total[ITEMS + 1 :], counted[ITEMS + 1 :].float())
+
+
 def test_the_scores_of_old_items_do_not_change_when_the_tables_grow(night):
     root, parent, snapshot = night
     bundle = champion(root, parent)
