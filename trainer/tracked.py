@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 VALUE_LIMIT: Final = 500
@@ -50,6 +50,17 @@ def result_points(result: Mapping[str, Any]) -> list[Point]:
         rows += [(f"stage/{stage['name']}/{key}", stage.get(key)) for key in ("seconds", "rows_in", "rows_out")]
     rows += [(f"counts/{key}", value) for key, value in (result.get("counts") or {}).items()]
     return [Point(metric_name(name), float(value), 0) for name, value in rows if _is_number(value)]
+
+
+def stage_points(stage: Mapping[str, Any], samples: Sequence[Mapping[str, float]]) -> list[Point]:
+    """A stage's own numbers, and its CPU and memory by second since it began."""
+    keys = ("seconds", "rows_in", "rows_out", "bytes_read", "bytes_written")
+    points = [Point(key, float(stage[key]), 0) for key in keys if _is_number(stage.get(key))]
+    for sample in samples:
+        second = int(sample["seconds"])
+        points.append(Point("system/stage_cpu_percent", float(sample["cpu_percent"]), second))
+        points.append(Point("system/stage_memory_mebibytes", float(sample["rss_mib"]), second))
+    return points
 
 
 def metric_name(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from feature_store.contracts.errors import DependencyUnreachable
 from feature_store.contracts.files import read_json
 from feature_store.contracts.stage import StageContext, load_context
-from trainer.tracked import params_of, result_points
+from trainer.tracked import params_of, result_points, stage_points
 from trainer.tracker import Tracker, tracker_of
 
 
@@ -61,7 +61,10 @@ def log_report(context: StageContext, path: Path) -> None:
 
 
 def finish(context: StageContext) -> None:
-    """The parent run holds the numbers of result.json and the report, and is ended with the run's own outcome."""
+    """The parent run holds the numbers of result.json and the report, and is ended with the run's own outcome.
+
+    Every stage that ran has a run under it, with its rows, bytes and seconds and what it took of CPU and memory.
+    """
     result = read_json(context.run_dir / "result.json")
     report = result.get("report")
     log_report(context, context.root / report if report else context.run_dir / "report.html")
@@ -69,9 +72,21 @@ def finish(context: StageContext) -> None:
         run_id = tracker.run_of(context)
         tracker.log_params(run_id, params_of(context.config))
         tracker.log_points(run_id, result_points(result))
+        for stage in result["stages"]:
+            _finish_stage(context, tracker, stage)
         for name in ("status", "commit", "date"):
             tracker.client.set_tag(run_id, f"nightrank.{name}", str(result.get(name)))
         tracker.client.set_terminated(run_id, "FAILED" if result.get("status") == "failed" else "FINISHED")
+
+
+def _finish_stage(context: StageContext, tracker: Tracker, stage: dict[str, Any]) -> None:
+    if stage["status"] == "not_run":
+        return
+    run_id = tracker.run_of(context, stage["name"])
+    sampled = context.run_dir / "system" / f"{stage['name']}.json"
+    samples = read_json(sampled)["samples"] if sampled.exists() else []
+    tracker.log_points(run_id, stage_points(stage, samples))
+    tracker.client.set_terminated(run_id, "FINISHED" if stage["status"] == "done" else "FAILED")
 
 
 def _monitor(run_id: str, uri: str) -> Any:

@@ -12,6 +12,7 @@ from pipeline.run import faults
 from pipeline.run.book import RunBook
 from pipeline.run.children import Child
 from pipeline.run.faults import Fault
+from pipeline.run.sampler import Sampler
 from pipeline.run.signals import StopRequest
 from pipeline.run.steps import Step, steps_of
 from pipeline.stages import Stage
@@ -28,6 +29,7 @@ class Attempt:
         self.failed: set[str] = set()
         """Stages of this attempt that failed without ending it."""
         self._speaking = stages[0]
+        self._sampler = Sampler(book.folder)
 
     def go(self, todo: Sequence[Stage]) -> dict[str, Any]:
         """`todo` taken in order; what is done already is kept."""
@@ -73,11 +75,13 @@ class Attempt:
         code = None
         while code is None:
             code = child.wait(POLL_SECONDS)
+            self._sampler.look(child.pid)
             if self.stop or self.lease.lost.is_set():
                 child.end(self.book.folder)
                 self._check_lease()
                 return code or -int(self.stop.number or 0)
             while waiting and self.book.done(waiting[0]):
+                self._sampler.write(waiting[0].name)
                 self.progress.stage(waiting[0].name, "done", self._record(waiting[0]))
                 waiting.pop(0)
                 if waiting and code is None:
@@ -94,6 +98,7 @@ class Attempt:
         self.book.log_of(stage).parent.mkdir(parents=True, exist_ok=True)
         self._file(stage, f"--- {stage.name}, attempt {self.book.body['attempt']} of {self.book.run_id}\n")
         self.progress.stage(stage.name, "running")
+        self._sampler.start()
 
     def _listen(self, line: str, logs: dict[str, Stage]) -> None:
         """Each line to the log of the stage that said it; a host of several announces each by `stage <name>`."""

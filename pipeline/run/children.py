@@ -36,6 +36,10 @@ class Child:
         self._reader = threading.Thread(target=self._read, args=(on_line,), daemon=True)
         self._reader.start()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def wait(self, seconds: float) -> int | None:
         """The exit code (negative: the signal that ended it), or None if it is still running after `seconds`."""
         try:

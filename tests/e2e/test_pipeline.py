@@ -82,6 +82,24 @@ def test_every_hand_off_of_the_full_run_holds(lake: Lake, full: dict[str, Any]) 
     assert [check["name"] for check in outcome["checks"] if check["status"] != "ok"] == []
 
 
+def test_the_tracker_has_a_run_of_every_stage_with_what_it_took(lake: Lake, full: dict[str, Any]) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{lake.root / 'mlflow' / 'mlflow.db'}")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.`nightrank.run_id` = '{full['run_id']}'")
+    by_stage = {run.data.tags["nightrank.stage"]: run for run in runs}
+    assert set(by_stage) == {"night", *(stage["name"] for stage in full["stages"])}
+    parent = by_stage.pop("night").info.run_id
+    for stage in full["stages"]:
+        run = by_stage[stage["name"]]
+        assert run.data.tags["mlflow.parentRunId"] == parent
+        assert run.info.status == "FINISHED"
+        assert run.data.metrics["seconds"] == stage["seconds"]
+    memory = client.get_metric_history(by_stage["train"].info.run_id, "system/stage_memory_mebibytes")
+    assert max(point.value for point in memory) > 200
+
+
 def test_a_night_grows_from_the_full_run_and_releases_its_own_lists(
     lake: Lake, full: dict[str, Any], night: dict[str, Any], days: list[date]
 ) -> None:
