@@ -44,6 +44,31 @@ class PhaseConfig(FrozenConfig):
     """Start without the moments of what was trained before."""
 
 
+class MeasureConfig(PhaseConfig):
+    """Trained without the evaluation split, to be measured on it."""
+
+    epochs: int = Field(20, ge=0)
+    learning_rate: float = Field(1e-3, gt=0)
+    patience: int | None = Field(3, ge=1)
+
+
+class RefreshConfig(PhaseConfig):
+    """Brought up to date on the evaluation split: what goes live after a full run."""
+
+    epochs: int = Field(2, ge=0)
+    learning_rate: float = Field(3e-4, gt=0)
+    warmup_steps: int = Field(20, ge=0)
+    replay_fraction: float = Field(0.5, ge=0, le=10)
+
+
+class NightPhaseConfig(PhaseConfig):
+    """Going on from the champion on one day and its replay."""
+
+    epochs: int = Field(2, ge=0)
+    learning_rate: float = Field(2e-4, gt=0)
+    warmup_steps: int = Field(10, ge=0)
+
+
 class ValidationConfig(FrozenConfig):
     every_epochs: int = Field(1, ge=1)
     max_rows: int | None = Field(20_000, ge=1)
@@ -89,9 +114,9 @@ class TrainerConfig(FrozenConfig):
     model: RankerConfig = RankerConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    measure: PhaseConfig = PhaseConfig(epochs=20, learning_rate=1e-3, patience=3)
-    refresh: PhaseConfig = PhaseConfig(epochs=2, learning_rate=3e-4, warmup_steps=20, replay_fraction=0.5)
-    night: PhaseConfig = PhaseConfig(epochs=2, learning_rate=2e-4, warmup_steps=10)
+    measure: MeasureConfig = MeasureConfig()
+    refresh: RefreshConfig = RefreshConfig()
+    night: NightPhaseConfig = NightPhaseConfig()
     validation: ValidationConfig = ValidationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     watchdog: WatchdogConfig = WatchdogConfig()

@@ -8,12 +8,13 @@ from feature_store.contracts.files import read_json
 from pipeline.run import sampler
 from pipeline.run.sampler import Sampler
 
-BUSY = "import subprocess, sys, time; c = subprocess.Popen([sys.executable, '-c', 'x = bytearray(64 << 20)\\nwhile True: pass']); c.wait()"
+WORK = "x = bytearray(64 << 20)\nwhile True: pass"
+PARENT = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {WORK!r}]).wait()"
 
 
 def test_memory_and_cpu_of_children_count(tmp_path, monkeypatch):
     monkeypatch.setattr(sampler, "EVERY_SECONDS", 0.2)
-    process = subprocess.Popen([sys.executable, "-c", BUSY])
+    process = subprocess.Popen([sys.executable, "-c", PARENT])
     watch = Sampler(tmp_path)
     watch.start()
     try:
