@@ -5,7 +5,7 @@ Row b owns tokens [offsets[b], offsets[b + 1]), oldest first.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ class Batch:
     loss_from_B: Tensor
     weight_B: Tensor
     users_B: Tensor
+    wait_B: Tensor | None = None
+    """Microseconds from each row's last token to the event that is asked for, -1 where not known; None: nobody has come yet."""
 
     @classmethod
     def from_lists(
@@ -71,10 +73,12 @@ class Batch:
         return torch.arange(self.tokens, device=self.items_T.device) - self.offsets_B1[self.row_T]
 
     def to(self, device: torch.device | str) -> "Batch":
-        return Batch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        moved = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Batch(**{name: None if value is None else value.to(device) for name, value in moved.items()})
 
     def keep(self, mask_T: Tensor) -> "Batch":
-        """Only the tokens in the mask; rows stay, also those left without a token. `loss_from_B` is not moved."""
+        """Only the tokens in the mask; rows stay, also those left without a token. `loss_from_B` is not moved, and
+        how long it is until the next event is forgotten."""
         before_T1 = torch.cat([mask_T.new_zeros(1, dtype=torch.int64), mask_T.to(torch.int64).cumsum(0)])
         return Batch(
             items_T=self.items_T[mask_T],
@@ -104,7 +108,13 @@ class Batch:
 
     def without_last(self) -> "Batch":
         """Each row less its newest token: the inputs of a training step, where token p is asked for token p + 1."""
-        return self.keep(self.position_T < (self.lengths - 1)[self.row_T])
+        kept = self.keep(self.position_T < (self.lengths - 1)[self.row_T])
+        if self.tokens == 0:
+            return kept
+        last_B = (self.offsets_B1[1:] - 1).clamp_min(0)
+        then_B, now_B = self.times_T[last_B], self.times_T[(last_B - 1).clamp_min(0)]
+        known_B = (self.lengths > 1) & (now_B > 0) & (then_B > 0)
+        return replace(kept, wait_B=torch.where(known_B, (then_B - now_B).clamp_min(0), -1))
 
 
 def _flat(rows: Sequence[Sequence[int]]) -> Tensor:

@@ -20,7 +20,7 @@ MICROSECONDS: Final = 1_000_000
 
 
 class TransformerEncoder(nn.Module):  # type: ignore[misc]
-    """State t of a row is a function of the row's tokens up to t and of nothing else."""
+    """State t of a row is a function of the row's tokens up to t and, with `waits`, of the time of the next one."""
 
     def __init__(self, config: RankerConfig) -> None:
         super().__init__()
@@ -31,6 +31,8 @@ class TransformerEncoder(nn.Module):  # type: ignore[misc]
         self.positions = nn.Embedding(encoder.max_length, width) if absolute else None
         self.actions = nn.Embedding(max(ACTION_CODES.values()) + 1, width) if encoder.actions else None
         self.gaps = nn.Embedding(GAP_BUCKETS, width) if encoder.time_gaps else None
+        self.waits = nn.Embedding(GAP_BUCKETS, width) if encoder.waits else None
+        self.wait_served = encoder.wait_served
         self.dropout = nn.Dropout(encoder.dropout)
         block = GatedBlock if encoder.block == "gated" else PreNormBlock
         distances = encoder.max_length if encoder.positions == "relative" else 0
@@ -56,6 +58,8 @@ class TransformerEncoder(nn.Module):  # type: ignore[misc]
             x_Td = x_Td + self.actions(batch.actions_T.clamp(0, self.actions.num_embeddings - 1))
         if self.gaps is not None:
             x_Td = x_Td + self.gaps(gap_buckets(batch))
+        if self.waits is not None:
+            x_Td = x_Td + self.waits(wait_buckets(batch, self.wait_served))
         x_Td = self.dropout(x_Td)
         rectangle = Rectangle.of(batch.offsets_B1)
         for block in self.blocks:
@@ -75,6 +79,24 @@ def gap_buckets(batch: Batch) -> Tensor:
     """[T]: 0 for a row's first token and where a time is not known, else 1 + floor(log2(1 + seconds since the one before))."""
     before_T = torch.cat([batch.times_T[:1], batch.times_T[:-1]])
     known_T = (batch.position_T > 0) & (batch.times_T > 0) & (before_T > 0)
-    seconds_T = ((batch.times_T - before_T).clamp_min(0) // MICROSECONDS).double()
-    bucket_T = 1 + torch.log2(1 + seconds_T).floor().long()
-    return torch.where(known_T, bucket_T, 0).clamp_max(GAP_BUCKETS - 1)
+    return torch.where(known_T, _bucket(batch.times_T - before_T), 0)
+
+
+def wait_buckets(batch: Batch, served_seconds: float) -> Tensor:
+    """[T]: 0 where a time is not known, else 1 + floor(log2(1 + seconds until the event asked for after this token)).
+
+    That is the row's next token, and for its last one what `batch.wait_B` says, or `served_seconds` where there is none.
+    """
+    after_T = torch.cat([batch.times_T[1:], batch.times_T[-1:]])
+    row_T = batch.row_T
+    last_T = batch.position_T == (batch.lengths - 1)[row_T]
+    wait_B = batch.wait_B
+    if wait_B is None:
+        wait_B = torch.full((batch.rows,), int(served_seconds * MICROSECONDS), device=row_T.device)
+    known_T = torch.where(last_T, (wait_B >= 0)[row_T], (batch.times_T > 0) & (after_T > 0))
+    return torch.where(known_T, _bucket(torch.where(last_T, wait_B[row_T], after_T - batch.times_T)), 0)
+
+
+def _bucket(microseconds_T: Tensor) -> Tensor:
+    seconds_T = (microseconds_T.clamp_min(0) // MICROSECONDS).double()
+    return (1 + torch.log2(1 + seconds_T).floor().long()).clamp_max(GAP_BUCKETS - 1)

@@ -13,7 +13,7 @@ from feature_store.contracts.errors import ConfigError, DataContractError
 from ranker.batch import Batch
 from ranker.compose import compose, compose_empty
 from ranker.config import HeadConfig, ItemConfig, RankerConfig, TransformerConfig
-from ranker.encoders.transformer import gap_buckets
+from ranker.encoders.transformer import gap_buckets, wait_buckets
 from ranker.inputs import ItemInputs, category_rectangle
 from ranker.model import last_states
 
@@ -167,6 +167,23 @@ def test_id_dropout_leaves_the_content_and_ends_with_training():
 def test_gap_buckets_by_hand():
     batch = Batch.from_lists([[1, 2, 3, 4], [5, 6]], times=[[10 * SECOND, 10 * SECOND, 11 * SECOND, 18 * SECOND], [0, SECOND]])
     assert gap_buckets(batch).tolist() == [0, 1, 2, 4, 0, 0]
+
+
+def test_wait_buckets_are_of_the_next_event_in_training_and_of_another_day_in_a_list():
+    times = [[10 * SECOND, 10 * SECOND, 11 * SECOND, 18 * SECOND], [0, SECOND, 5 * SECOND], [SECOND]]
+    batch = Batch.from_lists([[1, 2, 3, 4], [5, 6, 7], [8]], times=times)
+    assert wait_buckets(batch, 86_400.0).tolist() == [1, 2, 4, 17, 0, 3, 17, 17]
+    assert wait_buckets(batch.without_last(), 86_400.0).tolist() == [1, 2, 4, 0, 3]
+
+
+def test_a_list_is_made_for_another_day_whatever_happened_within_the_session():
+    ranker = compose(config(waits=True), inputs(), seed=1).eval()
+    minutes = [[60 * SECOND * i for i in range(1, 4)]]
+    batch = Batch.from_lists([[1, 2, 3]], times=minutes)
+    asked_soon = Batch.from_lists([[1, 2, 3, 4]], times=[[*minutes[0], 200 * SECOND]]).without_last()
+    asked_next_day = Batch.from_lists([[1, 2, 3, 4]], times=[[*minutes[0], 90_000 * SECOND]]).without_last()
+    torch.testing.assert_close(ranker.user_vectors(batch), ranker.user_vectors(asked_next_day))
+    assert not torch.allclose(ranker.user_vectors(batch), ranker.user_vectors(asked_soon))
 
 
 def test_a_history_longer_than_the_position_table_is_still_read():
