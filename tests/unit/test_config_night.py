@@ -23,7 +23,13 @@ def test_a_resolved_configuration_reads_back_as_itself() -> None:
 def test_later_files_and_set_win(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("seed: 3\nscoring: {k: 4}\n")
     resolved = resolve(["demo", str(tmp_path / "mine.yaml")], ["seed=9"])
-    assert (resolved["seed"], resolved["scoring"]["k"], resolved["trainer"]["model"]["width"]) == (9, 4, 96)
+    assert (resolved["seed"], resolved["scoring"]["k"], resolved["trainer"]["batch_rows"]) == (9, 4, 16)
+
+
+@pytest.mark.parametrize("phase", ["measure", "refresh", "night"])
+def test_one_key_of_a_phase_leaves_its_other_defaults(phase: str) -> None:
+    default = resolve([], [])["trainer"][phase]
+    assert resolve([], [f"trainer.{phase}.epochs=7"])["trainer"][phase] == {**default, "epochs": 7}
 
 
 BAD = [
