@@ -13,9 +13,10 @@ WHO: Final = {
     "als": "ALS matrix factorisation",
     "popular_7d": "Most popular of late",
     "popular": "Most popular",
-    "truth": "Truth (the ceiling)",
+    "truth": "Truth (taste alone)",
 }
-"""In reading order: ours, the baselines, the ceiling that only a simulated market has."""
+"""In reading order: ours, the baselines, and what only a simulated market has, the taste its visits are drawn from. That is the
+ceiling where a session begins; inside one, a model that has seen its visits can be better."""
 ROLE: Final = {"challenger": "ours", "champion": "before", "last_full": "before", "truth": "truth"}
 METRIC: Final = {"ndcg": "NDCG", "recall": "Recall", "mrr": "MRR", "map": "MAP", "hit_rate": "Hit rate"}
 STATUS: Final = {

@@ -1,4 +1,5 @@
-"""The simulator's own preferences as a recommender: the ceiling no model can pass but by luck.
+"""The simulator's own preferences as a recommender: where a session begins, the ceiling no model can pass but by
+luck; inside one, whoever has seen its visits knows more.
 
 p(item | user, day) = weight of the item's category for the user x softmax over that category's available items of
 (user style . item style + item bias). `pipeline.simulate.truth` states the same formula (a test compares the two); the layers
