@@ -258,14 +258,30 @@ def test_the_end_of_a_run_stands_in_its_parent(registered):
     report = context.run_dir / "report.html"
     report.write_text("<html></html>")
     row = {"who": "champion", "split": "test", "slice": "all", "name": "ndcg", "k": 10, "value": 0.5, "n": 300}
-    result = {"status": "done", "metrics": [row, {**row, "k": 20, "value": None}], "counts": {"events": 7}, "report": None}
-    write_json(context.run_dir / "result.json", result)
+    took = {"name": "score_users", "status": "done", "seconds": 2.5, "rows_in": 3, "rows_out": 30, "bytes_read": 9}
+    left = {"name": "verdict", "status": "not_run", "seconds": 0.0}
+    figures = {"metrics": [row, {**row, "k": 20, "value": None}], "counts": {"events": 7}, "stages": [took, left]}
+    write_json(context.run_dir / "result.json", {"status": "done", "report": None, **figures})
+    samples = [
+        {"seconds": 2.0, "cpu_percent": 150.0, "rss_mib": 700.0},
+        {"seconds": 4.1, "cpu_percent": 90.0, "rss_mib": 900.0},
+    ]
+    write_json(context.run_dir / "system" / "score_users.json", {"samples": samples})
     for _ in range(2):
         assert tracking.main(["--run-dir", str(context.run_dir), "--finish"]) == 0
     with tracker.tracker_of(context) as opened:
         run = opened.client.get_run(opened.find_run(context, tracker.NIGHT))
         artifacts = {file.path for file in opened.client.list_artifacts(run.info.run_id)}
-    assert run.data.metrics == {"champion/test/all/ndcg_at_10": 0.5, "counts/events": 7.0}
+        stage = opened.client.get_run(opened.find_run(context, "score_users"))
+        memory = opened.client.get_metric_history(stage.info.run_id, "system/stage_memory_mebibytes")
+        assert opened.find_run(context, "verdict") is None
+    assert {name: run.data.metrics[name] for name in ("champion/test/all/ndcg_at_10", "counts/events")} == {
+        "champion/test/all/ndcg_at_10": 0.5,
+        "counts/events": 7.0,
+    }
+    assert (stage.info.status, stage.data.tags["mlflow.parentRunId"]) == ("FINISHED", run.info.run_id)
+    assert (stage.data.metrics["seconds"], stage.data.metrics["rows_out"]) == (2.5, 30.0)
+    assert {(point.step, point.value) for point in memory} == {(2, 700.0), (4, 900.0)}
     assert (run.info.status, artifacts) == ("FINISHED", {"report.html", "result.json"})
 
 
