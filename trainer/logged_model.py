@@ -11,19 +11,17 @@ from typing import Any, Final
 import feature_store.contracts
 import ranker
 from ranker.bundle_files import read_info, read_vocabulary
-from trainer.tracker import MANIFEST, Tracker
+from trainer.tracker import MANIFEST
 
 REQUIREMENTS: Final = ("mlflow", "torch", "pyarrow", "safetensors")
 """All that the logged model needs; what these bring along (pandas, numpy, pydantic, pyyaml) is enough."""
 
 
-def log_model(tracker: Tracker, mlflow_run: str, folder: Path, manifest: str) -> str:
+def log_model(mlflow_run: str, folder: Path, manifest: str) -> str:
     """URI of the new logged model, tagged with the manifest. `mlflow_run` is its source run."""
     import mlflow
 
     example = {"history": read_vocabulary(folder, read_info(folder).items)[:3], "k": 10}
-    mlflow.set_tracking_uri(tracker.uri)
-    mlflow.set_registry_uri(tracker.uri)
     with mlflow.start_run(run_id=mlflow_run, log_system_metrics=False), code() as paths:
         logged = mlflow.pyfunc.log_model(
             name="ranker",

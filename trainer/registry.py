@@ -131,7 +131,7 @@ def _logged_model(tracker: Tracker, mlflow_run: str, folder: Path, manifest: str
     for model in tracker.client.search_logged_models([tracker.experiment_id], where):
         if str(model.status) == "READY":
             return f"models:/{model.model_id}"
-    return log_model(tracker, mlflow_run, folder, manifest)
+    return log_model(mlflow_run, folder, manifest)
 
 
 def _create_version(context: StageContext, tracker: Tracker, mlflow_run: str, uri: str, manifest: str) -> str:

@@ -142,6 +142,9 @@ def _environment(settings: MlflowSettings) -> None:
 def _open(uri: str, settings: MlflowSettings, lake: Lake) -> Tracker:
     import mlflow
 
+    # Where the client is given a `models:/` address, MLflow looks it up through its global address, not the client's.
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
     with _alone(lake, uri):
         _made_whole(uri)
         client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
