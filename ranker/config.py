@@ -44,7 +44,8 @@ class TransformerConfig(FrozenConfig):
     """Add an embedding of log2 seconds until the event a state is asked for: in training most next events go on with the same
     session, and a list is for another day. Leave it off where the clock is a position."""
     wait_served: float = Field(86_400.0, gt=0)
-    """With `waits`: seconds after a user's last event for which lists are made and validated."""
+    """With `waits`: seconds after a user's last event for which lists are made and validated; also stands for
+    waits that are not known."""
 
 
 EncoderConfig = TransformerConfig

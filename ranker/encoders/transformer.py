@@ -83,18 +83,19 @@ def gap_buckets(batch: Batch) -> Tensor:
 
 
 def wait_buckets(batch: Batch, served_seconds: float) -> Tensor:
-    """[T]: 0 where a time is not known, else 1 + floor(log2(1 + seconds until the event asked for after this token)).
+    """[T]: 1 + floor(log2(1 + seconds until the event asked for after this token)).
 
-    That is the row's next token, and for its last one what `batch.wait_B` says, or `served_seconds` where there is none.
+    That is the row's next token, and for its last one what `batch.wait_B` says; `served_seconds` where a time is not known, as
+    in a list and in a history of bare item ids.
     """
     after_T = torch.cat([batch.times_T[1:], batch.times_T[-1:]])
     row_T = batch.row_T
     last_T = batch.position_T == (batch.lengths - 1)[row_T]
-    wait_B = batch.wait_B
-    if wait_B is None:
-        wait_B = torch.full((batch.rows,), int(served_seconds * MICROSECONDS), device=row_T.device)
-    known_T = torch.where(last_T, (wait_B >= 0)[row_T], (batch.times_T > 0) & (after_T > 0))
-    return torch.where(known_T, _bucket(torch.where(last_T, wait_B[row_T], after_T - batch.times_T)), 0)
+    known_T = ~last_T & (batch.times_T > 0) & (after_T > 0)
+    wait_T = torch.where(known_T, (after_T - batch.times_T).clamp_min(0), -1)
+    if batch.wait_B is not None:
+        wait_T = torch.where(last_T, batch.wait_B[row_T], wait_T)
+    return _bucket(torch.where(wait_T < 0, int(served_seconds * MICROSECONDS), wait_T))
 
 
 def _bucket(microseconds_T: Tensor) -> Tensor:

@@ -172,12 +172,14 @@ def test_gap_buckets_by_hand():
 def test_wait_buckets_are_of_the_next_event_in_training_and_of_another_day_in_a_list():
     times = [[10 * SECOND, 10 * SECOND, 11 * SECOND, 18 * SECOND], [0, SECOND, 5 * SECOND], [SECOND]]
     batch = Batch.from_lists([[1, 2, 3, 4], [5, 6, 7], [8]], times=times)
-    assert wait_buckets(batch, 86_400.0).tolist() == [1, 2, 4, 17, 0, 3, 17, 17]
-    assert wait_buckets(batch.without_last(), 86_400.0).tolist() == [1, 2, 4, 0, 3]
+    assert wait_buckets(batch, 86_400.0).tolist() == [1, 2, 4, 17, 17, 3, 17, 17]
+    assert wait_buckets(batch.without_last(), 86_400.0).tolist() == [1, 2, 4, 17, 3]
 
 
 def test_a_list_is_made_for_another_day_whatever_happened_within_the_session():
     ranker = compose(config(waits=True), inputs(), seed=1).eval()
+    bare, dated = Batch.from_lists([[1, 2]]), Batch.from_lists([[1, 2]], times=[[SECOND, 90_000 * SECOND]])
+    torch.testing.assert_close(ranker.user_vectors(bare), ranker.user_vectors(dated))
     minutes = [[60 * SECOND * i for i in range(1, 4)]]
     batch = Batch.from_lists([[1, 2, 3]], times=minutes)
     asked_soon = Batch.from_lists([[1, 2, 3, 4]], times=[[*minutes[0], 200 * SECOND]]).without_last()
