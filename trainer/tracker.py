@@ -18,6 +18,7 @@ from feature_store.contracts.errors import DependencyUnreachable
 from feature_store.contracts.lake import Lake
 from feature_store.contracts.settings import MlflowSettings
 from feature_store.contracts.stage import StageContext
+from trainer.stage_times import span_of, start_of_run
 from trainer.tracked import Point
 
 RUN, STAGE, LAKE, MANIFEST = "nightrank.run_id", "nightrank.stage", "nightrank.lake", "nightrank.manifest_sha256"
@@ -55,7 +56,9 @@ class Tracker:
         if stage != NIGHT:
             tags["mlflow.parentRunId"] = self.run_of(context)
         name = context.run_id if stage == NIGHT else f"{context.run_id} {stage}"
-        run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
+        span = span_of(context, stage)
+        start = start_of_run(context) if stage == NIGHT else span and span[0]
+        run = self.client.create_run(self.experiment_id, start_time=start, tags=tags, run_name=name)
         return str(run.info.run_id)
 
     def log_points(self, run_id: str, points: list[Point]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from feature_store.contracts.errors import DependencyUnreachable
 from feature_store.contracts.files import read_json
 from feature_store.contracts.stage import StageContext, load_context
+from trainer.stage_times import span_of
 from trainer.tracked import params_of, result_points, stage_points
 from trainer.tracker import Tracker, tracker_of
 
@@ -86,7 +87,8 @@ def _finish_stage(context: StageContext, tracker: Tracker, stage: dict[str, Any]
     sampled = context.run_dir / "system" / f"{stage['name']}.json"
     samples = read_json(sampled)["samples"] if sampled.exists() else []
     tracker.log_points(run_id, stage_points(stage, samples))
-    tracker.client.set_terminated(run_id, "FINISHED" if stage["status"] == "done" else "FAILED")
+    span = span_of(context, stage["name"])
+    tracker.client.set_terminated(run_id, "FINISHED" if stage["status"] == "done" else "FAILED", span and span[1])
 
 
 def _monitor(run_id: str, uri: str) -> Any:

@@ -268,6 +268,7 @@ def test_the_end_of_a_run_stands_in_its_parent(registered):
         {"seconds": 2.0, "cpu_percent": 150.0, "rss_mib": 700.0},
         {"seconds": 4.1, "cpu_percent": 90.0, "rss_mib": 900.0},
     ]
+    write_json(context.stage_file("score_users"), took)
     write_json(context.run_dir / "system" / "score_users.json", {"samples": samples})
     for _ in range(2):
         assert tracking.main(["--run-dir", str(context.run_dir), "--finish"]) == 0
@@ -282,6 +283,7 @@ def test_the_end_of_a_run_stands_in_its_parent(registered):
         "counts/events": 7.0,
     }
     assert (stage.info.status, stage.data.tags["mlflow.parentRunId"]) == ("FINISHED", run.info.run_id)
+    assert stage.info.end_time - stage.info.start_time == pytest.approx(2500, abs=2)
     assert (stage.data.metrics["seconds"], stage.data.metrics["rows_out"]) == (2.5, 30.0)
     assert {(point.step, point.value) for point in memory} == {(2, 700.0), (4, 900.0)}
     assert (run.info.status, artifacts) == ("FINISHED", {"report.html", "result.json"})
