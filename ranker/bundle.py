@@ -39,8 +39,6 @@ class Bundle:
     """[I1, d], or d + 1 with an item bias, as scored."""
     input_matrix: Tensor
     """[I1, d] as the encoder reads them."""
-    popular: Tensor
-    """Dense ids, most interactions in training first."""
     popularity: Tensor
     """[I1] fp32: interactions in training, of every night since the full run."""
     weights: dict[str, Tensor]
@@ -50,6 +48,11 @@ class Bundle:
     @cached_property
     def dense_ids(self) -> dict[str, int]:
         return {raw: dense for dense, raw in enumerate(self.raw_ids, 1)}
+
+    @cached_property
+    def popular(self) -> Tensor:
+        """Dense ids, most interactions in training first, equal counts by id."""
+        return self.popularity[1:].sort(descending=True, stable=True).indices[:POPULAR] + 1
 
     def user_vectors(self, batch: Batch) -> Tensor:
         """[B, d], or d + 1 with an item bias, fp32 of each row's newest `max_length` tokens; zeros for an empty row.
@@ -122,7 +125,6 @@ def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
         raw_ids=files.read_vocabulary(folder, info.items),
         item_matrix=matrix["items"],
         input_matrix=matrix["inputs"] if "inputs" in matrix else matrix["items"][:, :width],
-        popular=_popular_order(matrix["popularity"]),
         popularity=matrix["popularity"],
         weights=weights,
         encoder=encoder.eval(),
@@ -155,9 +157,3 @@ def _first(inputs: ItemInputs, shapes: ItemShapes) -> ItemInputs:
 def _slots(codes: Tensor, slots: int) -> Tensor:
     """The same codes in `slots` columns: a later vocabulary may need more columns than the old items did."""
     return nn.functional.pad(codes, (0, max(0, slots - codes.shape[1])))[:, :slots]
-
-
-def _popular_order(popularity: Tensor) -> Tensor:
-    """Ids with the most interactions first, equal counts by id."""
-    order = popularity[1:].sort(descending=True, stable=True).indices + 1
-    return order[:POPULAR].cpu()

@@ -19,8 +19,8 @@ from trainer.tracker import Tracker, tracker_of
 
 
 @contextmanager
-def stage_run(context: StageContext, name: str, system_metrics: bool = True) -> Iterator[tuple[Tracker, str]]:
-    """(tracker, MLflow run id) of the stage's own run, sampled for CPU and memory, ended FINISHED or FAILED.
+def stage_run(context: StageContext, name: str) -> Iterator[tuple[Tracker, str]]:
+    """(tracker, MLflow run id) of the stage's own run, ended FINISHED or FAILED.
 
     The configuration stands in its parameters and the run's snapshot in its inputs.
     """
@@ -28,14 +28,11 @@ def stage_run(context: StageContext, name: str, system_metrics: bool = True) -> 
         run_id = tracker.run_of(context, name)
         tracker.client.update_run(run_id, status="RUNNING")
         tracker.log_params(run_id, params_of(context.config))
-        monitor = _monitor(run_id, tracker.uri) if system_metrics else None
         status = "FAILED"
         try:
             yield tracker, run_id
             status = "FINISHED"
         finally:
-            if monitor is not None:
-                monitor.finish()
             tracker.client.set_terminated(run_id, status)
 
 
@@ -89,14 +86,6 @@ def _finish_stage(context: StageContext, tracker: Tracker, stage: dict[str, Any]
     tracker.log_points(run_id, stage_points(stage, samples))
     span = span_of(context, stage["name"])
     tracker.client.set_terminated(run_id, "FINISHED" if stage["status"] == "done" else "FAILED", span and span[1])
-
-
-def _monitor(run_id: str, uri: str) -> Any:
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-    monitor = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=uri)
-    monitor.start()
-    return monitor
 
 
 def main(argv: list[str] | None = None) -> int:

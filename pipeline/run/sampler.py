@@ -18,14 +18,13 @@ class Sampler:
 
     def __init__(self, run_dir: Path) -> None:
         self._folder = run_dir / "system"
-        self._samples: list[dict[str, float]] = []
-        self._every = EVERY_SECONDS
-        self._started = self._last = time.monotonic()
         self._cpu: dict[int, float] = {}
+        self.start()
 
     def start(self) -> None:
         """Another stage begins; its process may be the one before's."""
-        self._samples, self._every = [], EVERY_SECONDS
+        self._samples: list[dict[str, float]] = []
+        self._every = EVERY_SECONDS
         self._started = self._last = time.monotonic()
 
     def look(self, pid: int) -> None:

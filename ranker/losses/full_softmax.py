@@ -26,8 +26,6 @@ def full_softmax(
     `bias_I` [I], where given, is added to every item's logit.
     Products run in bf16 under autocast or on bf16 inputs, sums in fp32.
     """
-    if bias_I is None:
-        bias_I = torch.zeros(table_Id.shape[0], device=table_Id.device)
     loss: Tensor = _FullSoftmax.apply(states_Td, table_Id, targets_T, weights_T.float(), bias_I, chunk_elements)
     return loss, weights_T.float().sum()
 
@@ -40,7 +38,7 @@ class _FullSoftmax(torch.autograd.Function):  # type: ignore[misc]
         table_Id: Tensor,
         targets_T: Tensor,
         weights_T: Tensor,
-        bias_I: Tensor,
+        bias_I: Tensor | None,
         chunk_elements: int,
     ) -> Tensor:
         device = states_Td.device.type
@@ -75,10 +73,12 @@ class _FullSoftmax(torch.autograd.Function):  # type: ignore[misc]
 
 
 def _chunk(
-    states_Cd: Tensor, table_Id: Tensor, targets_C: Tensor, weights_C: Tensor, bias_I: Tensor, want: bool
+    states_Cd: Tensor, table_Id: Tensor, targets_C: Tensor, weights_C: Tensor, bias_I: Tensor | None, want: bool
 ) -> tuple[Tensor, Tensor]:
     """(w (p - onehot) [C, I] in the table's type, losses [C] fp32)."""
-    logits_CI = (states_Cd @ table_Id.T).float() + bias_I
+    logits_CI = (states_Cd @ table_Id.T).float()
+    if bias_I is not None:
+        logits_CI += bias_I
     logits_CI[:, 0] = float("-inf")
     target_C1 = logits_CI.gather(1, targets_C.unsqueeze(1))
     largest_C1 = logits_CI.amax(dim=1, keepdim=True)
