@@ -16,12 +16,15 @@ from feature_store.contracts.errors import DataContractError
 from ranker import bundle_files as files
 from ranker.batch import Batch
 from ranker.bundle_files import BundleInfo
-from ranker.compose import build_encoder, compose_empty, materialise
+from ranker.compose import build_encoder, build_head, compose_empty, materialise
+from ranker.encoders.base import UserEncoder
 from ranker.growth import grow
 from ranker.heads.dot import DotHead
+from ranker.heads.mlp import MlpHead
 from ranker.inputs import ItemInputs, ItemShapes
+from ranker.listing import best_items
 from ranker.model import Ranker, last_states
-from ranker.topk import exact_topk
+from ranker.topk import Exclusions
 
 POPULAR: Final = 1000
 """Most popular items kept for histories without a known item."""
@@ -36,14 +39,14 @@ class Bundle:
     raw_ids: list[str]
     """Raw id of dense id i stands at i - 1."""
     item_matrix: Tensor
-    """[I1, d], or d + 1 with an item bias, as scored."""
+    """[I1, head.width], as scored."""
     input_matrix: Tensor
     """[I1, d] as the encoder reads them."""
     popularity: Tensor
     """[I1] fp32: interactions in training, of every night since the full run."""
     weights: dict[str, Tensor]
-    encoder: nn.Module
-    head: nn.Module
+    encoder: UserEncoder
+    head: DotHead | MlpHead
 
     @cached_property
     def dense_ids(self) -> dict[str, int]:
@@ -55,14 +58,28 @@ class Bundle:
         return self.popularity[1:].sort(descending=True, stable=True).indices[:POPULAR] + 1
 
     def user_vectors(self, batch: Batch) -> Tensor:
-        """[B, d], or d + 1 with an item bias, fp32 of each row's newest `max_length` tokens; zeros for an empty row.
-
-        Ids must be in the bundle.
-        """
+        """[B, head.width] fp32 of each row's newest `max_length` tokens; zeros for an empty row. DataContractError for an id
+        that is not in the bundle."""
         newest = batch.newest(self.info.ranker.encoder.max_length)
+        self._check_ids(newest.items_T)
         with torch.no_grad():
-            states_Td = self.head.query(self.encoder(self.input_matrix.index_select(0, newest.items_T), newest))
-            return last_states(states_Td, newest).float()
+            asked = self.encoder.asked(newest)
+            states_Td = self.head.query(self.encoder(self.input_matrix.index_select(0, asked.items_T), asked))
+            return last_states(states_Td, asked).float()
+
+    def best(
+        self, batch: Batch, k: int, excluded: Exclusions | None = None, eligible_I: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`ranker.listing.best_items` for the batch's histories."""
+        return best_items(self.head, self.user_vectors(batch), self.item_matrix, k, excluded, eligible_I)
+
+    def _check_ids(self, items_T: Tensor) -> None:
+        if len(items_T) and not 1 <= int(items_T.min()) <= int(items_T.max()) <= self.info.items:
+            low, high = int(items_T.min()), int(items_T.max())
+            raise DataContractError(
+                f"histories name item ids {low}..{high}, the bundle's table has 1..{self.info.items}",
+                "leave out the ids that are newer than the model, or train a night that has them",
+            )
 
     def recommend(self, history: Sequence[str | int], k: int, filter_seen: bool = True) -> list[tuple[str, float]]:
         """The k best items for a history of raw ids, oldest first: (item id, score), best first."""
@@ -78,7 +95,7 @@ class Bundle:
         known = [[self.dense_ids[str(raw)] for raw in history if str(raw) in self.dense_ids] for history in histories]
         batch = Batch.from_lists(known, actions=[[self.info.default_action] * len(row) for row in known])
         excluded = (batch.items_T, batch.offsets_B1) if filter_seen else None
-        ids_BK, scores_BK = exact_topk(self.user_vectors(batch), self.item_matrix, max([1, *ks]), excluded)
+        ids_BK, scores_BK = self.best(batch, max([1, *ks]), excluded)
         lists = []
         for row, (history, k) in enumerate(zip(known, ks, strict=True)):
             pairs = zip(ids_BK[row, :k].tolist(), scores_BK[row, :k].tolist(), strict=True) if history else self._popular(k)
@@ -111,29 +128,31 @@ def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
     """The bundle in `folder`, its manifest checked (against `expected` where given). DataContractError names what is wrong."""
     name = files.verify_manifest(folder, expected)
     info = files.read_info(folder)
-    width = info.ranker.width
-    rows = (info.items + 1, width + info.ranker.head.item_bias)
-    matrix = files.read_tensors(folder / files.MATRIX, {"items": rows, "popularity": rows[:1]})
-    empty = compose_empty(info.ranker, shapes_of(info))
+    shapes = shapes_of(info)
+    head = build_head(info.ranker)
+    rows = (info.items + 1, head.width)
+    inputs = {} if head.keeps_inputs else {"inputs": (info.items + 1, info.ranker.width)}
+    matrix = files.read_tensors(folder / files.MATRIX, {"items": rows, "popularity": rows[:1], **inputs})
+    empty = compose_empty(info.ranker, shapes)
     weights = files.read_tensors(folder / files.WEIGHTS, {key: tuple(value.shape) for key, value in empty.state_dict().items()})
-    encoder = build_encoder(info.ranker)
-    prefix = "encoder."
-    encoder.load_state_dict({key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)})
+    encoder = build_encoder(info.ranker, shapes)
+    for name_of, module in (("encoder.", encoder), ("head.", head)):
+        module.load_state_dict({k.removeprefix(name_of): value for k, value in weights.items() if k.startswith(name_of)})
     return Bundle(
         info=info,
         manifest_sha256=name,
         raw_ids=files.read_vocabulary(folder, info.items),
         item_matrix=matrix["items"],
-        input_matrix=matrix["inputs"] if "inputs" in matrix else matrix["items"][:, :width],
+        input_matrix=matrix["inputs"] if inputs else matrix["items"][:, : info.ranker.width],
         popularity=matrix["popularity"],
         weights=weights,
         encoder=encoder.eval(),
-        head=DotHead(info.ranker).eval(),
+        head=head.eval(),
     )
 
 
 def shapes_of(info: BundleInfo) -> ItemShapes:
-    return ItemShapes(info.items, info.text_width, info.category_slots, info.categories, info.numeric)
+    return ItemShapes(info.items, info.text_width, info.category_slots, info.categories, info.numeric, info.users)
 
 
 def _first(inputs: ItemInputs, shapes: ItemShapes) -> ItemInputs:
@@ -151,6 +170,7 @@ def _first(inputs: ItemInputs, shapes: ItemShapes) -> ItemInputs:
         categories=shapes.categories,
         numeric=None if inputs.numeric is None else inputs.numeric[:rows],
         popularity=None if inputs.popularity is None else inputs.popularity[:rows],
+        users=shapes.users,
     )
 
 

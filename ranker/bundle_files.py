@@ -37,6 +37,7 @@ class BundleInfo(FrozenConfig):
     category_slots: int
     categories: int
     numeric: int
+    users: int = 0
     snapshot_id: str
     lineage: str
     """sha256 of the first vocabulary of this family of models."""

@@ -38,7 +38,7 @@ def save_bundle(
         default_action=default_action,
     )
     matrix = {"items": ranker.all_item_vectors(), "popularity": ranker.items.popularity.float()}
-    if ranker.config.head.normalise:
+    if not ranker.head.keeps_inputs:
         matrix["inputs"] = ranker.all_input_vectors()
     return files.write_files(folder, info, ranker.state_dict(), matrix, list(raw_ids))
 

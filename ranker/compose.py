@@ -4,20 +4,41 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import torch
-from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ranker.config import RankerConfig
+from ranker.encoders.base import UserEncoder
+from ranker.encoders.causal_lm import CausalLmEncoder
+from ranker.encoders.cloze import ClozeEncoder
+from ranker.encoders.factors import FactorsEncoder
+from ranker.encoders.hstu import HstuEncoder
+from ranker.encoders.recurrent import RecurrentEncoder
+from ranker.encoders.towers import TowersEncoder
 from ranker.encoders.transformer import TransformerEncoder
+from ranker.heads.dot import DotHead
+from ranker.heads.mlp import MlpHead
 from ranker.inputs import ItemInputs, ItemShapes
 from ranker.model import Ranker
 
-ENCODERS: Final[dict[str, Callable[[RankerConfig], nn.Module]]] = {"transformer": TransformerEncoder}
+ENCODERS: Final[dict[str, Callable[[RankerConfig, ItemShapes], UserEncoder]]] = {
+    "transformer": lambda config, _: TransformerEncoder(config),
+    "gru": lambda config, _: RecurrentEncoder(config),
+    "lstm": lambda config, _: RecurrentEncoder(config),
+    "hstu": lambda config, _: HstuEncoder(config),
+    "bert4rec": lambda config, _: ClozeEncoder(config),
+    "towers": lambda config, _: TowersEncoder(config),
+    "mf": lambda config, shapes: FactorsEncoder(config, shapes.users),
+    "causal_lm": lambda config, _: CausalLmEncoder(config),
+}
 """name -> constructor. An encoder maps (item vectors [T, d], Batch) to states [T, d]."""
 
 
-def build_encoder(config: RankerConfig) -> nn.Module:
-    return ENCODERS[config.encoder.name](config)
+def build_encoder(config: RankerConfig, shapes: ItemShapes) -> UserEncoder:
+    return ENCODERS[config.encoder.name](config, shapes)
+
+
+def build_head(config: RankerConfig) -> DotHead | MlpHead:
+    return DotHead(config) if config.head.name == "dot" else MlpHead(config)
 
 
 class _NoInit(TorchFunctionMode):  # type: ignore[misc]
@@ -35,7 +56,7 @@ class _NoInit(TorchFunctionMode):  # type: ignore[misc]
 def compose_empty(config: RankerConfig, shapes: ItemShapes, device: torch.device | str = "cpu") -> Ranker:
     """A ranker on `device` whose weights and inputs are whatever memory held: set them before use."""
     with torch.device(device), _NoInit():
-        return Ranker(config, shapes, build_encoder(config))
+        return Ranker(config, shapes, build_encoder(config, shapes), build_head(config))
 
 
 def materialise(ranker: Ranker, inputs: ItemInputs) -> Ranker:

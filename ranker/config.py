@@ -1,10 +1,11 @@
 """What a ranker is made of. Travels with the weights, so it says nothing about how a run is executed. Imports no torch."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from feature_store.contracts.config import FrozenConfig
+from ranker.encoders.config import EncoderConfig, TransformerConfig
 
 
 class ItemConfig(FrozenConfig):
@@ -19,40 +20,14 @@ class ItemConfig(FrozenConfig):
     (DropoutNet, Volkovs et al. 2017). Ignored where an item has no other part."""
     input_norm: bool = True
     """LayerNorm on the item vectors as the encoder reads them; the output side keeps them as they are."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of the elements of item vectors that a training step leaves out: one mask for an item wherever it stands, in
+    histories and among candidates."""
+    tower: tuple[int, ...] = ()
+    """Hidden widths of a multilayer perceptron over the sum of the parts; none: the sum is the vector."""
 
 
-class TransformerConfig(FrozenConfig):
-    """A causal transformer over the history (SASRec, Kang & McAuley 2018)."""
-
-    name: Literal["transformer"] = "transformer"
-    blocks: int = Field(2, ge=1)
-    heads: int = Field(2, ge=1)
-    block: Literal["pre_norm", "gated"] = "pre_norm"
-    """gated: residual branches multiplied by a sigmoid gate of their input, SwiGLU inside (LiGR, Borisyuk et al. 2024)."""
-    expansion: int = Field(4, ge=1)
-    """Width of the feed-forward layer in multiples of the model's."""
-    dropout: float = Field(0.2, ge=0, lt=1)
-    max_length: int = Field(50, ge=1)
-    """Newest tokens of a history that are read in scoring."""
-    positions: Literal["from_end", "from_start", "relative", "none"] = "from_end"
-    """from_end counts from the newest token, as left padding does; relative is a learnt bias by distance and head."""
-    actions: bool = False
-    """Add an embedding of each token's action."""
-    time_gaps: bool = False
-    """Add an embedding of log2 seconds since the token before. Leave it off where the clock is a position."""
-    waits: bool = False
-    """Add an embedding of log2 seconds until the event a state is asked for: in training most next events go on with the same
-    session, and a list is for another day. Leave it off where the clock is a position."""
-    wait_served: float = Field(86_400.0, gt=0)
-    """With `waits`: seconds after a user's last event for which lists are made and validated; also stands for
-    waits that are not known."""
-
-
-EncoderConfig = TransformerConfig
-"""Further encoders join as a union told apart by `name`, and register themselves in `ranker.compose`."""
-
-
-class HeadConfig(FrozenConfig):
+class DotConfig(FrozenConfig):
     """How a state and an item become a score: their dot product, or their cosine divided by a temperature."""
 
     name: Literal["dot"] = "dot"
@@ -66,30 +41,65 @@ class HeadConfig(FrozenConfig):
     """Share of the bias in the scores that are served and validated: less of it shows rarer items."""
 
 
+class MlpConfig(FrozenConfig):
+    """How a state and an item become a score: a perceptron over both beside each other. Scored pair by pair, so for catalogues
+    of up to some ten thousand items."""
+
+    name: Literal["mlp"] = "mlp"
+    hidden: int = Field(64, ge=1)
+
+    @property
+    def item_bias(self) -> bool:
+        """Never: popularity is for the perceptron to learn."""
+        return False
+
+
+def _dot_by_default(value: Any) -> Any:
+    return {"name": "dot", **value} if isinstance(value, dict) else value
+
+
+HeadConfig = Annotated[DotConfig | MlpConfig, Field(discriminator="name"), BeforeValidator(_dot_by_default)]
+
+
 class RankerConfig(FrozenConfig):
     width: int = Field(128, ge=4)
     """d, of item vectors and of user vectors."""
     item: ItemConfig = ItemConfig()
     encoder: EncoderConfig = TransformerConfig()
-    head: HeadConfig = HeadConfig()
+    head: HeadConfig = DotConfig()
+    init: Literal["normal", "xavier"] = "normal"
+    """Of matrices and tables: N(0, 0.02), or N(0, 2 / (rows + columns)) (Glorot & Bengio 2010)."""
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "RankerConfig":
-        if self.width % self.encoder.heads:
-            raise ValueError(f"width {self.width} is not a multiple of encoder.heads {self.encoder.heads}")
+        heads = getattr(self.encoder, "heads", 1)
+        if self.width % heads:
+            raise ValueError(f"width {self.width} is not a multiple of encoder.heads {heads}")
         return self
 
 
 class LossConfig(FrozenConfig):
     """The training objective. Not part of the weights: a night may use another than the full run."""
 
-    name: Literal["full_softmax", "sampled_softmax"] = "sampled_softmax"
+    name: Literal["full_softmax", "sampled_softmax", "gbce", "bce", "bpr"] = "sampled_softmax"
     negatives: int = Field(1024, ge=1)
-    """Sampled softmax: negatives a step, shared by all of its targets."""
-    sampling: Literal["uniform", "popularity", "mixed"] = "mixed"
+    """Negatives a step, shared by all of its targets; with `hard` those that each target keeps. Not used by the full softmax
+    and `in_batch`."""
+    sampling: Literal["uniform", "popularity", "mixed", "in_batch", "hard"] = "mixed"
+    """in_batch: the targets of the step's other rows. hard: of `hard_pool` times as many `mixed` negatives those that score
+    highest for the target (dynamic negative sampling, Zhang et al. 2013), without logQ correction."""
     popularity_power: float = Field(0.75, ge=0)
     """Negatives of `popularity` are drawn in proportion to count ** power."""
     mixed_share: float = Field(0.5, ge=0, le=1)
     """Share of popularity in `mixed`; the rest is uniform."""
+    hard_pool: int = Field(4, ge=2)
+    gbce_t: float = Field(0.75, ge=0, le=1)
+    """Calibration of gBCE (Petrov & Macdonald 2023): 0 is BCE, 1 as if all items were negatives."""
     chunk_elements: int = Field(4_000_000, ge=1024)
     """Logits held at once by the full softmax."""
+
+    @model_validator(mode="after")
+    def _hard_is_not_corrected(self) -> "LossConfig":
+        if self.name == "full_softmax" and self.sampling in ("in_batch", "hard"):
+            raise ValueError(f"loss full_softmax takes every item; sampling {self.sampling} has no meaning with it")
+        return self

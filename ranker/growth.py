@@ -16,6 +16,7 @@ from ranker.model import Ranker
 IDS: Final = "items.ids.weight"
 CATEGORIES: Final = "items.categories.weight"
 BIAS: Final = "items.bias"
+USERS: Final = "encoder.users.weight"
 RIDGE: Final = 0.1
 """Penalty for a feature of variance 1, per trained item."""
 
@@ -55,7 +56,12 @@ def _grown(ranker: Ranker, inputs: ItemInputs) -> Ranker:
 def grown_rows(old: ItemShapes, new: ItemShapes) -> dict[str, tuple[int, int]]:
     """Parameter name -> (rows before, rows after) of every table that `grow` made longer."""
     items = (old.items + 1, new.items + 1)
-    tables = {IDS: items, BIAS: items, CATEGORIES: (old.categories + 1, new.categories + 1)}
+    tables = {
+        IDS: items,
+        BIAS: items,
+        CATEGORIES: (old.categories + 1, new.categories + 1),
+        USERS: (old.users + 1, new.users + 1),
+    }
     return {name: rows for name, rows in tables.items() if rows[0] != rows[1]}
 
 
@@ -74,9 +80,10 @@ def _longer(value: Any, old_rows: int, new_rows: int) -> Any:
 
 
 def _check(old: ItemShapes, new: ItemShapes) -> None:
-    if new.items < old.items or new.categories < old.categories:
+    if new.items < old.items or new.categories < old.categories or new.users < old.users:
         raise DataContractError(
-            f"the vocabulary went from {old.items} items and {old.categories} categories to {new.items} and {new.categories}",
+            f"the vocabulary went from {old.items} items, {old.categories} categories and {old.users} users to"
+            f" {new.items}, {new.categories} and {new.users}",
             "a vocabulary never shrinks: train a full run",
         )
     for name in ("text_width", "numeric"):

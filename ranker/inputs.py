@@ -21,6 +21,7 @@ class ItemShapes:
     category_slots: int = 0
     categories: int = 0
     numeric: int = 0
+    users: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class ItemInputs:
     """[I1, N] fp32, normalised."""
     popularity: Tensor | None = None
     """[I1] interactions in the training rows; draws negatives and orders the list of a user without history."""
+    users: int = 0
+    """Users of the vocabulary: rows of a user table, where a ranker has one."""
 
     def __post_init__(self) -> None:
         rows = self.items + 1
@@ -61,6 +64,7 @@ class ItemInputs:
             category_slots=0 if self.category_codes is None else int(self.category_codes.shape[1]),
             categories=0 if self.category_codes is None else self.categories,
             numeric=0 if self.numeric is None else int(self.numeric.shape[1]),
+            users=self.users,
         )
 
     def popularity_or_ones(self) -> Tensor:

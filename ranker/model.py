@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 from ranker.batch import Batch
 from ranker.config import RankerConfig
+from ranker.encoders.base import UserEncoder
 from ranker.encoders.items import ItemEncoder
 from ranker.heads.dot import DotHead
+from ranker.heads.mlp import MlpHead
+from ranker.init import init_weights
 from ranker.inputs import ItemShapes
 
 
@@ -19,12 +22,12 @@ class Ranker(nn.Module):  # type: ignore[misc]
     Its weights are a function of (config, vocabulary size); texts and side features are buffers outside `state_dict()`.
     """
 
-    def __init__(self, config: RankerConfig, shapes: ItemShapes, encoder: nn.Module) -> None:
+    def __init__(self, config: RankerConfig, shapes: ItemShapes, encoder: UserEncoder, head: DotHead | MlpHead) -> None:
         super().__init__()
         self.config, self.shapes = config, shapes
         self.items = ItemEncoder(config, shapes)
         self.encoder = encoder
-        self.head = DotHead(config)
+        self.head = head
 
     def item_inputs(self, ids_N: Tensor) -> Tensor:
         """[N, d] item vectors as the encoder reads them (before its own norm). Each distinct id is computed once."""
@@ -32,7 +35,7 @@ class Ranker(nn.Module):  # type: ignore[misc]
         return self.items(distinct).index_select(0, where_N)
 
     def item_vectors(self, ids_N: Tensor) -> Tensor:
-        """[N, d], or d + 1 with an item bias: item vectors as they are scored; id 0 gives zeros."""
+        """[N, catalogue width]: item vectors as they are scored."""
         bias = self.items.bias
         result: Tensor = self.head.catalogue(self.items(ids_N), None if bias is None else bias.index_select(0, ids_N))
         return result
@@ -64,30 +67,20 @@ class Ranker(nn.Module):  # type: ignore[misc]
 
     def user_vectors(self, batch: Batch, table_Id: Tensor | None = None) -> Tensor:
         """[B, d], or d + 1 with an item bias: what `item_vectors` are scored against; zeros for a row without tokens."""
-        return last_states(self.head.query(self._encoded(batch, table_Id)), batch)
+        asked = self.encoder.asked(batch)
+        return last_states(self.head.query(self._encoded(asked, table_Id)), asked)
 
     def forward(self, batch: Batch) -> Tensor:
         return self.user_states(batch)
 
     def init_weights(self, generator: torch.Generator) -> None:
-        """Every weight anew, in a fixed order, from the generator: N(0, 0.02), LayerNorm 1 and 0, biases 0, padding rows 0,
-        items' biases by popularity."""
+        """Every weight anew, in a fixed order, from the generator; padding rows 0, items' biases by popularity."""
+        init_weights(self, generator, self.config.init)
         with torch.no_grad():
-            self._init_weights(generator)
-
-    def _init_weights(self, generator: torch.Generator) -> None:
-        for name, parameter in self.named_parameters():
-            if name.endswith("norm.weight"):
-                parameter.fill_(1.0)
-            elif name.endswith("bias"):
-                parameter.zero_()
-            else:
-                drawn = torch.empty(parameter.shape).normal_(0.0, 0.02, generator=generator)
-                parameter.copy_(drawn)
-        for table in (self.items.ids, self.items.categories):
-            if table is not None:
-                table.weight[0] = 0
-        self.items.init_bias()
+            for table in (self.items.ids, self.items.categories):
+                if table is not None:
+                    table.weight[0] = 0
+            self.items.init_bias()
 
 
 def last_states(states_Td: Tensor, batch: Batch) -> Tensor:

@@ -1,10 +1,14 @@
 """How tests share two workers (`-n 2`): a file stays whole, and what starts ranks or pipelines never runs beside its kind."""
 
+import os
 from typing import Final
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+# Two workers on two cores: a pool of threads in each would wait for the other's. Before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ALONE: Final = ("tests/distributed/", "tests/e2e/")
 """They have watchdogs and two processes of their own: two at once would time each other."""

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from ranker.batch import Batch
+from ranker.listing import best_items
 from ranker.metrics import per_row
 from ranker.model import Ranker
-from ranker.topk import exact_topk
 from trainer.communicator import Communicator, together
 from trainer.config import ValidationConfig
 from trainer.data.epoch import iter_part
@@ -69,7 +69,7 @@ class Validator:
     def _measure(self, ranker: Ranker, items: Tensor, query: "Queries") -> Tensor:
         with self.device.autocast():
             users = ranker.user_vectors(query.history.to(self.device.torch_device))
-        ids, _ = exact_topk(users.float(), items, K, query.excluded)
+        ids, _ = best_items(ranker.head, users.float(), items, K, query.excluded)
         rows = per_row(ids.cpu().numpy(), query.targets[0].numpy(), query.targets[1].numpy(), ks=(K,))
         return torch.tensor([float(np.sum(rows[name])) for name in NAMES] + [query.history.rows], dtype=torch.float64)
 

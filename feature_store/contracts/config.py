@@ -43,7 +43,12 @@ def validate(model: type[Model], tree: dict[str, Any]) -> Model:
 
 
 def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """`top` over `base`; mappings merge, everything else replaces. Neither argument changes."""
+    """`top` over `base`; mappings merge, everything else replaces. Neither argument changes.
+
+    A mapping that says `name` starts anew where the one below says another: the settings of one encoder are not another's.
+    """
+    if "name" in top and top["name"] != base.get("name", top["name"]):
+        return dict(top)
     result = dict(base)
     for key, value in top.items():
         both = isinstance(value, dict) and isinstance(result.get(key), dict)

@@ -1,4 +1,4 @@
-"""Causal self-attention over flat tokens.
+"""Self-attention over flat tokens: causal, or to both sides.
 
 Shapes: T tokens, B rows, L longest row, H heads, d width, E = d / H.
 """
@@ -43,3 +43,23 @@ class CausalAttention(nn.Module):  # type: ignore[misc]
         distance_LL = place[:, None] - place[None, :]
         bias_HLL = self.bias[:, distance_LL.clamp(0, self.bias.shape[1] - 1)]
         return bias_HLL.masked_fill(distance_LL < 0, float("-inf")).to(like.dtype)
+
+
+class FullAttention(nn.Module):  # type: ignore[misc]
+    """Each token attends to all tokens of its row; rows never see each other."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x_Td: Tensor, rectangle: Rectangle) -> Tensor:
+        packed = rectangle.pack(self.qkv(x_Td))
+        shape = (rectangle.rows, rectangle.longest, 3, self.heads, -1)
+        query, key, value = packed.view(shape).permute(2, 0, 3, 1, 4).unbind(0)
+        dropout = self.dropout if self.training else 0.0
+        mask_B11L = rectangle.filled()[:, None, None, :]
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask_B11L, dropout_p=dropout)
+        result: Tensor = self.out(rectangle.unpack(mixed.transpose(1, 2).flatten(2)))
+        return result

@@ -28,6 +28,14 @@ class Rectangle:
         slot_T = torch.arange(tokens, device=offsets_B1.device) + torch.repeat_interleave(shift_B, lengths_B)
         return cls(rows, longest, slot_T)
 
+    def filled(self) -> Tensor:
+        """[B, L] bool: where there is a token. A row without any counts as having one, so that attention stays finite."""
+        slots = torch.zeros(self.rows * self.longest, dtype=torch.bool, device=self.slot_T.device)
+        slots[self.slot_T] = True
+        filled_BL = slots.view(self.rows, self.longest)
+        filled_BL[:, 0] = True
+        return filled_BL
+
     def pack(self, flat_TD: Tensor) -> Tensor:
         """[T, D] -> [B, L, D], zeros where there is no token."""
         packed: Tensor = _Pack.apply(flat_TD, self.slot_T, self.rows * self.longest)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ranker.blocks.attention import CausalAttention
+from ranker.blocks.attention import CausalAttention, FullAttention
 from ranker.blocks.feed_forward import FeedForward, SwiGlu
 from ranker.blocks.rectangle import Rectangle
 
@@ -15,7 +15,7 @@ Block = Callable[[Tensor, Rectangle], Tensor]
 class PreNormBlock(nn.Module):  # type: ignore[misc]
     """x + f(norm(x)) for both branches (Xiong et al. 2020)."""
 
-    def __init__(self, width: int, hidden: int, attention: CausalAttention, dropout: float) -> None:
+    def __init__(self, width: int, hidden: int, attention: CausalAttention | FullAttention, dropout: float) -> None:
         super().__init__()
         self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = attention

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ranker.blocks.perceptron import Perceptron
 from ranker.config import RankerConfig
 from ranker.inputs import ItemInputs, ItemShapes
 
 
 class ItemEncoder(nn.Module):  # type: ignore[misc]
-    """v_i = id_i + A text_i + mean(category embeddings of i) + B numeric_i, the parts that config and data both have.
+    """v_i = id_i + A text_i + mean(category embeddings of i) + B numeric_i, the parts that config and data both have; with a
+    tower a perceptron over that sum, which is its first layer over the parts beside each other.
 
     What the data says of an item stands in buffers that are not part of the weights: they come from the snapshot.
     """
@@ -28,6 +30,8 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
         self.categories = nn.Embedding(shapes.categories + 1, width) if with_categories else None
         self.numeric = nn.Linear(shapes.numeric, width, bias=False) if item.use_numeric and shapes.numeric else None
         self.bias = nn.Parameter(torch.empty(rows)) if config.head.item_bias else None
+        self.tower = Perceptron(width, item.tower, width, 0.0) if item.tower else None
+        self.dropout = nn.Dropout(item.dropout)
         self._buffer("text_matrix", torch.empty(rows, shapes.text_width) if self.text else None)
         codes = torch.empty(rows, shapes.category_slots, dtype=torch.int64) if self.categories else None
         self._buffer("category_codes", codes)
@@ -75,14 +79,19 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
 
     def forward(self, ids_N: Tensor) -> Tensor:
         """[N, d] fp32; id 0 gives zeros."""
+        sum_Nd = self._sum(ids_N)
+        if self.tower is not None:
+            sum_Nd = self.tower(functional.gelu(sum_Nd)).float()
+        result: Tensor = self.dropout(sum_Nd) * (ids_N > 0).unsqueeze(1)
+        return result
+
+    def _sum(self, ids_N: Tensor) -> Tensor:
         content_Nd = self.content(ids_N)
         if self.ids is None:
-            if content_Nd is None:
-                return torch.zeros(len(ids_N), self.width, device=ids_N.device)
-            return content_Nd * (ids_N > 0).unsqueeze(1)
+            return torch.zeros(len(ids_N), self.width, device=ids_N.device) if content_Nd is None else content_Nd
         id_Nd: Tensor = self.ids(ids_N)
         if content_Nd is None:
-            return id_Nd * (ids_N > 0).unsqueeze(1)
+            return id_Nd
         if self.training and self.id_dropout > 0:
             id_Nd = id_Nd * (torch.rand(len(ids_N), 1, device=id_Nd.device) >= self.id_dropout)
-        return (id_Nd + content_Nd) * (ids_N > 0).unsqueeze(1)
+        return id_Nd + content_Nd

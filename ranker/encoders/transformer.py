@@ -14,17 +14,20 @@ from ranker.blocks.attention import CausalAttention
 from ranker.blocks.rectangle import Rectangle
 from ranker.blocks.transformer_block import GatedBlock, PreNormBlock
 from ranker.config import RankerConfig
+from ranker.encoders.base import UserEncoder
+from ranker.encoders.config import TransformerConfig
 
 GAP_BUCKETS: Final = 32
 MICROSECONDS: Final = 1_000_000
 
 
-class TransformerEncoder(nn.Module):  # type: ignore[misc]
+class TransformerEncoder(UserEncoder):
     """State t of a row is a function of the row's tokens up to t and, with `waits`, of the time of the next one."""
 
     def __init__(self, config: RankerConfig) -> None:
         super().__init__()
         encoder, width = config.encoder, config.width
+        assert isinstance(encoder, TransformerConfig)
         self.kind = encoder.positions
         self.input_norm = nn.LayerNorm(width) if config.item.input_norm else None
         absolute = encoder.positions in ("from_end", "from_start")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ranker.config import RankerConfig
+from ranker.config import DotConfig, RankerConfig
 
 
 class DotHead(nn.Module):  # type: ignore[misc]
@@ -15,7 +15,12 @@ class DotHead(nn.Module):  # type: ignore[misc]
 
     def __init__(self, config: RankerConfig) -> None:
         super().__init__()
+        assert isinstance(config.head, DotConfig)
         self.normalise, self.temperature = config.head.normalise, config.head.temperature
+        self.width = config.width + config.head.item_bias
+        """Columns of `query` and `catalogue`."""
+        self.keeps_inputs = not config.head.normalise
+        """The first d columns of `catalogue` are the item vectors as the encoder reads them."""
         self.biased, self.served = config.head.item_bias, config.head.item_bias_served
 
     def user(self, states_Td: Tensor) -> Tensor:
@@ -24,6 +29,14 @@ class DotHead(nn.Module):  # type: ignore[misc]
     def item(self, vectors_Nd: Tensor) -> Tensor:
         """Zero vectors (padding) stay zero."""
         return functional.normalize(vectors_Nd.float(), dim=1) if self.normalise else vectors_Nd
+
+    def own(self, users_Sd: Tensor, items_Sd: Tensor) -> Tensor:
+        """[S] fp32: each state with its own item, both as `user` and `item` give them, without a bias."""
+        return (users_Sd.float() * items_Sd.float()).sum(1)
+
+    def every(self, users_Sd: Tensor, items_Md: Tensor) -> Tensor:
+        """[S, M] fp32: each state with every item; the product follows autocast."""
+        return (users_Sd @ items_Md.T.to(users_Sd.dtype)).float()
 
     def query(self, states_Td: Tensor) -> Tensor:
         """[T, d] of `user` as they are held against `catalogue`: [T, d + 1] with an item bias."""

@@ -20,12 +20,17 @@ class NegativeSampler:
 
     @classmethod
     def of(cls, config: LossConfig, popularity_I: Tensor) -> "NegativeSampler":
-        """q = share * popularity part + (1 - share) * uniform part; share is 0, 1 or `mixed_share`."""
-        share = {"uniform": 0.0, "popularity": 1.0, "mixed": config.mixed_share}[config.sampling]
+        """q = share * popularity part + (1 - share) * uniform part; share is 0, 1 or `mixed_share`.
+
+        For `in_batch` q is how often an item is a target: its share of the counted events.
+        """
+        shares = {"uniform": 0.0, "popularity": 1.0, "in_batch": 1.0}
+        share = shares.get(config.sampling, config.mixed_share)
+        power = 1.0 if config.sampling == "in_batch" else config.popularity_power
         uniform = torch.ones_like(popularity_I, dtype=torch.float64)
         uniform[0] = 0
         # An item never counted still gets a small part, so that log q is finite for every item that can be drawn.
-        powered = popularity_I.double().clamp_min(0.1).pow(config.popularity_power)
+        powered = popularity_I.double().clamp_min(0.1).pow(power)
         powered[0] = 0
         probability = share * powered / powered.sum() + (1 - share) * uniform / uniform.sum()
         return cls(probability, probability.cumsum(0))
@@ -35,4 +40,8 @@ class NegativeSampler:
         uniform = torch.rand(count, generator=generator, dtype=torch.float64).to(self.cumulative_I.device)
         ids = torch.searchsorted(self.cumulative_I, uniform * self.cumulative_I[-1], right=True)
         ids = ids.clamp(1, len(self.cumulative_I) - 1)
-        return ids, self.probability_I[ids].log().float()
+        return ids, self.log_q(ids)
+
+    def log_q(self, ids: Tensor) -> Tensor:
+        """[len(ids)] fp32."""
+        return self.probability_I[ids].log().float()

@@ -1,9 +1,7 @@
-"""The loss of one batch: which positions count, which states predict them, which softmax is taken.
+"""The loss of one batch: which states are held against which items, by which loss.
 
 Shapes: T input tokens, S targets, M negatives, I1 = items + 1, d width.
 """
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,30 +9,10 @@ from torch import Tensor
 from ranker.batch import Batch
 from ranker.config import LossConfig
 from ranker.losses.full_softmax import full_softmax
-from ranker.losses.sampled_softmax import sampled_softmax
+from ranker.losses.sampled import Scores, bpr, gbce, hardest, sampled_softmax
 from ranker.losses.sampling import NegativeSampler
 from ranker.model import Ranker
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Position p of a row, p in [max(1, loss_from), n), is predicted from the state of token p - 1."""
-
-    inputs: Batch
-    """The batch without each row's last token."""
-    state_S: Tensor
-    """Index of the predicting token in `inputs`."""
-    item_S: Tensor
-    weight_S: Tensor
-
-
-def targets_of(batch: Batch) -> Targets:
-    position_T, row_T = batch.position_T, batch.row_T
-    wanted_T = position_T >= batch.loss_from_B.clamp_min(1)[row_T]
-    inputs = batch.without_last()
-    # A row's tokens keep their place in `inputs`, so its token p - 1 stands at the row's new offset plus p - 1.
-    state_S = (inputs.offsets_B1[:-1][row_T] + position_T - 1)[wanted_T]
-    return Targets(inputs, state_S, batch.items_T[wanted_T], batch.weight_B[row_T][wanted_T])
+from ranker.targets import Targets
 
 
 def training_loss(
@@ -47,14 +25,18 @@ def training_loss(
     """(weighted loss sum, weight sum), fp32 scalars: add up over steps and ranks, divide once.
 
     A batch without a target gives (0, 0) and a zero gradient for every weight. Negatives come from `generator` (on the CPU);
-    dropout from torch's default generator. `sampler` saves building q from the ranker's popularity in each step.
+    dropout and hidden items from torch's default generator. `sampler` saves building q from the ranker's popularity in each
+    step.
     """
-    targets = targets_of(batch)
+    targets = ranker.encoder.targets(batch)
     if len(targets.item_S) == 0:
         return _nothing(ranker)
     if config.name == "full_softmax":
         return _full(ranker, targets, config)
-    return _sampled(ranker, targets, config, generator, sampler or NegativeSampler.of(config, ranker.items.popularity))
+    sampler = sampler or NegativeSampler.of(config, ranker.items.popularity)
+    losses_S = _losses(_scores(ranker, targets, config, generator, sampler), config, ranker.shapes.items)
+    weights_S = targets.weight_S.float()
+    return (losses_S * weights_S).sum(), weights_S.sum()
 
 
 def _full(ranker: Ranker, targets: Targets, config: LossConfig) -> tuple[Tensor, Tensor]:
@@ -64,25 +46,39 @@ def _full(ranker: Ranker, targets: Targets, config: LossConfig) -> tuple[Tensor,
     return full_softmax(states_Sd, targets.item_S, scored_Id, targets.weight_S, config.chunk_elements, ranker.items.bias)
 
 
-def _sampled(
+def _losses(scores: Scores, config: LossConfig, items: int) -> Tensor:
+    if config.sampling == "hard":
+        scores = hardest(scores, config.negatives)
+    if config.name == "sampled_softmax":
+        return sampled_softmax(scores)
+    if config.name == "bpr":
+        return bpr(scores)
+    return gbce(scores, items, config.gbce_t if config.name == "gbce" else 0.0)
+
+
+def _scores(
     ranker: Ranker, targets: Targets, config: LossConfig, generator: torch.Generator, sampler: NegativeSampler
-) -> tuple[Tensor, Tensor]:
-    negatives_M, log_q_M = sampler.draw(config.negatives, generator)
-    asked = torch.cat([targets.inputs.items_T, targets.item_S, negatives_M])
-    inputs_Td, wanted_Sd, negative_Md = ranker.item_inputs(asked).split(
-        [targets.inputs.tokens, len(targets.item_S), len(negatives_M)]
-    )
-    states_Td = ranker.head.user(ranker.encoder(inputs_Td, targets.inputs))
-    return sampled_softmax(
-        states_Td.index_select(0, targets.state_S),
-        targets.item_S,
-        ranker.head.item(wanted_Sd),
-        targets.weight_S,
-        negatives_M,
-        ranker.head.item(negative_Md),
-        log_q_M,
-        ranker.items.bias,
-    )
+) -> Scores:
+    if config.sampling == "in_batch":
+        negatives_M, log_q_M = targets.item_S, sampler.log_q(targets.item_S)
+        asked = torch.cat([targets.inputs.items_T, targets.item_S])
+        inputs_Td, wanted_Sd = ranker.item_inputs(asked).split([targets.inputs.tokens, len(targets.item_S)])
+        negative_Md = wanted_Sd
+    else:
+        draws = config.negatives * (config.hard_pool if config.sampling == "hard" else 1)
+        negatives_M, log_q_M = sampler.draw(draws, generator)
+        asked = torch.cat([targets.inputs.items_T, targets.item_S, negatives_M])
+        sizes = [targets.inputs.tokens, len(targets.item_S), len(negatives_M)]
+        inputs_Td, wanted_Sd, negative_Md = ranker.item_inputs(asked).split(sizes)
+    head, bias_I = ranker.head, ranker.items.bias
+    states_Sd = head.user(ranker.encoder(inputs_Td, targets.inputs)).index_select(0, targets.state_S)
+    positive_S = head.own(states_Sd, head.item(wanted_Sd))
+    negative_SM = head.every(states_Sd, head.item(negative_Md))
+    if bias_I is not None:
+        positive_S = positive_S + bias_I.index_select(0, targets.item_S)
+        negative_SM = negative_SM + bias_I.index_select(0, negatives_M)
+    negative_SM = negative_SM.masked_fill(targets.item_S.unsqueeze(1) == negatives_M, float("-inf"))
+    return Scores(positive_S, negative_SM, log_q_M)
 
 
 def _nothing(ranker: Ranker) -> tuple[Tensor, Tensor]:

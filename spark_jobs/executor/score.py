@@ -138,7 +138,6 @@ def _ranked(users: Users, warm: list[int], rules: ScoreRules) -> tuple[list[Ids]
     import torch
 
     from ranker.batch import Batch
-    from ranker.topk import exact_topk
 
     bundle = open_bundle(rules.bundle, rules.manifest)
     histories, seen = [users.histories[row] for row in warm], [users.seen[row] for row in warm]
@@ -156,7 +155,7 @@ def _ranked(users: Users, warm: list[int], rules: ScoreRules) -> tuple[list[Ids]
     )
     eligible = torch.arange(len(bundle.item_matrix)) <= rules.items
     excluded = (torch.from_numpy(np.concatenate(seen)), _offsets([len(items) for items in seen]))
-    ids_BK, scores_BK = exact_topk(bundle.user_vectors(batch), bundle.item_matrix, rules.k, excluded, eligible)
+    ids_BK, scores_BK = bundle.best(batch, rules.k, excluded, eligible)
     listed = ids_BK.numpy() > 0
     return [i[m] for i, m in zip(ids_BK.numpy(), listed, strict=True)], [
         s[m] for s, m in zip(scores_BK.numpy(), listed, strict=True)

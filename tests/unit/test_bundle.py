@@ -11,7 +11,7 @@ from ranker.batch import Batch
 from ranker.bundle import load_bundle
 from ranker.bundle_store import save_bundle, store_bundle
 from ranker.compose import compose
-from ranker.config import HeadConfig, RankerConfig, TransformerConfig
+from ranker.config import DotConfig, RankerConfig, TransformerConfig
 from ranker.inputs import ItemInputs
 
 ITEMS = 25
@@ -25,7 +25,7 @@ def inputs(items=ITEMS):
 
 
 def ranker(**head):
-    config = RankerConfig(width=8, encoder=TransformerConfig(max_length=6), head=HeadConfig(**head))
+    config = RankerConfig(width=8, encoder=TransformerConfig(max_length=6), head=DotConfig(**head))
     return compose(config, inputs(), seed=1).eval()
 
 

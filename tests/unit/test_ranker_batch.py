@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranker.batch import Batch
-from ranker.losses.training import targets_of
+from ranker.targets import next_items
 
 rows_of_items = st.lists(st.lists(st.integers(1, 50), max_size=7), max_size=6)
 
@@ -32,7 +32,7 @@ def test_cuts_equal_slices_of_lists(rows, at):
 @given(rows_of_items, st.integers(0, 8))
 def test_every_position_from_loss_from_is_asked_of_the_state_before_it(rows, loss_from):
     batch = Batch.from_lists(rows, loss_from=[loss_from] * len(rows), weights=[float(row) for row in range(len(rows))])
-    targets = targets_of(batch)
+    targets = next_items(batch)
     got = [
         (int(targets.inputs.row_T[state]), int(targets.inputs.position_T[state]), int(item), float(weight))
         for state, item, weight in zip(targets.state_S, targets.item_S, targets.weight_S, strict=True)

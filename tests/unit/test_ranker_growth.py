@@ -7,7 +7,7 @@ from torch.nn import functional
 from feature_store.contracts.errors import DataContractError
 from ranker.batch import Batch
 from ranker.compose import compose
-from ranker.config import HeadConfig, ItemConfig, RankerConfig, TransformerConfig
+from ranker.config import DotConfig, ItemConfig, RankerConfig, TransformerConfig
 from ranker.growth import grow, grow_optimizer_state, grown_rows
 from ranker.inputs import ItemInputs
 
@@ -43,7 +43,7 @@ def trained(known, config=CONFIG):
 
 @pytest.mark.parametrize("item_bias", [False, True])
 def test_old_rows_and_old_scores_are_bit_equal(item_bias):
-    ranker = trained(inputs(OLD), CONFIG.model_copy(update={"head": HeadConfig(item_bias=item_bias)})).eval()
+    ranker = trained(inputs(OLD), CONFIG.model_copy(update={"head": DotConfig(item_bias=item_bias)})).eval()
     grown = grow(ranker, inputs(NEW, categories=6))
     old, new = ranker.state_dict(), grown.state_dict()
     for name, value in old.items():
@@ -126,9 +126,9 @@ def test_optimizer_state_keeps_old_rows_and_is_zero_for_new_ones():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (inputs(OLD - 1), "from 300 items and 4 categories to 299 and 4"),
+        (inputs(OLD - 1), "from 300 items, 4 categories and 0 users to 299, 4 and 0"),
         (inputs(NEW, text=False), "text_width went from 6 to 0"),
-        (inputs(NEW, codes=False), "from 300 items and 4 categories to 320 and 0"),
+        (inputs(NEW, codes=False), "from 300 items, 4 categories and 0 users to 320, 0 and 0"),
     ],
 )
 def test_what_cannot_grow_is_refused(more, message):

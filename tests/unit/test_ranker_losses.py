@@ -1,15 +1,19 @@
 """Losses against the plain formula, sums over ranks, and the cases where nothing is asked."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional
 
+from feature_store.contracts.config import validate
+from feature_store.contracts.errors import ConfigError
 from ranker.batch import Batch
 from ranker.compose import compose
 from ranker.config import LossConfig, RankerConfig, TransformerConfig
 from ranker.inputs import ItemInputs
 from ranker.losses.full_softmax import full_softmax
-from ranker.losses.sampled_softmax import sampled_softmax
+from ranker.losses.sampled import Scores, bpr, gbce, hardest, sampled_softmax
 from ranker.losses.sampling import NegativeSampler
 from ranker.losses.training import training_loss
 
@@ -27,6 +31,13 @@ def case(targets=150, width=8, dtype=torch.float64):
 def plain(states, table, wanted, weights, bias=0.0):
     logits = (states @ table.T + bias)[:, 1:]
     return (functional.cross_entropy(logits, wanted - 1, reduction="none") * weights).sum()
+
+
+def scores_of(states, table, wanted, negatives, log_q=None, bias=None):
+    bias = torch.zeros(ITEMS + 1) if bias is None else bias
+    negative = states @ table[negatives].T + bias[negatives]
+    hit = wanted[:, None] == negatives
+    return Scores((states * table[wanted]).sum(1) + bias[wanted], negative.masked_fill(hit, -torch.inf), log_q)
 
 
 @pytest.mark.parametrize("chunk_elements", [1, 64 * (ITEMS + 1), 10**6])
@@ -64,8 +75,8 @@ def test_sampled_softmax_with_every_item_once_is_the_full_softmax():
     states, table, wanted, weights = case()
     everything = torch.arange(1, ITEMS + 1)
     log_q = torch.full((ITEMS,), 1 / ITEMS).log()
-    total, _ = sampled_softmax(states, wanted, table[wanted], weights, everything, table[everything], log_q)
-    torch.testing.assert_close(total, plain(states, table, wanted, weights).float(), rtol=1e-5, atol=1e-5)
+    total = (sampled_softmax(scores_of(states, table, wanted, everything, log_q)) * weights).sum()
+    torch.testing.assert_close(total, plain(states, table, wanted, weights), rtol=1e-5, atol=1e-5)
 
 
 def test_a_bias_is_added_to_every_logit_of_both_softmaxes_and_is_trained():
@@ -76,7 +87,7 @@ def test_a_bias_is_added_to_every_logit_of_both_softmaxes_and_is_trained():
     full, _ = full_softmax(states, wanted, table, weights, 64 * (ITEMS + 1), bias)
     everything = torch.arange(1, ITEMS + 1)
     log_q = torch.full((ITEMS,), 1 / ITEMS).log()
-    sampled, _ = sampled_softmax(states, wanted, table[wanted], weights, everything, table[everything], log_q, bias)
+    sampled = (sampled_softmax(scores_of(states, table, wanted, everything, log_q, bias)) * weights).sum()
     for total in (full, sampled):
         torch.testing.assert_close(total, expected)
         for one, other in zip(torch.autograd.grad(total, [states, table, bias]), want, strict=True):
@@ -117,7 +128,14 @@ def ranker(**kind):
 
 
 BATCH = Batch.from_lists([[1, 2, 3, 4], [5], [6, 7, 8], [9, 10]], loss_from=[2, 1, 1, 1], weights=[1.0, 5.0, 0.5, 2.0])
-LOSSES = [LossConfig(name="full_softmax"), LossConfig(name="sampled_softmax", negatives=16)]
+LOSSES = [
+    LossConfig(name="full_softmax"),
+    LossConfig(name="sampled_softmax", negatives=16),
+    LossConfig(name="gbce", negatives=16, sampling="uniform"),
+    LossConfig(name="bce", negatives=16),
+    LossConfig(name="bpr", negatives=16),
+    LossConfig(name="bpr", negatives=4, sampling="hard"),
+]
 
 
 def test_the_training_loss_by_the_plain_formula():
@@ -135,7 +153,7 @@ def test_the_training_loss_by_the_plain_formula():
     assert float(weight) == 5.0
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: f"{loss.name}-{loss.sampling}")
 def test_halves_add_up_to_the_whole(loss):
     """Sums and counts: two ranks with half of the rows each, and the same negatives, are one rank with all."""
     halves = [BATCH.keep(BATCH.row_T < 2), BATCH.keep(BATCH.row_T >= 2)]
@@ -146,7 +164,7 @@ def test_halves_add_up_to_the_whole(loss):
     torch.testing.assert_close(parts[0][1] + parts[1][1], whole[1])
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: f"{loss.name}-{loss.sampling}")
 @pytest.mark.parametrize("rows", [[], [[]], [[3], [4]]], ids=["no rows", "an empty row", "rows of one token"])
 def test_nothing_to_predict_is_zero_with_a_zero_gradient_for_every_weight(loss, rows):
     model = ranker()
@@ -156,7 +174,7 @@ def test_nothing_to_predict_is_zero_with_a_zero_gradient_for_every_weight(loss, 
     assert all(parameter.grad is not None and not parameter.grad.any() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: f"{loss.name}-{loss.sampling}")
 @pytest.mark.parametrize("positions", ["from_end", "relative"])
 def test_every_weight_gets_a_gradient_and_a_few_steps_learn_a_cycle(loss, positions):
     known = ItemInputs(12)
@@ -173,3 +191,43 @@ def test_every_weight_gets_a_gradient_and_a_few_steps_learn_a_cycle(loss, positi
     model.eval()
     scores = model.user_vectors(Batch.from_lists([[1, 2, 3], [11, 12]])) @ model.all_item_vectors().T
     assert scores[:, 1:].argmax(1).add(1).tolist() == [4, 1]
+
+
+def test_gbce_is_bce_at_t_0_and_weighs_its_positive_less_beyond():
+    scores = Scores(torch.tensor([0.3, -1.0]), torch.tensor([[0.5, -torch.inf, 2.0], [1.0, 0.0, -0.5]]))
+    for t, power in ((0.0, 1.0), (0.75, 1 - 0.75 * (1 - 3 / 30)), (1.0, 3 / 30)):
+        expected = []
+        for positive, negatives in zip([0.3, -1.0], [[0.5, 2.0], [1.0, 0.0, -0.5]], strict=True):
+            chance = 1 / (1 + math.exp(-positive))
+            others = sum(-math.log(1 - 1 / (1 + math.exp(-score))) for score in negatives)
+            expected.append((-math.log(chance**power) + others) / 4)
+        assert gbce(scores, items=31, t=t).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_bpr_by_the_plain_formula():
+    losses = bpr(Scores(torch.tensor([1.0]), torch.tensor([[0.0, 3.0]])))
+    assert float(losses) == pytest.approx((math.log(1 + math.exp(-1)) + math.log(1 + math.exp(2))) / 2)
+
+
+def test_hard_negatives_are_the_ones_that_score_highest_for_each_target():
+    kept = hardest(Scores(torch.zeros(2), torch.tensor([[1.0, 5.0, 3.0], [2.0, -torch.inf, 0.0]]), torch.zeros(3)), 2)
+    assert (kept.negative_SM.tolist(), kept.log_q_M) == ([[5.0, 3.0], [2.0, 0.0]], None)
+
+
+def test_in_batch_negatives_are_the_targets_of_the_step_corrected_by_their_popularity():
+    model = ranker()
+    model.items.popularity.copy_(torch.arange(ITEMS + 1))
+    total, weight = training_loss(model, BATCH, LossConfig(sampling="in_batch"), torch.Generator())
+    targets, weights = torch.tensor([3, 4, 7, 8, 10]), torch.tensor([1.0, 1.0, 0.5, 0.5, 2.0])
+    states = model.user_states(Batch.from_lists([[1, 2, 3], [6, 7], [9]]))[1:]
+    logits = states @ model.all_item_vectors()[targets].T
+    correction = (targets / torch.arange(ITEMS + 1).sum() * len(targets)).log()
+    corrected = (logits - correction).fill_diagonal_(-torch.inf)
+    own = logits.diagonal()
+    expected = ((torch.logaddexp(own, torch.logsumexp(corrected, 1)) - own) * weights).sum()
+    torch.testing.assert_close((total, weight), (expected, weights.sum()), rtol=1e-5, atol=1e-5)
+
+
+def test_the_full_softmax_takes_no_sample():
+    with pytest.raises(ConfigError, match="sampling hard has no meaning"):
+        validate(LossConfig, {"name": "full_softmax", "sampling": "hard"})

@@ -12,7 +12,7 @@ from feature_store.contracts.config import validate
 from feature_store.contracts.errors import ConfigError, DataContractError
 from ranker.batch import Batch
 from ranker.compose import compose, compose_empty
-from ranker.config import HeadConfig, ItemConfig, RankerConfig, TransformerConfig
+from ranker.config import DotConfig, ItemConfig, RankerConfig, TransformerConfig
 from ranker.encoders.transformer import gap_buckets, wait_buckets
 from ranker.inputs import ItemInputs, category_rectangle
 from ranker.model import last_states
@@ -133,7 +133,7 @@ def test_a_vocabulary_without_any_side_data():
 
 
 def test_normalised_scores_are_cosines_over_the_temperature():
-    ranker = compose(config().model_copy(update={"head": HeadConfig(normalise=True, temperature=0.1)}), inputs()).eval()
+    ranker = compose(config().model_copy(update={"head": DotConfig(normalise=True, temperature=0.1)}), inputs()).eval()
     scores = ranker.user_vectors(rows([1, 2, 3])) @ ranker.all_item_vectors().T
     assert scores.abs().max() <= 10.0001
     torch.testing.assert_close(ranker.all_item_vectors()[1:].norm(dim=1), torch.ones(30))
@@ -142,7 +142,7 @@ def test_normalised_scores_are_cosines_over_the_temperature():
 def test_an_item_bias_starts_at_log_popularity_and_is_served_in_part():
     known = inputs()
     object.__setattr__(known, "popularity", torch.arange(31).float())
-    head = HeadConfig(item_bias=True, item_bias_served=0.5)
+    head = DotConfig(item_bias=True, item_bias_served=0.5)
     ranker = compose(config().model_copy(update={"head": head}), known).eval()
     bias = ranker.items.bias
     assert (bias[20] - bias[5]).item() == pytest.approx(math.log(4))

@@ -39,6 +39,7 @@ def load_item_inputs(snapshot: DatasetSnapshot, root: Path) -> ItemInputs:
         categories=len(snapshot.normalisation.categories),
         numeric=None if numeric is None else torch.from_numpy(numeric),
         popularity=torch.from_numpy(item_counts(snapshot, root).astype(np.float32)),
+        users=snapshot.users,
     )
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ranker.batch import Batch
 from ranker.bundle import Bundle
-from ranker.topk import exact_topk
 from trainer.validation import Queries
 
 Ids = npt.NDArray[np.int64]
@@ -36,7 +35,7 @@ class BundleRecommender:
 
     def lists(self, query: Queries, days: Ids, k: int) -> Ids:
         history = query.history.keep(query.history.items_T <= self.bundle.info.items)
-        ids_BK, _ = exact_topk(self.bundle.user_vectors(history), self.bundle.item_matrix, k, query.excluded)
+        ids_BK, _ = self.bundle.best(history, k, query.excluded)
         result: Ids = ids_BK.numpy()
         empty = np.flatnonzero(history.lengths.numpy() == 0)
         if len(empty):

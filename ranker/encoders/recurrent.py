@@ -1,0 +1,38 @@
+"""A recurrent user encoder: GRU or LSTM over the history.
+
+Shapes: T tokens, B rows, L longest row, h state width, d width.
+"""
+
+from torch import Tensor, nn
+
+from ranker.batch import Batch
+from ranker.blocks.rectangle import Rectangle
+from ranker.config import RankerConfig
+from ranker.encoders.base import UserEncoder
+from ranker.encoders.config import RecurrentConfig
+
+
+class RecurrentEncoder(UserEncoder):
+    """State t of a row is a function of the row's tokens up to t (GRU4Rec, Hidasi et al. 2016)."""
+
+    def __init__(self, config: RankerConfig) -> None:
+        super().__init__()
+        encoder, width = config.encoder, config.width
+        assert isinstance(encoder, RecurrentConfig)
+        hidden = encoder.hidden or width
+        kind = nn.GRU if encoder.name == "gru" else nn.LSTM
+        between = encoder.dropout if encoder.layers > 1 else 0.0
+        self.input_norm = nn.LayerNorm(width) if config.item.input_norm else None
+        self.dropout = nn.Dropout(encoder.dropout)
+        self.cell = kind(width, hidden, encoder.layers, batch_first=True, dropout=between)
+        self.out = nn.Linear(hidden, width)
+
+    def forward(self, vectors_Td: Tensor, batch: Batch) -> Tensor:
+        if batch.tokens == 0:
+            return vectors_Td
+        x_Td = vectors_Td if self.input_norm is None else self.input_norm(vectors_Td)
+        rectangle = Rectangle.of(batch.offsets_B1)
+        # Rows are padded on the right, so what stands after a row's end never reaches its states.
+        states_BLh, _ = self.cell(rectangle.pack(self.dropout(x_Td)))
+        result: Tensor = self.out(self.dropout(rectangle.unpack(states_BLh)))
+        return result

@@ -1,0 +1,46 @@
+"""Lists from queries and a catalogue, whatever the head.
+
+Shapes: B users, I1 = items + 1, K list length.
+"""
+
+import torch
+from torch import Tensor
+
+from ranker.heads.dot import DotHead
+from ranker.heads.mlp import MlpHead
+from ranker.topk import Exclusions, exact_topk
+
+
+def best_items(
+    head: DotHead | MlpHead,
+    queries: Tensor,
+    catalogue: Tensor,
+    k: int,
+    excluded: Exclusions | None = None,
+    eligible_I: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """(ids [B, k] int64, scores [B, k] fp32): the k eligible items of the largest scores, best first, ties by id; id 0 and
+    score -inf where there are no more. `queries` and `catalogue` are what the head's methods of those names gave."""
+    if isinstance(head, DotHead):
+        return exact_topk(queries, catalogue, k, excluded, eligible_I)
+    with torch.no_grad():
+        scores_BI = head.scores(queries, catalogue)
+    scores_BI[:, 0] = float("-inf")
+    if eligible_I is not None:
+        scores_BI[:, ~eligible_I.to(scores_BI.device)] = float("-inf")
+    if excluded is not None:
+        ids, offsets = (part.to(scores_BI.device) for part in excluded)
+        rows = torch.repeat_interleave(torch.arange(len(queries), device=ids.device), offsets.diff())
+        inside = (ids >= 0) & (ids < scores_BI.shape[1])
+        scores_BI[rows[inside], ids[inside]] = float("-inf")
+    return _first(scores_BI, k)
+
+
+def _first(scores_BI: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    values, ids = scores_BI.sort(dim=1, descending=True, stable=True)
+    ids_BK = torch.zeros(len(values), k, dtype=torch.int64)
+    values_BK = torch.full((len(values), k), float("-inf"))
+    width = min(k, values.shape[1])
+    values_BK[:, :width] = values[:, :width].cpu()
+    ids_BK[:, :width] = ids[:, :width].cpu()
+    return ids_BK.masked_fill(values_BK == float("-inf"), 0), values_BK

@@ -1,0 +1,57 @@
+"""Losses over one positive and M negatives a target.
+
+Shapes: S targets, M negatives.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Logits of a step, fp32, an item bias included."""
+
+    positive_S: Tensor
+    negative_SM: Tensor
+    """-inf where the negative is the target itself (an accidental hit)."""
+    log_q_M: Tensor | None = None
+    """log of the probability that one draw gives the negative; None where negatives are not a sample of the catalogue."""
+
+
+def sampled_softmax(scores: Scores) -> Tensor:
+    """[S] losses, with logQ correction.
+
+    With negatives j_1..j_M drawn from q with replacement and shared by all targets,
+      Z_t = exp(s_ty) + sum_m [j_m != y] exp(s_tm - log(M q_{j_m}))
+    is an unbiased estimate of sum_i exp(s_ti), and the loss is log Z_t - s_ty. Dividing by M q is the importance weight of
+    Bengio & Senecal (2008) and the correction of Yi et al. (2019).
+    """
+    negative_SM = scores.negative_SM
+    if scores.log_q_M is not None:
+        negative_SM = negative_SM + -(scores.log_q_M + math.log(negative_SM.shape[1]))
+    log_total_S = torch.logaddexp(scores.positive_S, torch.logsumexp(negative_SM, dim=1))
+    return log_total_S - scores.positive_S
+
+
+def gbce(scores: Scores, items: int, t: float) -> Tensor:
+    """[S]: binary cross entropy whose positive is raised to the power beta = 1 - t (1 - alpha), alpha = M / (items - 1), so
+    that scores are calibrated although few negatives are seen (Petrov & Macdonald 2023, equations 14 and 21). t = 0 is BCE."""
+    negatives = scores.negative_SM.shape[1]
+    beta = 1 - t * (1 - min(1.0, negatives / max(1, items - 1)))
+    total_S = beta * functional.softplus(-scores.positive_S) + functional.softplus(scores.negative_SM).sum(1)
+    return total_S / (negatives + 1)
+
+
+def bpr(scores: Scores) -> Tensor:
+    """[S]: mean over negatives of -log sigmoid(s_y - s_m) (Rendle et al. 2009)."""
+    return functional.softplus(scores.negative_SM - scores.positive_S.unsqueeze(1)).mean(1)
+
+
+def hardest(scores: Scores, keep: int) -> Scores:
+    """Each target's `keep` negatives of the largest logits."""
+    kept_SK = scores.negative_SM.topk(min(keep, scores.negative_SM.shape[1]), dim=1).values
+    return Scores(scores.positive_S, kept_SK)

@@ -1,0 +1,30 @@
+"""What a training step asks of a batch: which states are held against which items.
+
+Shapes: T input tokens, S targets.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ranker.batch import Batch
+
+
+@dataclass(frozen=True)
+class Targets:
+    inputs: Batch
+    """What the encoder reads."""
+    state_S: Tensor
+    """Index of the predicting token in `inputs`."""
+    item_S: Tensor
+    weight_S: Tensor
+
+
+def next_items(batch: Batch) -> Targets:
+    """Position p of a row, p in [max(1, loss_from), n), is predicted from the state of token p - 1."""
+    position_T, row_T = batch.position_T, batch.row_T
+    wanted_T = position_T >= batch.loss_from_B.clamp_min(1)[row_T]
+    inputs = batch.without_last()
+    # A row's tokens keep their place in `inputs`, so its token p - 1 stands at the row's new offset plus p - 1.
+    state_S = (inputs.offsets_B1[:-1][row_T] + position_T - 1)[wanted_T]
+    return Targets(inputs, state_S, batch.items_T[wanted_T], batch.weight_B[row_T][wanted_T])
