@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ranker.blocks.dropout import Dropout
+
 
 class FeedForward(nn.Module):  # type: ignore[misc]
     """Two linear layers with GELU between."""
@@ -11,7 +13,7 @@ class FeedForward(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.inner = nn.Linear(width, hidden)
         self.outer = nn.Linear(hidden, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_Td: Tensor) -> Tensor:
         result: Tensor = self.outer(self.dropout(functional.gelu(self.inner(x_Td))))
@@ -25,7 +27,7 @@ class SwiGlu(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.gate_inner = nn.Linear(width, 2 * hidden)
         self.outer = nn.Linear(hidden, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_Td: Tensor) -> Tensor:
         gate, inner = self.gate_inner(x_Td).chunk(2, dim=1)

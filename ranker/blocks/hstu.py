@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ranker.blocks.dropout import Dropout
 from ranker.blocks.rectangle import Rectangle
 
 TIME_BUCKETS = 64
@@ -27,7 +28,7 @@ class HstuBlock(nn.Module):  # type: ignore[misc]
         self.out = nn.Linear(width, width)
         self.distance_bias = nn.Parameter(torch.empty(distances))
         self.time_bias = nn.Parameter(torch.empty(TIME_BUCKETS)) if timed else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_Td: Tensor, rectangle: Rectangle, bucket_BLL: Tensor | None) -> Tensor:
         gate_Td, value_Td, query_Td, key_Td = functional.silu(self.inner(self.in_norm(x_Td))).chunk(4, dim=1)

@@ -6,6 +6,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ranker.blocks.dropout import Dropout
+
 
 class Perceptron(nn.Module):  # type: ignore[misc]
     """inputs -> hidden[0] -> ... -> outputs; nothing is applied after the last layer."""
@@ -13,7 +15,7 @@ class Perceptron(nn.Module):  # type: ignore[misc]
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise([inputs, *hidden, outputs]))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:

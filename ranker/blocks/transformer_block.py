@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ranker.blocks.attention import CausalAttention, FullAttention
+from ranker.blocks.dropout import Dropout
 from ranker.blocks.feed_forward import FeedForward, SwiGlu
 from ranker.blocks.rectangle import Rectangle
 
@@ -20,7 +21,7 @@ class PreNormBlock(nn.Module):  # type: ignore[misc]
         self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = attention
         self.feed = FeedForward(width, hidden, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_Td: Tensor, rectangle: Rectangle) -> Tensor:
         x_Td = x_Td + self.dropout(self.attention(self.attention_norm(x_Td), rectangle))
@@ -37,7 +38,7 @@ class GatedBlock(nn.Module):  # type: ignore[misc]
         self.attention_gate, self.feed_gate = nn.Linear(width, width), nn.Linear(width, width)
         self.attention = attention
         self.feed = SwiGlu(width, hidden, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_Td: Tensor, rectangle: Rectangle) -> Tensor:
         attended = self.attention(self.attention_norm(x_Td), rectangle)

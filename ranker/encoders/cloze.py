@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from ranker.batch import Batch
 from ranker.blocks.attention import FullAttention
+from ranker.blocks.dropout import Dropout
 from ranker.blocks.rectangle import Rectangle
 from ranker.blocks.transformer_block import PreNormBlock
 from ranker.config import RankerConfig
@@ -30,7 +31,7 @@ class ClozeEncoder(UserEncoder):
         self.input_norm = nn.LayerNorm(width) if config.item.input_norm else None
         self.hidden_item = nn.Parameter(torch.empty(1, width))
         self.positions = nn.Embedding(encoder.max_length + 1, width)
-        self.dropout = nn.Dropout(encoder.dropout)
+        self.dropout = Dropout(encoder.dropout)
         self.blocks = nn.ModuleList(
             PreNormBlock(
                 width, encoder.expansion * width, FullAttention(width, encoder.heads, encoder.dropout), encoder.dropout

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ranker.batch import Batch
+from ranker.blocks.dropout import Dropout
 from ranker.blocks.rectangle import Rectangle
 from ranker.config import RankerConfig
 from ranker.encoders.base import UserEncoder
@@ -23,7 +24,7 @@ class FactorsEncoder(UserEncoder):
         assert isinstance(config.encoder, FactorsConfig)
         self.ridge = config.encoder.ridge
         self.users = nn.Embedding(users + 1, config.width)
-        self.dropout = nn.Dropout(config.encoder.dropout)
+        self.dropout = Dropout(config.encoder.dropout)
 
     def forward(self, vectors_Td: Tensor, batch: Batch) -> Tensor:
         if batch.tokens == 0:

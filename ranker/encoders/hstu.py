@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ranker.batch import Batch
+from ranker.blocks.dropout import Dropout
 from ranker.blocks.hstu import TIME_BUCKETS, HstuBlock
 from ranker.blocks.rectangle import Rectangle
 from ranker.config import RankerConfig
@@ -26,7 +27,7 @@ class HstuEncoder(UserEncoder):
         self.timed = encoder.time_bias
         self.input_norm = nn.LayerNorm(width) if config.item.input_norm else None
         self.positions = nn.Embedding(encoder.max_length, width)
-        self.dropout = nn.Dropout(encoder.dropout)
+        self.dropout = Dropout(encoder.dropout)
         self.blocks = nn.ModuleList(
             HstuBlock(width, encoder.heads, encoder.max_length, encoder.time_bias, encoder.dropout)
             for _ in range(encoder.blocks)

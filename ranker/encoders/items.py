@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ranker.blocks.dropout import Dropout
 from ranker.blocks.perceptron import Perceptron
 from ranker.config import RankerConfig
 from ranker.inputs import ItemInputs, ItemShapes
@@ -31,7 +32,7 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
         self.numeric = nn.Linear(shapes.numeric, width, bias=False) if item.use_numeric and shapes.numeric else None
         self.bias = nn.Parameter(torch.empty(rows)) if config.head.item_bias else None
         self.tower = Perceptron(width, item.tower, width, 0.0) if item.tower else None
-        self.dropout = nn.Dropout(item.dropout)
+        self.dropout = Dropout(item.dropout)
         self._buffer("text_matrix", torch.empty(rows, shapes.text_width) if self.text else None)
         codes = torch.empty(rows, shapes.category_slots, dtype=torch.int64) if self.categories else None
         self._buffer("category_codes", codes)
@@ -89,9 +90,18 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
         content_Nd = self.content(ids_N)
         if self.ids is None:
             return torch.zeros(len(ids_N), self.width, device=ids_N.device) if content_Nd is None else content_Nd
-        id_Nd: Tensor = self.ids(ids_N)
+        id_Nd = look_up(self.ids.weight, ids_N)
         if content_Nd is None:
             return id_Nd
         if self.training and self.id_dropout > 0:
             id_Nd = id_Nd * (torch.rand(len(ids_N), 1, device=id_Nd.device) >= self.id_dropout)
         return id_Nd + content_Nd
+
+
+def look_up(table_Id: Tensor, ids_N: Tensor) -> Tensor:
+    """[N, d]. Where a dense gradient stands already, as in the trainer, and few rows are asked for, only their rows are added to
+    it: a gradient of the whole table for each step costs more than the step's products."""
+    stands = table_Id.grad is not None and not table_Id.grad.is_sparse
+    few = 4 * len(ids_N) < len(table_Id)
+    result: Tensor = functional.embedding(ids_N, table_Id, sparse=stands and few)
+    return result

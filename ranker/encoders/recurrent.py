@@ -6,6 +6,7 @@ Shapes: T tokens, B rows, L longest row, h state width, d width.
 from torch import Tensor, nn
 
 from ranker.batch import Batch
+from ranker.blocks.dropout import Dropout
 from ranker.blocks.rectangle import Rectangle
 from ranker.config import RankerConfig
 from ranker.encoders.base import UserEncoder
@@ -23,7 +24,7 @@ class RecurrentEncoder(UserEncoder):
         kind = nn.GRU if encoder.name == "gru" else nn.LSTM
         between = encoder.dropout if encoder.layers > 1 else 0.0
         self.input_norm = nn.LayerNorm(width) if config.item.input_norm else None
-        self.dropout = nn.Dropout(encoder.dropout)
+        self.dropout = Dropout(encoder.dropout)
         self.cell = kind(width, hidden, encoder.layers, batch_first=True, dropout=between)
         self.out = nn.Linear(hidden, width)
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from feature_store.contracts.actions import ACTION_CODES
 from ranker.batch import Batch
+from ranker.blocks.dropout import Dropout
 from ranker.blocks.perceptron import Perceptron
 from ranker.config import RankerConfig
 from ranker.encoders.base import UserEncoder
@@ -34,7 +35,7 @@ class TowersEncoder(UserEncoder):
         assert isinstance(encoder, TowersConfig)
         self.newest = encoder.newest
         self.input_norm = nn.LayerNorm(width) if config.item.input_norm else None
-        self.dropout = nn.Dropout(encoder.dropout)
+        self.dropout = Dropout(encoder.dropout)
         self.tower = Perceptron(3 * width + ACTIONS + 2, encoder.hidden, width, encoder.dropout)
 
     def forward(self, vectors_Td: Tensor, batch: Batch) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from feature_store.contracts.actions import ACTION_CODES
 from ranker.batch import Batch
 from ranker.blocks.attention import CausalAttention
+from ranker.blocks.dropout import Dropout
 from ranker.blocks.rectangle import Rectangle
 from ranker.blocks.transformer_block import GatedBlock, PreNormBlock
 from ranker.config import RankerConfig
@@ -36,7 +37,7 @@ class TransformerEncoder(UserEncoder):
         self.gaps = nn.Embedding(GAP_BUCKETS, width) if encoder.time_gaps else None
         self.waits = nn.Embedding(GAP_BUCKETS, width) if encoder.waits else None
         self.wait_served = encoder.wait_served
-        self.dropout = nn.Dropout(encoder.dropout)
+        self.dropout = Dropout(encoder.dropout)
         block = GatedBlock if encoder.block == "gated" else PreNormBlock
         distances = encoder.max_length if encoder.positions == "relative" else 0
         self.blocks = nn.ModuleList(

@@ -1,0 +1,112 @@
+"""Accuracy on public sequence sets: `python -m benchmarks.accuracy --data FILE --config models/NAME --protocol strict refit`.
+
+Choices are made on validation; the test split is read once a seed, when its model is done. One JSON object to stdout (and to
+--out), progress to stderr. The refit trains anew for as many epochs as were best on validation in the strict training of the
+same seed.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.accuracy.fit import Outcome, ask, device_of, fit, means
+from benchmarks.accuracy.sequences import Sequences, questions, read_sequences
+from feature_store.contracts.config import merged, validate
+from pipeline.config import find
+from trainer.config import TrainerConfig
+from trainer.evaluation.bootstrap import percentile_interval, resampled_means
+
+
+def main() -> dict[str, Any]:
+    options = _options()
+    torch.set_num_threads(options.threads)
+    config = validate(TrainerConfig, merged([find(name) for name in options.config], options.set).get("trainer", {}))
+    data = read_sequences(options.data)
+    runs = [run for seed in options.seeds for run in one_seed(config, data, seed, options)]
+    result = {
+        "name": options.name or options.config[-1].rpartition("/")[2],
+        "data": options.data.parent.name,
+        "users": data.users,
+        "items": data.items,
+        "runs": runs,
+        "settings": config.model_dump(mode="json", include={"model", "loss", "optimizer", "measure", "batch_rows"}),
+        "command": "python -m benchmarks.accuracy " + " ".join(sys.argv[1:]),
+        "commit": _commit(),
+        "machine": f"{platform.machine()}, {options.threads} threads",
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    text = json.dumps(result, indent=2)
+    if options.out:
+        options.out.write_text(text + "\n")
+    print(text)
+    return result
+
+
+def one_seed(config: TrainerConfig, data: Sequences, seed: int, options: argparse.Namespace) -> list[dict[str, Any]]:
+    def say(text: str) -> None:
+        print(f"seed {seed}, {text}", file=sys.stderr, flush=True)
+
+    strict = fit(config, data, "strict", seed, say, every=options.every)
+    runs = []
+    if "strict" in options.protocol:
+        runs.append(_run("strict", seed, strict, config, data, options))
+    if "refit" in options.protocol:
+        again = fit(config, data, "refit", seed, say, epochs=strict.best_epoch)
+        again.best_epoch = strict.best_epoch
+        runs.append(_run("refit", seed, again, config, data, options))
+    return runs
+
+
+def _run(
+    protocol: str, seed: int, outcome: Outcome, config: TrainerConfig, data: Sequences, options: argparse.Namespace
+) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "protocol": protocol,
+        "seed": seed,
+        "epoch": outcome.best_epoch,
+        "minutes": round(outcome.minutes, 2),
+        "tokens_per_second": round(outcome.tokens_per_second),
+        "parameters": sum(value.numel() for value in outcome.ranker.parameters()),
+        "validation": outcome.curve,
+    }
+    if options.no_test:
+        return result
+    asked = questions(data, 1, 1)
+    by_user = ask(outcome.ranker, asked, device_of(config))
+    values = np.stack([by_user["recall@10"], by_user["ndcg@10"]], axis=1)
+    resampled = resampled_means(values, seed, 1000)
+    intervals = {name: percentile_interval(resampled[:, i], 0.95) for i, name in enumerate(("recall@10", "ndcg@10"))}
+    test = {"n": len(asked.target_B), "of": asked.asked, **means(by_user), "intervals": intervals}
+    print(f"seed {seed}, {protocol}: test {test}", file=sys.stderr, flush=True)
+    return {**result, "test": test}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="file of `user item item ...` lines")
+    parser.add_argument("--config", nargs="*", default=[], help="configuration files, as `nightrank full --config` takes them")
+    parser.add_argument("--set", nargs="*", default=[], help="trainer.key=value")
+    parser.add_argument("--protocol", nargs="*", choices=["strict", "refit"], default=["strict", "refit"])
+    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
+    parser.add_argument("--every", type=int, default=1, help="validate after so many epochs")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--no-test", action="store_true", help="for choices: the test split stays unread")
+    parser.add_argument("--name", help="name in the table")
+    parser.add_argument("--out", type=Path)
+    return parser.parse_args()
+
+
+def _commit() -> str:
+    return subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

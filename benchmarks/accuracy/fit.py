@@ -1,0 +1,136 @@
+"""Training one configuration on a sequence set with the program's own step, and asking it every question.
+
+Batches come from a ReadPlan over one row group that stands in memory; everything from there on is the program's: bucketing by
+length, step, loss, optimizer, learning-rate curve, lists and metrics.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.accuracy.sequences import Protocol, Questions, Sequences, held_out, questions, training_rows
+from ranker.batch import Batch
+from ranker.compose import compose
+from ranker.inputs import ItemInputs
+from ranker.listing import best_items
+from ranker.metrics import per_row
+from ranker.model import Ranker
+from trainer.communicator import SingleProcess
+from trainer.config import TrainerConfig
+from trainer.data.collate import batch_of
+from trainer.data.plan import ReadPlan
+from trainer.data.rows import Rows, selected
+from trainer.device import Device, multiplies_in_bf16
+from trainer.optim import AdamW
+from trainer.schedule import learning_rate
+from trainer.step import TrainStep, rows_between
+
+CPU = torch.device("cpu")
+KS = (10, 20)
+Say = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """What a training left: the curve, and the ranker as it was at its best epoch."""
+
+    ranker: Ranker
+    curve: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    minutes: float = 0.0
+    tokens_per_second: float = 0.0
+
+
+def item_inputs(data: Sequences, hold: int, text: Tensor | None = None) -> ItemInputs:
+    counts = torch.from_numpy(data.counts(hold)).float()
+    return ItemInputs(data.items, text=text, popularity=counts, users=data.users)
+
+
+def fit(
+    config: TrainerConfig,
+    data: Sequences,
+    protocol: Protocol,
+    seed: int,
+    say: Say,
+    epochs: int | None = None,
+    every: int = 1,
+    text: Tensor | None = None,
+) -> Outcome:
+    """With `epochs` exactly so many of the planned curve, nothing validated (the refit); else early stopping on validation."""
+    hold, phase = held_out(protocol), config.measure
+    ranker = compose(config.model, item_inputs(data, hold, text), seed)
+    optimizer, device = AdamW(ranker, config.optimizer), device_of(config)
+    step = TrainStep(ranker, optimizer, SingleProcess(), device, config.loss, config.optimizer, seed, config.piece_tokens)
+    rows = training_rows(data, hold, config.model.encoder.max_length)
+    valid = None if epochs is not None else questions(data, 2, 2)
+    outcome, number, best, bad = Outcome(ranker), 0, -1.0, 0
+    kept: dict[str, Tensor] = {}
+    tokens, spent = 0, 0.0
+    for epoch in range(phase.epochs if epochs is None else epochs):
+        plan = ReadPlan((len(rows),), seed, epoch, 1, config.batch_rows)
+        started = time.perf_counter()
+        batches, losses = epoch_batches(rows, plan), 0.0
+        ranker.train()
+        for _ in range(plan.steps):
+            report = step(batches, number, learning_rate(phase, number, plan.steps * phase.epochs))
+            losses, tokens, number = losses + report.loss, tokens + report.tokens, number + 1
+        spent += time.perf_counter() - started
+        if valid is None or ((epoch + 1) % every and epoch + 1 < phase.epochs):
+            continue
+        figures = means(ask(ranker, valid, device))
+        outcome.curve.append({"epoch": epoch + 1, "minutes": spent / 60, "loss": losses / plan.steps, **figures})
+        say(f"epoch {epoch + 1}: {spent / 60:.1f} min, loss {losses / plan.steps:.4f}, {_told(figures)}")
+        better = figures["ndcg@10"] > best
+        best, bad = max(best, figures["ndcg@10"]), 0 if better else bad + 1
+        if better:
+            outcome.best_epoch = epoch + 1
+            kept = {name: value.clone() for name, value in ranker.state_dict().items()}
+        if phase.patience is not None and bad >= phase.patience:
+            break
+    if kept:
+        ranker.load_state_dict(kept)
+    outcome.minutes, outcome.tokens_per_second = spent / 60, tokens / max(spent, 1e-9)
+    return outcome
+
+
+def epoch_batches(rows: Rows, plan: ReadPlan) -> Iterator[Batch]:
+    order = np.concatenate([plan.row_order(segment) for segment in plan.segments(0)])
+    for window in plan.windows(0):
+        inside = selected(rows, order[window.first_row : window.first_row + window.rows])
+        for places in plan.batches(window, 0, inside.lengths):
+            yield batch_of(selected(inside, places))
+
+
+def ask(ranker: Ranker, asked: Questions, device: Device, rows: int = 1024) -> dict[str, np.ndarray]:
+    """Each metric by user, full ranking, what the user has seen left out."""
+    was = ranker.training
+    ranker.eval()
+    catalogue = ranker.all_item_vectors()
+    longest = ranker.config.encoder.max_length
+    lists = []
+    with torch.no_grad():
+        for first in range(0, asked.history.rows, rows):
+            part = rows_between(asked.history, first, min(first + rows, asked.history.rows))
+            with device.autocast():
+                queries = ranker.user_vectors(part.newest(longest))
+            seen = (part.items_T, part.offsets_B1)
+            lists.append(best_items(ranker.head, queries.float(), catalogue, max(KS), seen)[0].numpy())
+    ranker.train(was)
+    target = asked.target_B.numpy()
+    return per_row(np.concatenate(lists), target, np.arange(len(target) + 1), KS)
+
+
+def means(by_user: dict[str, np.ndarray]) -> dict[str, float]:
+    return {f"{name}@{k}": float(by_user[f"{name}@{k}"].mean()) for name in ("recall", "ndcg") for k in KS}
+
+
+def _told(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name} {figures[name]:.4f}" for name in ("recall@10", "ndcg@10"))
+
+
+def device_of(config: TrainerConfig) -> Device:
+    return Device(CPU, config.precision == "bf16" or (config.precision == "auto" and multiplies_in_bf16(CPU)))

@@ -1,0 +1,108 @@
+"""Public sequence sets (`user item item ...` a line, oldest first) as training rows and as questions.
+
+Strict: the loss never sees the validation item. Refit: trained on everything but the last item.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ranker.batch import Batch
+from trainer.data.collate import batch_of
+from trainer.data.rows import Rows, offsets_of, selected
+
+Protocol = Literal["strict", "refit"]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Histories end to end; item ids 1..items."""
+
+    items: int
+    flat: Integers
+    offsets: Integers
+
+    @property
+    def users(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Integers:
+        return np.diff(self.offsets)
+
+    def counts(self, kept: int) -> Integers:
+        """[items + 1] events of each item, each user's newest `kept` left out."""
+        place = np.arange(len(self.flat)) - np.repeat(self.offsets[:-1], self.lengths)
+        inside = place < np.repeat(self.lengths - kept, self.lengths)
+        return np.bincount(self.flat[inside], minlength=self.items + 1)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """One question a user: the history before its target, the target."""
+
+    history: Batch
+    target_B: Tensor
+    asked: int
+    """Users before those were dropped whose target is in their history or in nobody's training rows."""
+
+
+def read_sequences(path: Path) -> Sequences:
+    lines = [np.array(line.split()[1:], dtype=np.int64) for line in path.read_text().splitlines() if line.strip()]
+    flat = np.concatenate(lines)
+    return Sequences(int(flat.max()), flat, offsets_of(np.array([len(line) for line in lines])))
+
+
+def held_out(protocol: Protocol) -> int:
+    """Newest items of each user that are in no training row."""
+    return 2 if protocol == "strict" else 1
+
+
+def training_rows(data: Sequences, hold: int, longest: int) -> Rows:
+    """One row a user: its newest `longest` + 1 items, less the newest `hold` ones."""
+    lengths = data.lengths - hold
+    kept = np.minimum(lengths, longest + 1)
+    users = np.flatnonzero(kept >= 2)
+    count = len(users)
+    return Rows(
+        users=users + 1,
+        loss_from=np.ones(count, np.int32),
+        weight=np.ones(count, np.float32),
+        starts=(data.offsets[:-1] + lengths - kept)[users],
+        lengths=kept[users],
+        items=data.flat,
+        actions=np.zeros(len(data.flat), np.int8),
+        times=np.zeros(len(data.flat), np.int64),
+    )
+
+
+def questions(data: Sequences, back: int, hold: int) -> Questions:
+    """The `back`-th newest item of every user asked for, given everything before it."""
+    counts = data.counts(hold)
+    ends = data.offsets[1:] - back
+    target = data.flat[ends]
+    lengths = ends - data.offsets[:-1]
+    seen = [int(t) in data.flat[s:e] for t, s, e in zip(target, data.offsets[:-1], ends, strict=True)]
+    kept = np.flatnonzero((counts[target] > 0) & ~np.array(seen))
+    rows = training_rows(data, back, int(lengths.max()))
+    return Questions(_histories(data, lengths, rows, kept), torch.from_numpy(target[kept]), data.users)
+
+
+def _histories(data: Sequences, lengths: Integers, like: Rows, kept: Integers) -> Batch:
+    whole = Rows(
+        users=np.arange(1, data.users + 1),
+        loss_from=np.zeros(data.users, np.int32),
+        weight=np.ones(data.users, np.float32),
+        starts=data.offsets[:-1],
+        lengths=lengths,
+        items=like.items,
+        actions=like.actions,
+        times=like.times,
+    )
+    return batch_of(selected(whole, kept))
