@@ -51,4 +51,5 @@ def find(name: str) -> Path:
 
 def packaged_names() -> list[str]:
     """What `--config` takes by name. Column mappings stand in the same folder and are none."""
-    return sorted(path.stem for path in CONF.glob("*.yaml") if not path.stem.startswith("mapping"))
+    models = sorted(f"models/{path.stem}" for path in (CONF / "models").glob("*.yaml"))
+    return sorted(path.stem for path in CONF.glob("*.yaml") if not path.stem.startswith("mapping")) + models

@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
     "launcher": "one_process",
     "precision": "fp32",
     "batch_rows": 32,
-    "model": {"width": 16, "encoder": {"blocks": 1, "heads": 2, "dropout": 0.1}},
+    "model": {"width": 16, "encoder": {"name": "transformer", "blocks": 1, "heads": 2, "dropout": 0.1}},
     "loss": {"name": "sampled_softmax", "negatives": 16},
     "measure": {"epochs": 3, "learning_rate": 3e-3, "warmup_steps": 4, "patience": 2},
     "refresh": {"epochs": 1, "learning_rate": 1e-3, "warmup_steps": 2, "replay_fraction": 0.5},

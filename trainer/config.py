@@ -5,7 +5,7 @@ What travels with the weights is `ranker.config.RankerConfig`; what is written h
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from feature_store.contracts.config import FrozenConfig
 from ranker.config import LossConfig, RankerConfig
@@ -120,3 +120,9 @@ class TrainerConfig(FrozenConfig):
     validation: ValidationConfig = ValidationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     watchdog: WatchdogConfig = WatchdogConfig()
+
+    @model_validator(mode="after")
+    def _a_full_softmax_is_a_product(self) -> "TrainerConfig":
+        if self.loss.name == "full_softmax" and self.model.head.name != "dot":
+            raise ValueError(f"loss full_softmax wants the head dot, not {self.model.head.name}: take a sampled loss")
+        return self

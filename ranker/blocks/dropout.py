@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_WORDS: Final = {torch.bfloat16: np.int16, torch.float32: np.int32}
+_WORDS: Final[dict[torch.dtype, Any]] = {torch.bfloat16: np.int16, torch.float32: np.int32}
 """An integer as wide as a value: each takes its random bits from the same place of the stream."""
 
 

@@ -1,0 +1,85 @@
+"""Every named model, made small: trains by the same loop, is resumed to the same bytes, is loaded and lists, grows for a night."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from feature_store.contracts.config import merged, overlay
+from ranker.bundle import load_bundle
+from ranker.inputs import ItemInputs
+from tests.training_jobs import ITEMS, job_of, training_of
+from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
+from trainer import loop
+from trainer.phases import train
+
+CONF = Path(__file__).resolve().parents[2] / "conf" / "models"
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml") if "trainer" in merged([path], []))
+USERS = 120
+CUT = {
+    "batch_rows": 16,
+    "measure": {"epochs": 3, "learning_rate": 1e-2, "warmup_steps": 2, "patience": None},
+    "refresh": {"epochs": 1, "warmup_steps": 1},
+    "checkpoint": {"every_steps": 3},
+}
+
+
+class Stopped(Exception):
+    """Stands for the process' end."""
+
+
+def small(name):
+    """The model's own file with narrow layers."""
+    tree = merged([CONF / f"{name}.yaml"], [])["trainer"]
+    tree = overlay(tree, {"model": {"width": 16}, **CUT})
+    encoder, head, item = tree["model"]["encoder"], tree["model"].get("head", {}), tree["model"].get("item", {})
+    for part, key in ((encoder, "hidden"), (head, "hidden"), (item, "tower")):
+        if key in part:
+            part[key] = [24] if isinstance(part[key], list) else 24
+    if "negatives" in tree.get("loss", {}):
+        tree["loss"]["negatives"] = 16
+    return tree
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    root = tmp_path_factory.mktemp("lake")
+    text = np.random.default_rng(0).normal(size=(ITEMS, 6)).astype(np.float32)
+    rows = leave_one_out(synthetic_sequences(USERS, ITEMS))
+    return root, write_snapshot(root, rows, ITEMS, USERS, text=text, rows_per_file=50)
+
+
+def test_there_are_models():
+    assert len(NAMES) >= 11
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_named_model_trains_resumes_loads_lists_and_grows(lake, monkeypatch, name):
+    root, snapshot = lake
+    undisturbed = train(training_of(job_of(root, snapshot, small(name), run_id=f"{name}-whole")))
+    losses = undisturbed.curves["measure"].loss
+    assert np.isfinite(losses).all() and np.mean(losses[-4:]) < np.mean(losses[:4])
+
+    job = job_of(root, snapshot, small(name), run_id=f"{name}-stopped")
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(loop.ProgressLog, "step", _stop_at(7))
+        train(training_of(job))
+    resumed = train(training_of(job))
+    assert resumed.resumed_from and resumed.bundles == undisturbed.bundles
+
+    bundle = load_bundle(root / "models" / resumed.bundles["live"])
+    listed = bundle.recommend(["i1", "i2", "nobody"], k=5)
+    assert len({item for item, _ in listed} - {"i1", "i2"}) == 5
+    assert [score for _, score in listed] == sorted((score for _, score in listed), reverse=True)
+    text = torch.randn(ITEMS + 4, 6, generator=torch.Generator().manual_seed(0))
+    grown = bundle.ranker(ItemInputs(ITEMS + 3, text=text, popularity=torch.zeros(ITEMS + 4), users=USERS + 2))
+    assert grown.all_item_vectors().shape == (ITEMS + 4, bundle.head.width)
+
+
+def _stop_at(steps):
+    def step(self, report):
+        if self.training.state.total_steps >= steps:
+            raise Stopped
+
+    return step
