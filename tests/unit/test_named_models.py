@@ -1,4 +1,4 @@
-"""Every named model, made small: trains by the same loop, is resumed to the same bytes, is loaded and lists, grows for a night."""
+"""Every named model, made small: trains by the same loop, resumes to the same bytes, is loaded and lists, grows for a night."""
 
 from pathlib import Path
 
