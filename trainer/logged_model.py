@@ -15,20 +15,23 @@ from trainer.tracker import MANIFEST
 
 REQUIREMENTS: Final = ("mlflow", "torch", "pyarrow", "safetensors")
 """All that the logged model needs; what these bring along (pandas, numpy, pydantic, pyyaml) is enough."""
+MORE: Final = {"causal_lm": ("transformers",)}
+"""Packages that the model needs because of its user encoder."""
 
 
 def log_model(mlflow_run: str, folder: Path, manifest: str) -> str:
     """URI of the new logged model, tagged with the manifest. `mlflow_run` is its source run."""
     import mlflow
 
-    example = {"history": read_vocabulary(folder, read_info(folder).items)[:3], "k": 10}
+    info = read_info(folder)
+    example = {"history": read_vocabulary(folder, info.items)[:3], "k": 10}
     with mlflow.start_run(run_id=mlflow_run, log_system_metrics=False), code() as paths:
         logged = mlflow.pyfunc.log_model(
             name="ranker",
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(folder)},
             code_paths=[str(path) for path in paths],
-            pip_requirements=requirements(),
+            pip_requirements=requirements(info.ranker.encoder.name),
             signature=_signature(),
             input_example=_frame([example]),
             tags={MANIFEST: manifest},
@@ -36,9 +39,10 @@ def log_model(mlflow_run: str, folder: Path, manifest: str) -> str:
     return str(logged.model_uri)
 
 
-def requirements() -> list[str]:
-    """Pins of what the model needs, at the versions of this environment (torch without its build's suffix)."""
-    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
+def requirements(encoder: str) -> list[str]:
+    """Pins of what a model with that user encoder needs, at the versions of this environment (torch without its suffix)."""
+    names = (*REQUIREMENTS, *MORE.get(encoder, ()))
+    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
 
 
 @contextmanager
