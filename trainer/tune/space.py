@@ -148,15 +148,16 @@ def _check_values(path: Path, space: Space, base: Mapping[str, Any]) -> None:
     shows. What three demand shows in the trial that draws it."""
     values = {key: dimension.checked() for key, dimension in space.items()}
     first = {key: some[0] for key, some in values.items()}
-    pairs = list(combinations(space, 2)) or [(key, key) for key in space]
-    for one, other in pairs:
-        for mine, its in product(values[one], values[other]):
-            _check(path, base, {**first, other: its, one: mine}, {one: mine, other: its})
+    tried: list[Params] = [{key: value} for key, some in values.items() for value in some]
+    for one, other in combinations(space, 2):
+        tried += [{one: mine, other: its} for mine, its in product(values[one], values[other])]
+    for params in tried:
+        _check(path, base, first, params)
 
 
-def _check(path: Path, base: Mapping[str, Any], params: Params, named: Params) -> None:
+def _check(path: Path, base: Mapping[str, Any], first: Params, named: Params) -> None:
     try:
-        validate(TrainerConfig, applied(base, params).get("trainer", {}))
+        validate(TrainerConfig, applied(base, first | named).get("trainer", {}))
     except ConfigError as error:
         guilty = {key: value for key, value in named.items() if key.removeprefix("trainer.") in error.message} or named
         shown = " with ".join(f"{key}={value}" for key, value in guilty.items())

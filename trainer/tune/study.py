@@ -100,7 +100,7 @@ def suggested(earlier: Sequence[FrozenTrial], space: Space, startup_trials: int,
         sampler = TPESampler(n_startup_trials=startup_trials, seed=_seed(seed, len(earlier), redraw))
         scratch = optuna.create_study(direction="maximize", sampler=sampler)
         scratch.add_trials(earlier)
-        params = dict(scratch.ask(dict(distributions)).params)
+        params = {key: _tidy(value) for key, value in scratch.ask(dict(distributions)).params.items()}
         if canonical_json(params) not in tried:
             return params
     return None
@@ -142,6 +142,11 @@ def _distribution(dimension: Range | Choices) -> BaseDistribution:
     kind: Any = IntDistribution if dimension.whole else FloatDistribution
     step = dimension.step or (1 if dimension.whole else None)
     return kind(low=dimension.low, high=dimension.high, log=dimension.log, step=step)
+
+
+def _tidy(value: Any) -> Any:
+    """0.3 and not 0.30000000000000004, which is what steps of 0.1 add up to."""
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def _seed(seed: int, number: int, redraw: int) -> int:
