@@ -112,7 +112,7 @@ def test_a_small_space_is_tried_once_and_then_exhausted(tmp_path, capsys):
     tried = [tuple(sorted(row[1].items())) for row in rows(search)]
     assert len(tried) == len(set(tried)) == 6
     assert [row[1][DROPOUT] for row in rows(search) if row[1][DROPOUT] not in (0.0, 0.1, 0.2)] == []
-    assert "all of the space is tried after 6 trials" in capsys.readouterr().err
+    assert "nothing new is left to try after 6 trials" in capsys.readouterr().err
 
 
 def test_no_trial_begins_when_the_time_is_over(tmp_path):
@@ -184,7 +184,7 @@ def test_the_pictures_are_drawn_and_know_what_matters(tmp_path, importance):
     search = search_in(tmp_path / "s", trials=30, config=config)
     search.run(lambda number, params: Outcome("complete", -((math.log10(params[LR]) + 2) ** 2) - params[DROPOUT] / 10))
     shares = pictures.importances(search.study, SPACE, config, 1)
-    assert list(shares)[0] == LR and shares[LR] > 0.5 and sum(shares.values()) == pytest.approx(1)
+    assert next(iter(shares)) == LR and shares[LR] > 0.5 and sum(shares.values()) == pytest.approx(1)
     drawn = pictures.draw(search.study, SPACE, config, 1, tmp_path)
     assert sorted(drawn) == ["history", "importance"]
     for path in drawn.values():

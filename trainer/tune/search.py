@@ -58,7 +58,7 @@ class Search:
                 return False
             trial = trial or studies.begin(self.study, self.space, self.config, self.seed, self.first)
             if trial is None:
-                say(f"all of the space is tried after {len(studies.finished(self.study))} trials")
+                say(f"nothing new is left to try after {len(studies.finished(self.study))} trials")
                 return True
             self._take(trial.number, dict(trial.params), objective)
         return False

@@ -7,7 +7,7 @@ with the same suggestions as one that was not.
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +24,10 @@ from trainer.tune.config import PrunerConfig, TuneConfig
 from trainer.tune.space import Choices, Params, Range, Space
 
 JOURNAL: Final = "study.journal"
-REDRAWS: Final = 50
-"""Draws of parameters that were all tried before, after which the space counts as exhausted."""
+REDRAWS: Final = 10
+"""Draws by the estimator of what was tried before, after which chance decides."""
+BLIND_DRAWS: Final = 1000
+"""Draws by chance of what was tried before, after which the space counts as exhausted."""
 FINISHED: Final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 REASON: Final = "reason"
 """Attribute of a failed trial."""
@@ -62,7 +64,7 @@ def mend(folder: Path) -> None:
 
 def pruner_of(config: PrunerConfig) -> BasePruner:
     if config.name == "median":
-        return MedianPruner(n_startup_trials=config.startup_trials, n_warmup_steps=config.warmup_epochs)
+        return MedianPruner(n_startup_trials=config.startup_trials, n_warmup_steps=config.warmup_epochs + 1)
     if config.name == "halving":
         return SuccessiveHalvingPruner(min_resource=config.first_rung, reduction_factor=config.reduction)
     return NopPruner()
@@ -95,15 +97,21 @@ def begin(study: optuna.Study, space: Space, config: TuneConfig, seed: int, firs
 def suggested(earlier: Sequence[FrozenTrial], space: Space, startup_trials: int, seed: int) -> Params | None:
     """Parameters that no earlier trial had; None if none were found. The same arguments give the same parameters."""
     tried = {canonical_json(trial.params) for trial in earlier}
-    distributions = distributions_of(space)
+    drawn = ({key: _tidy(value) for key, value in params.items()} for params in _draws(earlier, space, startup_trials, seed))
+    return next((params for params in drawn if canonical_json(params) not in tried), None)
+
+
+def _draws(earlier: Sequence[FrozenTrial], space: Space, startup_trials: int, seed: int) -> Iterator[Params]:
+    """By the estimator; where a small space has it come back to the same places, at random."""
+    distributions = dict(distributions_of(space))
     for redraw in range(REDRAWS):
         sampler = TPESampler(n_startup_trials=startup_trials, seed=_seed(seed, len(earlier), redraw))
         scratch = optuna.create_study(direction="maximize", sampler=sampler)
         scratch.add_trials(earlier)
-        params = {key: _tidy(value) for key, value in scratch.ask(dict(distributions)).params.items()}
-        if canonical_json(params) not in tried:
-            return params
-    return None
+        yield scratch.ask(distributions).params
+    blind = optuna.create_study(sampler=RandomSampler(seed=_seed(seed, len(earlier), REDRAWS)))
+    for _ in range(BLIND_DRAWS):
+        yield blind.ask(distributions).params
 
 
 def distributions_of(space: Space) -> Mapping[str, BaseDistribution]:

@@ -1,0 +1,211 @@
+"""`nightrank tune` as a user runs it: real trials, a real MLflow store, killed in the middle and started again."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from feature_store.contracts.failpoints import EACH_ONCE
+from feature_store.contracts.files import read_json, write_json
+from pipeline.config import resolve
+from tests.training_jobs import SMALL, small_lake
+from tests.training_lake import write_run
+from trainer.tracker import NIGHT, tracker_of
+from trainer.tune import record
+from trainer.tune.spec import load_spec
+
+pytestmark = pytest.mark.distributed
+
+PROJECT = Path(__file__).resolve().parents[2]
+RUN = "full-2024-01-01"
+FAILPOINTS = ("tune.launch.before", "tune.launch.after", "tune.trial.logged", "tune.close.before")
+SPACE = """
+trainer.measure.learning_rate: {low: 1.0e-3, high: 3.0e-2, log: true}
+trainer.model.width: {choices: [8, 16]}
+trainer.loss.negatives: {low: 8, high: 32}
+"""
+
+
+def lake_in(root: Path, **changes) -> Path:
+    """A lake with a finished full run whose test rows are gone: whoever reads them fails."""
+    snapshot = small_lake(root)
+    config = {"seed": 17, "trainer": {**SMALL, "checkpoint": {"every_steps": 3}, **changes}}
+    run_dir = write_run(root, RUN, snapshot, config)
+    write_json(run_dir / "result.json", {"status": "done"})
+    for part in ("test", "refresh"):
+        shutil.rmtree(root / "tables" / f"examples_{part}")
+    (root / "space.yaml").write_text(SPACE)
+    return root
+
+
+def tuning(root: Path, *more: str, **environment: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "pipeline.cli", "tune", "--root", str(root), "--space", str(root / "space.yaml"), *more]
+    return subprocess.Popen(
+        command, cwd=PROJECT, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def tune(root: Path, *more: str, **environment: str) -> tuple[int, dict, str]:
+    """Exit code, the JSON object on stdout, and stderr."""
+    process = tuning(root, "--json", *more, **environment)
+    out, errors = process.communicate(timeout=400)
+    return process.returncode, json.loads(out), errors
+
+
+def trials(answer) -> list:
+    kept = ("trial", "state", "value", "epochs", "params", "reason")
+    return [{key: row[key] for key in kept} for row in answer["all"]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """(root, answer) of a search of four trials."""
+    root = lake_in(tmp_path_factory.mktemp("lake"))
+    code, answer, errors = tune(root, "--trials", "4")
+    assert code == 0, errors
+    return root, answer
+
+
+def test_a_search_answers_with_its_best(undisturbed):
+    root, answer = undisturbed
+    assert (answer["status"], answer["trials"], answer["failed"], answer["run_id"]) == ("done", 4, 0, RUN)
+    values = [row["value"] for row in answer["all"] if row["value"] is not None]
+    assert answer["best"]["value"] == max(values) and len(set(values)) > 1
+    assert answer["all"][answer["best"]["trial"]]["params"] == answer["best"]["params"]
+    assert answer["all"][0]["params"]["trainer.measure.learning_rate"] == SMALL["measure"]["learning_rate"]
+    assert "test split was not read" in answer["chosen_by"]
+    assert not list((root / "tune" / answer["study"]).glob("trial-*/checkpoints"))
+    assert not (root / "models").exists()
+
+
+def test_the_overlay_is_the_configuration_of_the_best(undisturbed):
+    _, answer = undisturbed
+    best = answer["best"]["params"]
+    read = resolve([answer["overlay"]], [])["trainer"]
+    assert read["measure"]["learning_rate"] == best["trainer.measure.learning_rate"]
+    assert (read["model"]["width"], read["loss"]["negatives"]) == (best["trainer.model.width"], best["trainer.loss.negatives"])
+    assert (read["batch_rows"], read["launcher"], read["model"]["encoder"]["blocks"]) == (32, "one_process", 1)
+    assert "validation NDCG@10" in Path(answer["overlay"]).read_text()
+    assert set(yaml.safe_load(Path(answer["overlay"]).read_text())) == {"trainer"}
+
+
+def test_the_pictures_are_pictures(undisturbed):
+    _, answer = undisturbed
+    assert sorted(answer["pictures"]) == ["history", "importance"]
+    for path in answer["pictures"].values():
+        with Image.open(path) as picture:
+            assert len(picture.convert("RGB").getcolors(100_000)) > 20
+
+
+def test_every_trial_is_a_nested_run_with_its_curve(undisturbed):
+    root, answer = undisturbed
+    context = record.context_of(load_spec(root / "tune" / answer["study"]))
+    with tracker_of(context) as opened:
+        parent = opened.client.get_run(opened.find_run(context, NIGHT))
+        artifacts = {file.path for file in opened.client.list_artifacts(parent.info.run_id)}
+        children = [opened.client.get_run(opened.find_run(context, record.name_of(number))) for number in range(4)]
+        curves = [opened.client.get_metric_history(run.info.run_id, "measure/valid/ndcg_at_10") for run in children]
+        best = opened.client.get_metric_history(parent.info.run_id, "best")
+    assert parent.info.run_id == answer["mlflow_run"] and parent.info.status == "FINISHED"
+    assert {"history.png", "importance.png", "best.yaml", "space.yaml", "result.json", "snapshot"} <= artifacts
+    assert [point.step for point in best] == [0, 1, 2, 3] and best[-1].value == answer["best"]["value"]
+    for run, curve, row in zip(children, curves, answer["all"], strict=True):
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.params == {key: str(value) for key, value in row["params"].items()}
+        assert (run.info.status, run.data.tags[record.STATE]) == ("FINISHED", row["state"])
+        assert len(curve) == row["epochs"] and run.data.metrics["value"] == max(point.value for point in curve)
+
+
+def test_the_same_command_again_has_nothing_to_do(undisturbed):
+    root, answer = undisturbed
+    before = sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*"))
+    code, again, _ = tune(root, "--trials", "4")
+    assert (code, again["status"], again["exit_code"]) == (3, "already_done", 3)
+    assert {**again, "status": "done", "exit_code": 0} == answer
+    assert sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*")) == before
+
+
+def test_killed_at_every_failpoint_it_ends_with_the_same_trials(undisturbed, tmp_path):
+    """Workers in the middle of a trial, the search before and after each trial and before its end: each dies once."""
+    root = lake_in(tmp_path / "lake")
+    seen = tmp_path / "seen"
+    codes = []
+    while not codes or codes[-1]:
+        code, answer, errors = tune(root, "--trials", "4", **{EACH_ONCE: str(seen)})
+        codes.append(code)
+        assert code in (0, 1, 6) and len(codes) < 12, errors
+    died = set(seen.read_text().split())
+    assert died == {*FAILPOINTS, "train.checkpoint.before", "train.checkpoint.after"}
+    assert sorted(codes) == [0, 1, 1, 1, 1, 6, 6]
+    assert trials(answer) == trials(undisturbed[1])
+    assert answer["best"] == undisturbed[1]["best"]
+
+
+def test_a_killed_command_leaves_nothing_running_once_it_is_given_again(undisturbed, tmp_path):
+    root = lake_in(tmp_path / "lake")
+    process = tuning(root, "--trials", "4")
+    beat = None
+    for _ in range(1200):
+        found = list(root.glob("tune/*/trial-0000/ranks/rank-0.json"))
+        if found and (beat := read_json(found[0]))["step"] > 3:
+            break
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    code, answer, errors = tune(root, "--trials", "4")
+    assert code == 0, errors
+    assert not Path(f"/proc/{beat['pid']}").exists()
+    assert trials(answer) == trials(undisturbed[1])
+
+
+def test_a_stopped_search_ends_with_the_signal_and_a_second_one_is_kept_out(tmp_path):
+    root = lake_in(tmp_path / "lake", measure={**SMALL["measure"], "epochs": 100_000, "patience": None})
+    process = tuning(root, "--trials", "2", "--json")
+    for _ in range(1200):
+        if list(root.glob("tune/*/trial-0000/ranks/rank-0.json")):
+            break
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.1)
+    code, answer, _ = tune(root, "--trials", "2")
+    assert (code, answer["error"]["code"]) == (5, "conflict")
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    body = json.loads(out)
+    assert (process.returncode, body["exit_code"], body["error"]["code"]) == (143, 143, "interrupted")
+
+
+def test_a_trial_that_diverges_is_a_failed_trial(tmp_path):
+    root = lake_in(tmp_path / "lake")
+    (root / "space.yaml").write_text("trainer.measure.learning_rate: {choices: [3.0e-3, 1.0e+30]}\n")
+    code, answer, errors = tune(root, "--trials", "5")
+    assert code == 0, errors
+    assert (answer["trials"], answer["failed"], answer["exhausted"]) == (2, 1, True)
+    failed = next(row for row in answer["all"] if row["state"] == "failed")
+    assert failed["params"] == {"trainer.measure.learning_rate": 1e30} and "gradient norm" in failed["reason"]
+    assert answer["best"]["params"] == {"trainer.measure.learning_rate": 0.003}
+    code, again, _ = tune(root, "--trials", "9")
+    assert (code, again["status"]) == (3, "already_done"), "there is nothing else in the space"
+
+
+def test_without_a_tracker_nothing_is_trained(tmp_path):
+    root = lake_in(tmp_path / "lake")
+    code, answer, _ = tune(root, "--set", "mlflow.tracking_uri=http://127.0.0.1:9", "--set", "mlflow.timeout_seconds=2")
+    assert (code, answer["error"]["code"]) == (8, "dependency_unreachable")
+    assert not list(root.glob("tune/*/trial-*"))
+
+
+def test_faults_of_the_data_end_the_search(tmp_path):
+    root = lake_in(tmp_path / "lake")
+    for file in (root / "tables" / "examples_valid").iterdir():
+        file.write_bytes(b"torn")
+    code, answer, errors = tune(root, "--trials", "2")
+    assert (code, answer["error"]["code"]) == (4, "data_contract"), errors
