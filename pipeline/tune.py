@@ -50,6 +50,8 @@ def spec_of(request: TuneRequest) -> StudySpec:
     body = read_json(run_dir / "run.json")
     config = _config(request, body)
     named = read_json(run_dir / "stages" / "build_training_set.json")["extra"]["snapshot"]["id"]
+    if not lake.snapshot(named).exists():
+        raise UsageError(f"snapshot {named[:12]} of run {run_dir.name} is no longer kept", "name a newer run with --run")
     snapshot = load_snapshot(lake.snapshot(named))
     if snapshot.rows("train") == 0 or snapshot.rows("valid") == 0:
         raise UsageError(

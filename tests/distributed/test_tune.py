@@ -9,18 +9,25 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
+from optuna.trial import TrialState
 from PIL import Image
 
+from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.failpoints import EACH_ONCE
 from feature_store.contracts.files import read_json, write_json
 from pipeline.config import resolve
+from pipeline.tune import TuneRequest, spec_of
 from tests.training_jobs import SMALL, small_lake
 from tests.training_lake import write_run
 from trainer.tracker import NIGHT, tracker_of
 from trainer.tune import record
-from trainer.tune.spec import load_spec
+from trainer.tune import study as studies
+from trainer.tune.config import TuneConfig
+from trainer.tune.objective import run_trial
+from trainer.tune.spec import StudySpec, load_spec
 
 pytestmark = pytest.mark.distributed
 
@@ -133,6 +140,49 @@ def test_the_same_command_again_has_nothing_to_do(undisturbed):
     assert sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*")) == before
 
 
+def begun(root: Path, process: subprocess.Popen, number: int) -> dict:
+    """The heartbeat of the trial's rank, once it has taken a few steps."""
+    for _ in range(1200):
+        found = list(root.glob(f"tune/*/trial-{number:04d}/ranks/rank-0.json"))
+        if found and (beat := dict(read_json(found[0])))["step"] > 3:
+            return beat
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    raise AssertionError(f"trial {number} took no step within a minute")
+
+
+def ended(pid: int) -> bool:
+    """Gone, or a zombie that the container's first process has not collected."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_killed_and_stopped_in_the_middle_it_resumes_the_trial_and_ends_with_the_same_ones(undisturbed, tmp_path):
+    root = lake_in(tmp_path / "lake")
+    process = tuning(root, "--trials", "4")
+    orphan = begun(root, process, 0)
+    code, answer, _ = tune(root, "--trials", "4")
+    assert (code, answer["error"]["code"]) == (5, "conflict"), "one search at a time"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    process = tuning(root, "--trials", "4", "--json")
+    beat = begun(root, process, 2)
+    assert ended(orphan["pid"])
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    body = json.loads(out)
+    assert (process.returncode, body["exit_code"], body["error"]["code"]) == (143, 143, "interrupted")
+    assert ended(beat["pid"])
+    code, answer, errors = tune(root, "--trials", "4")
+    assert code == 0, errors
+    assert trials(answer) == trials(undisturbed[1])
+    left = [read_json(root / "tune" / answer["study"] / f"trial-{number:04d}" / "result.json") for number in range(4)]
+    assert [bool(each["resumed_from"]) for each in left] == [True, False, True, False]
+
+
+@pytest.mark.slow
 def test_killed_at_every_failpoint_it_ends_with_the_same_trials(undisturbed, tmp_path):
     """Workers in the middle of a trial, the search before and after each trial and before its end: each dies once."""
     root = lake_in(tmp_path / "lake")
@@ -143,57 +193,10 @@ def test_killed_at_every_failpoint_it_ends_with_the_same_trials(undisturbed, tmp
         codes.append(code)
         assert code in (0, 1, 6) and len(codes) < 12, errors
     died = set(seen.read_text().split())
-    assert died == {*FAILPOINTS, "train.checkpoint.before", "train.checkpoint.after"}
-    assert sorted(codes) == [0, 1, 1, 1, 1, 6, 6]
+    assert died == {*FAILPOINTS, "train.checkpoint.before", "train.checkpoint.after", "train.result.after"}
+    assert sorted(codes) == [0, 1, 1, 1, 1, 6, 6, 6]
     assert trials(answer) == trials(undisturbed[1])
     assert answer["best"] == undisturbed[1]["best"]
-
-
-def test_a_killed_command_leaves_nothing_running_once_it_is_given_again(undisturbed, tmp_path):
-    root = lake_in(tmp_path / "lake")
-    process = tuning(root, "--trials", "4")
-    beat = None
-    for _ in range(1200):
-        found = list(root.glob("tune/*/trial-0000/ranks/rank-0.json"))
-        if found and (beat := read_json(found[0]))["step"] > 3:
-            break
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    code, answer, errors = tune(root, "--trials", "4")
-    assert code == 0, errors
-    assert not Path(f"/proc/{beat['pid']}").exists()
-    assert trials(answer) == trials(undisturbed[1])
-
-
-def test_a_stopped_search_ends_with_the_signal_and_a_second_one_is_kept_out(tmp_path):
-    root = lake_in(tmp_path / "lake", measure={**SMALL["measure"], "epochs": 100_000, "patience": None})
-    process = tuning(root, "--trials", "2", "--json")
-    for _ in range(1200):
-        if list(root.glob("tune/*/trial-0000/ranks/rank-0.json")):
-            break
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.1)
-    code, answer, _ = tune(root, "--trials", "2")
-    assert (code, answer["error"]["code"]) == (5, "conflict")
-    process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
-    body = json.loads(out)
-    assert (process.returncode, body["exit_code"], body["error"]["code"]) == (143, 143, "interrupted")
-
-
-def test_a_trial_that_diverges_is_a_failed_trial(tmp_path):
-    root = lake_in(tmp_path / "lake")
-    (root / "space.yaml").write_text("trainer.measure.learning_rate: {choices: [3.0e-3, 1.0e+30]}\n")
-    code, answer, errors = tune(root, "--trials", "5")
-    assert code == 0, errors
-    assert (answer["trials"], answer["failed"], answer["exhausted"]) == (2, 1, True)
-    failed = next(row for row in answer["all"] if row["state"] == "failed")
-    assert failed["params"] == {"trainer.measure.learning_rate": 1e30} and "gradient norm" in failed["reason"]
-    assert answer["best"]["params"] == {"trainer.measure.learning_rate": 0.003}
-    code, again, _ = tune(root, "--trials", "9")
-    assert (code, again["status"]) == (3, "already_done"), "there is nothing else in the space"
 
 
 def test_without_a_tracker_nothing_is_trained(tmp_path):
@@ -203,9 +206,41 @@ def test_without_a_tracker_nothing_is_trained(tmp_path):
     assert not list(root.glob("tune/*/trial-*"))
 
 
+def spec_in(root: Path, **changes) -> StudySpec:
+    soon = ["tune.pruner.startup_trials=1", "tune.pruner.warmup_epochs=1"]
+    return spec_of(TuneRequest(lake_in(root, **changes), [], soon, space=root / "space.yaml"))
+
+
+def test_a_trial_that_diverges_is_a_failed_trial(tmp_path):
+    outcome = run_trial(spec_in(tmp_path), 0, {"trainer.measure.learning_rate": 1e30})
+    assert (outcome.state, outcome.value) == ("failed", None)
+    assert "gradient norm" in outcome.reason
+
+
+def test_parameters_that_do_not_go_together_are_a_failed_trial(tmp_path):
+    outcome = run_trial(spec_in(tmp_path), 0, {"trainer.model.width": 17})
+    assert (outcome.state, "width 17 is not a multiple" in outcome.reason) == ("failed", True)
+
+
 def test_faults_of_the_data_end_the_search(tmp_path):
-    root = lake_in(tmp_path / "lake")
-    for file in (root / "tables" / "examples_valid").iterdir():
+    spec = spec_in(tmp_path)
+    for file in (tmp_path / "tables" / "examples_valid").iterdir():
         file.write_bytes(b"torn")
-    code, answer, errors = tune(root, "--trials", "2")
-    assert (code, answer["error"]["code"]) == (4, "data_contract"), errors
+    with pytest.raises(DataContractError, match="examples_valid"):
+        run_trial(spec, 0, {})
+
+
+def test_two_ranks_end_a_trial_together_where_the_study_says_so(tmp_path):
+    """An earlier trial stands in the study with values that no other reaches."""
+    spec = spec_in(tmp_path, launcher="horovodrun", workers=2, batch_rows=16, measure={**SMALL["measure"], "patience": None})
+    config = TuneConfig.model_validate(spec.config["tune"])
+    study = studies.open_study(spec.folder, config.pruner)
+    first = studies.begin(study, spec.space, config, spec.seed, None)
+    studies.report(study, first.number, {1: 0.97, 2: 0.98, 3: 0.99})
+    studies.tell(study, first.number, TrialState.COMPLETE, 0.99)
+    trial = studies.begin(study, spec.space, config, spec.seed, None)
+    outcome = run_trial(spec, trial.number, dict(trial.params))
+    assert (outcome.state, outcome.facts["epochs"], outcome.facts["pruned"]) == ("pruned", 2, True)
+    assert len(list((spec.folder / record.name_of(trial.number) / "ranks").glob("rank-*.json"))) == 2
+    again = studies.open_study(spec.folder, config.pruner).trials[trial.number]
+    assert sorted(again.intermediate_values) == [1, 2]

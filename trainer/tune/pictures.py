@@ -38,6 +38,8 @@ def importances(study: optuna.Study, space: Space, config: TuneConfig, seed: int
         return {}
     kind = FanovaImportanceEvaluator if config.importance == "fanova" else MeanDecreaseImpurityImportanceEvaluator
     params = [key for key in sorted(space) if len({repr(trial.params[key]) for trial in whole}) > 1]
+    if not params:
+        return {}
     found = optuna.importance.get_param_importances(study, evaluator=kind(seed=seed), params=params)
     return {key: float(value) for key, value in sorted(found.items(), key=lambda pair: -pair[1])}
 
