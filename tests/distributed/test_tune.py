@@ -44,7 +44,7 @@ trainer.loss.negatives: {low: 8, high: 32}
 def lake_in(root: Path, **changes) -> Path:
     """A lake with a finished full run whose test rows are gone: whoever reads them fails."""
     snapshot = small_lake(root)
-    config = {"seed": 17, "trainer": {**SMALL, "checkpoint": {"every_steps": 3}, **changes}}
+    config = {"seed": 17, "trainer": {**SMALL, "batch_rows": 8, "checkpoint": {"every_steps": 20}, **changes}}
     run_dir = write_run(root, RUN, snapshot, config)
     write_json(run_dir / "result.json", {"status": "done"})
     for part in ("test", "refresh"):
@@ -99,7 +99,7 @@ def test_the_overlay_is_the_configuration_of_the_best(undisturbed):
     read = resolve([answer["overlay"]], [])["trainer"]
     assert read["measure"]["learning_rate"] == best["trainer.measure.learning_rate"]
     assert (read["model"]["width"], read["loss"]["negatives"]) == (best["trainer.model.width"], best["trainer.loss.negatives"])
-    assert (read["batch_rows"], read["launcher"], read["model"]["encoder"]["blocks"]) == (32, "one_process", 1)
+    assert (read["batch_rows"], read["launcher"], read["model"]["encoder"]["blocks"]) == (8, "one_process", 1)
     assert "validation NDCG@10" in Path(answer["overlay"]).read_text()
     assert set(yaml.safe_load(Path(answer["overlay"]).read_text())) == {"trainer"}
 
@@ -141,14 +141,15 @@ def test_the_same_command_again_has_nothing_to_do(undisturbed):
 
 
 def begun(root: Path, process: subprocess.Popen, number: int) -> dict:
-    """The heartbeat of the trial's rank, once it has taken a few steps."""
-    for _ in range(1200):
+    """The heartbeat of the trial's rank, once it has a checkpoint and most of its way before it."""
+    until = time.monotonic() + 240
+    while time.monotonic() < until:
         found = list(root.glob(f"tune/*/trial-{number:04d}/ranks/rank-0.json"))
-        if found and (beat := dict(read_json(found[0])))["step"] > 3:
+        if found and (beat := dict(read_json(found[0])))["step"] > 30:
             return beat
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
-    raise AssertionError(f"trial {number} took no step within a minute")
+    raise AssertionError(f"trial {number} did not get anywhere within four minutes")
 
 
 def ended(pid: int) -> bool:
@@ -178,8 +179,8 @@ def test_killed_and_stopped_in_the_middle_it_resumes_the_trial_and_ends_with_the
     code, answer, errors = tune(root, "--trials", "4")
     assert code == 0, errors
     assert trials(answer) == trials(undisturbed[1])
-    left = [read_json(root / "tune" / answer["study"] / f"trial-{number:04d}" / "result.json") for number in range(4)]
-    assert [bool(each["resumed_from"]) for each in left] == [True, False, True, False]
+    stopped = read_json(root / "tune" / answer["study"] / "trial-0002" / "result.json")
+    assert len(stopped["resumed_from"]) == 1 and not stopped["resumed_from"][0].endswith(" 0")
 
 
 @pytest.mark.slow
