@@ -31,8 +31,9 @@ def tune(
     Example: nightrank tune --root lake --trials 30 --set trainer.measure.epochs=8
     """
     from pipeline.commands.output import print_json
-    from pipeline.tune import TuneRequest, plan_of, spec_of
-    from pipeline.tune import tune as search
+    from pipeline.tune.asked import TuneRequest, spec_of
+    from pipeline.tune.search import plan_of
+    from pipeline.tune.search import tune as search
 
     spec = spec_of(TuneRequest(absolute(root), config or [], overrides or [], run, space, trials, timeout))
     if dry_run:

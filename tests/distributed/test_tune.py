@@ -19,7 +19,7 @@ from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.failpoints import EACH_ONCE
 from feature_store.contracts.files import read_json, write_json
 from pipeline.config import resolve
-from pipeline.tune import TuneRequest, spec_of
+from pipeline.tune.asked import TuneRequest, spec_of
 from tests.training_jobs import SMALL, small_lake
 from tests.training_lake import write_run
 from trainer.tracker import NIGHT, tracker_of
@@ -216,11 +216,6 @@ def test_a_trial_that_diverges_is_a_failed_trial(tmp_path):
     outcome = run_trial(spec_in(tmp_path), 0, {"trainer.measure.learning_rate": 1e30})
     assert (outcome.state, outcome.value) == ("failed", None)
     assert "gradient norm" in outcome.reason
-
-
-def test_parameters_that_do_not_go_together_are_a_failed_trial(tmp_path):
-    outcome = run_trial(spec_in(tmp_path), 0, {"trainer.model.width": 17})
-    assert (outcome.state, "width 17 is not a multiple" in outcome.reason) == ("failed", True)
 
 
 def test_faults_of_the_data_end_the_search(tmp_path):

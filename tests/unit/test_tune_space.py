@@ -7,7 +7,6 @@ import yaml
 
 from feature_store.contracts.config import merged
 from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.files import write_json
 from pipeline.config import CONF, NightConfig, packaged_names, resolve
 from trainer.tune.space import Choices, Range, applied, load_space, values_of
 from trainer.tune.spec import StudySpec, differing, load_spec
@@ -148,17 +147,3 @@ def test_the_overlay_of_a_configuration_is_that_configuration_again(tmp_path: Pa
         key: config[key] for key in config if key not in ("spark", "mlflow")
     }
     assert merged([path], [])["trainer"]["batch_rows"] == 16
-
-
-def test_a_trial_of_a_run_written_before_there_was_a_search_has_the_default_section(tmp_path: Path) -> None:
-    from pipeline.tune import TuneRequest, spec_of
-    from tests.training_jobs import small_lake
-    from tests.training_lake import write_run
-
-    snapshot = small_lake(tmp_path, users=30)
-    run_dir = write_run(tmp_path, "full-2024-01-01", snapshot, {"trainer": {"workers": 1}})
-    write_json(run_dir / "result.json", {"status": "done"})
-    made = spec_of(TuneRequest(tmp_path, [], ["trainer.batch_rows=8"]))
-    assert (made.run_id, made.config["trainer"]["workers"], made.config["trainer"]["batch_rows"]) == ("full-2024-01-01", 1, 8)
-    assert made.config["tune"]["pruner"]["name"] == "median"
-    assert made.differing["trainer"] == {"workers": 1, "batch_rows": 8}

@@ -6,13 +6,13 @@ import socket
 from typing import Any
 
 from feature_store.contracts.config import validate
-from feature_store.contracts.errors import ConfigError, NightrankError
+from feature_store.contracts.errors import ConfigError, NightrankError, StalledError
 from feature_store.contracts.failpoints import KNOWN, failpoint
 from feature_store.contracts.files import read_json
 from feature_store.contracts.settings import SparkSettings
 from trainer.config import TrainerConfig
 from trainer.faults import DivergedError
-from trainer.job import Job, Trial
+from trainer.job import Job, Trial, load_job
 from trainer.launch import launch
 from trainer.tune.config import TuneConfig
 from trainer.tune.search import Outcome
@@ -22,6 +22,8 @@ from trainer.tune.spec import StudySpec
 KNOWN.update({"tune.launch.before", "tune.launch.after"})
 OF_THE_TRIAL = (DivergedError.code, NightrankError.code)
 """Faults that are the parameters' own: no number any more, or a worker that crashed on them. Others end the search."""
+ATTEMPTS = 3
+"""A trial that has lost a rank this often fails: it may be too large for the machine, and the search would never get past it."""
 
 
 def run_trial(spec: StudySpec, number: int, params: Params) -> Outcome:
@@ -36,7 +38,8 @@ def run_trial(spec: StudySpec, number: int, params: Params) -> Outcome:
         try:
             launch(job)
         except NightrankError as error:
-            if error.code not in OF_THE_TRIAL:
+            lost_again = isinstance(error, StalledError) and job.attempt >= ATTEMPTS
+            if error.code not in OF_THE_TRIAL and not lost_again:
                 raise
             return _without_checkpoints(job, Outcome("failed", reason=error.message))
         failpoint("tune.launch.after")
@@ -46,7 +49,8 @@ def run_trial(spec: StudySpec, number: int, params: Params) -> Outcome:
 def build_job(spec: StudySpec, number: int, params: Params) -> Job:
     """Everything the trial's ranks are told. ConfigError for parameters that do not go together."""
     config = validate(TuneConfig, spec.config.get("tune", {}))
-    return Job(
+    trial = Trial(study=spec.relative, number=number, pruner=config.pruner)
+    job = Job(
         root=str(spec.lake.root),
         run_id=f"{spec.study}-{number}",
         kind="full",
@@ -56,10 +60,12 @@ def build_job(spec: StudySpec, number: int, params: Params) -> Job:
         snapshot=str(spec.lake.snapshot(spec.snapshot)),
         config=validate(TrainerConfig, applied(spec.config, params)["trainer"]),
         spark=validate(SparkSettings, spec.config.get("spark", {})),
-        trial=Trial(study=spec.relative, number=number, pruner=config.pruner),
+        trial=trial,
         launcher_host=socket.gethostname(),
         launcher_pid=os.getpid(),
     )
+    begun = load_job(job.path).attempt if job.path.exists() else 0
+    return job.model_copy(update={"attempt": begun + 1})
 
 
 def _outcome(facts: dict[str, Any]) -> Outcome:

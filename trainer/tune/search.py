@@ -65,7 +65,8 @@ class Search:
 
     def _take(self, number: int, params: Params, objective: Objective) -> None:
         started = time.monotonic()
-        say(f"trial {number} of {self.trials}: " + ", ".join(f"{key}={shown(params[key])}" for key in sorted(params)))
+        named = ", ".join(f"{key.removeprefix('trainer.')}={shown(params[key])}" for key in sorted(params))
+        say(f"trial {number} ({number + 1} of {self.trials}): {named}")
         outcome = objective(number, params)
         studies.tell(self.study, number, OPTUNA_STATES[outcome.state], outcome.value, outcome.reason)
         best = studies.best_of(studies.finished(self.study))
