@@ -133,6 +133,17 @@ def test_a_spec_survives_its_file(tmp_path: Path) -> None:
     assert load_spec(made.folder) == made and load_spec(made.folder).study == made.study
 
 
+def test_a_section_of_another_kind_is_kept_whole() -> None:
+    """Its defaults may not be those of the default kind."""
+    defaults = {"encoder": {"name": "transformer", "dropout": 0.2, "blocks": 2}, "width": 8}
+    assert differing({"encoder": {"name": "gru", "dropout": 0.2}, "width": 8}, defaults) == {
+        "encoder": {"name": "gru", "dropout": 0.2}
+    }
+    assert differing({"encoder": {"name": "transformer", "dropout": 0.3, "blocks": 2}, "width": 8}, defaults) == {
+        "encoder": {"dropout": 0.3}
+    }
+
+
 def test_the_overlay_of_a_configuration_is_that_configuration_again(tmp_path: Path) -> None:
     """Without where Spark and MLflow are: an address may hold a password."""
     overrides = ["trainer.workers=1", "scoring.filter_seen.actions=[rating]", "mlflow.tracking_uri=https://u:secret@host"]

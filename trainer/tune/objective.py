@@ -23,7 +23,7 @@ KNOWN.update({"tune.launch.before", "tune.launch.after"})
 OF_THE_TRIAL = (DivergedError.code, NightrankError.code)
 """Faults that are the parameters' own: no number any more, or a worker that crashed on them. Others end the search."""
 ATTEMPTS = 3
-"""A trial that has lost a rank this often fails: it may be too large for the machine, and the search would never get past it."""
+"""A trial that lost a rank this often fails: it may be too large for the machine, and the search would never get past it."""
 
 
 def run_trial(spec: StudySpec, number: int, params: Params) -> Outcome:

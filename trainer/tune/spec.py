@@ -87,7 +87,8 @@ def _difference(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
     found: dict[str, Any] = {}
     for key, value in config.items():
         default = defaults.get(key)
-        if isinstance(value, Mapping) and isinstance(default, Mapping):
+        # Of another kind (`name`) the defaults are others too: such a section is kept whole.
+        if isinstance(value, Mapping) and isinstance(default, Mapping) and value.get("name") == default.get("name"):
             inner = _difference(value, default)
             found |= {key: inner} if inner else {}
         elif key not in defaults or value != default:
