@@ -63,15 +63,11 @@ def _show(answer: dict[str, Any]) -> None:
     """The best trials, what the winner is and where it lies."""
     from pipeline.commands.output import table
 
-    keys = sorted(answer["best"]["params"]) if answer["best"] else []
     whole = sorted((row for row in answer["all"] if row["value"] is not None), key=lambda row: (-row["value"], row["trial"]))
-    rows = [
-        (row["trial"], f"{row['value']:.4f}", row["epochs"], *(_short(row["params"][key]) for key in keys))
-        for row in whole[:10]
-    ]
+    rows = [(row["trial"], f"{row['value']:.4f}", row["epochs"], _named(row["params"])) for row in whole[:10]]
     counts = f"{answer['trials']} trials, {answer['pruned']} pruned, {answer['failed']} failed"
     title = f"study {answer['study']}: {answer['status'].replace('_', ' ')}, {counts}"
-    table(title, ("trial", "validation NDCG@10", "epochs", *(key.rpartition(".")[2] for key in keys)), rows)
+    table(title, ("trial", "NDCG@10", "epochs", "parameters"), rows)
     print(answer["chosen_by"])
     for name, path in answer["pictures"].items():
         print(f"  {name}: {path}")
@@ -79,5 +75,6 @@ def _show(answer: dict[str, Any]) -> None:
         print(f"  the best: nightrank full --config {answer['overlay']}")
 
 
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _named(params: dict[str, Any]) -> str:
+    shown = {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in sorted(params.items())}
+    return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in shown.items())

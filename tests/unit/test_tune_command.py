@@ -6,11 +6,13 @@ import pytest
 
 from feature_store.contracts.errors import ConfigError, NothingToDo, UsageError
 from feature_store.contracts.files import write_json
+from pipeline.commands.tunes import _show
 from pipeline.config import CONF
 from pipeline.tune.asked import TuneRequest, spec_of
 from pipeline.tune.search import plan_of, tune
 from tests.training_jobs import small_lake
 from tests.training_lake import row, write_run, write_snapshot
+from trainer.tune.spec import NOTE
 
 RUN = "full-2024-01-01"
 
@@ -105,3 +107,18 @@ def test_a_study_that_has_enough_starts_no_process(tmp_path: Path, monkeypatch, 
 def test_the_default_space_is_the_packaged_one(tmp_path: Path) -> None:
     finished_run(tmp_path)
     assert spec_of(asked(tmp_path)).study == spec_of(asked(tmp_path, space=CONF / "tune.yaml")).study
+
+
+def test_a_person_sees_the_best_trials_first_and_what_they_were_chosen_by(capsys) -> None:
+    row = {"epochs": 3, "seconds": 1.0, "reason": None}
+    trials = [
+        {**row, "trial": 0, "state": "complete", "value": 0.25, "params": {"trainer.measure.learning_rate": 0.001}},
+        {**row, "trial": 1, "state": "complete", "value": 0.5, "params": {"trainer.measure.learning_rate": 0.0123456}},
+        {**row, "trial": 2, "state": "pruned", "value": None, "params": {"trainer.measure.learning_rate": 0.7}},
+    ]
+    counts = {"study": "s", "status": "already_done", "trials": 3, "pruned": 1, "failed": 0, "chosen_by": NOTE}
+    _show({**counts, "all": trials, "pictures": {"history": "h.png"}, "overlay": "lake/best.yaml"})
+    shown = capsys.readouterr().out
+    assert "study s: already done, 3 trials, 1 pruned, 0 failed" in shown
+    assert shown.index("0.5000") < shown.index("0.2500") and "learning_rate 0.01235" in shown and "0.7" not in shown
+    assert "test split was not read" in shown and "nightrank full --config lake/best.yaml" in shown

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import optuna
 from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def importances(study: optuna.Study, space: Space, config: TuneConfig, seed: int
 
 
 def _history(trials: Sequence[FrozenTrial], path: Path) -> Path:
-    figure, axes = _axes(7.2, 3.6)
+    figure, axes = _axes(7.2, 3.6, "y")
     for state, colour, label in ((TrialState.COMPLETE, INK, "whole"), (TrialState.PRUNED, FAINT, "pruned")):
         dots = {trial.number: value for trial in trials if trial.state == state and (value := _value(trial)) is not None}
         if dots:
@@ -67,7 +67,7 @@ def _history(trials: Sequence[FrozenTrial], path: Path) -> Path:
 
 
 def _importance(shares: dict[str, float], config: TuneConfig, path: Path) -> Path:
-    figure, axes = _axes(7.2, 1.0 + 0.42 * len(shares))
+    figure, axes = _axes(7.2, 1.0 + 0.42 * len(shares), "x")
     names = [key.removeprefix("trainer.") for key in reversed(shares)]
     values = list(reversed(shares.values()))
     bars = axes.barh(names, values, color=INK, height=0.6)
@@ -91,13 +91,14 @@ def _value(trial: FrozenTrial) -> float | None:
     return trial.value if trial.state == TrialState.COMPLETE else max(trial.intermediate_values.values(), default=None)
 
 
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+def _axes(width: float, height: float, lines: Literal["x", "y"]) -> tuple[Figure, Axes]:
     # A figure of its own and no pyplot: nothing global, no display.
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
-    axes.grid(True, axis="x" if height < 3 else "y", linewidth=0.4, alpha=0.5)
+    axes.grid(True, axis=lines, linewidth=0.4, alpha=0.5)
+    axes.set_axisbelow(True)
     return figure, axes
 
 
