@@ -76,7 +76,20 @@ def test_a_trial_that_keeps_losing_ranks_fails_in_the_end(monkeypatch, spec) -> 
     for _ in range(2):
         with pytest.raises(StalledError):
             objective.run_trial(spec, 0, {WIDTH: 8})
+    launched(monkeypatch, fault=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        objective.run_trial(spec, 0, {WIDTH: 8})
+    launched(monkeypatch, fault=StalledError("rank 1 was lost"))
     assert objective.run_trial(spec, 0, {WIDTH: 8}).reason == "rank 1 was lost"
+
+
+def test_a_rank_lost_after_the_result_was_written_loses_nothing(monkeypatch, spec) -> None:
+    def launch(job) -> None:
+        write_json(job.result_path, {"value": 0.5, "pruned": False})
+        raise StalledError("rank 0 was lost")
+
+    monkeypatch.setattr(objective, "launch", launch)
+    assert objective.run_trial(spec, 0, {WIDTH: 8}).value == 0.5
 
 
 def test_parameters_that_do_not_go_together_fail_the_trial_before_it_is_launched(monkeypatch, spec) -> None:

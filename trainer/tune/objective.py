@@ -38,12 +38,22 @@ def run_trial(spec: StudySpec, number: int, params: Params) -> Outcome:
         try:
             launch(job)
         except NightrankError as error:
-            lost_again = isinstance(error, StalledError) and job.attempt >= ATTEMPTS
-            if error.code not in OF_THE_TRIAL and not lost_again:
+            if not _is_the_trials(error, job):
                 raise
-            return _without_checkpoints(job, Outcome("failed", reason=error.message))
+            if not job.result_path.exists():
+                return _without_checkpoints(job, Outcome("failed", reason=error.message))
         failpoint("tune.launch.after")
     return _without_checkpoints(job, _outcome(read_json(job.result_path)))
+
+
+def _is_the_trials(error: NightrankError, job: Job) -> bool:
+    """Whether the fault ends this trial alone. A rank lost too soon counts as one more attempt, and ends the search."""
+    if not isinstance(error, StalledError):
+        return error.code in OF_THE_TRIAL
+    if job.result_path.exists() or job.attempt >= ATTEMPTS:
+        return True
+    job.model_copy(update={"attempt": job.attempt + 1}).save()
+    return False
 
 
 def build_job(spec: StudySpec, number: int, params: Params) -> Job:
@@ -64,8 +74,7 @@ def build_job(spec: StudySpec, number: int, params: Params) -> Job:
         launcher_host=socket.gethostname(),
         launcher_pid=os.getpid(),
     )
-    begun = load_job(job.path).attempt if job.path.exists() else 0
-    return job.model_copy(update={"attempt": begun + 1})
+    return job.model_copy(update={"attempt": load_job(job.path).attempt}) if job.path.exists() else job
 
 
 def _outcome(facts: dict[str, Any]) -> Outcome:
