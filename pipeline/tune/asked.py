@@ -59,7 +59,7 @@ def spec_of(request: TuneRequest) -> StudySpec:
         snapshot=named,
         config=config,
         differing=differing(config, NightConfig().model_dump(mode="json")),
-        space=load_space(request.space or DEFAULT_SPACE, config),
+        space=load_space(request.space or DEFAULT_SPACE, config, known_only=request.space is None),
         trials=request.trials,
         timeout_seconds=request.timeout_seconds,
     )

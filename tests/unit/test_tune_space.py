@@ -22,12 +22,13 @@ def space_of(tmp_path: Path, text: str, *overrides: str):
 
 
 BAD = [
-    ("trainer.model.encoder.dropuot: {low: 0.0, high: 0.5}", "trainer.model.encoder.dropuot=0.0: .*Extra inputs"),
+    ("trainer.model.encoder.dropuot: {low: 0.0, high: 0.5}", "the configuration has no key trainer.model.encoder.dropuot"),
     ("trainer.validation.max_rows: {low: 10, high: 20}", "trainer.validation.max_rows cannot be searched"),
     ("scoring.k: {choices: [1, 2]}", "scoring.k cannot be searched"),
     (f"{LR}: {{low: 0.1, high: 0.1}}", "learning_rate.*the range is empty: low 0.1 is not below high 0.1"),
     (f"{LR}: {{low: 0.0, high: 0.1, log: true}}", "log wants low above 0"),
     (f"{LR}: {{low: 0.0, high: 0.1}}", "learning_rate=0.0: .*greater than 0"),
+    (f"{WIDTH}: {{choices: [64, 128]}}\n{LR}: {{low: 0.0, high: 0.1}}", "yaml: trainer.measure.learning_rate=0.0: "),
     (f"{LR}: {{low: 0.1, hihg: 0.2}}", "learning_rate.high: Field required"),
     (f"{LR}: 0.1", "learning_rate: Input should be a valid dictionary"),
     ("trainer.model.encoder.dropout: {low: 0.0, high: 0.65, step: 0.1}", "high 0.65 is not reached from low 0.0"),
@@ -65,8 +66,16 @@ def test_keys_that_need_each_other_are_checked_together_not_against_the_defaults
 
 def test_the_packaged_space_goes_with_every_packaged_configuration() -> None:
     for name in packaged_names():
-        assert len(load_space(CONF / "tune.yaml", resolve([name], []))) == 6
+        assert len(load_space(CONF / "tune.yaml", resolve([name], []), known_only=True)) >= 4
     assert "tune" not in packaged_names()
+
+
+def test_keys_of_another_encoder_are_left_out_of_the_packaged_space_only() -> None:
+    config = resolve([], [])
+    del config["trainer"]["model"]["encoder"]["blocks"]
+    assert "trainer.model.encoder.blocks" not in load_space(CONF / "tune.yaml", config, known_only=True)
+    with pytest.raises(ConfigError, match=r"has no key trainer.model.encoder.blocks"):
+        load_space(CONF / "tune.yaml", config)
 
 
 @pytest.mark.parametrize(

@@ -87,17 +87,18 @@ Space = dict[str, Range | Choices]
 _SPACE: Final[TypeAdapter[Range | Choices]] = TypeAdapter(Range | Choices)
 
 
-def load_space(path: Path, base: Mapping[str, Any]) -> Space:
-    """The file's space, every value of which the section `trainer` takes over `base`. ConfigError names key and file."""
-    if not path.exists():
-        raise ConfigError(f"search space {path} does not exist", "check the path given to --space")
-    try:
-        tree = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigError(f"search space {path} is not YAML: {error}", "mend the file") from None
-    if not isinstance(tree, dict) or not tree:
-        raise ConfigError(f"search space {path} names no key", f"map dotted keys to what may be tried: {SHAPE}")
-    space = {str(key): _dimension(path, str(key), asked) for key, asked in tree.items()}
+def load_space(path: Path, base: Mapping[str, Any], known_only: bool = False) -> Space:
+    """The file's space, every value of which the section `trainer` takes over `base`, a whole configuration. ConfigError names
+    key and file. `known_only`: keys that `base` does not have, being those of another encoder, are left out."""
+    tree = _read(path)
+    known = values_of(base, tree)
+    space = {key: _dimension(path, key, asked) for key, asked in tree.items() if key in known or not known_only}
+    unknown = sorted(set(space) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"{path}: the configuration has no key {unknown[0]}",
+            "`nightrank config --show` lists its keys; another encoder, head or loss has others",
+        )
     _check_values(path, space, base)
     return space
 
@@ -128,6 +129,18 @@ def values_of(tree: Mapping[str, Any], keys: Mapping[str, Any]) -> Params:
 _ABSENT: Final = object()
 
 
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise ConfigError(f"search space {path} does not exist", "check the path given to --space")
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"search space {path} is not YAML: {error}", "mend the file") from None
+    if not isinstance(tree, dict) or not tree:
+        raise ConfigError(f"search space {path} names no key", f"map dotted keys to what may be tried: {SHAPE}")
+    return {str(key): asked for key, asked in tree.items()}
+
+
 def _dimension(path: Path, key: str, asked: Any) -> Range | Choices:
     if not key.startswith(SEARCHED):
         raise ConfigError(
@@ -144,8 +157,8 @@ def _dimension(path: Path, key: str, asked: Any) -> Range | Choices:
 
 
 def _check_values(path: Path, space: Space, base: Mapping[str, Any]) -> None:
-    """Every value together with every value of every other key, the rest at their first: what two keys demand of each other
-    shows. What three demand shows in the trial that draws it."""
+    """Every value, alone and together with every value of every other key: what two keys demand of each other shows. What three
+    demand shows in the trial that draws it."""
     values = {key: dimension.checked() for key, dimension in space.items()}
     first = {key: some[0] for key, some in values.items()}
     tried: list[Params] = [{key: value} for key, some in values.items() for value in some]
@@ -155,10 +168,13 @@ def _check_values(path: Path, space: Space, base: Mapping[str, Any]) -> None:
         _check(path, base, first, params)
 
 
-def _check(path: Path, base: Mapping[str, Any], first: Params, named: Params) -> None:
-    try:
-        validate(TrainerConfig, applied(base, first | named).get("trainer", {}))
-    except ConfigError as error:
-        guilty = {key: value for key, value in named.items() if key.removeprefix("trainer.") in error.message} or named
-        shown = " with ".join(f"{key}={value}" for key, value in guilty.items())
-        raise ConfigError(f"{path}: {shown}: {error.message.removeprefix('configuration: ')}", error.remedy) from None
+def _check(path: Path, base: Mapping[str, Any], first: Params, params: Params) -> None:
+    """ConfigError unless the trainer takes them with all else as configured, or with the other keys at their first values."""
+    for rest in ({}, first):
+        try:
+            validate(TrainerConfig, applied(base, rest | params)["trainer"])
+            return
+        except ConfigError as error:
+            fault = error
+    shown = " with ".join(f"{key}={value}" for key, value in params.items())
+    raise ConfigError(f"{path}: {shown}: {fault.message.removeprefix('configuration: ')}", fault.remedy)
