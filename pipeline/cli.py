@@ -7,7 +7,7 @@ from typing import Any, Final
 import typer
 
 from feature_store.contracts.errors import NightrankError, UsageError
-from pipeline.commands import data, demos, looks, runs
+from pipeline.commands import data, demos, looks, runs, tunes
 
 WRONG_USE: Final[Any] = typer.BadParameter.__mro__[1]
 """The parser's own UsageError, whichever copy of click this typer brings."""
@@ -27,6 +27,7 @@ app.command("full")(runs.full)
 app.command("nightly")(runs.nightly)
 app.command("replay")(runs.replay)
 app.command("stage")(runs.stage)
+app.command("tune")(tunes.tune)
 app.command("demo")(demos.demo)
 app.command("recommend")(looks.recommend)
 app.command("verify")(looks.verify)

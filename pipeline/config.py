@@ -10,16 +10,18 @@ from feature_store.contracts.errors import ConfigError
 from feature_store.contracts.settings import DataSettings
 from trainer.config import TrainerConfig
 from trainer.evaluation.config import EvaluationConfig, GateConfig
+from trainer.tune.config import TuneConfig
 
 CONF: Final = Path(__file__).resolve().parents[1] / "conf"
 
 
 class NightConfig(DataSettings):
-    """What the data side reads, and the trainer's, the evaluation's and the gate's sections beside it."""
+    """What the data side reads, and the trainer's, the evaluation's, the gate's and the search's sections beside it."""
 
     trainer: TrainerConfig = TrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
+    tune: TuneConfig = TuneConfig()
 
     @model_validator(mode="after")
     def _sections_agree(self) -> "NightConfig":
@@ -50,6 +52,6 @@ def find(name: str) -> Path:
 
 
 def packaged_names() -> list[str]:
-    """What `--config` takes by name. Column mappings stand in the same folder and are none."""
+    """What `--config` takes by name. Column mappings and the search space stand in the same folder and are none."""
     models = sorted(f"models/{path.stem}" for path in (CONF / "models").glob("*.yaml"))
-    return sorted(path.stem for path in CONF.glob("*.yaml") if not path.stem.startswith("mapping")) + models
+    return sorted(path.stem for path in CONF.glob("*.yaml") if not path.stem.startswith(("mapping", "tune"))) + models

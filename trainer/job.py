@@ -8,6 +8,7 @@ from feature_store.contracts.files import read_json, write_json
 from feature_store.contracts.lake import Lake
 from feature_store.contracts.settings import SparkSettings
 from trainer.config import TrainerConfig
+from trainer.tune.config import PrunerConfig
 
 
 class Parent(FrozenConfig):
@@ -19,6 +20,15 @@ class Parent(FrozenConfig):
     checkpoint: str | None
     lineage: str
     snapshot_id: str
+
+
+class Trial(FrozenConfig):
+    """Makes of a job one trial of `nightrank tune`: phase `measure` alone, which the pruner may end early."""
+
+    study: str
+    """The study's folder, relative to the lake."""
+    number: int
+    pruner: PrunerConfig
 
 
 class Job(FrozenConfig):
@@ -34,6 +44,7 @@ class Job(FrozenConfig):
     spark: SparkSettings = SparkSettings()
     """Used by the Spark launcher alone."""
     parent: Parent | None = None
+    trial: Trial | None = None
     text_encoder: str | None = None
     launcher_host: str
     launcher_pid: int
@@ -44,7 +55,9 @@ class Job(FrozenConfig):
 
     @property
     def folder(self) -> Path:
-        """`R/train`: the job, the ranks' heartbeats and stacks, the result."""
+        """The job, the ranks' heartbeats and stacks, the result: `R/train`, or a trial's folder in its study."""
+        if self.trial is not None:
+            return self.lake.root / self.trial.study / f"trial-{self.trial.number:04d}"
         return self.lake.run_dir(self.run_id) / "train"
 
     @property
@@ -61,7 +74,7 @@ class Job(FrozenConfig):
 
     @property
     def checkpoints(self) -> Path:
-        return Path(self.root) / "checkpoints" / self.run_id
+        return self.folder / "checkpoints" if self.trial is not None else Path(self.root) / "checkpoints" / self.run_id
 
     def save(self) -> None:
         write_json(self.path, self.model_dump(mode="json"))

@@ -2,14 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ranker.batch import Batch
-from trainer.communicator import together
+from trainer.communicator import together, told_by_root
 from trainer.config import PhaseConfig
 from trainer.schedule import learning_rate
 from trainer.source import Source
+from trainer.state import TrainState
 from trainer.step import StepReport, TrainStep
 from trainer.training import Training, check_rows
 from trainer.validation import NAMES, Validator
@@ -24,6 +25,8 @@ class Phase:
     source: Source
     step: TrainStep
     validate: Validator | None = None
+    prunes: Callable[[TrainState], bool] | None = None
+    """Asked on rank 0 after each validation: true ends the phase there."""
 
     @property
     def steps(self) -> int:
@@ -43,9 +46,11 @@ def fit(phase: Phase, training: Training) -> None:
 
 
 def is_over(phase: Phase, training: Training) -> bool:
-    """All epochs done, or too many validations without a better one. The numbers are the same on every rank."""
+    """Pruned, all epochs done, or too many validations without a better one. The numbers are the same on every rank."""
     state, patience = training.state, phase.config.patience
-    return state.epoch >= phase.config.epochs or (patience is not None and state.bad_validations >= patience)
+    if state.pruned or state.epoch >= phase.config.epochs:
+        return True
+    return patience is not None and state.bad_validations >= patience
 
 
 def train_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
@@ -79,6 +84,14 @@ def close_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
     if state.validated(metrics[NAMES[0]], metrics):
         training.save_as(f"best-{phase.name}")
     log.validation(metrics)
+    if phase.prunes is not None:
+        prune(phase, phase.prunes, training)
+
+
+def prune(phase: Phase, prunes: Callable[[TrainState], bool], training: Training) -> None:
+    """Rank 0 asks, all are told. A phase that is over by itself is not pruned, but its last validation is shown too."""
+    told = told_by_root(training.communicator, lambda: prunes(training.state))
+    training.state.pruned = bool(told) and not is_over(phase, training)
 
 
 def _exhaust(batches: Iterator[Batch]) -> None:

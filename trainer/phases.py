@@ -5,6 +5,9 @@ full:    `measure` (train, early stopping on valid) -> bundle `measured`; `refre
 nightly: `night` (the day and its replay, from the champion) -> bundle `live`
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from torch import Tensor
 
 from feature_store.contracts.failpoints import failpoint
@@ -43,6 +46,15 @@ def train(training: Training) -> TrainState:
         _finish(training, name)
     training.save_as(LIVE)
     training.save_running()
+    return training.state
+
+
+def measure(training: Training, prunes: Callable[[TrainState], bool]) -> TrainState:
+    """Phase `measure` alone, ended early where `prunes` says so; no bundle. What a trial of `nightrank tune` is."""
+    if training.take_up(None):
+        training.state.resumed_from.append(f"{training.state.phase} step {training.state.step}")
+    if not training.state.phase_done:
+        fit(replace(build_phase(training, MEASURE), prunes=prunes), training)
     return training.state
 
 

@@ -23,17 +23,22 @@ from trainer.optim import AdamW
 from trainer.phases import phase_names, train
 from trainer.state import TrainState
 from trainer.training import Training
+from trainer.tune.trial import train_trial, trial_result
 from trainer.watchdog import Progress
 
 
 def train_job(job: Job, communicator: Communicator, progress: Progress, started: float) -> None:
-    """Trains every phase of the job; rank 0 leaves `R/train/result.json` behind, and all ranks end together."""
+    """Trains every phase of the job, or the trial it is; rank 0 leaves `result.json` behind, and all ranks end together."""
     device = together(communicator, lambda: choose_device(job.config, communicator.local_rank))
     make_deterministic(device)
     training = prepare(job, communicator, progress, device)
     progress.moved("training")
-    state = train(training)
-    told_by_root(communicator, lambda: write_json(job.result_path, result(training, state, time.monotonic() - started)))
+    if job.trial is None:
+        state = train(training)
+        body = result(training, state, time.monotonic() - started)
+    else:
+        body = trial_result(train_trial(training), time.monotonic() - started)
+    told_by_root(communicator, lambda: write_json(job.result_path, body))
     failpoint("train.result.after")
 
 

@@ -36,6 +36,8 @@ class TrainState(BaseModel):
     best: Best | None = None
     bad_validations: int = 0
     phase_done: bool = False
+    pruned: bool = False
+    """The phase was ended by the search that this is a trial of."""
     total_steps: int = 0
     """Steps of all phases so far."""
     rows_read: list[int] = []

@@ -38,8 +38,8 @@ class RunRequest:
 
 
 def work_sha256(config: dict[str, Any]) -> str:
-    """What decides a stage's outcome: everything but the section that says how Spark is run."""
-    return sha256_of({section: value for section, value in config.items() if section != "spark"})
+    """What decides a stage's outcome: everything but how Spark is run and how settings are searched for."""
+    return sha256_of({section: value for section, value in config.items() if section not in ("spark", "tune")})
 
 
 def run_id_of(request: RunRequest) -> str:

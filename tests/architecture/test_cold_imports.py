@@ -9,7 +9,7 @@ import pytest
 
 from tests.architecture.tree import ROOT, modules, name_of
 
-ENGINES = ("pyspark", "delta", "torch", "mlflow", "horovod", "petastorm", "pandas", "transformers")
+ENGINES = ("pyspark", "delta", "torch", "mlflow", "horovod", "petastorm", "pandas", "transformers", "optuna")
 PROGRAM = (
     "import importlib, json, sys; [importlib.import_module(n) for n in sys.argv[1:]]; print(json.dumps(sorted(sys.modules)))"
 )

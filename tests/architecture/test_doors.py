@@ -23,6 +23,12 @@ def test_only_petastorm_reader_imports_petastorm():
     assert importers("petastorm") == {"trainer.data.petastorm_reader"}
 
 
+def test_only_the_search_imports_optuna_and_workers_do_not_load_it():
+    names = importers("optuna")
+    assert names and all(name.startswith("trainer.tune.") for name in names)
+    assert not {"trainer.tune.config", "trainer.tune.space", "trainer.tune.spec", "trainer.tune.trial"} & names
+
+
 def test_only_session_builds_a_spark_session():
     builders = set()
     for path in modules():

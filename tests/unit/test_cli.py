@@ -11,7 +11,20 @@ from pipeline_fakes import landed_lake
 
 from pipeline.commands.runs import replay_code
 
-COMMANDS = ["doctor", "import", "simulate", "full", "nightly", "replay", "stage", "demo", "recommend", "verify", "config"]
+COMMANDS = [
+    "doctor",
+    "import",
+    "simulate",
+    "full",
+    "nightly",
+    "replay",
+    "stage",
+    "tune",
+    "demo",
+    "recommend",
+    "verify",
+    "config",
+]
 
 
 def nightrank(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -61,6 +74,8 @@ WRONG = [
     (["verify", "--root", "{lake}"], "nothing is released"),
     (["verify", "--root", "{lake}", "--run", "full-1999-01-01"], "no run full-1999-01-01"),
     (["demo", "--size", "huge"], "'huge' is not known"),
+    (["tune", "--root", "{lake}", "--run", "full-1999-01-01"], "no run full-1999-01-01"),
+    (["tune", "--root", "{lake}", "--trials", "0"], "--trials"),
 ]
 
 
@@ -93,6 +108,17 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert len(apart["processes"]) == len(apart["stages"])
     assert apart["processes"][0][0].endswith("spark-submit") and "spark://host:7077" in apart["processes"][0]
     assert sorted(lake.root.rglob("*")) == before
+
+
+def test_tune_without_a_finished_full_run_has_nothing_to_do(tmp_path: Path) -> None:
+    landed_lake(tmp_path / "lake")
+    done = nightrank("tune", "--root", str(tmp_path / "lake"))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "no full run has finished" in done.stderr and "way out: run `nightrank full` first" in done.stderr
+
+
+def test_tune_says_what_it_chooses_by() -> None:
+    assert "validation NDCG@10 only; the test split is never read" in " ".join(nightrank("tune", "--help").stdout.split())
 
 
 def test_show_prints_every_key_as_yaml() -> None:

@@ -1,0 +1,80 @@
+"""`tune`: a search for better settings."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, absolute
+
+
+def tune(
+    root: Root = DEFAULT_ROOT,
+    config: Config = None,
+    overrides: Set = None,
+    space: Annotated[Path | None, typer.Option("--space", help="What may be tried, as YAML; default: conf/tune.yaml.")] = None,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Trials in all, earlier calls counted.")] = 20,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0, help="Seconds after which no further trial begins.")
+    ] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Whose training set; default: the newest finished full run.")] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Search for better settings on the training set of a finished run.
+
+    Each trial trains phase `measure`. Choices are made on validation NDCG@10 only; the test split is never read.
+    Without --config the run's own configuration is where the search starts.
+
+    Leaves the best as a file for `nightrank full --config`. Called again it goes on; 3 if all trials were done.
+
+    Example: nightrank tune --root lake --trials 30 --set trainer.measure.epochs=8
+    """
+    from pipeline.commands.output import print_json
+    from pipeline.tune.asked import TuneRequest, spec_of
+    from pipeline.tune.search import plan_of
+    from pipeline.tune.search import tune as search
+
+    spec = spec_of(TuneRequest(absolute(root), config or [], overrides or [], run, space, trials, timeout))
+    if dry_run:
+        plan = plan_of(spec)
+        print_json(plan) if as_json else _show_plan(plan)
+        return
+    answer = search(spec)
+    print_json(answer) if as_json else _show(answer)
+    raise typer.Exit(answer["exit_code"])
+
+
+def _show_plan(plan: dict[str, Any]) -> None:
+    from pipeline.commands.output import table
+
+    title = f"study {plan['study']}: {plan['status']}, {plan['trials']} trials on the training set of {plan['run_id']}"
+    table(title, ("key", "tried"), [(key, _tried(dimension)) for key, dimension in plan["space"].items()])
+
+
+def _tried(dimension: dict[str, Any]) -> str:
+    if "choices" in dimension:
+        return ", ".join(map(str, dimension["choices"]))
+    step = f" in steps of {dimension['step']}" if "step" in dimension else ""
+    return f"{dimension['low']} to {dimension['high']}{step}{', logarithmic' if dimension['log'] else ''}"
+
+
+def _show(answer: dict[str, Any]) -> None:
+    """The best trials, what the winner is and where it lies."""
+    from pipeline.commands.output import table
+
+    whole = sorted((row for row in answer["all"] if row["value"] is not None), key=lambda row: (-row["value"], row["trial"]))
+    rows = [(row["trial"], f"{row['value']:.4f}", row["epochs"], _named(row["params"])) for row in whole[:10]]
+    counts = f"{answer['trials']} trials, {answer['pruned']} pruned, {answer['failed']} failed"
+    title = f"study {answer['study']}: {answer['status'].replace('_', ' ')}, {counts}"
+    table(title, ("trial", "NDCG@10", "epochs", "parameters"), rows)
+    print(answer["chosen_by"])
+    for name, path in answer["pictures"].items():
+        print(f"  {name}: {path}")
+    if answer["overlay"]:
+        print(f"  the best: nightrank full --config {answer['overlay']}")
+
+
+def _named(params: dict[str, Any]) -> str:
+    shown = {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in sorted(params.items())}
+    return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in shown.items())
