@@ -1,21 +1,23 @@
 """EpochReader: one rank's batches of one epoch, as the plan has them; iter_part: a part in file order, for measuring."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from feature_store.contracts import schemas
 from feature_store.contracts.errors import ConfigError, DataContractError
 from feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from ranker.batch import Batch
+from trainer.config import ReaderName
 from trainer.data.collate import batch_of
-from trainer.data.conformance import check_part, part_of, pinned_paths, row_groups_of
-from trainer.data.petastorm_reader import read_row_groups
-from trainer.data.plan import ReadPlan
+from trainer.data.conformance import check_part, files_of, part_of, row_groups_of
+from trainer.data.native_reader import read_row_groups
+from trainer.data.plan import ReadPlan, Segment
+from trainer.data.readers import row_group_reader
 from trainer.data.rows import ROW_COLUMNS, Rows, compacted, concatenated, rows_of, selected
 
 ROW_SCHEMA = pa.schema([schemas.EXAMPLES.field(name) for name in ROW_COLUMNS])
@@ -51,6 +53,7 @@ class EpochReader:
     rank: int
     start_step: int = 0
     """Resume: the first batch is the one step `start_step` would have had."""
+    reader: ReaderName = "petastorm"
     workers: int = 2
     rows_read: int = 0
 
@@ -59,9 +62,7 @@ class EpochReader:
         if self.plan.row_groups != row_groups_of(pinned):
             raise ConfigError(f"the plan was made for other row groups than part {self.part} has", "make it from this snapshot")
         check_part(pinned, self.root, ROW_SCHEMA)
-        self._files = [
-            (path, len(file.row_groups)) for path, file in zip(pinned_paths(pinned, self.root), pinned.files, strict=True)
-        ]
+        self._files = files_of(pinned, self.root)
 
     def __len__(self) -> int:
         return max(self.plan.steps - self.start_step, 0)
@@ -99,7 +100,8 @@ class _Stream:
     def __init__(self, reader: EpochReader, from_row: int) -> None:
         self._reader = reader
         self._segments = reader.plan.segments(reader.rank, from_row)
-        self._tables = read_row_groups(reader._files, [s.group for s in self._segments], ROW_COLUMNS, reader.workers)
+        read = row_group_reader(reader.reader)
+        self._tables = read(reader._files, [s.group for s in self._segments], ROW_COLUMNS, reader.workers)
         self._place = 0
         self._kept: list[Rows] = []
 
@@ -157,33 +159,32 @@ def iter_part(
     snapshot: DatasetSnapshot, root: Path, part: PartName, *, batch_rows: int = 1024, rank: int = 0, world_size: int = 1
 ) -> Iterator[Batch]:
     """The part's rows in file order, rank r taking rows [r R / W, (r + 1) R / W). Ranks may take different numbers of batches:
-    for sums over the part, not for steps. Raises as EpochReader does."""
+    for sums over the part, not for steps. Read by pyarrow alone, whatever reads the epochs. Raises as EpochReader does."""
     pinned = part_of(snapshot, part)
     check_part(pinned, root, ROW_SCHEMA)
-    first, last = pinned.rows * rank // world_size, pinned.rows * (rank + 1) // world_size
-    start = given = 0
-    for path, file in zip(pinned_paths(pinned, root), pinned.files, strict=True):
-        for group, count in enumerate(file.row_groups):
-            low, high = max(first - start, 0), min(last - start, count)
-            start += count
-            if low < high:
-                rows = _read_group(path, group, snapshot)
-                for at in range(low, high, batch_rows):
-                    batch = batch_of(selected(rows, np.arange(at, min(at + batch_rows, high))))
-                    given += batch.rows
-                    yield batch
-    if given != last - first:
-        raise DataContractError(f"part {part} of snapshot {snapshot.id} gave {given} of {last - first} rows", "start again")
+    cuts = list(_cuts(row_groups_of(pinned), pinned.rows * rank // world_size, pinned.rows * (rank + 1) // world_size))
+    given = 0
+    with closing(read_row_groups(files_of(pinned, root), [cut.group for cut in cuts], ROW_COLUMNS, workers=1)) as tables:
+        for cut, table in zip(cuts, tables, strict=True):
+            rows = rows_of(table, f"snapshot {snapshot.id[:12]}, part {part}, row group {cut.group}")
+            check_ids(rows, snapshot)
+            for at in range(cut.start, cut.stop, batch_rows):
+                batch = batch_of(selected(rows, np.arange(at, min(at + batch_rows, cut.stop))))
+                given += batch.rows
+                yield batch
+    wanted = sum(cut.rows for cut in cuts)
+    if given != wanted:
+        raise DataContractError(f"part {part} of snapshot {snapshot.id} gave {given} of {wanted} rows", "start again")
 
 
-def _read_group(path: Path, group: int, snapshot: DatasetSnapshot) -> Rows:
-    try:
-        table = pq.ParquetFile(path).read_row_group(group, columns=list(ROW_COLUMNS))
-    except (pa.ArrowException, OSError) as error:
-        raise DataContractError(f"pinned file {path} is not readable: {error}", "restore it, or build the set again") from None
-    rows = rows_of(table, str(path))
-    check_ids(rows, snapshot)
-    return rows
+def _cuts(row_groups: Sequence[int], first: int, last: int) -> Iterator[Segment]:
+    """Rows [first, last) of the part, row group by row group, in file order."""
+    start = 0
+    for group, count in enumerate(row_groups):
+        cut = Segment(group, max(first - start, 0), min(last - start, count))
+        if cut.rows > 0:
+            yield cut
+        start += count
 
 
 _NONE = np.zeros(0, np.int64)
