@@ -13,7 +13,7 @@ import torch
 
 from feature_store.contracts.errors import ConfigError, DataContractError
 from tests.snapshots import examples_table, make_snapshot, random_examples, write_part
-from trainer.data import epoch as epoch_module
+from trainer.data import stream
 from trainer.data.conformance import files_of, row_groups_of
 from trainer.data.epoch import EpochReader, make_plan
 from trainer.data.readers import row_group_reader
@@ -224,7 +224,7 @@ def test_any_fault_in_a_worker_thread_surfaces(lake, name, monkeypatch):
 
 def instead(monkeypatch, changed):
     """The epoch's reader gives what `changed` makes of the tables."""
-    stock = epoch_module.row_group_reader
+    stock = stream.row_group_reader
 
     def wrapped(name):
         read = stock(name)
@@ -234,18 +234,21 @@ def instead(monkeypatch, changed):
 
         return read_changed
 
-    monkeypatch.setattr(epoch_module, "row_group_reader", wrapped)
+    monkeypatch.setattr(stream, "row_group_reader", wrapped)
 
 
-def test_a_lost_row_group_is_counted_and_the_snapshot_named(lake, name, monkeypatch):
-    instead(monkeypatch, lambda tables: (table for number, table in enumerate(tables) if number != 1))
-    with pytest.raises(DataContractError, match=f"snapshot {lake[1].id}, part train.* rows|row group .* has .* rows"):
-        list(reader_of(lake, name))
-
-
-def test_a_row_group_too_many_is_counted(lake, name, monkeypatch):
-    instead(monkeypatch, lambda tables: ((whole := list(tables)) and [*whole, whole[-1]]))
-    with pytest.raises(DataContractError, match=f"snapshot {lake[1].id}.* read 100 rows of 100, 1 rows were left over"):
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (lambda tables: tables[1:], r"row group \d+ has \d+ rows, the plan says \d+"),
+        (lambda tables: tables[:-1], "the reader gave 8 of 9 row groups|the row groups ended before the last window"),
+        (lambda tables: [*tables, tables[-1]], "the reader gave more row groups than the 9 of the plan"),
+    ],
+    ids=["first lost", "last lost", "one too many"],
+)
+def test_a_lost_or_repeated_row_group_is_noticed_and_the_snapshot_named(lake, name, monkeypatch, changed, message):
+    instead(monkeypatch, lambda tables: changed(list(tables)))
+    with pytest.raises(DataContractError, match=rf"snapshot {lake[1].id[:12]}, part train, epoch 0, rank 0: ({message})"):
         list(reader_of(lake, name))
 
 
