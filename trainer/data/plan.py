@@ -132,10 +132,14 @@ class ReadPlan:
     def window_steps(self) -> int:
         return max(1, self.window_rows // self.batch_rows)
 
+    def bounds(self, rank: int) -> list[int]:
+        """[steps + 1]: step s takes as many of the rank's rows as lie between bound s and the next."""
+        rows, steps = self.rank_rows(rank), self.steps
+        return [rows * step // steps for step in range(steps + 1)] if steps else [0]
+
     def windows(self, rank: int, from_step: int = 0) -> tuple[Window, ...]:
         """The rank's windows, from the one that holds `from_step` on."""
-        rows, steps = self.rank_rows(rank), self.steps
-        bounds = [rows * step // steps for step in range(steps + 1)] if steps else [0]
+        bounds, steps = self.bounds(rank), self.steps
         return tuple(
             Window(
                 index=first // self.window_steps,

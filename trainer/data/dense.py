@@ -1,0 +1,86 @@
+"""Plain numeric columns as shuffled batches [B, C]: what a click ranker reads of pointwise rows.
+
+Rows of one length need no windows: a batch is the next stretch of the plan's stream, in which row groups and the rows of each
+are permuted. Every column of a row group is gathered once, while it fits a core's cache, into its place in a block [C, rows];
+batches are views on blocks, so nothing is copied again but where a batch spans two row groups.
+
+Shapes: C columns, B rows.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from feature_store.contracts.errors import DataContractError
+from trainer.data.plan import Segment
+from trainer.data.stream import Planned
+
+Block = npt.NDArray[np.float32]
+
+
+@dataclass
+class DenseReader:
+    """Iterates float32 tensors [B, C], column by column in memory: exactly `plan.steps - start_step`, the same number on every
+    rank, with each row of the rank once. Neighbours share memory, so a batch that is kept keeps its row group.
+    DataContractError names a null, a column that is not numeric, and what Planned refuses."""
+
+    planned: Planned
+    start_step: int = 0
+    """Resume: the first batch is the one step `start_step` would have had."""
+    rows_read: int = 0
+
+    def __len__(self) -> int:
+        return max(self.planned.plan.steps - self.start_step, 0)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        self.rows_read = 0
+        bounds = self.planned.plan.bounds(self.planned.rank)[self.start_step :]
+        sizes = [high - low for low, high in pairwise(bounds)]
+        empty = torch.zeros(len(self.planned.columns), 0)
+        kept: list[Tensor] = []
+        with closing(self.planned.tables(bounds[0] if sizes else self.planned.plan.rank_rows(self.planned.rank))) as tables:
+            for size in sizes:
+                while sum(part.shape[1] for part in kept) < size:
+                    if (found := next(tables, None)) is None:
+                        raise self.planned.wrong("the row groups ended before the last batch")
+                    kept.append(self._block(*found))
+                *whole, last = kept or [empty]
+                cut = size - sum(part.shape[1] for part in whole)
+                kept = [last[:, cut:]]
+                self.rows_read += size
+                yield (torch.cat([*whole, last[:, :cut]], dim=1) if whole else last[:, :cut]).T
+            left = sum(part.shape[1] for part in kept) + sum(segment.rows for segment, _ in tables)
+        if left:
+            raise self.planned.wrong(f"{left} rows were left over")
+
+    def _block(self, segment: Segment, table: pa.Table) -> Tensor:
+        """[C, rows] of the segment, in stream order."""
+        order = self.planned.plan.row_order(segment)
+        block: Block = np.empty((len(self.planned.columns), len(order)), np.float32)
+        for out, name in zip(block, self.planned.columns, strict=True):
+            values = self._values(table.column(name), f"row group {segment.group}, column {name}")
+            if values.dtype == np.float32:
+                # The order holds numbers of the group's rows only; without "clip" numpy would gather into a copy of `out`.
+                values.take(order, out=out, mode="clip")
+            else:
+                out[:] = values.take(order)
+        return torch.from_numpy(block)
+
+    def _values(self, column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
+        if column.null_count:
+            raise self._refused(f"{name} holds {column.null_count} nulls")
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            raise self._refused(f"{name} is {column.type}, not a number")
+        values: npt.NDArray[Any] = column.to_numpy()
+        return values
+
+    def _refused(self, what: str) -> DataContractError:
+        return DataContractError(f"{self.planned.where}: {what}", "leave the column out, or mend the table it comes from")
