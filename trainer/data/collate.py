@@ -11,7 +11,7 @@ import torch
 
 from ranker.batch import Batch
 from trainer.data.plan import Indices
-from trainer.data.rows import Array, Rows, offsets_of, selected, token_index
+from trainer.data.rows import Array, Rows, gathered, offsets_of, selected
 
 SLAB_TOKENS: Final = 49_152
 
@@ -39,13 +39,13 @@ def batches_of(rows: Rows, places: Sequence[Indices]) -> Iterator[Batch]:
 
 def _slab(rows: Rows, sizes: Sequence[int], offsets: Indices) -> Iterator[Batch]:
     """The rows as batches of `sizes` rows. `offsets` [B + 1] is where their tokens begin, counted from any place."""
-    index = token_index(rows.starts, rows.lengths, offsets)
+    items_T, actions_T, times_T = gathered(rows, offsets)
     bounds = np.cumsum([0, *sizes])
     tokens, rows_of_batch = np.diff(offsets[bounds]).tolist(), list(sizes)
     columns = zip(
-        _tokens(rows.items, index).split(tokens),
-        _tokens(rows.actions, index).split(tokens),
-        _tokens(rows.times, index).split(tokens),
+        _wide(items_T).split(tokens),
+        _wide(actions_T).split(tokens),
+        _wide(times_T).split(tokens),
         _column(rows.loss_from, np.int64).split(rows_of_batch),
         _column(rows.weight, np.float32).split(rows_of_batch),
         _column(rows.users, np.int64).split(rows_of_batch),
@@ -64,11 +64,8 @@ def _slab(rows: Rows, sizes: Sequence[int], offsets: Indices) -> Iterator[Batch]
         )
 
 
-def _tokens(values: Array, index: Indices) -> torch.Tensor:
-    out = np.empty(len(index), values.dtype)
-    # Rows were checked against their offsets, so no index is outside; without "clip" numpy would gather into a copy of `out`.
-    values.take(index, out=out, mode="clip")
-    return torch.from_numpy(out.astype(np.int64, copy=False))
+def _wide(values: Array) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.int64, copy=False))
 
 
 def _column(values: Array, kind: type[np.generic]) -> torch.Tensor:

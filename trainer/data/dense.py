@@ -7,7 +7,7 @@ batches are views on blocks, so nothing is copied again but where a batch spans 
 Shapes: C columns, B rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -42,24 +42,21 @@ class DenseReader:
 
     def __iter__(self) -> Iterator[Tensor]:
         self.rows_read = 0
-        bounds = self.planned.plan.bounds(self.planned.rank)[self.start_step :]
-        sizes = [high - low for low, high in pairwise(bounds)]
-        empty = torch.zeros(len(self.planned.columns), 0)
-        kept: list[Tensor] = []
-        with closing(self.planned.tables(bounds[0] if sizes else self.planned.plan.rank_rows(self.planned.rank))) as tables:
-            for size in sizes:
-                while sum(part.shape[1] for part in kept) < size:
+        planned = self.planned
+        bounds = planned.plan.bounds(planned.rank)[self.start_step :]
+        kept = [torch.zeros(len(planned.columns), 0)]
+        with closing(planned.tables(bounds[0] if bounds else planned.plan.rank_rows(planned.rank))) as tables:
+            for size in (high - low for low, high in pairwise(bounds)):
+                while _rows(kept) < size:
                     if (found := next(tables, None)) is None:
-                        raise self.planned.wrong("the row groups ended before the last batch")
+                        raise planned.wrong("the row groups ended before the last batch")
                     kept.append(self._block(*found))
-                *whole, last = kept or [empty]
-                cut = size - sum(part.shape[1] for part in whole)
-                kept = [last[:, cut:]]
+                batch, kept = _cut(kept, size)
                 self.rows_read += size
-                yield (torch.cat([*whole, last[:, :cut]], dim=1) if whole else last[:, :cut]).T
-            left = sum(part.shape[1] for part in kept) + sum(segment.rows for segment, _ in tables)
+                yield batch.T
+            left = _rows(kept) + sum(segment.rows for segment, _ in tables)
         if left:
-            raise self.planned.wrong(f"{left} rows were left over")
+            raise planned.wrong(f"{left} rows were left over")
 
     def _block(self, segment: Segment, table: pa.Table) -> Tensor:
         """[C, rows] of the segment, in stream order."""
@@ -84,3 +81,15 @@ class DenseReader:
 
     def _refused(self, what: str) -> DataContractError:
         return DataContractError(f"{self.planned.where}: {what}", "leave the column out, or mend the table it comes from")
+
+
+def _rows(blocks: Sequence[Tensor]) -> int:
+    return sum(block.shape[1] for block in blocks)
+
+
+def _cut(blocks: Sequence[Tensor], size: int) -> tuple[Tensor, list[Tensor]]:
+    """The next `size` rows, of which the last block holds some, and what is left; copied only where they span two blocks."""
+    *whole, last = blocks
+    here = size - _rows(whole)
+    front = last[:, :here]
+    return torch.cat([*whole, front], dim=1) if _rows(whole) else front, [last[:, here:]]

@@ -95,17 +95,32 @@ def selected(rows: Rows, index: Indices | slice) -> Rows:
 def compacted(rows: Rows) -> Rows:
     """The same rows with tokens of their own, so that the buffers they were cut from can go."""
     offsets = offsets_of(rows.lengths)
-    index = token_index(rows.starts, rows.lengths, offsets)
+    items, actions, times = gathered(rows, offsets)
     return Rows(
         users=rows.users,
         loss_from=rows.loss_from,
         weight=rows.weight,
         starts=offsets[:-1],
         lengths=rows.lengths,
-        items=rows.items.take(index),
-        actions=rows.actions.take(index),
-        times=rows.times.take(index),
+        items=items,
+        actions=actions,
+        times=times,
     )
+
+
+def gathered(rows: Rows, offsets: Indices) -> tuple[Array, Array, Array]:
+    """(items, actions, times), row after row. `offsets` [B + 1] is where each row then begins, counted from any place."""
+    index = token_index(rows.starts, rows.lengths, offsets)
+    edges = np.concatenate([rows.starts, rows.starts + rows.lengths - 1])
+
+    def of(values: Array) -> Array:
+        # First every row's first and last token: many of these loads wait for memory at once, the gather's would one by one.
+        values.take(edges, mode="clip")
+        # No index is outside, rows were checked against their offsets; without "clip" numpy gathers into a copy of `out`.
+        out = np.empty(len(index), values.dtype)
+        return values.take(index, out=out, mode="clip")
+
+    return of(rows.items), of(rows.actions), of(rows.times)
 
 
 def offsets_of(lengths: Indices) -> Indices:
