@@ -7,14 +7,13 @@ batches are views on blocks, so nothing is copied again but where a batch spans 
 Shapes: C columns, B rows.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -22,8 +21,6 @@ from torch import Tensor
 from feature_store.contracts.errors import DataContractError
 from trainer.data.plan import Segment
 from trainer.data.stream import Planned
-
-Block = npt.NDArray[np.float32]
 
 
 @dataclass
@@ -60,24 +57,21 @@ class DenseReader:
 
     def _block(self, segment: Segment, table: pa.Table) -> Tensor:
         """[C, rows] of the segment, in stream order."""
-        order = self.planned.plan.row_order(segment)
-        block: Block = np.empty((len(self.planned.columns), len(order)), np.float32)
+        order = torch.from_numpy(self.planned.plan.row_order(segment).astype(np.int32))  # half the cache of int64
+        block = torch.empty(len(self.planned.columns), len(order))
         for out, name in zip(block, self.planned.columns, strict=True):
             values = self._values(table.column(name), f"row group {segment.group}, column {name}")
-            if values.dtype == np.float32:
-                # The order holds numbers of the group's rows only; without "clip" numpy would gather into a copy of `out`.
-                values.take(order, out=out, mode="clip")
-            else:
-                out[:] = values.take(order)
-        return torch.from_numpy(block)
+            torch.index_select(values, 0, order, out=out)
+        return block
 
-    def _values(self, column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
+    def _values(self, column: pa.ChunkedArray, name: str) -> Tensor:
         if column.null_count:
             raise self._refused(f"{name} holds {column.null_count} nulls")
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             raise self._refused(f"{name} is {column.type}, not a number")
-        values: npt.NDArray[Any] = column.to_numpy()
-        return values
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Arrow's values are read-only, and are only read
+            return torch.from_numpy(column.to_numpy().astype(np.float32, copy=False))
 
     def _refused(self, what: str) -> DataContractError:
         return DataContractError(f"{self.planned.where}: {what}", "leave the column out, or mend the table it comes from")

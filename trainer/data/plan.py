@@ -156,7 +156,7 @@ class ReadPlan:
         # Numpy sorts 8- and 16-bit integers by radix, five times faster than wider ones.
         longest = int(lengths.max(initial=0))
         keys = lengths.astype(np.uint8 if longest < 2**8 else np.uint16 if longest < 2**16 else np.int64)
-        by_length = mixed[np.argsort(keys[mixed], kind="stable")]
+        by_length = mixed.take(np.argsort(keys.take(mixed), kind="stable"))
         buckets = np.split(by_length, np.cumsum(window.sizes)[:-1])
         shared = self._random(BATCH_ORDER, window.index).permutation(len(window.sizes))
         return [buckets[i] for i in shared]

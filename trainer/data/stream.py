@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from feature_store.contracts.errors import DataContractError
 from trainer.config import ReaderName
+from trainer.data.memory import keep_freed_memory
 from trainer.data.plan import ReadPlan, Segment
 from trainer.data.readers import row_group_reader
 from trainer.data.rows import Rows, concatenated, rows_of, selected
@@ -30,6 +31,7 @@ class Planned:
     def tables(self, from_row: int) -> Generator[tuple[Segment, pa.Table], None, None]:
         """Each segment of the rank from its row `from_row` on, with its whole row group. DataContractError if the reader gives
         a row group too few or too many, or one of another size than the plan's."""
+        keep_freed_memory()
         segments = self.plan.segments(self.rank, from_row)
         given = 0
         read = row_group_reader(self.reader)
