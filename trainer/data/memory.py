@@ -1,7 +1,6 @@
 """Freed memory stays with the process for a while, so that the next batch does not pay for it page by page.
 
-A page that comes back from the system costs two microseconds on a virtual machine; of an epoch that was a tenth of the processor
-time.
+A page that comes back from the system costs two microseconds on a virtual machine: a tenth of an epoch's processor time.
 """
 
 from functools import cache
