@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from feature_store.contracts.config import FrozenConfig
 from ranker.config import LossConfig, RankerConfig
 
+ReaderName = Literal["petastorm", "arrow"]
+
 
 class OptimizerConfig(FrozenConfig):
     """AdamW (Loshchilov & Hutter 2019) on the summed gradient divided by the summed weight."""
@@ -99,6 +101,8 @@ class TrainerConfig(FrozenConfig):
     workers: int = Field(2, ge=1)
     hosts: str | None = None
     """horovodrun's -H, such as `a:4,b:4`; None: all workers on this machine."""
+    reader: ReaderName = "petastorm"
+    """What fetches row groups: Petastorm, or pyarrow alone (`arrow`). Batches are the same, byte for byte."""
     threads_per_worker: int | None = Field(None, ge=1)
     """None: the machine's cores divided by the workers on it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -95,6 +95,7 @@ def _part(training: Training, purpose: str, part: PartName) -> PartSource:
         training.communicator.rank,
         training.communicator.size,
         training.job.config.batch_rows,
+        training.job.config.reader,
     )
 
 

@@ -100,7 +100,7 @@ def result(training: Training, state: TrainState, seconds: float) -> dict[str, A
     return {
         "training": {
             "backend": training.communicator.backend,
-            "reader": "petastorm",
+            "reader": job.config.reader,
             "launcher": job.config.launcher,
             "world_size": size,
             "steps": [state.total_steps] * size,

@@ -10,6 +10,7 @@ import numpy as np
 
 from feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from ranker.batch import Batch
+from trainer.config import ReaderName
 from trainer.data.epoch import EpochReader, make_plan
 from trainer.data.plan import ReadPlan
 
@@ -37,6 +38,7 @@ class PartSource:
     rank: int
     world_size: int
     batch_rows: int
+    reader: ReaderName = "petastorm"
 
     def plan(self, epoch: int) -> ReadPlan:
         return make_plan(
@@ -55,7 +57,7 @@ class PartSource:
         return self.plan(epoch).rows
 
     def batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
-        reader = EpochReader(self.snapshot, self.tables, self.part, self.plan(epoch), self.rank, start_step)
+        reader = EpochReader(self.snapshot, self.tables, self.part, self.plan(epoch), self.rank, start_step, self.reader)
         return iter(reader)
 
     def rows_of_first(self, steps: int, epoch: int) -> int:

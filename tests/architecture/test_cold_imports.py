@@ -51,5 +51,9 @@ def test_training_workers_load_no_spark():
     assert loaded(*names) & {"pyspark", "delta", "mlflow"} == set()
 
 
+def test_the_arrow_reader_needs_no_petastorm():
+    assert loaded("trainer.source", "trainer.data.native_reader") & {"petastorm", "pyspark", "pandas"} == set()
+
+
 def test_the_contracts_load_no_engine():
     assert loaded(*[name_of(p) for p in modules("feature_store/contracts")]) & {*ENGINES, "deltalake"} == set()

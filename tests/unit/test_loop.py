@@ -94,6 +94,21 @@ def test_a_checkpoint_made_with_other_settings_is_passed_over(lake, monkeypatch,
     assert "another config" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("first", "then"), [("petastorm", "arrow"), ("arrow", "petastorm")])
+def test_a_run_resumed_with_the_other_reader_ends_in_the_same_bundle_bit_for_bit(lake, undisturbed, monkeypatch, first, then):
+    root, snapshot = lake
+    changes = {"checkpoint": {"every_steps": 3}}
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        stop_after(patched, 7)
+        train(training_of(job_of(root, snapshot, {**changes, "reader": first}, run_id=f"{first}-first")))
+    training = training_of(job_of(root, snapshot, {**changes, "reader": then}, run_id=f"{first}-first"))
+    state = train(training)
+    assert state.resumed_from == ["measure step 6"]
+    assert state.bundles == undisturbed[1].bundles
+    assert curves(state) == curves(undisturbed[1])
+    assert result(training, state, 1.0)["training"]["reader"] == then
+
+
 def test_training_stops_when_validation_does_not_get_better(lake):
     root, snapshot = lake
     changes = {"measure": {"epochs": 9, "patience": 2}}

@@ -1,5 +1,6 @@
 """Are the pinned files still what the snapshot says? Sizes, footers and column types, checked before a row is read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,6 +28,11 @@ def pinned_paths(part: Part, root: Path) -> list[Path]:
     return [folder / file.path for file in part.files]
 
 
+def files_of(part: Part, root: Path) -> list[tuple[Path, int]]:
+    """Every file of the part with its number of row groups: what a reader is given."""
+    return [(path, len(file.row_groups)) for path, file in zip(pinned_paths(part, root), part.files, strict=True)]
+
+
 def row_groups_of(part: Part) -> tuple[int, ...]:
     """Rows of every row group of the part, in the order of its files: what a ReadPlan is made of."""
     return tuple(rows for file in part.files for rows in file.row_groups)
@@ -41,6 +47,24 @@ def check_part(part: Part, root: Path, schema: pa.Schema) -> None:
         if groups != file.row_groups:
             raise DataContractError(f"pinned file {path} has row groups {groups}, the snapshot says {file.row_groups}", REMEDY)
         _check_columns(path, metadata.schema.to_arrow_schema(), schema)
+
+
+def unreadable(paths: Sequence[Path], error: Exception) -> DataContractError:
+    """What a reader raises where one of `paths` could not be read; it names the one that is not whole, if a footer tells."""
+    named = [path for path in paths if not _is_whole(path)] or list(paths)
+    return DataContractError(f"pinned file {named[0]} is missing or not whole: {error}", REMEDY)
+
+
+def no_row_group(path: Path, group: int) -> DataContractError:
+    return DataContractError(f"pinned file {path} has no row group {group}", REMEDY)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return False
+    return True
 
 
 def _footer(file: PinnedFile, path: Path) -> pq.FileMetaData:

@@ -19,6 +19,7 @@ from petastorm.workers_pool.ventilator import ConcurrentVentilator
 
 from feature_store.contracts.errors import DataContractError
 from trainer.data.arrow_pool import ArrowPool
+from trainer.data.conformance import no_row_group, unreadable
 
 READ_AHEAD = 2
 """Row groups in flight a worker: one being read, one waiting."""
@@ -68,14 +69,14 @@ class _PlannedReader(Reader):  # type: ignore[misc]
                     is_batched_reader=True,
                 )
             except (pa.ArrowException, OSError) as error:
-                raise _unreadable(paths, error) from None
+                raise unreadable([Path(path) for path in paths], error) from None
 
     def _filter_row_groups(self, _dataset: Any, row_groups: Any, *_rest: Any) -> tuple[list[int], None]:
         piece_of = {(piece.path, piece.row_group): index for index, piece in enumerate(row_groups)}
         missing = [key for key in self._wanted if key not in piece_of]
         if missing:
             path, group = missing[0]
-            raise DataContractError(f"pinned file {path} has no row group {group}", "build the training set again")
+            raise no_row_group(Path(path), group)
         return [piece_of[key] for key in self._wanted], None
 
     def _create_ventilator(self, row_group_indexes: Any, *_rest: Any) -> ConcurrentVentilator:
@@ -116,24 +117,9 @@ def _worker_class(columns: list[str]) -> type[ArrowReaderWorker]:
                 with pq.ParquetFile(piece.path) as file:
                     self.publish_func(self._load_rows(file, piece, shuffle_row_drop_partition))
             except (pa.ArrowException, OSError) as error:
-                raise _unreadable([piece.path], error) from None
+                raise unreadable([Path(piece.path)], error) from None
 
         def _load_rows(self, pq_file: pq.ParquetFile, piece: Any, _range: Any) -> pa.Table:
             return pq_file.read_row_group(piece.row_group, columns=columns, use_threads=False)
 
     return ArrowWorker
-
-
-def _unreadable(paths: Sequence[str], error: Exception) -> DataContractError:
-    named = [path for path in paths if not _is_whole(path)] or list(paths)
-    return DataContractError(
-        f"pinned file {named[0]} is missing or not whole: {error}", "restore it, or build the training set again"
-    )
-
-
-def _is_whole(path: str) -> bool:
-    try:
-        pq.read_metadata(path)
-    except (pa.ArrowException, OSError):
-        return False
-    return True

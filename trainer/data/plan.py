@@ -132,10 +132,14 @@ class ReadPlan:
     def window_steps(self) -> int:
         return max(1, self.window_rows // self.batch_rows)
 
+    def bounds(self, rank: int) -> list[int]:
+        """[steps + 1]: step s takes as many of the rank's rows as lie between bound s and the next."""
+        rows, steps = self.rank_rows(rank), self.steps
+        return [rows * step // steps for step in range(steps + 1)] if steps else [0]
+
     def windows(self, rank: int, from_step: int = 0) -> tuple[Window, ...]:
         """The rank's windows, from the one that holds `from_step` on."""
-        rows, steps = self.rank_rows(rank), self.steps
-        bounds = [rows * step // steps for step in range(steps + 1)] if steps else [0]
+        bounds, steps = self.bounds(rank), self.steps
         return tuple(
             Window(
                 index=first // self.window_steps,
@@ -149,9 +153,10 @@ class ReadPlan:
     def batches(self, window: Window, rank: int, lengths: Indices) -> list[Indices]:
         """Places inside the window of the rows of each batch, in step order. `lengths` holds n of the window's rows."""
         mixed = self._random(TIES, window.index, rank).permutation(len(lengths))
-        # Numpy sorts 16-bit integers by radix, five times faster than wider ones.
-        keys = lengths.astype(np.uint16 if int(lengths.max(initial=0)) < 2**16 else np.int64)
-        by_length = mixed[np.argsort(keys[mixed], kind="stable")]
+        # Numpy sorts 8- and 16-bit integers by radix, five times faster than wider ones.
+        longest = int(lengths.max(initial=0))
+        keys = lengths.astype(np.uint8 if longest < 2**8 else np.uint16 if longest < 2**16 else np.int64)
+        by_length = mixed.take(np.argsort(keys.take(mixed), kind="stable"))
         buckets = np.split(by_length, np.cumsum(window.sizes)[:-1])
         shared = self._random(BATCH_ORDER, window.index).permutation(len(window.sizes))
         return [buckets[i] for i in shared]

@@ -41,23 +41,25 @@ def rows_of(table: pa.Table, where: str) -> Rows:
     for name in ROW_COLUMNS:
         if table.column(name).null_count:
             raise _broken(where, f"column {name} holds {table.column(name).null_count} nulls")
-    items, starts, lengths = _list(table, c.ITEMS, where)
-    actions, action_starts, action_lengths = _list(table, c.ACTIONS, where)
-    times, time_starts, time_lengths = _list(table, c.TIMES, where)
+    items, offsets = _list(table, c.ITEMS, where)
+    actions, *others = _list(table, c.ACTIONS, where)
+    times, *more = _list(table, c.TIMES, where)
     loss_from, stated = _plain(table, c.LOSS_FROM), _plain(table, c.N)
-    for found in (lengths, action_lengths, time_lengths):
-        _refuse(found != stated, where, "a list whose length is not its n", stated)
-    _refuse((loss_from < 0) | (loss_from >= stated), where, "loss_from outside [0, n)", loss_from)
-    same_starts = np.array_equal(starts, action_starts) and np.array_equal(starts, time_starts)
-    if not same_starts:
+    shared = all(np.array_equal(offsets, found) for found in (*others, *more))
+    for found in (offsets,) if shared else (offsets, *others, *more):
+        _refuse(np.diff(found) != stated, where, "a list whose length is not its n", stated)
+    if not shared:
         raise _broken(where, "items, actions and times do not share their offsets")
+    _refuse((loss_from < 0) | (loss_from >= stated), where, "loss_from outside [0, n)", loss_from)
+    starts, lengths = offsets[:-1].astype(np.int64), stated.astype(np.int64)
     return Rows(_plain(table, c.USER), loss_from, _plain(table, c.WEIGHT), starts, lengths, items, actions, times)
 
 
 def concatenated(parts: Sequence[Rows]) -> Rows:
-    """All rows of the parts, in order; the one copy between file and batch besides the gather."""
+    """All rows of the parts, in order, in one set of buffers. A part that uses little of its own is compacted first."""
     if len(parts) == 1:
         return parts[0]
+    parts = [part if 2 * part.lengths.sum() >= len(part.items) else compacted(part) for part in parts]
     shifts = np.cumsum([0, *(len(part.items) for part in parts)])
     return Rows(
         users=np.concatenate([part.users for part in parts]),
@@ -71,14 +73,19 @@ def concatenated(parts: Sequence[Rows]) -> Rows:
     )
 
 
-def selected(rows: Rows, index: Indices) -> Rows:
-    """The rows at `index`, in that order, as views on the same tokens."""
+def selected(rows: Rows, index: Indices | slice) -> Rows:
+    """The rows at `index`, in that order, as views on the same tokens; a slice copies nothing at all."""
+
+    def of(values: Array) -> Array:
+        # `take` is twice as fast as indexing, but copies what a slice would only view.
+        return values[index] if isinstance(index, slice) else values.take(index)
+
     return Rows(
-        users=rows.users[index],
-        loss_from=rows.loss_from[index],
-        weight=rows.weight[index],
-        starts=rows.starts[index],
-        lengths=rows.lengths[index],
+        users=of(rows.users),
+        loss_from=of(rows.loss_from),
+        weight=of(rows.weight),
+        starts=of(rows.starts),
+        lengths=of(rows.lengths),
         items=rows.items,
         actions=rows.actions,
         times=rows.times,
@@ -87,17 +94,33 @@ def selected(rows: Rows, index: Indices) -> Rows:
 
 def compacted(rows: Rows) -> Rows:
     """The same rows with tokens of their own, so that the buffers they were cut from can go."""
-    index = token_index(rows.starts, rows.lengths)
+    offsets = offsets_of(rows.lengths)
+    items, actions, times = gathered(rows, offsets)
     return Rows(
         users=rows.users,
         loss_from=rows.loss_from,
         weight=rows.weight,
-        starts=offsets_of(rows.lengths)[:-1],
+        starts=offsets[:-1],
         lengths=rows.lengths,
-        items=rows.items[index],
-        actions=rows.actions[index],
-        times=rows.times[index],
+        items=items,
+        actions=actions,
+        times=times,
     )
+
+
+def gathered(rows: Rows, offsets: Indices) -> tuple[Array, Array, Array]:
+    """(items, actions, times), row after row. `offsets` [B + 1] is where each row then begins, counted from any place."""
+    index = token_index(rows.starts, rows.lengths, offsets)
+    edges = np.concatenate([rows.starts, rows.starts + rows.lengths - 1])
+
+    def of(values: Array) -> Array:
+        # First every row's first and last token: many of these loads wait for memory at once, the gather's would one by one.
+        values.take(edges, mode="clip")
+        # No index is outside, rows were checked against their offsets; without "clip" numpy gathers into a copy of `out`.
+        out = np.empty(len(index), values.dtype)
+        return values.take(index, out=out, mode="clip")
+
+    return of(rows.items), of(rows.actions), of(rows.times)
 
 
 def offsets_of(lengths: Indices) -> Indices:
@@ -107,11 +130,11 @@ def offsets_of(lengths: Indices) -> Indices:
     return offsets
 
 
-def token_index(starts: Indices, lengths: Indices) -> Indices:
-    """Where the tokens of the lists stand in the flat array, list after list."""
-    offsets = offsets_of(lengths)
-    index = np.arange(offsets[-1], dtype=np.int64)
-    index += np.repeat(starts - offsets[:-1], lengths)
+def token_index(starts: Indices, lengths: Indices, offsets: Indices | None = None) -> Indices:
+    """Where the tokens of the lists stand in the flat array, list after list; `offsets` [B + 1] of the lengths, if known."""
+    offsets = offsets_of(lengths) if offsets is None else offsets
+    index: Indices = np.repeat(starts - offsets[:-1], lengths)
+    index += np.arange(offsets[0], offsets[-1])
     return index
 
 
@@ -120,15 +143,15 @@ def _plain(table: pa.Table, name: str) -> Array:
     return result
 
 
-def _list(table: pa.Table, name: str, where: str) -> tuple[Array, Indices, Indices]:
+def _list(table: pa.Table, name: str, where: str) -> tuple[Array, Array]:
+    """(values, offsets [B + 1] into them)"""
     column = table.column(name)
     # A row group is one chunk nearly always; concatenating even one would copy it.
     chunk = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([*column.chunks, pa.array([], column.type)])
     values = chunk.values
     if values.null_count:
         raise _broken(where, f"column {name} holds {values.null_count} nulls inside its lists")
-    offsets = chunk.offsets.to_numpy().astype(np.int64)
-    return values.to_numpy(), offsets[:-1], np.diff(offsets)
+    return values.to_numpy(), chunk.offsets.to_numpy()
 
 
 def _refuse(bad: Array, where: str, what: str, values: Array) -> None:

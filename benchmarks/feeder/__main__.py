@@ -1,0 +1,112 @@
+"""What reaches torch a second: our readers, Petastorm's own loader and a bare pyarrow scan, on the same rows.
+
+`python -m benchmarks.feeder NAME [--rows N] [--rounds R] [--out FILE]`, in a process pinned to two cores. The figures go to
+benchmarks/results/<name>.json. Names:
+
+feeder_native_vs_petastorm   40 numeric columns, shuffled: the pyarrow reader under our plan; Petastorm's shuffling loader
+feeder_native_vs_scan        the same rows: the pyarrow reader; the scan
+feeder_sequences_vs_padded   sequences: Petastorm with our worker, packed; Petastorm as it comes, padded to 50; the scan
+"""
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import torch
+
+from benchmarks.feeder.contestants import SEED, SUMMED, ours_numeric, ours_sequences, petastorm, scan
+from benchmarks.feeder.files import COLUMNS, numeric_rows, padded_rows, sequence_rows, write
+from benchmarks.feeder.race import Contestant, Laps, race
+from trainer.data.rows import ROW_COLUMNS
+
+RESULTS: Final = Path(__file__).parents[1] / "results"
+NAMES: Final = ("feeder_native_vs_petastorm", "feeder_native_vs_scan", "feeder_sequences_vs_padded")
+
+
+def numeric(root: Path, rows: int, rounds: int, beside: Sequence[str]) -> dict[str, Laps]:
+    files = write(root, "numeric", rows, numeric_rows)
+    runs = {
+        "ours": ours_numeric("arrow"),
+        "ours_through_petastorm": ours_numeric("petastorm"),
+        "peer": petastorm(COLUMNS),
+        "limit": scan(COLUMNS),
+    }
+    contestants = {who: Contestant(run, files) for who, run in runs.items() if who in ("ours", "limit", *beside)}
+    return race(contestants, "limit", rounds, COLUMNS)
+
+
+def sequences(root: Path, rows: int, rounds: int) -> dict[str, Laps]:
+    packed, padded = write(root, "packed", rows, sequence_rows), write(root, "padded", rows, padded_rows)
+    contestants = {
+        "ours": Contestant(ours_sequences("petastorm"), packed),
+        "ours_native": Contestant(ours_sequences("arrow"), packed),
+        "peer": Contestant(petastorm(ROW_COLUMNS), padded),
+        "limit": Contestant(scan(ROW_COLUMNS), packed),
+    }
+    return race(contestants, "limit", rounds, SUMMED)
+
+
+def result(name: str, laps: dict[str, Laps], before: dict[str, Any], rows: int, rounds: int) -> dict[str, Any]:
+    ours, peer, limit = (laps[who].median if who in laps else None for who in ("ours", "peer", "limit"))
+    return {
+        "name": name,
+        "command": f"python -m benchmarks.feeder {name} --rows {rows} --rounds {rounds}",
+        "unit": "events/s" if "sequences" in name else "rows/s",
+        "ours": ours,
+        "peer": peer,
+        "limit": limit,
+        "ours_over_peer": round(ours / peer, 3) if ours and peer else None,
+        "ours_over_limit": round(ours / limit, 3) if ours and limit else None,
+        "equal": all(found.equal for found in laps.values()),
+        "seed": SEED,
+        "rows": rows,
+        "machine": before,
+        "contestants": {who: found.result() for who, found in laps.items()},
+    }
+
+
+def machine() -> dict[str, Any]:
+    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cpu": model[0].partition(":")[2].strip() if model else platform.processor(),
+        "cores": sorted(os.sched_getaffinity(0)),
+        "load_before": round(os.getloadavg()[0], 2),
+        "pyarrow": pa.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=None)
+    asked = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    torch.set_num_threads(1)  # with more, the peer's small tensors spend their time waiting for torch's threads
+    pa.set_cpu_count(2)
+    warnings.simplefilter("ignore")
+    before = machine()
+    with tempfile.TemporaryDirectory() as folder:
+        if asked.name == "feeder_sequences_vs_padded":
+            laps = sequences(Path(folder), asked.rows, asked.rounds)
+        else:
+            beside = ("peer", "ours_through_petastorm") if asked.name == "feeder_native_vs_petastorm" else ()
+            laps = numeric(Path(folder), asked.rows, asked.rounds, beside)
+    written = result(asked.name, laps, before, asked.rows, asked.rounds)
+    out = asked.out or RESULTS / f"{asked.name}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(written, indent=2) + "\n")
+    print(json.dumps(written, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Plain numeric columns as shuffled batches [B, C]: what a click ranker reads of pointwise rows.
+
+Rows of one length need no windows: a batch is the next stretch of the plan's stream, in which row groups and the rows of each
+are permuted. Every column of a row group is gathered once, while it fits a core's cache, into its place in a block [C, rows];
+batches are views on blocks, so nothing is copied again but where a batch spans two row groups.
+
+Shapes: C columns, B rows.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from feature_store.contracts.errors import DataContractError
+from trainer.data.plan import Segment
+from trainer.data.stream import Planned
+
+
+@dataclass
+class DenseReader:
+    """Iterates float32 tensors [B, C], column by column in memory: exactly `plan.steps - start_step`, the same number on every
+    rank, with each row of the rank once. Neighbours share memory, so a batch that is kept keeps its row group.
+    DataContractError names a null, a column that is not numeric, and what Planned refuses."""
+
+    planned: Planned
+    start_step: int = 0
+    """Resume: the first batch is the one step `start_step` would have had."""
+    rows_read: int = 0
+
+    def __len__(self) -> int:
+        return max(self.planned.plan.steps - self.start_step, 0)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        self.rows_read = 0
+        planned = self.planned
+        bounds = planned.plan.bounds(planned.rank)[self.start_step :]
+        kept = [torch.zeros(len(planned.columns), 0)]
+        with closing(planned.tables(bounds[0] if bounds else planned.plan.rank_rows(planned.rank))) as tables:
+            for size in (high - low for low, high in pairwise(bounds)):
+                while _rows(kept) < size:
+                    if (found := next(tables, None)) is None:
+                        raise planned.wrong("the row groups ended before the last batch")
+                    kept.append(self._block(*found))
+                batch, kept = _cut(kept, size)
+                self.rows_read += size
+                yield batch.T
+            left = _rows(kept) + sum(segment.rows for segment, _ in tables)
+        if left:
+            raise planned.wrong(f"{left} rows were left over")
+
+    def _block(self, segment: Segment, table: pa.Table) -> Tensor:
+        """[C, rows] of the segment, in stream order."""
+        order = torch.from_numpy(self.planned.plan.row_order(segment).astype(np.int32))  # half the cache of int64
+        block = torch.empty(len(self.planned.columns), len(order))
+        for out, name in zip(block, self.planned.columns, strict=True):
+            values = self._values(table.column(name), f"row group {segment.group}, column {name}")
+            torch.index_select(values, 0, order, out=out)
+        return block
+
+    def _values(self, column: pa.ChunkedArray, name: str) -> Tensor:
+        if column.null_count:
+            raise self._refused(f"{name} holds {column.null_count} nulls")
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            raise self._refused(f"{name} is {column.type}, not a number")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Arrow's values are read-only, and are only read
+            return torch.from_numpy(column.to_numpy().astype(np.float32, copy=False))
+
+    def _refused(self, what: str) -> DataContractError:
+        return DataContractError(f"{self.planned.where}: {what}", "leave the column out, or mend the table it comes from")
+
+
+def _rows(blocks: Sequence[Tensor]) -> int:
+    return sum(block.shape[1] for block in blocks)
+
+
+def _cut(blocks: Sequence[Tensor], size: int) -> tuple[Tensor, list[Tensor]]:
+    """The next `size` rows, of which the last block holds some, and what is left; copied only where they span two blocks."""
+    *whole, last = blocks
+    here = size - _rows(whole)
+    front = last[:, :here]
+    return torch.cat([*whole, front], dim=1) if _rows(whole) else front, [last[:, here:]]

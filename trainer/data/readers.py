@@ -1,0 +1,30 @@
+"""Which reader fetches row groups: both keep one contract (tests/distributed/test_reader.py holds them to it).
+
+They take pinned files, the row groups a plan wants, columns and a number of threads, and give Arrow tables in the plan's order.
+What the rows of a batch are never depends on the reader, so a run may be resumed with the other one.
+"""
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from trainer.config import ReaderName
+
+
+class RowGroupReader(Protocol):
+    def __call__(
+        self, files: Sequence[tuple[Path, int]], plan: Sequence[int], columns: Sequence[str], workers: int
+    ) -> Generator[pa.Table, None, None]: ...
+
+
+def row_group_reader(name: ReaderName) -> RowGroupReader:
+    """The reader of that name. Petastorm is imported only where it is asked for."""
+    if name == "arrow":
+        from trainer.data.native_reader import read_row_groups as arrow
+
+        return arrow
+    from trainer.data.petastorm_reader import read_row_groups as petastorm
+
+    return petastorm
