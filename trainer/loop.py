@@ -22,7 +22,7 @@ class Phase:
     name: str
     config: PhaseConfig
     source: Source
-    step: TrainStep
+    step: TrainStep[Batch]
     validate: Validator | None = None
 
     @property
