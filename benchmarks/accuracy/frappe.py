@@ -31,13 +31,13 @@ from ranker.clicks.config import ClickShapes
 from trainer.clicks.config import ClickTrainerConfig
 from trainer.clicks.fit import EpochReport, fit_clicks, measure
 from trainer.communicator import SingleProcess
-from trainer.device import Device, make_deterministic
+from trainer.device import Device, make_deterministic, multiplies_in_bf16
 
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS = ("user", "item", "daytime", "weekday", "isweekend", "homework", "cost", "weather", "country", "city")
 LABEL = "label"
 PARTS = ("train", "valid", "test")
-CPU = Device(torch.device("cpu"), bf16=False)
+CPU = torch.device("cpu")
 
 
 def settings(model: str, overrides: list[str]) -> ClickTrainerConfig:
@@ -64,7 +64,9 @@ def impressions(table: pa.Table, codes: FieldCodes) -> ImpressionBatch:
     )
 
 
-def one_seed(config: ClickTrainerConfig, parts: dict[str, ImpressionBatch], shapes: ClickShapes, seed: int) -> dict[str, Any]:
+def one_seed(
+    config: ClickTrainerConfig, parts: dict[str, ImpressionBatch], shapes: ClickShapes, seed: int, device: Device
+) -> dict[str, Any]:
     """Trained on train, chosen on valid, measured on test where that part is given."""
     started = time.monotonic()
     ranker = compose_clicks(config.model, shapes, seed)
@@ -72,7 +74,7 @@ def one_seed(config: ClickTrainerConfig, parts: dict[str, ImpressionBatch], shap
     def tell(report: EpochReport) -> None:
         print(f"frappe: seed {seed}, {json.dumps(asdict(report))}", file=sys.stderr, flush=True)
 
-    curve = fit_clicks(ranker, parts["train"], parts["valid"], config, seed, SingleProcess(), CPU, tell)
+    curve = fit_clicks(ranker, parts["train"], parts["valid"], config, seed, SingleProcess(), device, tell)
     return {
         "seed": seed,
         **{part: measure(ranker, rows) for part, rows in parts.items() if part != "train"},
@@ -101,13 +103,16 @@ def main() -> dict[str, Any]:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="key=value", dest="overrides")
     parser.add_argument("--without-test", action="store_true", help="leave test unread: for choosing settings on valid")
+    parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
     options = parser.parse_args()
     config = settings(options.model, options.overrides)
-    make_deterministic(CPU)
+    bf16 = multiplies_in_bf16(CPU) if options.precision == "auto" else options.precision == "bf16"
+    device = Device(CPU, bf16)
+    make_deterministic(device)
     tables = {part: read_part(options.data, part) for part in PARTS if part != "test" or not options.without_test}
     codes = FieldCodes.fit(tables["train"], FIELDS)
     parts = {part: impressions(table, codes) for part, table in tables.items()}
-    runs = [one_seed(config, parts, ClickShapes(fields=codes.shapes), seed) for seed in options.seeds]
+    runs = [one_seed(config, parts, ClickShapes(fields=codes.shapes), seed, device) for seed in options.seeds]
     result = {
         "benchmark": "frappe_x1",
         "model": options.model,
@@ -116,11 +121,8 @@ def main() -> dict[str, Any]:
         "runs": runs,
         "settings": config.model_dump(mode="json"),
         "rows": {part: rows.rows for part, rows in parts.items()},
-        "machine": {
-            "cpu": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-        },
+        "precision": "bf16" if bf16 else "fp32",
+        "machine": _machine(),
         "commit": _commit(),
         "command": _command(options),
     }
@@ -138,7 +140,8 @@ def _command(options: argparse.Namespace) -> str:
     """What to type again, less this machine's paths."""
     seeds = " ".join(map(str, options.seeds))
     changed = "".join(f" --set {text}" for text in options.overrides)
-    return f"python -m benchmarks.accuracy.frappe --model {options.model} --seeds {seeds}{changed} --data FOLDER --out FILE"
+    named = f"--model {options.model} --seeds {seeds} --precision {options.precision}{changed}"
+    return f"python -m benchmarks.accuracy.frappe {named} --data FOLDER --out FILE"
 
 
 def _commit() -> str:

@@ -24,10 +24,16 @@ class Gate(nn.Module):  # type: ignore[misc]
         self.factors = nn.Linear(self.hidden.size, inputs)
 
     def forward(self, batch: ImpressionBatch) -> Tensor:
-        """[B, X], or [1, X] for a gate without fields."""
-        seen = self.start_X
-        if self.fields is not None:
-            seen = self.fields(batch.codes_BF.index_select(1, self.places)).flatten(1)
+        """[B, X], or [1, X] for a gate without fields. Rows that agree on one field share the work."""
+        if self.fields is None:
+            return self._factors(self.start_X)
+        codes_BG = batch.codes_BF.index_select(1, self.places)
+        if codes_BG.shape[1] > 1:
+            return self._factors(self.fields(codes_BG).flatten(1))
+        distinct, where_B = torch.unique(codes_BG, return_inverse=True)
+        return self._factors(self.fields(distinct.unsqueeze(1)).flatten(1)).index_select(0, where_B.squeeze(1))
+
+    def _factors(self, seen: Tensor) -> Tensor:
         return 2 * torch.sigmoid(self.factors(self.hidden(seen)))
 
 
