@@ -11,6 +11,7 @@ from ranker.clicks.config import ClickConfig, ClickShapes, FieldShape, NumericSh
 SHAPES = ClickShapes(
     fields=(FieldShape(name="user", size=9), FieldShape(name="item", size=13), FieldShape(name="hour", size=4)),
     numeric=(NumericShape(name="price", mean=2.0, scale=4.0),),
+    history="item",
 )
 SMALL: dict[str, dict[str, Any]] = {
     "lr": {},

@@ -60,6 +60,11 @@ ITEMS: Final = "items"
 ACTIONS: Final = "actions"
 TIMES: Final = "times"
 
+# Impressions, one row each.
+CODES: Final = "codes"
+LABELS: Final = "labels"
+HISTORY: Final = "history"
+
 # Lists and releases.
 WHO: Final = "who"
 ROW_ID: Final = "row_id"

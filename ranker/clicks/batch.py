@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from feature_store.contracts.errors import DataContractError
-from ranker.clicks.config import ClickShapes
+from ranker.clicks.config import ClickShapes, FieldShape
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ImpressionBatch:
     """fp32 in [0, 1]; NaN = this action was not asked of this row."""
     weight_B: Tensor
     history_T: Tensor | None = None
-    """Codes of the item field, oldest first; row b owns [offsets[b], offsets[b + 1])."""
+    """Codes of the field that the shapes name, oldest first; row b owns [offsets[b], offsets[b + 1])."""
     offsets_B1: Tensor | None = None
 
     @property
@@ -80,11 +80,19 @@ def check_impressions(batch: ImpressionBatch, shapes: ClickShapes) -> Impression
             f" and {wanted[2]}",
             "encode them with the codes in the ranker's bundle",
         )
-    for place, field in enumerate(shapes.fields if batch.rows else ()):
-        low, high = (int(bound) for bound in batch.codes_BF[:, place].aminmax())
-        if low < 0 or high >= field.size:
-            raise DataContractError(
-                f"field {field.name} holds codes {low}..{high} where the ranker knows 0..{field.size - 1}",
-                "encode it with the codes in the ranker's bundle; what they do not know is 0",
-            )
+    for place, field in enumerate(shapes.fields):
+        _check_codes(batch.codes_BF[:, place], field, "field")
+        if field.name == shapes.history and batch.history_T is not None:
+            _check_codes(batch.history_T, field, "the history of field")
     return batch
+
+
+def _check_codes(codes_N: Tensor, field: FieldShape, what: str) -> None:
+    if len(codes_N) == 0:
+        return
+    low, high = (int(bound) for bound in codes_N.aminmax())
+    if low < 0 or high >= field.size:
+        raise DataContractError(
+            f"{what} {field.name} holds codes {low}..{high} where the ranker knows 0..{field.size - 1}",
+            "encode it with the codes in the ranker's bundle; what they do not know is 0",
+        )

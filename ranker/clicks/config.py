@@ -64,8 +64,6 @@ class DinConfig(EmbeddedConfig):
     """Attention of the item in question over the user's history of items (DIN, Zhou et al. 2018)."""
 
     name: Literal["din"] = "din"
-    item_field: str = "item"
-    """The field whose embeddings the history shares."""
     attention: Layers = Field((64, 16), min_length=1)
     softmax: bool = False
     """Weights of a history sum to 1; off: they keep their size, and a fitting history counts for more (section 4.3)."""
@@ -134,10 +132,14 @@ class ClickShapes(FrozenConfig):
     numeric: tuple[NumericShape, ...] = ()
     labels: tuple[str, ...] = Field(("click",), min_length=1)
     """The actions asked about."""
+    history: str | None = None
+    """The field whose codes, and embeddings, a row's history holds; None: rows come without one."""
 
     @model_validator(mode="after")
     def _has_named_inputs(self) -> "ClickShapes":
         names = [*(field.name for field in self.fields), *(number.name for number in self.numeric)]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"inputs {names} are none or not told apart")
+        if self.history is not None and self.history not in [field.name for field in self.fields]:
+            raise ValueError(f"the history is of field {self.history}, which is not among the fields")
         return self

@@ -6,7 +6,7 @@ Shapes: B rows, T history items, d embedding width, X inputs, A actions.
 import torch
 from torch import Tensor, nn
 
-from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.errors import ConfigError, DataContractError
 from ranker.clicks.batch import ImpressionBatch
 from ranker.clicks.config import ClickShapes, DinConfig
 from ranker.clicks.layers import Inputs, Mlp, place_of
@@ -16,7 +16,9 @@ class Din(nn.Module):  # type: ignore[misc]
     def __init__(self, config: DinConfig, shapes: ClickShapes) -> None:
         super().__init__()
         self.softmax = config.softmax
-        self.place = place_of(shapes, config.item_field, "din.item_field")
+        if shapes.history is None:
+            raise ConfigError("din reads histories, and the impressions come without", "add them, or take dnn")
+        self.place = place_of(shapes, shapes.history, "the history")
         self.inputs = Inputs(shapes, config.width)
         self.attention = Mlp(4 * config.width, config.attention)
         self.relevance = nn.Linear(self.attention.size, 1)

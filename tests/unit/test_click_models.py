@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.nn import functional
 
 from feature_store.contracts.errors import ConfigError, DataContractError
@@ -16,7 +17,7 @@ from ranker.clicks.loss import click_loss
 from tests.click_batches import SHAPES, SMALL, click_config, impressions
 
 NAMES = sorted(SMALL)
-THREE = ClickShapes(fields=SHAPES.fields, numeric=SHAPES.numeric, labels=("click", "cart", "purchase"))
+THREE = SHAPES.model_copy(update={"labels": ("click", "cart", "purchase")})
 
 
 def awake(name, shapes=SHAPES, **changes):
@@ -128,8 +129,11 @@ def test_din_says_what_it_misses():
     batch = replace(impressions(4), history_T=None, offsets_B1=None)
     with pytest.raises(DataContractError, match="din was given impressions without histories"):
         awake("din").scores(batch)
-    with pytest.raises(ConfigError, match=r"din.item_field names the field film, which the impressions do not have"):
-        compose_clicks(click_config("din", item_field="film"), SHAPES)
+    with pytest.raises(ConfigError, match="din reads histories, and the impressions come without"):
+        compose_clicks(click_config("din"), SHAPES.model_copy(update={"history": None}))
+
+
+def test_a_gate_names_the_field_it_misses():
     with pytest.raises(ConfigError, match="gate_fields names the field who"):
         compose_clicks(click_config("finalmlp", first={"hidden": [8], "gate_fields": ["who"]}), SHAPES)
 
@@ -166,6 +170,19 @@ def test_a_code_of_another_field_is_refused(column, code, message):
     batch.codes_BF[4, column] = code
     with pytest.raises(DataContractError, match=message):
         check_impressions(batch, SHAPES)
+
+
+def test_an_item_of_a_history_that_nobody_knows_is_refused():
+    batch = impressions(30)
+    assert batch.history_T is not None
+    batch.history_T[2] = 13
+    with pytest.raises(DataContractError, match=r"the history of field item holds codes \d..13 where the ranker knows 0..12"):
+        check_impressions(batch, SHAPES)
+
+
+def test_a_history_is_of_one_of_the_fields():
+    with pytest.raises(ValidationError, match="the history is of field film, which is not among the fields"):
+        ClickShapes.model_validate({**SHAPES.model_dump(), "history": "film"})
 
 
 def test_columns_are_counted():

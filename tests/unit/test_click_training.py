@@ -148,7 +148,9 @@ def test_every_named_model_loads_and_differs_from_the_defaults_where_it_says_so(
     settings = load(ClickTrainerConfig, [MODELS / f"{file}.yaml"])
     assert settings.model.name == FILES[file]
     fields = [{"name": name, "size": 3} for name in ("user", "item")]
-    ranker = compose_clicks(settings.model, ClickShapes.model_validate({"fields": fields, "labels": ["click", "cart"]}))
+    ranker = compose_clicks(
+        settings.model, ClickShapes.model_validate({"fields": fields, "labels": ["click", "cart"], "history": "item"})
+    )
     assert sum(parameter.numel() for parameter in ranker.parameters()) > 0
 
 
