@@ -64,7 +64,8 @@ class StepReport:
 class TrainStep(Generic[Taken]):
     """One global batch: each rank's loss sum and its gradient, one sum over all ranks, one division, clip, AdamW.
 
-    Two ranks with half of the rows each therefore take the step that one rank would take with all of them.
+    Two ranks with half of the rows each therefore take the step that one rank would take with all of them, unless the
+    model's rows know of each other (batch norm).
     """
 
     def __init__(

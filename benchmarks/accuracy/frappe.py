@@ -95,7 +95,7 @@ def means(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
-def main() -> dict[str, Any]:
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="dnn")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -104,7 +104,7 @@ def main() -> dict[str, Any]:
     parser.add_argument("--set", action="append", default=[], metavar="key=value", dest="overrides")
     parser.add_argument("--without-test", action="store_true", help="leave test unread: for choosing settings on valid")
     parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     config = settings(options.model, options.overrides)
     bf16 = multiplies_in_bf16(CPU) if options.precision == "auto" else options.precision == "bf16"
     device = Device(CPU, bf16)
