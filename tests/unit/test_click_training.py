@@ -90,7 +90,16 @@ def test_a_fault_in_the_rows_is_raised_before_any_step():
     bad = impressions(20)
     bad.codes_BF[3, 0] = 99
     with pytest.raises(DataContractError, match=r"field user holds codes 0..99"):
-        fit_clicks(compose_clicks(click_config("dnn"), SHAPES), bad, impressions(5), config(), 1, SingleProcess(), CPU)
+        fit_clicks(compose_clicks(click_config("dnn"), SHAPES), bad, impressions(50), config(), 1, SingleProcess(), CPU)
+
+
+def test_what_cannot_be_trained_or_validated_is_named():
+    ranker, valid = compose_clicks(click_config("dnn"), SHAPES), impressions(50)
+    with pytest.raises(DataContractError, match="there is no impression to train on"):
+        fit_clicks(ranker, impressions(0), valid, config(), 1, SingleProcess(), CPU)
+    one_sided = replace(valid, labels_BA=torch.where(valid.labels_BA == 1, torch.nan, valid.labels_BA))
+    with pytest.raises(DataContractError, match="validation rows do not hold both labels of click"):
+        fit_clicks(ranker, valid, one_sided, config(), 1, SingleProcess(), CPU)
 
 
 @pytest.mark.parametrize(("rows", "world"), [(1001, 1), (1001, 2), (7, 3), (50, 1)])

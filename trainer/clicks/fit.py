@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from feature_store.contracts.errors import DataContractError
 from ranker.click_metrics import auc, log_loss
 from ranker.clicks.batch import ImpressionBatch, check_impressions
 from ranker.clicks.compose import ClickRanker
@@ -58,8 +59,7 @@ def fit_clicks(
     Every rank is given all rows and takes its share of each step. Rank 0 validates and the others are told: over several
     ranks each has running statistics of its own, and those of rank 0 are the ones that are measured and kept.
     """
-    for rows in (train, valid):
-        check_impressions(rows, ranker.shapes)
+    _check(train, valid, ranker)
     source = MemorySource(train, config.batch_rows, seed, communicator.rank, communicator.size)
     step = _step(ranker, config, seed, communicator, device)
     plateau, curve, best = Plateau(config.plateau, config.learning_rate), ClickCurve(), _copy(ranker)
@@ -117,6 +117,19 @@ def _step(
         seed,
         TablePull(ranker, config.table_l2) if config.table_l2 else None,
     )
+
+
+def _check(train: ImpressionBatch, valid: ImpressionBatch, ranker: ClickRanker) -> None:
+    for rows in (train, valid):
+        check_impressions(rows, ranker.shapes)
+    if train.rows == 0:
+        raise DataContractError("there is no impression to train on", "look at what built the training rows")
+    for place, action in enumerate(ranker.shapes.labels):
+        found = set(valid.labels_BA[:, place].unique().tolist())
+        if not {0.0, 1.0} <= found:
+            raise DataContractError(
+                f"validation rows do not hold both labels of {action}", "validate on more rows, or leave that action out"
+            )
 
 
 def _copy(ranker: ClickRanker) -> dict[str, Tensor]:
