@@ -82,7 +82,7 @@ class RowNorm(nn.BatchNorm1d):  # type: ignore[misc]
 
 
 class Dropout(nn.Module):  # type: ignore[misc]
-    """Dropout from 16 random bits an element, four elements a draw: a sixth of the time of one Bernoulli draw each on a CPU.
+    """Dropout from 16 random bits an element, four elements a draw: a third of the time of one Bernoulli draw each on a CPU.
     The share is a multiple of 2^-16, and what stays is scaled by exactly that."""
 
     def __init__(self, share: float) -> None:

@@ -13,6 +13,7 @@ from ranker.clicks.compose import compose_clicks
 from ranker.clicks.config import ClickShapes
 from ranker.clicks.dcnv2 import Cross, LowRankCross
 from ranker.clicks.finalmlp import Bilinear
+from ranker.clicks.layers import Dropout
 from ranker.clicks.loss import click_loss
 from tests.click_batches import SHAPES, SMALL, click_config, impressions
 
@@ -76,6 +77,21 @@ def test_an_unknown_value_adds_nothing_and_an_unknown_number_is_the_mean():
     unknown = impressions(2)
     unknown = replace(unknown, codes_BF=torch.zeros(2, 3, dtype=torch.int64), numeric_BD=torch.tensor([[2.0], [torch.nan]]))
     assert ranker.scores(unknown).tolist() == [[0.5], [0.5]]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
+def test_dropout_drops_its_share_and_keeps_the_mean(share):
+    layer, x = Dropout(share), torch.ones(1001, 333)
+    torch.manual_seed(1)
+    out = layer(x)
+    assert float((out == 0).float().mean()) == pytest.approx(share, abs=0.005)
+    assert out.max() == pytest.approx(1 / (1 - share), rel=1e-4)
+    assert float(out.mean()) == pytest.approx(1.0, abs=0.02)
+    by_column = (out == 0).float().mean(dim=0)
+    assert float(by_column.std()) < 1.5 * (share * (1 - share) / 1001) ** 0.5 + 1e-9
+    torch.manual_seed(1)
+    assert torch.equal(out, layer(x))
+    assert torch.equal(layer.eval()(x), x)
 
 
 def test_a_cross_layer_by_the_papers_equation():
