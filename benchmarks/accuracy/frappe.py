@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--without-test", action="store_true", help="leave test unread: for choosing settings on valid")
     parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
     options = parser.parse_args(arguments)
-    config = settings(options.model, options.overrides)
+    config, commit = settings(options.model, options.overrides), _commit()
     bf16 = multiplies_in_bf16(CPU) if options.precision == "auto" else options.precision == "bf16"
     device = Device(CPU, bf16)
     make_deterministic(device)
@@ -123,7 +123,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         "rows": {part: rows.rows for part, rows in parts.items()},
         "precision": "bf16" if bf16 else "fp32",
         "machine": _machine(),
-        "commit": _commit(),
+        "commit": commit,
         "command": _command(options),
     }
     if options.out:
