@@ -21,6 +21,7 @@ from ranker.inputs import ItemInputs
 from trainer.communicator import SingleProcess
 from trainer.config import OptimizerConfig
 from trainer.device import Device, multiplies_in_bf16
+from trainer.objective import SequenceObjective
 from trainer.optim import AdamW
 from trainer.step import TrainStep
 
@@ -37,14 +38,15 @@ def batches(items: int, rows: int, count: int) -> list[Batch]:
     return made
 
 
-def step_of(options: argparse.Namespace, loss: str, bf16: bool) -> TrainStep:
+def step_of(options: argparse.Namespace, loss: str, bf16: bool) -> TrainStep[Batch]:
     ranker = compose(RankerConfig(width=options.width), ItemInputs(items=options.items))
     device = Device(CPU, bf16)
     config = OptimizerConfig()
-    return TrainStep(ranker, AdamW(ranker, config), SingleProcess(), device, LossConfig(name=loss), config, 1, 4096)
+    objective = SequenceObjective(ranker, LossConfig(name=loss), 4096)
+    return TrainStep(ranker, AdamW(ranker, config), SingleProcess(), device, objective, config, 1)
 
 
-def tokens_per_second(step: TrainStep, data: list[Batch], seconds: float) -> float:
+def tokens_per_second(step: TrainStep[Batch], data: list[Batch], seconds: float) -> float:
     started, tokens, number = time.perf_counter(), 0, 0
     while (spent := time.perf_counter() - started) < seconds:
         batch = data[number % len(data)]

@@ -51,15 +51,20 @@ def write_files(folder: Path, info: BundleInfo, weights: Tensors, matrix: Tensor
     """All files, the manifest last. Returns the sha256 of the manifest: the same content gives the same name."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / CONFIG, canonical_json(info.model_dump(mode="json")))
-    save_file(_portable(weights), folder / WEIGHTS)
-    save_file(_portable(matrix), folder / MATRIX)
+    save_file(portable(weights), folder / WEIGHTS)
+    save_file(portable(matrix), folder / MATRIX)
     dense = pa.array(range(1, len(raw_ids) + 1), pa.int32())
     pq.write_table(pa.table({c.RAW_ID: pa.array(raw_ids, pa.string()), c.DENSE_ID: dense}), folder / VOCABULARY)
-    write_atomic(folder / MANIFEST, canonical_json({name: sha256_file(folder / name) for name in FILES}))
+    return write_manifest(folder)
+
+
+def write_manifest(folder: Path, files: tuple[str, ...] = FILES) -> str:
+    """The last file of a bundle. Returns its sha256."""
+    write_atomic(folder / MANIFEST, canonical_json({name: sha256_file(folder / name) for name in files}))
     return sha256_file(folder / MANIFEST)
 
 
-def verify_manifest(folder: Path, expected: str | None = None) -> str:
+def verify_manifest(folder: Path, expected: str | None = None, files: tuple[str, ...] = FILES) -> str:
     """The manifest's sha256, after every file was found to match. DataContractError naming the file otherwise."""
     path = folder / MANIFEST
     if not path.exists():
@@ -71,7 +76,7 @@ def verify_manifest(folder: Path, expected: str | None = None) -> str:
         manifest = json.loads(path.read_bytes())
     except ValueError:
         raise DataContractError(f"bundle {folder.name}: {MANIFEST} is not JSON", REMEDY) from None
-    for file in FILES:
+    for file in files:
         if file not in manifest:
             raise DataContractError(f"bundle {folder.name}: {MANIFEST} does not name {file}", REMEDY)
         if not (folder / file).exists():
@@ -110,5 +115,6 @@ def read_vocabulary(folder: Path, items: int) -> list[str]:
     return ids
 
 
-def _portable(tensors: Tensors) -> Tensors:
+def portable(tensors: Tensors) -> Tensors:
+    """Copies on the CPU that share no memory: what safetensors can write."""
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}

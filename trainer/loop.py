@@ -23,7 +23,7 @@ class Phase:
     name: str
     config: PhaseConfig
     source: Source
-    step: TrainStep
+    step: TrainStep[Batch]
     validate: Validator | None = None
     prunes: Callable[[TrainState], bool] | None = None
     """Asked on rank 0 after each validation: true ends the phase there."""

@@ -17,6 +17,7 @@ from trainer.config import PhaseConfig
 from trainer.export import export_bundle
 from trainer.job import Job
 from trainer.loop import Phase, fit
+from trainer.objective import SequenceObjective
 from trainer.optim import AdamW, trainable
 from trainer.source import MixedSource, PartSource, Source, phase_seed
 from trainer.state import TrainState
@@ -60,15 +61,15 @@ def measure(training: Training, prunes: Callable[[TrainState], bool]) -> TrainSt
 
 def build_phase(training: Training, name: str) -> Phase:
     config = phase_config(training.job, name)
+    trainer = training.job.config
     step = TrainStep(
         training.ranker,
         training.optimizer,
         training.communicator,
         training.device,
-        training.job.config.loss,
-        training.job.config.optimizer,
+        SequenceObjective(training.ranker, trainer.loss, trainer.piece_tokens),
+        trainer.optimizer,
         phase_seed(training.job.seed, name),
-        training.job.config.piece_tokens,
         Anchor(training.ranker, _start_weights(training), config.anchor) if config.anchor else None,
     )
     validated = name == MEASURE and training.snapshot.rows("valid") > 0

@@ -4,22 +4,50 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from feature_store.contracts.errors import NightrankError
 from ranker.batch import Batch
-from ranker.config import LossConfig
-from ranker.losses.sampling import NegativeSampler
-from ranker.losses.training import training_loss
-from ranker.model import Ranker
 from trainer.communicator import Communicator, agree
 from trainer.config import OptimizerConfig
 from trainer.device import Device
 from trainer.faults import DivergedError
 from trainer.optim import FAULTS, LOSS, ROWS, TOKENS, WEIGHT, AdamW, FlatGradient, trainable
 from trainer.source import phase_seed
+
+
+class Rows(Protocol):
+    """What a step takes: a batch of any kind."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def tokens(self) -> int: ...
+
+    def to(self, device: torch.device | str) -> Self: ...
+
+
+Taken = TypeVar("Taken", bound=Rows)
+
+
+class Objective(Protocol[Taken]):
+    """What a step needs to know of a model: how a batch is cut, and what a piece of it costs."""
+
+    def pieces(self, batch: Taken) -> Iterator[Taken]: ...
+
+    def loss(self, piece: Taken, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(weighted loss sum, weight sum), to be added up over pieces and ranks and divided once."""
+        ...
+
+
+class Pull(Protocol):
+    def pull(self) -> None:
+        """Adds to the gradients of the mean loss."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,38 +61,35 @@ class StepReport:
     gradient_norm: float
 
 
-class TrainStep:
+class TrainStep(Generic[Taken]):
     """One global batch: each rank's loss sum and its gradient, one sum over all ranks, one division, clip, AdamW.
 
-    Two ranks with half of the rows each therefore take the step that one rank would take with all of them.
+    Two ranks with half of the rows each therefore take the step that one rank would take with all of them, unless the
+    model's rows know of each other (batch norm).
     """
 
     def __init__(
         self,
-        ranker: Ranker,
+        model: nn.Module,
         optimizer: AdamW,
         communicator: Communicator,
         device: Device,
-        loss: LossConfig,
+        objective: Objective[Taken],
         config: OptimizerConfig,
         seed: int,
-        piece_tokens: int,
-        anchor: "Anchor | None" = None,
+        anchor: Pull | None = None,
     ) -> None:
-        self._ranker = ranker
         self._optimizer = optimizer
         self._communicator = communicator
         self._device = device
-        self._loss = loss
+        self._objective = objective
         self._config = config
         self._seed = seed
-        self._piece_tokens = piece_tokens
         self._anchor = anchor
-        self._flat = FlatGradient(list(trainable(ranker).values()), communicator.size)
+        self._flat = FlatGradient(list(trainable(model).values()), communicator.size)
         self._generator = torch.Generator()
-        self._sampler = NegativeSampler.of(loss, ranker.items.popularity)
 
-    def __call__(self, batches: Iterator[Batch], step: int, rate: float) -> StepReport:
+    def __call__(self, batches: Iterator[Taken], step: int, rate: float) -> StepReport:
         """Takes the next batch and moves the weights. A fault of one rank is raised on all; DivergedError for a loss or a
         gradient that is no number, before any weight has moved."""
         self._flat.zero()
@@ -83,14 +108,14 @@ class TrainStep:
         mean = extras[LOSS] / extras[WEIGHT] if extras[WEIGHT] else 0.0
         return StepReport(mean, [int(n) for n in extras[ROWS:]], int(extras[TOKENS]), norm)
 
-    def _backward(self, batch: Batch, step: int) -> None:
+    def _backward(self, batch: Taken, step: int) -> None:
         self._seed_dropout(step)
         extras = self._flat.extras
-        for piece in pieces(batch, self._piece_tokens):
+        for piece in self._objective.pieces(batch):
             self._seed_negatives(step)
             with self._device.autocast():
                 there = piece.to(self._device.torch_device)
-                loss, weight = training_loss(self._ranker, there, self._loss, self._generator, self._sampler)
+                loss, weight = self._objective.loss(there, self._generator)
             loss.backward()
             extras[LOSS] += loss.detach()
             extras[WEIGHT] += weight

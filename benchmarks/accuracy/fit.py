@@ -25,6 +25,7 @@ from trainer.data.collate import batch_of
 from trainer.data.plan import ReadPlan
 from trainer.data.rows import Rows, selected
 from trainer.device import Device, multiplies_in_bf16
+from trainer.objective import SequenceObjective
 from trainer.optim import AdamW
 from trainer.schedule import learning_rate
 from trainer.step import TrainStep, rows_between
@@ -64,7 +65,8 @@ def fit(
     hold, phase = held_out(protocol), config.measure
     ranker = compose(config.model, item_inputs(data, hold, text), seed)
     optimizer, device = AdamW(ranker, config.optimizer), device_of(config)
-    step = TrainStep(ranker, optimizer, SingleProcess(), device, config.loss, config.optimizer, seed, config.piece_tokens)
+    objective = SequenceObjective(ranker, config.loss, config.piece_tokens)
+    step = TrainStep(ranker, optimizer, SingleProcess(), device, objective, config.optimizer, seed)
     rows = training_rows(data, hold, config.model.encoder.max_length)
     valid = None if epochs is not None else questions(data, 2, 2)
     outcome, number, best, bad = Outcome(ranker), 0, -1.0, 0

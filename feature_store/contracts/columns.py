@@ -36,6 +36,7 @@ KIND: Final = "kind"
 RAW_ID: Final = "raw_id"
 DENSE_ID: Final = "dense_id"
 FIRST_AVAILABLE: Final = "first_available"
+FIELD: Final = "field"
 
 # Dense tables. 0 is padding and never names a user or an item.
 USER: Final = "user"
@@ -58,6 +59,11 @@ WEIGHT: Final = "weight"
 ITEMS: Final = "items"
 ACTIONS: Final = "actions"
 TIMES: Final = "times"
+
+# Impressions, one row each.
+CODES: Final = "codes"
+LABELS: Final = "labels"
+HISTORY: Final = "history"
 
 # Lists and releases.
 WHO: Final = "who"

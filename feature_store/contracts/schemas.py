@@ -112,6 +112,23 @@ EXAMPLES: Final = _schema(
 )
 """The training row. Items, actions and times have length n, oldest first; the loss is taken at positions [loss_from, n)."""
 
+POINTWISE: Final = _schema(
+    user=pa.int32(),
+    item=pa.int32(),
+    event_time=pa.int64(),
+    availability_time=pa.int64(),
+    split=pa.string(),
+    source=pa.string(),
+    weight=pa.float32(),
+    codes=pa.list_(pa.int32()),
+    numeric=pa.list_(pa.float32()),
+    labels=pa.list_(pa.float32()),
+    history=pa.list_(pa.int32()),
+)
+"""One impression with its context as of its time (microseconds). `codes` holds one code a categorical field, 0 = unknown,
+`numeric` one raw number a feature, null = not known, `labels` one value in [0, 1] an action, null = not asked; each row has as
+many as the ranker's shapes say. `history` holds codes of the item field that were available by then, oldest first."""
+
 BASELINE_LISTS: Final = _schema(
     who=pa.string(),
     split=pa.string(),

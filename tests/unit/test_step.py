@@ -8,6 +8,7 @@ from ranker.inputs import ItemInputs
 from tests.training_jobs import CPU
 from trainer.communicator import SingleProcess
 from trainer.config import OptimizerConfig
+from trainer.objective import SequenceObjective
 from trainer.optim import AdamW
 from trainer.step import TrainStep, pieces
 
@@ -43,10 +44,9 @@ def step_with(piece_tokens: int, loss: str):
         AdamW(ranker, optimizer),
         SingleProcess(),
         CPU,
-        LossConfig(name=loss, negatives=8),
+        SequenceObjective(ranker, LossConfig(name=loss, negatives=8), piece_tokens),
         optimizer,
         3,
-        piece_tokens,
     )
     return step, ranker
 

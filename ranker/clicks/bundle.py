@@ -1,0 +1,79 @@
+"""A click ranker on disk: config, weights with batch norm's running statistics, and the codes of its fields."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from feature_store.contracts.config import FrozenConfig
+from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.files import canonical_json, write_atomic
+from ranker.bundle_files import CONFIG, REMEDY, WEIGHTS, portable, read_tensors, verify_manifest, write_manifest
+from ranker.clicks.batch import ImpressionBatch, check_impressions
+from ranker.clicks.codes import FieldCodes
+from ranker.clicks.compose import ClickRanker
+from ranker.clicks.config import ClickConfig, ClickShapes
+
+CODES: Final = "field_codes.parquet"
+FILES: Final = (CONFIG, WEIGHTS, CODES)
+
+
+class ClickInfo(FrozenConfig):
+    """`config.json`: what the weights are of."""
+
+    schema_version: int = 1
+    clicks: ClickConfig
+    shapes: ClickShapes
+
+
+@dataclass(frozen=True)
+class ClickBundle:
+    """A loaded bundle, in evaluation mode on the CPU."""
+
+    ranker: ClickRanker
+    codes: FieldCodes
+    manifest_sha256: str
+
+    def scores(self, batch: ImpressionBatch) -> Tensor:
+        """[B, A] probabilities; DataContractError for codes that the bundle does not know."""
+        return self.ranker.scores(check_impressions(batch, self.ranker.shapes))
+
+
+def save_click_bundle(folder: Path, ranker: ClickRanker, codes: FieldCodes) -> str:
+    """Writes the ranker with its codes; returns the manifest's sha256: the same content gives the same name."""
+    if codes.shapes != ranker.shapes.fields:
+        raise DataContractError(
+            f"codes of {_named(codes.shapes)} for a ranker of {_named(ranker.shapes.fields)}",
+            "pass the codes the ranker's impressions were encoded with",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    info = ClickInfo(clicks=ranker.config, shapes=ranker.shapes)
+    write_atomic(folder / CONFIG, canonical_json(info.model_dump(mode="json")))
+    save_file(portable(ranker.state_dict()), folder / WEIGHTS)
+    pq.write_table(codes.to_table(), folder / CODES)
+    return write_manifest(folder, FILES)
+
+
+def load_click_bundle(folder: Path, expected: str | None = None) -> ClickBundle:
+    """DataContractError where a file was changed, or a tensor has not the shape that the configuration says."""
+    name = verify_manifest(folder, expected, FILES)
+    try:
+        info = ClickInfo.model_validate_json((folder / CONFIG).read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise DataContractError(f"bundle {folder.name}: {CONFIG}: {place}: {first['msg']}", REMEDY) from None
+    ranker = ClickRanker(info.clicks, info.shapes)
+    wanted: dict[str, Any] = {key: tuple(value.shape) for key, value in ranker.state_dict().items()}
+    tensors = read_tensors(folder / WEIGHTS, wanted)
+    ranker.load_state_dict({key: tensors[key] for key in wanted})
+    codes = FieldCodes.from_table(pq.read_table(folder / CODES), info.shapes.fields)
+    return ClickBundle(ranker.eval(), codes, name)
+
+
+def _named(shapes: Any) -> str:
+    return ", ".join(f"{shape.name} ({shape.size})" for shape in shapes)

@@ -1,0 +1,31 @@
+"""How a click ranker is trained. `model` travels with the weights; the rest only decides how they come about."""
+
+from pydantic import Field
+
+from feature_store.contracts.config import FrozenConfig
+from ranker.clicks.config import ClickConfig, DnnConfig
+from trainer.config import OptimizerConfig
+from trainer.plateau import PlateauConfig
+
+
+class ClickOptimizerConfig(OptimizerConfig):
+    """Adam: no decoupled decay, and a clip that only stops what runs away."""
+
+    beta2: float = Field(0.999, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float = Field(10.0, gt=0)
+
+
+class ClickTrainerConfig(FrozenConfig):
+    model: ClickConfig = DnnConfig()
+    epochs: int = Field(100, ge=1)
+    """At most; the plateau ends it earlier."""
+    batch_rows: int = Field(4096, ge=1)
+    """Rows of a step over all ranks, at most."""
+    learning_rate: float = Field(1e-3, gt=0)
+    plateau: PlateauConfig = PlateauConfig()
+    table_l2: float = Field(0.0, ge=0)
+    """Strength of the pull of embedding tables to zero: adds table_l2 / 2 times their squared norm to the mean loss."""
+    smoothing: float = Field(0.0, ge=0, lt=1)
+    """Labels are moved by this share towards 1/2."""
+    optimizer: ClickOptimizerConfig = ClickOptimizerConfig()

@@ -1,0 +1,27 @@
+"""What the step is told of a sequence ranker: pieces of so many tokens, and the training loss of the configuration."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ranker.batch import Batch
+from ranker.config import LossConfig
+from ranker.losses.sampling import NegativeSampler
+from ranker.losses.training import training_loss
+from ranker.model import Ranker
+from trainer.step import pieces
+
+
+class SequenceObjective:
+    def __init__(self, ranker: Ranker, loss: LossConfig, piece_tokens: int) -> None:
+        self._ranker = ranker
+        self._loss = loss
+        self._piece_tokens = piece_tokens
+        self._sampler = NegativeSampler.of(loss, ranker.items.popularity)
+
+    def pieces(self, batch: Batch) -> Iterator[Batch]:
+        return pieces(batch, self._piece_tokens)
+
+    def loss(self, piece: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return training_loss(self._ranker, piece, self._loss, generator, self._sampler)
