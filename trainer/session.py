@@ -15,6 +15,7 @@ from ranker.inputs import ItemInputs
 from ranker.model import Ranker
 from trainer.communicator import Communicator, together, told_by_root
 from trainer.data.item_inputs import load_item_inputs, load_vocabulary
+from trainer.data.memory import keep_freed_memory
 from trainer.device import Device, choose_device, make_deterministic
 from trainer.export import lineage_of
 from trainer.incremental.growth import champion, check_extends, check_same_features, grown, grown_moments
@@ -31,6 +32,7 @@ def train_job(job: Job, communicator: Communicator, progress: Progress, started:
     """Trains every phase of the job, or the trial it is; rank 0 leaves `result.json` behind, and all ranks end together."""
     device = together(communicator, lambda: choose_device(job.config, communicator.local_rank))
     make_deterministic(device)
+    keep_freed_memory()
     training = prepare(job, communicator, progress, device)
     progress.moved("training")
     if job.trial is None:

@@ -24,6 +24,7 @@ import torch
 from benchmarks.feeder.contestants import SEED, SUMMED, ours_numeric, ours_sequences, petastorm, scan
 from benchmarks.feeder.files import COLUMNS, numeric_rows, padded_rows, sequence_rows, write
 from benchmarks.feeder.race import Contestant, Laps, race
+from trainer.data.memory import keep_freed_memory
 from trainer.data.rows import ROW_COLUMNS
 
 RESULTS: Final = Path(__file__).parents[1] / "results"
@@ -93,6 +94,7 @@ def main() -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     torch.set_num_threads(1)  # with more, the peer's small tensors spend their time waiting for torch's threads
     pa.set_cpu_count(2)
+    keep_freed_memory()  # for all of them; a training worker does it too, before it reads
     warnings.simplefilter("ignore")
     before = machine()
     with tempfile.TemporaryDirectory() as folder:

@@ -4,6 +4,7 @@ A slab is small enough that its index and tokens stay in a core's cache between 
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from ranker.batch import Batch
 from trainer.data.plan import Indices
 from trainer.data.rows import Array, Rows, gathered, offsets_of, selected
 
-SLAB_TOKENS: Final = 49_152
+SLAB_TOKENS: Final = 98_304
 
 
 def batch_of(rows: Rows) -> Batch:
@@ -40,8 +41,8 @@ def batches_of(rows: Rows, places: Sequence[Indices]) -> Iterator[Batch]:
 def _slab(rows: Rows, sizes: Sequence[int], offsets: Indices) -> Iterator[Batch]:
     """The rows as batches of `sizes` rows. `offsets` [B + 1] is where their tokens begin, counted from any place."""
     items_T, actions_T, times_T = gathered(rows, offsets)
-    bounds = np.cumsum([0, *sizes])
-    tokens, rows_of_batch = np.diff(offsets[bounds]).tolist(), list(sizes)
+    bounds, rows_of_batch = [0, *accumulate(sizes)], list(sizes)
+    tokens = [after - before for before, after in pairwise(offsets[bounds].tolist())]
     columns = zip(
         _wide(items_T).split(tokens),
         _wide(actions_T).split(tokens),

@@ -7,13 +7,14 @@ batches are views on blocks, so nothing is copied again but where a batch spans 
 Shapes: C columns, B rows.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -59,19 +60,21 @@ class DenseReader:
         """[C, rows] of the segment, in stream order."""
         order = torch.from_numpy(self.planned.plan.row_order(segment).astype(np.int32))  # half the cache of int64
         block = torch.empty(len(self.planned.columns), len(order))
+        column = torch.empty(table.num_rows)
         for out, name in zip(block, self.planned.columns, strict=True):
             values = self._values(table.column(name), f"row group {segment.group}, column {name}")
-            torch.index_select(values, 0, order, out=out)
+            # Copied in order first: that brings it into the cache, where the gather is twice as fast.
+            np.copyto(column.numpy(), values, casting="unsafe")
+            torch.index_select(column, 0, order, out=out)
         return block
 
-    def _values(self, column: pa.ChunkedArray, name: str) -> Tensor:
+    def _values(self, column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
         if column.null_count:
             raise self._refused(f"{name} holds {column.null_count} nulls")
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             raise self._refused(f"{name} is {column.type}, not a number")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # Arrow's values are read-only, and are only read
-            return torch.from_numpy(column.to_numpy().astype(np.float32, copy=False))
+        values: npt.NDArray[Any] = column.to_numpy()
+        return values
 
     def _refused(self, what: str) -> DataContractError:
         return DataContractError(f"{self.planned.where}: {what}", "leave the column out, or mend the table it comes from")

@@ -115,7 +115,7 @@ def gathered(rows: Rows, offsets: Indices) -> tuple[Array, Array, Array]:
 
     def of(values: Array) -> Array:
         # First every row's first and last token: many of these loads wait for memory at once, the gather's would one by one.
-        values.take(edges, mode="clip")
+        values.take(edges if values.itemsize > 1 else rows.starts, mode="clip")
         # No index is outside, rows were checked against their offsets; without "clip" numpy gathers into a copy of `out`.
         out = np.empty(len(index), values.dtype)
         return values.take(index, out=out, mode="clip")
