@@ -10,6 +10,9 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+NAMED = 20
+"""Users a fault names."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -52,6 +55,12 @@ class Batch:
     @property
     def rows(self) -> int:
         return int(self.users_B.shape[0])
+
+    @property
+    def label(self) -> str:
+        """The rows by the dense ids of their users, for a fault."""
+        named = ", ".join(map(str, self.users_B[:NAMED].tolist()))
+        return f"{self.rows} rows of users {named}{' and others' if self.rows > NAMED else ''}"
 
     @property
     def tokens(self) -> int:

@@ -28,6 +28,11 @@ class Rows(Protocol):
     @property
     def tokens(self) -> int: ...
 
+    @property
+    def label(self) -> str:
+        """Names the rows in a fault, without a raw id."""
+        ...
+
     def to(self, device: torch.device | str) -> Self: ...
 
 
@@ -88,6 +93,7 @@ class TrainStep(Generic[Taken]):
         self._anchor = anchor
         self._flat = FlatGradient(list(trainable(model).values()), communicator.size)
         self._generator = torch.Generator()
+        self._taken: list[tuple[Taken, Tensor]] = []
 
     def __call__(self, batches: Iterator[Taken], step: int, rate: float) -> StepReport:
         """Takes the next batch and moves the weights. A fault of one rank is raised on all; DivergedError for a loss or a
@@ -111,12 +117,14 @@ class TrainStep(Generic[Taken]):
     def _backward(self, batch: Taken, step: int) -> None:
         self._seed_dropout(step)
         extras = self._flat.extras
+        self._taken = []
         for piece in self._objective.pieces(batch):
             self._seed_negatives(step)
             with self._device.autocast():
                 there = piece.to(self._device.torch_device)
                 loss, weight = self._objective.loss(there, self._generator)
             loss.backward()
+            self._taken.append((piece, loss.detach()))
             extras[LOSS] += loss.detach()
             extras[WEIGHT] += weight
         extras[TOKENS] = batch.tokens
@@ -139,11 +147,17 @@ class TrainStep(Generic[Taken]):
         norm = self._flat.clip(self._config.clip_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergedError(
-                f"step {step}: loss sum {loss}, gradient norm {norm}, over a weight of {weight}",
+                f"step {step}: loss sum {loss}, gradient norm {norm}, over a weight of {weight}; {self._suspects()}",
                 "the last good checkpoint is kept; lower the phase's learning_rate or clip_norm, or look at that batch",
             )
         self._optimizer.step(rate)
         return norm
+
+    def _suspects(self) -> str:
+        """The pieces of this rank whose own loss is no number; all of them where none is."""
+        broken = [piece for piece, loss in self._taken if not math.isfinite(float(loss))]
+        named = ", ".join(piece.label for piece in broken or [piece for piece, _ in self._taken])
+        return f"rank {self._communicator.rank} had {named or 'no rows'}"
 
 
 def pieces(batch: Batch, tokens: int) -> Iterator[Batch]:

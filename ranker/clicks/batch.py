@@ -30,6 +30,12 @@ class ImpressionBatch:
         return int(self.codes_BF.shape[0])
 
     @property
+    def label(self) -> str:
+        """For a fault: how many, and the codes of the first."""
+        first = self.codes_BF[0].tolist() if self.rows else []
+        return f"{self.rows} impressions, the first of codes {first}"
+
+    @property
     def tokens(self) -> int:
         """What a step counts beside rows: items of history."""
         return 0 if self.history_T is None else int(self.history_T.shape[0])
