@@ -13,7 +13,7 @@ export DO_NOT_TRACK ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-slow check format bench doctor clean
+.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-slow check format bench bench-accuracy doctor clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ format: setup ## let ruff rewrite what check complains about
 
 bench: setup ## feeder, trainer and scoring against peers and limits; results under benchmarks/results
 	nice $(BIN)/python -m benchmarks
+
+bench-accuracy: setup ## accuracy tables on public sets under DATA=FOLDER; hours
+	nice $(BIN)/python -m benchmarks.accuracy.tables --data $(or $(DATA),$(error say where the data sets are: make bench-accuracy DATA=FOLDER))
 
 doctor: setup ## what this machine may trip over, each with its remedy
 	@$(BIN)/nightrank doctor
