@@ -13,6 +13,7 @@ from ranker.bundle_store import save_bundle
 from ranker.compose import compose
 from ranker.config import LossConfig, RankerConfig
 from ranker.encoders.factors import fold_in
+from ranker.encoders.items import look_up
 from ranker.inputs import ItemInputs
 from ranker.listing import best_items
 from ranker.losses.training import training_loss
@@ -183,3 +184,17 @@ def test_a_section_of_another_name_starts_anew(tmp_path):
         (tmp_path / f"{name}.yaml").write_text(text)
     tree = merged([tmp_path / "a.yaml", tmp_path / "b.yaml"], ["encoder.dropout=0.3"])
     assert tree == {"encoder": {"name": "gru", "dropout": 0.3}, "width": 64}
+
+
+@pytest.mark.parametrize("asked", [3, 900], ids=["few rows", "most rows"])
+def test_rows_looked_up_are_added_to_the_gradient_that_stands(asked):
+    """In the trainer a parameter's gradient is a view into one buffer: it must stay that view, and hold the whole sum."""
+    generator = torch.Generator().manual_seed(0)
+    table = torch.nn.Parameter(torch.randn(1000, 8, generator=generator))
+    before, ids = torch.randn(1000, 8, generator=generator), torch.randint(0, 1000, (asked,), generator=generator)
+    weights = torch.randn(asked, 8, generator=generator)
+    buffer = before.flatten().clone()
+    table.grad = buffer.view(1000, 8)
+    (look_up(table, ids) * weights).sum().backward()
+    assert not table.grad.is_sparse and table.grad.data_ptr() == buffer.data_ptr()
+    torch.testing.assert_close(table.grad, before.index_add(0, ids, weights))
