@@ -6,7 +6,9 @@ import pytest
 
 from feature_store.contracts.config import validate
 from feature_store.contracts.errors import ConfigError
+from feature_store.contracts.settings import DataSettings
 from pipeline.config import NightConfig, packaged_names, resolve
+from spark_jobs import submit
 
 
 @pytest.mark.parametrize("name", packaged_names())
@@ -55,3 +57,8 @@ def test_an_unknown_file_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError) as caught:
         resolve(["demon"], [])
     assert "demo" in caught.value.remedy
+
+
+def test_the_data_jobs_know_every_section_of_a_night() -> None:
+    """They read their own and pass over the others; a section they have never heard of is a misspelt one."""
+    assert set(NightConfig.model_fields) - set(DataSettings.model_fields) == submit.OTHERS
