@@ -138,7 +138,8 @@ def _write(
     if before is not None and delta_log.stands(lake, table, note):
         return Commit(table.name, before, before, 0, 0)
     _open(df.sparkSession, lake, table, context, key)
-    writer = mode(rows.write.format("delta")).option("userMetadata", note)
+    # A table made by an older version may lack a column: it gets it, null in the rows that stood there.
+    writer = mode(rows.write.format("delta")).option("userMetadata", note).option("mergeSchema", "true")
     if before is None:
         # One commit makes the table and fills it: a table of its own costs two more, and as many looks at its log.
         writer = writer.options(**_properties(table)).partitionBy(*table.partitions)

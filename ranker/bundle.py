@@ -16,7 +16,7 @@ from feature_store.contracts.errors import DataContractError
 from ranker import bundle_files as files
 from ranker.batch import Batch
 from ranker.bundle_files import BundleInfo
-from ranker.compose import build_encoder, build_head, compose_empty, materialise
+from ranker.compose import build_encoder, build_head, compose_empty, materialise, with_tower
 from ranker.encoders.base import UserEncoder
 from ranker.growth import grow
 from ranker.heads.dot import DotHead
@@ -105,14 +105,16 @@ class Bundle:
     def _popular(self, k: int) -> list[tuple[int, float]]:
         return [(item, 1.0 / rank) for rank, item in enumerate(self.popular[:k].tolist(), 1)]
 
-    def ranker(self, inputs: ItemInputs) -> Ranker:
-        """The whole ranker in training mode, grown where `inputs` name more items than the bundle.
+    def ranker(self, inputs: ItemInputs, text_encoder: Path | None = None) -> Ranker:
+        """The whole ranker in training mode, grown where `inputs` name more items than the bundle. `text_encoder` is the model
+        folder the bundle's own encoder was tuned from, where it was.
 
         `inputs` must extend the inputs it was trained on: those come from the snapshot, the bundle does not keep texts. Their
         popularity counts what is new, on top of the bundle's.
         """
         inputs = self._counted(inputs)
-        old = materialise(compose_empty(self.info.ranker, shapes_of(self.info)), _first(inputs, shapes_of(self.info)))
+        first = _first(inputs, shapes_of(self.info))
+        old = with_tower(materialise(compose_empty(self.info.ranker, shapes_of(self.info)), first), first, text_encoder)
         old.load_state_dict(self.weights)
         grown: Ranker = grow(old, inputs)
         return grown
@@ -171,6 +173,7 @@ def _first(inputs: ItemInputs, shapes: ItemShapes) -> ItemInputs:
         numeric=None if inputs.numeric is None else inputs.numeric[:rows],
         popularity=None if inputs.popularity is None else inputs.popularity[:rows],
         users=shapes.users,
+        tokens=None if inputs.tokens is None else inputs.tokens.first(rows),
     )
 
 

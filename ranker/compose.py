@@ -1,6 +1,7 @@
 """RankerConfig -> Ranker. Encoders are registered by name; the rest follows from the configuration."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -19,6 +20,7 @@ from ranker.heads.dot import DotHead
 from ranker.heads.mlp import MlpHead
 from ranker.inputs import ItemInputs, ItemShapes
 from ranker.model import Ranker
+from ranker.text.open_tower import open_tower
 
 ENCODERS: Final[dict[str, Callable[[RankerConfig, ItemShapes], UserEncoder]]] = {
     "transformer": lambda config, _: TransformerEncoder(config),
@@ -66,8 +68,24 @@ def materialise(ranker: Ranker, inputs: ItemInputs) -> Ranker:
     return ranker
 
 
-def compose(config: RankerConfig, inputs: ItemInputs, seed: int = 0, device: torch.device | str = "cpu") -> Ranker:
-    """A ranker with weights drawn from `seed`: the same on every rank and device. In training mode."""
+def compose(
+    config: RankerConfig,
+    inputs: ItemInputs,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    text_encoder: Path | None = None,
+) -> Ranker:
+    """A ranker with weights drawn from `seed`: the same on every rank and device. In training mode. `text_encoder` is the model
+    folder of the items' texts, needed where it is tuned."""
     ranker = materialise(compose_empty(config, inputs.shapes, device), inputs)
     ranker.init_weights(torch.Generator().manual_seed(seed))
+    return with_tower(ranker, inputs, text_encoder, seed)
+
+
+def with_tower(ranker: Ranker, inputs: ItemInputs, text_encoder: Path | None, seed: int = 0) -> Ranker:
+    """The same ranker with the text encoder it trains; nothing where its texts are frozen or it has none."""
+    tuning = ranker.config.item.text
+    if tuning.tunes and ranker.items.text is not None:
+        tower = open_tower(text_encoder, tuning, inputs, seed)
+        ranker.items.text_tower = tower.to(ranker.items.popularity.device)
     return ranker

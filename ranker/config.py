@@ -8,11 +8,32 @@ from feature_store.contracts.config import FrozenConfig
 from ranker.encoders.config import EncoderConfig, TransformerConfig
 
 
+class TextTuningConfig(FrozenConfig):
+    """What becomes of the text encoder in training: its cached vectors are taken as they are (`frozen`), low-rank adapters are
+    trained beside its matrices (`lora`, Hu et al. 2022, by peft), or all of it is (`full`). Tuned, a step encodes a bounded
+    number of its items anew, with a gradient; all others keep their vectors of the last epoch's end."""
+
+    name: Literal["frozen", "lora", "full"] = "frozen"
+    rank: int = Field(8, ge=1)
+    alpha: int = Field(16, ge=1)
+    items_per_step: int = Field(64, ge=1)
+    """Items encoded with a gradient in a step (of each piece of it, on each rank): bounds its memory and its time."""
+    batch_tokens: int = Field(16_384, ge=64)
+    """Padded tokens encoded at once when all vectors are renewed."""
+    gradient_checkpointing: bool = False
+    """Compute activations of the encoder again in the backward pass instead of holding them."""
+
+    @property
+    def tunes(self) -> bool:
+        return self.name != "frozen"
+
+
 class ItemConfig(FrozenConfig):
     """An item's vector is the sum of the parts switched on here that the data has."""
 
     use_id: bool = True
     use_text: bool = True
+    text: TextTuningConfig = TextTuningConfig()
     use_categories: bool = True
     use_numeric: bool = True
     id_dropout: float = Field(0.0, ge=0, lt=1)
@@ -69,6 +90,11 @@ class RankerConfig(FrozenConfig):
     head: HeadConfig = DotConfig()
     init: Literal["normal", "xavier"] = "normal"
     """Of matrices and tables: N(0, 0.02), or N(0, 2 / (rows + columns)) (Glorot & Bengio 2010)."""
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether training takes the texts' tokens, beside or instead of their cached vectors."""
+        return self.item.use_text and self.item.text.tunes
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "RankerConfig":

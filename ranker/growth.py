@@ -12,8 +12,10 @@ from feature_store.contracts.errors import DataContractError
 from ranker.compose import compose_empty, materialise
 from ranker.inputs import ItemInputs, ItemShapes
 from ranker.model import Ranker
+from ranker.text.tower import TextTower
 
 IDS: Final = "items.ids.weight"
+TOWER: Final = "items.text_tower."
 CATEGORIES: Final = "items.categories.weight"
 BIAS: Final = "items.bias"
 USERS: Final = "encoder.users.weight"
@@ -40,7 +42,10 @@ def _grown(ranker: Ranker, inputs: ItemInputs) -> Ranker:
     device = ranker.items.popularity.device
     grown = materialise(compose_empty(ranker.config, new, device), inputs)
     source = ranker.state_dict()
+    _keep_texts(ranker, grown, inputs)
     for name, parameter in grown.named_parameters():
+        if name.startswith(TOWER):
+            continue
         value = source[name]
         if value.shape == parameter.shape:
             parameter.copy_(value)
@@ -51,6 +56,21 @@ def _grown(ranker: Ranker, inputs: ItemInputs) -> Ranker:
         ids_new = torch.arange(old.items + 1, new.items + 1, device=device)
         grown.get_parameter(IDS)[old.items + 1 :] = _guessed(ranker, grown, ids_new)
     return grown
+
+
+def _keep_texts(ranker: Ranker, grown: Ranker, inputs: ItemInputs) -> None:
+    """A tuned text encoder goes on as it is; old items keep its vectors, new ones get theirs from it."""
+    tower = ranker.items.text_tower
+    if tower is None:
+        return
+    if inputs.tokens is None:
+        raise DataContractError("the ranker tunes its text encoder, the inputs hold no tokens", "load them with the inputs")
+    grown.items.text_tower = TextTower(tower.model, inputs.tokens, tower.tuning).to(ranker.items.popularity.device)
+    old = ranker.shapes.items + 1
+    grown.items.text_matrix[:old] = ranker.items.text_matrix
+    new = torch.arange(old, len(grown.items.text_matrix), device=ranker.items.popularity.device)
+    new = new[grown.items.text_tower.lengths[new] > 0]
+    grown.items.text_matrix[new] = grown.items.text_tower.without_gradient(new)
 
 
 def grown_rows(old: ItemShapes, new: ItemShapes) -> dict[str, tuple[int, int]]:

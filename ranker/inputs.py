@@ -25,6 +25,19 @@ class ItemShapes:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """Text tokens by dense id, one item after the other; item i owns [offsets[i], offsets[i + 1]), none without a text."""
+
+    flat: Tensor
+    """[all tokens] int32, the encoder's special tokens included."""
+    offsets: Tensor
+    """[I1 + 1] int64."""
+
+    def first(self, rows: int) -> "Tokens":
+        return Tokens(self.flat[: int(self.offsets[rows])], self.offsets[: rows + 1])
+
+
+@dataclass(frozen=True)
 class ItemInputs:
     """Inputs by dense id. An item without text has a zero row; category code 0 is none."""
 
@@ -40,6 +53,8 @@ class ItemInputs:
     """[I1] interactions in the training rows; draws negatives and orders the list of a user without history."""
     users: int = 0
     """Users of the vocabulary: rows of a user table, where a ranker has one."""
+    tokens: Tokens | None = None
+    """Read where the ranker has a text encoder of its own."""
 
     def __post_init__(self) -> None:
         rows = self.items + 1

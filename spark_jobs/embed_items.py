@@ -16,11 +16,11 @@ from feature_store.delta_io import Commit
 from feature_store.entries import table_entries
 from feature_store.session import get_session
 from feature_store.spark_schema import to_spark
+from feature_store.text_model import TextModel, text_model
 from feature_store.transforms.calendar import known_by
 from feature_store.transforms.vocabulary import dense
 from spark_jobs import submit
 from spark_jobs.executor.encode import TEXT, EncodeOptions, encode_batches
-from spark_jobs.text_model import TextModel, text_model
 
 NAME: Final = "embed_items"
 ARROW_ROWS: Final = "spark.sql.execution.arrow.maxRecordsPerBatch"

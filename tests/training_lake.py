@@ -63,11 +63,13 @@ def write_snapshot(
     kind: str = "full",
     date: str = "2024-01-01",
     text: np.ndarray | None = None,
+    tokens: Sequence[Sequence[int]] | None = None,
+    text_revision: str = "r",
     rows_per_file: int = 20_000,
     tag: str = "v0",
     seed: int = 17,
 ) -> DatasetSnapshot:
-    """The parts as tables under `root`, and the snapshot in `snapshots/`. `text` is [items, W]."""
+    """The parts as tables under `root`, and the snapshot in `snapshots/`. `text` is [items, W], `tokens` a list an item."""
     written = {
         name: _write(root, f"examples_{name}", rows, schemas.EXAMPLES, rows_per_file, tag) for name, rows in parts.items()
     }
@@ -80,7 +82,14 @@ def write_snapshot(
     written["vocabulary"] = _write(root, "vocabulary", vocabulary, schemas.VOCABULARY, 10**7, tag)
     if text is not None:
         vectors = [
-            {"item": i, "content_sha256": "0", "revision": "r", "vector": vector.tolist()} for i, vector in enumerate(text, 1)
+            {
+                "item": i,
+                "content_sha256": "0",
+                "revision": text_revision,
+                "vector": vector.tolist(),
+                "tokens": tokens[i - 1] if tokens else None,
+            }
+            for i, vector in enumerate(text, 1)
         ]
         written["item_embeddings"] = _write(root, "item_embeddings", vectors, schemas.ITEM_EMBEDDINGS, 10**6, tag)
     snapshot = DatasetSnapshot(
@@ -95,7 +104,7 @@ def write_snapshot(
         seed=seed,
         items=items,
         users=users,
-        text_revision=None if text is None else "r",
+        text_revision=None if text is None else text_revision,
         text_width=0 if text is None else int(text.shape[1]),
         filter_seen_actions=tuple(range(2, 8)),
     )

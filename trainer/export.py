@@ -5,6 +5,7 @@ from typing import Any
 from feature_store.contracts.files import sha256_of
 from ranker.bundle_store import store_bundle
 from trainer.data.item_inputs import load_vocabulary
+from trainer.text import text_revision
 from trainer.training import Training
 
 
@@ -14,8 +15,8 @@ def export_bundle(training: Training) -> str:
     facts: dict[str, Any] = {
         "snapshot_id": snapshot.id,
         "lineage": training.lineage,
-        "text_encoder": training.job.text_encoder,
-        "text_revision": snapshot.text_revision,
+        "text_encoder": training.job.text.encoder,
+        "text_revision": text_revision(training.ranker, snapshot.text_revision),
         "default_action": snapshot.filter_seen_actions[0] if snapshot.filter_seen_actions else 0,
     }
     models = training.job.lake.bundles

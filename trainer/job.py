@@ -6,7 +6,7 @@ from typing import Literal
 from feature_store.contracts.config import FrozenConfig
 from feature_store.contracts.files import read_json, write_json
 from feature_store.contracts.lake import Lake
-from feature_store.contracts.settings import SparkSettings
+from feature_store.contracts.settings import SparkSettings, TextSettings
 from trainer.config import TrainerConfig
 from trainer.tune.config import PrunerConfig
 
@@ -45,7 +45,8 @@ class Job(FrozenConfig):
     """Used by the Spark launcher alone."""
     parent: Parent | None = None
     trial: Trial | None = None
-    text_encoder: str | None = None
+    text: TextSettings = TextSettings()
+    """The encoder of the snapshot's text vectors; opened where the ranker tunes it."""
     launcher_host: str
     launcher_pid: int
 

@@ -12,6 +12,7 @@ from trainer.schedule import learning_rate
 from trainer.source import Source
 from trainer.state import TrainState
 from trainer.step import StepReport, TrainStep
+from trainer.text import renew_texts
 from trainer.training import Training, check_rows
 from trainer.validation import NAMES, Validator
 
@@ -75,6 +76,7 @@ def close_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
     state = training.state
     check_rows(phase.source.rows(state.epoch), state.epoch_rows, f"{phase.name}, epoch {state.epoch}")
     state.end_epoch()
+    renew_texts(training.ranker, training.communicator, training.device)
     last = state.epoch >= phase.config.epochs
     if phase.validate is None or (state.epoch % phase.validate.config.every_epochs and not last):
         return

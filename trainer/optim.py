@@ -10,6 +10,10 @@ LOSS, WEIGHT, FAULTS, TOKENS, ROWS = 0, 1, 2, 3, 4
 """What travels behind the gradient: loss sum, weight sum, ranks at fault, tokens, then the rows of each rank."""
 
 
+TEXT = ("items.text_tower.",)
+"""Parameters that were trained before on other texts, and move more slowly."""
+
+
 class FlatGradient:
     """Every parameter's `.grad` is a view into one buffer, so the step reduces, scales and clips a single tensor.
 
@@ -75,18 +79,21 @@ class AdamW:
         tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
         looked_up = {name for name, p in self._parameters.items() if id(p) in tables}
         matrices = {name for name, p in self._parameters.items() if p.ndim >= 2} - looked_up
-        self._groups = [
-            (sorted(matrices), config.weight_decay),
-            (sorted(looked_up), config.table_decay),
-            (sorted(self._parameters.keys() - matrices - looked_up), 0.0),
+        kinds = [
+            (matrices, config.weight_decay),
+            (looked_up, config.table_decay),
+            (self._parameters.keys() - matrices - looked_up, 0.0),
         ]
+        texts = {name for name in self._parameters if name.startswith(TEXT)}
+        self._groups = [(sorted(names - texts), decay, 1.0) for names, decay in kinds]
+        self._groups += [(sorted(names & texts), decay, config.text_rate) for names, decay in kinds]
         self._moments: dict[str, Tensor] = {}
         self.load({})
 
     def step(self, rate: float) -> None:
         """Moves every parameter by its `.grad`."""
         config = self._config
-        for names, decay in self._groups:
+        for names, decay, share in self._groups:
             if not names:
                 continue
             steps = self._of(names, "step")
@@ -100,7 +107,7 @@ class AdamW:
                     self._of(names, "exp_avg_sq"),
                     [],
                     steps,
-                    lr=rate,
+                    lr=rate * share,
                     beta1=config.beta1,
                     beta2=config.beta2,
                     weight_decay=decay,

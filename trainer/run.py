@@ -9,7 +9,7 @@ from feature_store.contracts.errors import NothingToDo, UsageError
 from feature_store.contracts.failpoints import KNOWN, failpoint
 from feature_store.contracts.files import read_json
 from feature_store.contracts.model_ref import load_model_ref
-from feature_store.contracts.settings import SparkSettings
+from feature_store.contracts.settings import SparkSettings, TextSettings
 from feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
 from feature_store.contracts.stage import StageContext, StageResult, stage_main
 from trainer.config import TrainerConfig
@@ -52,7 +52,7 @@ def build_job(context: StageContext, snapshot: Path) -> Job:
         config=validate(TrainerConfig, context.config.get("trainer", {})),
         spark=validate(SparkSettings, context.config.get("spark", {})),
         parent=None if context.kind == "full" else _champion(context),
-        text_encoder=context.config.get("text", {}).get("encoder"),
+        text=validate(TextSettings, context.config.get("text", {})),
         launcher_host=socket.gethostname(),
         launcher_pid=os.getpid(),
     )

@@ -11,6 +11,7 @@ from feature_store.contracts.files import write_json
 from feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
 from ranker.bundle import Bundle
 from ranker.compose import compose
+from ranker.config import RankerConfig
 from ranker.inputs import ItemInputs
 from ranker.model import Ranker
 from trainer.communicator import Communicator, together, told_by_root
@@ -23,6 +24,7 @@ from trainer.job import Job
 from trainer.optim import AdamW
 from trainer.phases import phase_names, train
 from trainer.state import TrainState
+from trainer.text import text_folder
 from trainer.training import Training
 from trainer.tune.trial import train_trial, trial_result
 from trainer.watchdog import Progress
@@ -46,9 +48,12 @@ def train_job(job: Job, communicator: Communicator, progress: Progress, started:
 
 def prepare(job: Job, communicator: Communicator, progress: Progress, device: Device) -> Training:
     """Data, model and optimizer, the same on every rank: drawn from the seed, or grown from the champion."""
-    snapshot, inputs, raw_ids = together(communicator, lambda: _read(job))
+    parent = together(communicator, lambda: None if job.parent is None else champion(job.lake.root, job.parent))
+    model = job.config.model if parent is None else parent.info.ranker
+    snapshot, inputs, raw_ids = together(communicator, lambda: _read(job, model))
     progress.moved("composing")
-    ranker, parent = together(communicator, lambda: _ranker(job, inputs, raw_ids, device))
+    folder = together(communicator, lambda: text_folder(job, model, snapshot))
+    ranker = together(communicator, lambda: _ranker(job, parent, inputs, raw_ids, device, folder))
     training = Training(
         job=job,
         communicator=communicator,
@@ -65,18 +70,21 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
     return training
 
 
-def _read(job: Job) -> tuple[DatasetSnapshot, ItemInputs, list[str]]:
+def _read(job: Job, model: RankerConfig) -> tuple[DatasetSnapshot, ItemInputs, list[str]]:
     snapshot = load_snapshot(Path(job.snapshot))
-    return snapshot, load_item_inputs(snapshot, job.lake.root), load_vocabulary(snapshot, job.lake.root)
+    inputs = load_item_inputs(snapshot, job.lake.root, with_tokens=model.reads_texts and snapshot.text_width > 0)
+    return snapshot, inputs, load_vocabulary(snapshot, job.lake.root)
 
 
-def _ranker(job: Job, inputs: ItemInputs, raw_ids: list[str], device: Device) -> tuple[Ranker, Bundle | None]:
-    if job.parent is None:
-        return compose(job.config.model, inputs, seed=job.seed, device=device.torch_device), None
-    bundle = champion(job.lake.root, job.parent)
-    check_extends(bundle, raw_ids)
-    check_same_features(job, load_snapshot(Path(job.snapshot)))
-    return grown(bundle, inputs).to(device.torch_device), bundle
+def _ranker(
+    job: Job, parent: Bundle | None, inputs: ItemInputs, raw_ids: list[str], device: Device, text_encoder: Path | None
+) -> Ranker:
+    if parent is None:
+        return compose(job.config.model, inputs, job.seed, device.torch_device, text_encoder)
+    check_extends(parent, raw_ids)
+    check_same_features(job, parent, load_snapshot(Path(job.snapshot)))
+    ranker: Ranker = grown(parent, inputs, text_encoder).to(device.torch_device)
+    return ranker
 
 
 def _shared_moments(training: Training, parent: Bundle | None) -> dict[str, torch.Tensor]:

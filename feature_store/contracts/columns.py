@@ -49,6 +49,7 @@ CONTENT_SHA256: Final = "content_sha256"
 REVISION: Final = "revision"
 VECTOR: Final = "vector"
 TOKENS_CUT: Final = "tokens_cut"
+TOKENS: Final = "tokens"
 
 # Training rows.
 N: Final = "n"

@@ -92,10 +92,16 @@ TEXT_CACHE: Final = _schema(
     revision=pa.string(),
     vector=pa.list_(pa.float32()),
     tokens_cut=pa.int32(),
+    tokens=pa.list_(pa.int32()),
 )
 ITEM_EMBEDDINGS: Final = _schema(
-    item=pa.int32(), content_sha256=pa.string(), revision=pa.string(), vector=pa.list_(pa.float32())
+    item=pa.int32(),
+    content_sha256=pa.string(),
+    revision=pa.string(),
+    vector=pa.list_(pa.float32()),
+    tokens=pa.list_(pa.int32()),
 )
+"""`tokens` are the encoder's own, special ones included, as many as it read: a ranker that tunes the encoder reads them."""
 ITEM_INPUTS: Final = _schema(item=pa.int32(), category_codes=pa.list_(pa.int32()), numeric=pa.list_(pa.float32()))
 """What the ranker reads of an item beside its text: category codes 1..C and normalised numbers, fitted on training rows."""
 

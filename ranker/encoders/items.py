@@ -3,6 +3,9 @@
 Shapes: N ids asked for, I1 = items + 1, W text width, C category slots, F numeric features, d width.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,13 +14,15 @@ from ranker.blocks.dropout import Dropout
 from ranker.blocks.perceptron import Perceptron
 from ranker.config import RankerConfig
 from ranker.inputs import ItemInputs, ItemShapes
+from ranker.text.tower import TextTower
 
 
 class ItemEncoder(nn.Module):  # type: ignore[misc]
     """v_i = id_i + A text_i + mean(category embeddings of i) + B numeric_i, the parts that config and data both have; with a
     tower a perceptron over that sum, which is its first layer over the parts beside each other.
 
-    What the data says of an item stands in buffers that are not part of the weights: they come from the snapshot.
+    What the data says of an item stands in buffers that are not part of the weights: they come from the snapshot. Text vectors
+    of a tuned encoder are part of them: they are the encoder's at the end of the last epoch.
     """
 
     def __init__(self, config: RankerConfig, shapes: ItemShapes) -> None:
@@ -33,14 +38,18 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
         self.bias = nn.Parameter(torch.empty(rows)) if config.head.item_bias else None
         self.tower = Perceptron(width, item.tower, width, 0.0) if item.tower else None
         self.dropout = Dropout(item.dropout)
-        self._buffer("text_matrix", torch.empty(rows, shapes.text_width) if self.text else None)
+        self.text_tower: TextTower | None = None
+        """The encoder itself, where it is trained; put there by whoever composes a ranker for training."""
+        self._fresh: tuple[Tensor, Tensor] | None = None
+        text = torch.empty(rows, shapes.text_width) if self.text else None
+        self._buffer("text_matrix", text, persistent=item.text.tunes)
         codes = torch.empty(rows, shapes.category_slots, dtype=torch.int64) if self.categories else None
         self._buffer("category_codes", codes)
         self._buffer("numeric_matrix", torch.empty(rows, shapes.numeric) if self.numeric else None)
         self._buffer("popularity", torch.empty(rows))
 
-    def _buffer(self, name: str, value: Tensor | None) -> None:
-        self.register_buffer(name, value, persistent=False)
+    def _buffer(self, name: str, value: Tensor | None, persistent: bool = False) -> None:
+        self.register_buffer(name, value, persistent=persistent)
 
     def fill(self, inputs: ItemInputs) -> None:
         """Copies the inputs into the buffers; row 0 becomes zeros."""
@@ -67,7 +76,7 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
         """[N, d] of text and side features alone; None where the ranker has neither."""
         parts = []
         if self.text is not None:
-            parts.append(self.text(self.text_matrix.index_select(0, ids_N)))
+            parts.append(self.text(self._texts(ids_N)))
         if self.categories is not None:
             codes = self.category_codes.index_select(0, ids_N)
             parts.append(functional.embedding_bag(codes, self.categories.weight, mode="mean", padding_idx=0))
@@ -77,6 +86,28 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
         for part in parts:
             total = part.float() if total is None else total + part.float()
         return total
+
+    @contextmanager
+    def renewed(self, items_T: Tensor) -> Iterator[None]:
+        """Within it some of the named items' texts are encoded anew, with a gradient; nothing happens without an encoder to
+        train."""
+        if self.text_tower is not None and self.text is not None and self.training:
+            ids_F = self.text_tower.chosen(items_T)
+            self._fresh = (ids_F, self.text_tower(ids_F)) if len(ids_F) else None
+        try:
+            yield
+        finally:
+            self._fresh = None
+
+    def _texts(self, ids_N: Tensor) -> Tensor:
+        """[N, W]: cached text vectors, and the fresh ones where there are such."""
+        cached_NW: Tensor = self.text_matrix.index_select(0, ids_N)
+        if self._fresh is None:
+            return cached_NW
+        ids_F, vectors_FW = self._fresh
+        place_N = torch.searchsorted(ids_F, ids_N).clamp_max(len(ids_F) - 1)
+        fresh_M = (ids_F[place_N] == ids_N).nonzero().flatten()
+        return cached_NW.index_copy(0, fresh_M, vectors_FW.index_select(0, place_N[fresh_M]))
 
     def forward(self, ids_N: Tensor) -> Tensor:
         """[N, d] fp32; id 0 gives zeros."""

@@ -31,6 +31,13 @@ def training_loss(
     targets = ranker.encoder.targets(batch)
     if len(targets.item_S) == 0:
         return _nothing(ranker)
+    with ranker.items.renewed(batch.items_T):
+        return _loss(ranker, targets, config, generator, sampler)
+
+
+def _loss(
+    ranker: Ranker, targets: Targets, config: LossConfig, generator: torch.Generator, sampler: NegativeSampler | None
+) -> tuple[Tensor, Tensor]:
     if config.name == "full_softmax":
         return _full(ranker, targets, config)
     sampler = sampler or NegativeSampler.of(config, ranker.items.popularity)
@@ -82,5 +89,5 @@ def _scores(
 
 
 def _nothing(ranker: Ranker) -> tuple[Tensor, Tensor]:
-    zero = sum((parameter.float() * 0.0).sum() for parameter in ranker.parameters())
+    zero = sum((parameter.float() * 0.0).sum() for parameter in ranker.parameters() if parameter.requires_grad)
     return torch.as_tensor(zero), torch.zeros((), device=ranker.items.popularity.device)

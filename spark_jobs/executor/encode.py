@@ -41,7 +41,7 @@ class Encoder:
 def encode_batches(batches: Iterator[pa.RecordBatch], options: EncodeOptions) -> Iterator[pa.RecordBatch]:
     """mapInArrow: rows (content_sha256, text) become rows of `text_cache`. Rows should come sorted by length."""
     for batch in batches:
-        vectors, cut = encode(batch.column(TEXT).to_pylist(), options)
+        vectors, cut, tokens = encode_tokens(batch.column(TEXT).to_pylist(), options)
         rows = len(cut)
         yield pa.RecordBatch.from_arrays(
             [
@@ -49,6 +49,7 @@ def encode_batches(batches: Iterator[pa.RecordBatch], options: EncodeOptions) ->
                 pa.array([options.revision] * rows, pa.string()),
                 pa.array(vectors, pa.list_(pa.float32())),
                 pa.array(cut, pa.int32()),
+                pa.array(tokens, pa.list_(pa.int32())),
             ],
             schema=TEXT_CACHE,
         )
@@ -56,6 +57,12 @@ def encode_batches(batches: Iterator[pa.RecordBatch], options: EncodeOptions) ->
 
 def encode(texts: list[str], options: EncodeOptions) -> tuple[list[Any], list[int]]:
     """The unit vector of each text [D] and how many of its tokens did not fit."""
+    vectors, cut, _ = encode_tokens(texts, options)
+    return vectors, cut
+
+
+def encode_tokens(texts: list[str], options: EncodeOptions) -> tuple[list[Any], list[int], list[list[int]]]:
+    """`encode`, and the tokens of each text that were read."""
     encoder = open_encoder(options.folder, options.threads)
     # No length limit here: what is cut off must be counted, and the closing token kept.
     whole = encoder.tokenizer(texts, add_special_tokens=True, truncation=False, verbose=False)["input_ids"]
@@ -65,7 +72,7 @@ def encode(texts: list[str], options: EncodeOptions) -> tuple[list[Any], list[in
     vectors: list[Any] = []
     for group in packed([len(ids) for ids in rows], options.batch_tokens):
         vectors.extend(_forward(encoder, [rows[i] for i in group]))
-    return vectors, cut
+    return vectors, cut, rows
 
 
 def packed(lengths: Iterable[int], batch_tokens: int) -> Iterator[range]:

@@ -10,10 +10,10 @@ from feature_store import delta_io
 from feature_store.contracts import tables
 from feature_store.contracts.errors import ConfigError
 from feature_store.contracts.settings import TextSettings
+from feature_store.text_model import text_model
 from spark_jobs import build_features, embed_items, ingest_events
 from spark_jobs.executor import encode as encoding
 from spark_jobs.executor.encode import EncodeOptions, encode
-from spark_jobs.text_model import text_model
 from tests.spark.conftest import DAY, at, land, make_context
 
 pytestmark = pytest.mark.spark

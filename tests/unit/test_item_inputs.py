@@ -23,6 +23,7 @@ def parts_of(root, *, vectors, inputs, rows, names):
             "content_sha256": ["x"] * len(vectors),
             "revision": ["r"] * len(vectors),
             "vector": [vector for _, vector in vectors],
+            "tokens": [[item, 7] if vector else None for item, vector in vectors],
         },
         schema=schemas.ITEM_EMBEDDINGS,
     )
@@ -58,6 +59,10 @@ def test_tables_stand_by_dense_id_and_missing_rows_are_zero(tmp_path, good):
     assert inputs.category_codes.tolist() == [[0, 0], [2, 1], [3, 0], [0, 0], [0, 0]]
     assert inputs.numeric.tolist() == [[0], [0.5], [0.25], [0], [-1]]
     assert inputs.categories == 3
+    assert inputs.tokens is None
+    tokens = load_item_inputs(snapshot_of(tmp_path, good), tmp_path, with_tokens=True).tokens
+    assert tokens.flat.tolist() == [1, 7, 3, 7]
+    assert tokens.offsets.tolist() == [0, 0, 2, 2, 4, 4]
 
 
 def test_events_are_counted_once_and_context_not_at_all(tmp_path, good):

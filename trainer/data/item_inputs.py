@@ -15,21 +15,23 @@ from feature_store.contracts import columns as c
 from feature_store.contracts import schemas
 from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.snapshot import DatasetSnapshot, PartName
-from ranker.inputs import ItemInputs
+from ranker.inputs import ItemInputs, Tokens
 from trainer.data.conformance import check_part, part_of, pinned_paths
 from trainer.data.plan import Indices
 from trainer.data.rows import Array, offsets_of, token_index
 
 TEXT_SCHEMA: Final = pa.schema([schemas.ITEM_EMBEDDINGS.field(name) for name in (c.ITEM, c.VECTOR)])
+TOKENS_SCHEMA: Final = pa.schema([schemas.ITEM_EMBEDDINGS.field(name) for name in (c.ITEM, c.TOKENS)])
 VOCABULARY_SCHEMA: Final = pa.schema([schemas.VOCABULARY.field(name) for name in (c.KIND, c.RAW_ID, c.DENSE_ID)])
 REBUILD: Final = "build the training set again (stage build_training_set)"
 
 Table = npt.NDArray[np.float32]
 
 
-def load_item_inputs(snapshot: DatasetSnapshot, root: Path) -> ItemInputs:
+def load_item_inputs(snapshot: DatasetSnapshot, root: Path, with_tokens: bool = False) -> ItemInputs:
     """Everything a ranker reads of items 0..snapshot.items. An item the parts do not name has zeros. Popularity counts the
-    events of the `train` part. DataContractError for an id twice or outside the vocabulary, or a list of the wrong width."""
+    events of the `train` part. DataContractError for an id twice or outside the vocabulary, or a list of the wrong width, and
+    where tokens are asked for of a snapshot that was made without."""
     codes, numeric = _side_tables(snapshot, root)
     text = text_matrix(snapshot, root)
     return ItemInputs(
@@ -40,6 +42,7 @@ def load_item_inputs(snapshot: DatasetSnapshot, root: Path) -> ItemInputs:
         numeric=None if numeric is None else torch.from_numpy(numeric),
         popularity=torch.from_numpy(item_counts(snapshot, root).astype(np.float32)),
         users=snapshot.users,
+        tokens=token_table(snapshot, root) if with_tokens else None,
     )
 
 
@@ -54,6 +57,25 @@ def text_matrix(snapshot: DatasetSnapshot, root: Path) -> Table | None:
         ids = _item_ids(with_text, snapshot, seen)
         matrix[ids] = _rectangle(with_text[c.VECTOR], snapshot.text_width, "text vector")
     return matrix
+
+
+def token_table(snapshot: DatasetSnapshot, root: Path) -> Tokens:
+    """The text tokens of items 0..snapshot.items, none where an item has no text."""
+    if snapshot.text_width == 0:
+        raise DataContractError("the snapshot has no item texts", "set text.encoder and build the training set again")
+    seen = np.zeros(snapshot.items + 1, np.bool_)
+    lengths = np.zeros(snapshot.items + 1, np.int64)
+    parts: list[tuple[Indices, Array]] = []
+    for table in part_tables(snapshot, root, "item_embeddings", TOKENS_SCHEMA):
+        values, offsets = _flat(table[c.TOKENS])
+        ids = _item_ids(table, snapshot, seen)
+        lengths[ids] = np.diff(offsets)
+        parts.append((ids, values))
+    starts = offsets_of(lengths)
+    flat = np.zeros(starts[-1], np.int32)
+    for ids, values in parts:
+        flat[token_index(starts[:-1][ids], lengths[ids])] = values
+    return Tokens(torch.from_numpy(flat), torch.from_numpy(starts))
 
 
 def item_counts(snapshot: DatasetSnapshot, root: Path, parts: tuple[PartName, ...] = ("train",)) -> Indices:

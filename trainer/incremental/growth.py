@@ -13,6 +13,7 @@ from ranker.inputs import ItemInputs
 from ranker.model import Ranker
 from trainer.checkpoint import CheckpointFolder
 from trainer.job import Job, Parent
+from trainer.text import base_revision
 
 LIVE = "live"
 """Name of the checkpoint beside a live bundle."""
@@ -40,9 +41,15 @@ def check_extends(bundle: Bundle, raw_ids: list[str]) -> None:
         )
 
 
-def check_same_features(job: Job, snapshot: DatasetSnapshot) -> None:
+def check_same_features(job: Job, bundle: Bundle, snapshot: DatasetSnapshot) -> None:
     """DataContractError where a column of the item features means something else than when the champion was trained."""
     assert job.parent is not None
+    before, now = base_revision(bundle.info.text_revision), snapshot.text_revision
+    if bundle.info.text_width and before and now and before != now:
+        raise DataContractError(
+            f"item texts are encoded by revision {now[:12]}, the champion knows those of {before[:12]}",
+            "name the text.encoder of before, or train a full run",
+        )
     path = job.lake.snapshot(job.parent.snapshot_id)
     if not path.exists():  # maintenance forgets old snapshots; widths are checked all the same
         return
@@ -54,9 +61,10 @@ def check_same_features(job: Job, snapshot: DatasetSnapshot) -> None:
         )
 
 
-def grown(bundle: Bundle, inputs: ItemInputs) -> Ranker:
-    """The champion with a row for every item of `inputs`, in training mode."""
-    return bundle.ranker(inputs)
+def grown(bundle: Bundle, inputs: ItemInputs, text_encoder: Path | None = None) -> Ranker:
+    """The champion with a row for every item of `inputs`, in training mode; `text_encoder` is the folder its own was tuned
+    from, where it was."""
+    return bundle.ranker(inputs, text_encoder)
 
 
 def grown_moments(root: Path, parent: Parent, bundle: Bundle, inputs: ItemInputs) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from feature_store.contracts.config import validate
 from feature_store.contracts.errors import ConfigError, NightrankError, StalledError
 from feature_store.contracts.failpoints import KNOWN, failpoint
 from feature_store.contracts.files import read_json
-from feature_store.contracts.settings import SparkSettings
+from feature_store.contracts.settings import SparkSettings, TextSettings
 from trainer.config import TrainerConfig
 from trainer.faults import DivergedError
 from trainer.job import Job, Trial, load_job
@@ -70,6 +70,7 @@ def build_job(spec: StudySpec, number: int, params: Params) -> Job:
         snapshot=str(spec.lake.snapshot(spec.snapshot)),
         config=validate(TrainerConfig, applied(spec.config, params)["trainer"]),
         spark=validate(SparkSettings, spec.config.get("spark", {})),
+        text=validate(TextSettings, spec.config.get("text", {})),
         trial=trial,
         launcher_host=socket.gethostname(),
         launcher_pid=os.getpid(),

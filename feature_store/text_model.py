@@ -15,7 +15,7 @@ from feature_store.contracts.settings import TextSettings
 PACKAGED: Final = "packaged:"
 SUFFIXES: Final = {".json", ".txt", ".safetensors", ".bin", ".model"}
 HUB_NAME: Final = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
-METHOD: Final = "mean-pooled, L2-normalised, 1"
+METHOD: Final = "mean-pooled, L2-normalised, tokens kept, 2"
 """Part of the revision: raise the number when the same files would give other vectors."""
 
 

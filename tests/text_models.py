@@ -1,0 +1,55 @@
+"""Tiny Hugging Face models in folders: random weights, a few words."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+WORDS = 40
+WIDTH = 16
+
+
+def tiny_bert(folder: Path) -> Path:
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=WORDS,
+        hidden_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def tiny_gpt2(folder: Path, width: int = WIDTH) -> Path:
+    from transformers import GPT2Config, GPT2Model
+
+    torch.manual_seed(0)
+    GPT2Model(GPT2Config(vocab_size=WORDS, n_positions=64, n_embd=width, n_layer=2, n_head=2)).save_pretrained(folder)
+    return folder
+
+
+def texts(items: int, seed: int = 0) -> list[list[int]]:
+    """Tokens an item; every fifth item has no text."""
+    random = np.random.default_rng(seed)
+    return [
+        [] if i % 5 == 0 else [1, *random.integers(4, WORDS, random.integers(1, 8)).tolist(), 2] for i in range(1, items + 1)
+    ]
+
+
+def vectors(folder: Path, tokens: list[list[int]]) -> np.ndarray:
+    """[items, WIDTH] as `embed_items` would give them: mean of the states, unit length; one text at a time."""
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(folder).eval()
+    rows = np.zeros((len(tokens), WIDTH), np.float32)
+    with torch.no_grad():
+        for place, ids in enumerate(tokens):
+            if ids:
+                mean = model(input_ids=torch.tensor([ids])).last_hidden_state[0].mean(0)
+                rows[place] = (mean / mean.norm()).numpy()
+    return rows
