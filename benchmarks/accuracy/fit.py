@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.accuracy.sequences import Protocol, Questions, Sequences, held_out, questions, training_rows
+from benchmarks.accuracy.texts import Texts
 from ranker.batch import Batch
 from ranker.compose import compose
 from ranker.inputs import ItemInputs
@@ -29,6 +30,7 @@ from trainer.objective import SequenceObjective
 from trainer.optim import AdamW
 from trainer.schedule import learning_rate
 from trainer.step import TrainStep, rows_between
+from trainer.text import renew_texts
 
 CPU = torch.device("cpu")
 KS = (10, 20)
@@ -46,9 +48,10 @@ class Outcome:
     tokens_per_second: float = 0.0
 
 
-def item_inputs(data: Sequences, hold: int, text: Tensor | None = None) -> ItemInputs:
+def item_inputs(data: Sequences, hold: int, texts: Texts | None = None) -> ItemInputs:
     counts = torch.from_numpy(data.counts(hold)).float()
-    return ItemInputs(data.items, text=text, popularity=counts, users=data.users)
+    text, tokens = (None, None) if texts is None else (texts.vectors, texts.tokens)
+    return ItemInputs(data.items, text=text, popularity=counts, users=data.users, tokens=tokens)
 
 
 def fit(
@@ -59,16 +62,16 @@ def fit(
     say: Say,
     epochs: int | None = None,
     every: int = 1,
-    text: Tensor | None = None,
+    texts: Texts | None = None,
 ) -> Outcome:
     """With `epochs` exactly so many of the planned curve, nothing validated (the refit); else early stopping on validation."""
     hold, phase = held_out(protocol), config.measure
-    ranker = compose(config.model, item_inputs(data, hold, text), seed)
+    ranker = compose(config.model, item_inputs(data, hold, texts), seed, text_encoder=None if texts is None else texts.folder)
     optimizer, device = AdamW(ranker, config.optimizer), device_of(config)
     objective = SequenceObjective(ranker, config.loss, config.piece_tokens)
     step = TrainStep(ranker, optimizer, SingleProcess(), device, objective, config.optimizer, seed)
     rows = training_rows(data, hold, config.model.encoder.max_length)
-    valid = None if epochs is not None else questions(data, 2, 2)
+    valid = None if epochs is not None else questions(data, 2, 2, texts is not None)
     outcome, number, best, bad = Outcome(ranker), 0, -1.0, 0
     kept: dict[str, Tensor] = {}
     tokens, spent = 0, 0.0
@@ -80,6 +83,7 @@ def fit(
         for _ in range(plan.steps):
             report = step(batches, number, learning_rate(phase, number, plan.steps * phase.epochs))
             losses, tokens, number = losses + report.loss, tokens + report.tokens, number + 1
+        renew_texts(ranker, SingleProcess(), device)
         spent += time.perf_counter() - started
         if valid is None or ((epoch + 1) % every and epoch + 1 < phase.epochs):
             continue

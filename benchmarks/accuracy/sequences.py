@@ -27,6 +27,8 @@ class Sequences:
     items: int
     flat: Integers
     offsets: Integers
+    shift: int = 0
+    """Added to the file's ids, where they begin at 0."""
 
     @property
     def users(self) -> int:
@@ -56,7 +58,8 @@ class Questions:
 def read_sequences(path: Path) -> Sequences:
     lines = [np.array(line.split()[1:], dtype=np.int64) for line in path.read_text().splitlines() if line.strip()]
     flat = np.concatenate(lines)
-    return Sequences(int(flat.max()), flat, offsets_of(np.array([len(line) for line in lines])))
+    shift = int(flat.min() == 0)
+    return Sequences(int(flat.max()) + shift, flat + shift, offsets_of(np.array([len(line) for line in lines])), shift)
 
 
 def held_out(protocol: Protocol) -> int:
@@ -82,14 +85,15 @@ def training_rows(data: Sequences, hold: int, longest: int) -> Rows:
     )
 
 
-def questions(data: Sequences, back: int, hold: int) -> Questions:
-    """The `back`-th newest item of every user asked for, given everything before it."""
+def questions(data: Sequences, back: int, hold: int, every_target: bool = False) -> Questions:
+    """The `back`-th newest item of every user asked for, given everything before it. With `every_target` also items that are
+    in nobody's training rows: where items have texts they can be found."""
     counts = data.counts(hold)
     ends = data.offsets[1:] - back
     target = data.flat[ends]
     lengths = ends - data.offsets[:-1]
     seen = [int(t) in data.flat[s:e] for t, s, e in zip(target, data.offsets[:-1], ends, strict=True)]
-    kept = np.flatnonzero((counts[target] > 0) & ~np.array(seen))
+    kept = np.flatnonzero(((counts[target] > 0) | every_target) & ~np.array(seen))
     rows = training_rows(data, back, int(lengths.max()))
     return Questions(_histories(data, lengths, rows, kept), torch.from_numpy(target[kept]), data.users)
 
