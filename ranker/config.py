@@ -5,27 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from feature_store.contracts.config import FrozenConfig
-from ranker.encoders.config import EncoderConfig, TransformerConfig
-
-
-class TextTuningConfig(FrozenConfig):
-    """What becomes of the text encoder in training: its cached vectors are taken as they are (`frozen`), low-rank adapters are
-    trained beside its matrices (`lora`, Hu et al. 2022, by peft), or all of it is (`full`). Tuned, a step encodes a bounded
-    number of its items anew, with a gradient; all others keep their vectors of the last epoch's end."""
-
-    name: Literal["frozen", "lora", "full"] = "frozen"
-    rank: int = Field(8, ge=1)
-    alpha: int = Field(16, ge=1)
-    items_per_step: int = Field(64, ge=1)
-    """Items encoded with a gradient in a step (of each piece of it, on each rank): bounds its memory and its time."""
-    batch_tokens: int = Field(16_384, ge=64)
-    """Padded tokens encoded at once when all vectors are renewed."""
-    gradient_checkpointing: bool = False
-    """Compute activations of the encoder again in the backward pass instead of holding them."""
-
-    @property
-    def tunes(self) -> bool:
-        return self.name != "frozen"
+from ranker.encoders.config import BehaviourTextConfig, EncoderConfig, TransformerConfig
+from ranker.text.config import TextTuningConfig
 
 
 class ItemConfig(FrozenConfig):
@@ -75,11 +56,27 @@ class MlpConfig(FrozenConfig):
         return False
 
 
+class TransformerHeadConfig(FrozenConfig):
+    """How a state and an item become a score: a transformer block over the two as a sequence, read at the item. Scored pair by
+    pair, some ten times as dear as `mlp`."""
+
+    name: Literal["transformer"] = "transformer"
+    hidden: int = Field(32, ge=1)
+    expansion: int = Field(2, ge=1)
+
+    @property
+    def item_bias(self) -> bool:
+        """Never: popularity is for the block to learn."""
+        return False
+
+
 def _dot_by_default(value: Any) -> Any:
     return {"name": "dot", **value} if isinstance(value, dict) else value
 
 
-HeadConfig = Annotated[DotConfig | MlpConfig, Field(discriminator="name"), BeforeValidator(_dot_by_default)]
+HeadConfig = Annotated[
+    DotConfig | MlpConfig | TransformerHeadConfig, Field(discriminator="name"), BeforeValidator(_dot_by_default)
+]
 
 
 class RankerConfig(FrozenConfig):
@@ -94,6 +91,11 @@ class RankerConfig(FrozenConfig):
     @property
     def reads_texts(self) -> bool:
         """Whether training takes the texts' tokens, beside or instead of their cached vectors."""
+        return self.tunes_texts or isinstance(self.encoder, BehaviourTextConfig)
+
+    @property
+    def tunes_texts(self) -> bool:
+        """Whether the encoder of the items' texts is trained."""
         return self.item.use_text and self.item.text.tunes
 
     @model_validator(mode="after")

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from ranker.heads.dot import DotHead
-from ranker.heads.mlp import MlpHead
+from ranker.heads.pairs import PairHead
 from ranker.topk import Exclusions, exact_topk
 
 
 def best_items(
-    head: DotHead | MlpHead,
+    head: DotHead | PairHead,
     queries: Tensor,
     catalogue: Tensor,
     k: int,

@@ -11,7 +11,7 @@ from ranker.config import RankerConfig
 from ranker.encoders.base import UserEncoder
 from ranker.encoders.items import ItemEncoder
 from ranker.heads.dot import DotHead
-from ranker.heads.mlp import MlpHead
+from ranker.heads.pairs import PairHead
 from ranker.init import init_weights
 from ranker.inputs import ItemShapes
 
@@ -22,12 +22,17 @@ class Ranker(nn.Module):  # type: ignore[misc]
     Its weights are a function of (config, vocabulary size); texts and side features are buffers outside `state_dict()`.
     """
 
-    def __init__(self, config: RankerConfig, shapes: ItemShapes, encoder: UserEncoder, head: DotHead | MlpHead) -> None:
+    def __init__(self, config: RankerConfig, shapes: ItemShapes, encoder: UserEncoder, head: DotHead | PairHead) -> None:
         super().__init__()
         self.config, self.shapes = config, shapes
         self.items = ItemEncoder(config, shapes)
         self.encoder = encoder
         self.head = head
+
+    @property
+    def pretrained(self) -> tuple[str, ...]:
+        """Prefixes of parameters that come from models trained elsewhere."""
+        return ("items.text_tower.", *(f"encoder.{prefix}" for prefix in self.encoder.pretrained))
 
     def item_inputs(self, ids_N: Tensor) -> Tensor:
         """[N, d] item vectors as the encoder reads them (before its own norm). Each distinct id is computed once."""

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ranker.inputs import ItemInputs, Tokens
+
 WORDS = 40
 WIDTH = 16
 
@@ -53,3 +55,17 @@ def vectors(folder: Path, tokens: list[list[int]]) -> np.ndarray:
                 mean = model(input_ids=torch.tensor([ids])).last_hidden_state[0].mean(0)
                 rows[place] = (mean / mean.norm()).numpy()
     return rows
+
+
+def text_inputs(folder: Path, items: int, users: int) -> ItemInputs:
+    tokens = texts(items)
+    text = np.concatenate([np.zeros((1, WIDTH), np.float32), vectors(folder, tokens)])
+    flat = [token for row in tokens for token in row]
+    offsets = np.cumsum([0, 0, *map(len, tokens)])
+    return ItemInputs(
+        items,
+        text=torch.from_numpy(text),
+        popularity=torch.ones(items + 1),
+        tokens=Tokens(torch.tensor(flat, dtype=torch.int32), torch.tensor(offsets)),
+        users=users,
+    )

@@ -25,7 +25,7 @@ class OptimizerConfig(FrozenConfig):
     """On lookup tables. Adam moves a row by about the learning rate however rarely it is touched, so that the id of a rare item
     ends as noise; decay takes it back towards what the item's text says."""
     text_rate: float = Field(0.1, gt=0)
-    """Learning rate of a text encoder that is tuned, as a share of the phase's."""
+    """Learning rate of parts that come from a pre-trained model, as a share of the phase's."""
     clip_norm: float = Field(1.0, gt=0)
     """Largest global L2 norm of a step's gradient."""
 

@@ -10,10 +10,6 @@ LOSS, WEIGHT, FAULTS, TOKENS, ROWS = 0, 1, 2, 3, 4
 """What travels behind the gradient: loss sum, weight sum, ranks at fault, tokens, then the rows of each rank."""
 
 
-TEXT = ("items.text_tower.",)
-"""Parameters that were trained before on other texts, and move more slowly."""
-
-
 class FlatGradient:
     """Every parameter's `.grad` is a view into one buffer, so the step reduces, scales and clips a single tensor.
 
@@ -84,7 +80,7 @@ class AdamW:
             (looked_up, config.table_decay),
             (self._parameters.keys() - matrices - looked_up, 0.0),
         ]
-        texts = {name for name in self._parameters if name.startswith(TEXT)}
+        texts = {name for name in self._parameters if name.startswith(getattr(model, "pretrained", ()))}
         self._groups = [(sorted(names - texts), decay, 1.0) for names, decay in kinds]
         self._groups += [(sorted(names & texts), decay, config.text_rate) for names, decay in kinds]
         self._moments: dict[str, Tensor] = {}

@@ -15,6 +15,7 @@ from feature_store.contracts.stage import StageContext, StageResult, stage_main
 from trainer.config import TrainerConfig
 from trainer.job import Job, Parent
 from trainer.launch import launch
+from trainer.pretrained import with_architectures
 
 NAME = "train"
 KNOWN.update({"train.launch.before", "train.launch.after", "train.result.after"})
@@ -41,6 +42,7 @@ def run(context: StageContext) -> StageResult:
 
 def build_job(context: StageContext, snapshot: Path) -> Job:
     """Everything the workers are told. UsageError for a night without a champion."""
+    text = validate(TextSettings, context.config.get("text", {}))
     return Job(
         root=str(context.root.resolve()),
         run_id=context.run_id,
@@ -49,10 +51,10 @@ def build_job(context: StageContext, snapshot: Path) -> Job:
         seed=context.seed,
         attempt=context.attempt,
         snapshot=str(snapshot.resolve()),
-        config=validate(TrainerConfig, context.config.get("trainer", {})),
+        config=with_architectures(validate(TrainerConfig, context.config.get("trainer", {})), text),
         spark=validate(SparkSettings, context.config.get("spark", {})),
         parent=None if context.kind == "full" else _champion(context),
-        text=validate(TextSettings, context.config.get("text", {})),
+        text=text,
         launcher_host=socket.gethostname(),
         launcher_pid=os.getpid(),
     )

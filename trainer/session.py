@@ -23,8 +23,8 @@ from trainer.incremental.growth import champion, check_extends, check_same_featu
 from trainer.job import Job
 from trainer.optim import AdamW
 from trainer.phases import phase_names, train
+from trainer.pretrained import text_folder, user_folder
 from trainer.state import TrainState
-from trainer.text import text_folder
 from trainer.training import Training
 from trainer.tune.trial import train_trial, trial_result
 from trainer.watchdog import Progress
@@ -52,8 +52,7 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
     model = job.config.model if parent is None else parent.info.ranker
     snapshot, inputs, raw_ids = together(communicator, lambda: _read(job, model))
     progress.moved("composing")
-    folder = together(communicator, lambda: text_folder(job, model, snapshot))
-    ranker = together(communicator, lambda: _ranker(job, parent, inputs, raw_ids, device, folder))
+    ranker = together(communicator, lambda: _ranker(job, parent, snapshot, inputs, raw_ids, device))
     training = Training(
         job=job,
         communicator=communicator,
@@ -77,13 +76,15 @@ def _read(job: Job, model: RankerConfig) -> tuple[DatasetSnapshot, ItemInputs, l
 
 
 def _ranker(
-    job: Job, parent: Bundle | None, inputs: ItemInputs, raw_ids: list[str], device: Device, text_encoder: Path | None
+    job: Job, parent: Bundle | None, snapshot: DatasetSnapshot, inputs: ItemInputs, raw_ids: list[str], device: Device
 ) -> Ranker:
+    model = job.config.model if parent is None else parent.info.ranker
+    texts = text_folder(job, model, snapshot)
     if parent is None:
-        return compose(job.config.model, inputs, job.seed, device.torch_device, text_encoder)
+        return compose(model, inputs, job.seed, device.torch_device, texts, user_folder(model, job.text))
     check_extends(parent, raw_ids)
-    check_same_features(job, parent, load_snapshot(Path(job.snapshot)))
-    ranker: Ranker = grown(parent, inputs, text_encoder).to(device.torch_device)
+    check_same_features(job, parent, snapshot)
+    ranker: Ranker = grown(parent, inputs, texts).to(device.torch_device)
     return ranker
 
 

@@ -1,36 +1,16 @@
-"""The text encoder that a ranker tunes: where it comes from, how all ranks renew its vectors, what the outcome is called."""
+"""The text encoder that a ranker tunes: how all ranks renew its vectors, and what the outcome is called."""
 
 import hashlib
-from pathlib import Path
 from typing import Final
 
 import torch
 
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.snapshot import DatasetSnapshot
-from feature_store.text_model import text_model
-from ranker.config import RankerConfig
 from ranker.model import Ranker
 from trainer.communicator import Communicator, together
 from trainer.device import Device
-from trainer.job import Job
 
 TUNED: Final = "+"
 """Between the revision of the encoder a tuning started from and the sha256 of what was trained."""
-
-
-def text_folder(job: Job, model: RankerConfig, snapshot: DatasetSnapshot) -> Path | None:
-    """The model folder where `model` reads texts itself, else None. DataContractError where the configured encoder is not that
-    of the snapshot: its tokens would mean other words."""
-    if not model.reads_texts or snapshot.text_width == 0:
-        return None
-    found = text_model(job.text)
-    if found is None or found.revision != snapshot.text_revision:
-        raise DataContractError(
-            f"text.encoder {job.text.encoder} is not what the texts of snapshot {snapshot.id[:12]} were encoded with",
-            "run a full night with this text.encoder, or name the one before",
-        )
-    return found.folder
 
 
 def renew_texts(ranker: Ranker, communicator: Communicator, device: Device) -> None:

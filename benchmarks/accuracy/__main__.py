@@ -21,9 +21,11 @@ from benchmarks.accuracy.fit import Outcome, ask, device_of, fit, means
 from benchmarks.accuracy.sequences import Protocol, Sequences, held_out, questions, read_sequences
 from benchmarks.accuracy.texts import Texts, read_texts
 from feature_store.contracts.config import merged, validate
+from feature_store.contracts.settings import TextSettings
 from pipeline.config import find
 from trainer.config import TrainerConfig
 from trainer.evaluation.bootstrap import percentile_interval, resampled_means
+from trainer.pretrained import with_architectures
 
 COLD: Final = 5
 """Events in the training rows up to which an item counts as cold."""
@@ -34,6 +36,7 @@ def main() -> dict[str, Any]:
     options = _options()
     torch.set_num_threads(options.threads)
     config = validate(TrainerConfig, merged([find(name) for name in options.config], options.set).get("trainer", {}))
+    config = with_architectures(config, TextSettings(encoder=options.text_encoder if options.titles else "none"))
     data = read_sequences(options.data)
     texts = read_texts(options.titles, data, options.text_encoder, options.threads) if options.titles else None
     runs = [run for seed in options.seeds for run in one_seed(config, data, texts, seed, options)]

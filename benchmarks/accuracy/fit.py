@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmarks.accuracy.sequences import Protocol, Questions, Sequences, held_out, questions, training_rows
 from benchmarks.accuracy.texts import Texts
+from feature_store.contracts.settings import TextSettings
 from ranker.batch import Batch
 from ranker.compose import compose
 from ranker.inputs import ItemInputs
@@ -28,6 +29,7 @@ from trainer.data.rows import Rows, selected
 from trainer.device import Device, multiplies_in_bf16
 from trainer.objective import SequenceObjective
 from trainer.optim import AdamW
+from trainer.pretrained import user_folder
 from trainer.schedule import learning_rate
 from trainer.step import TrainStep, rows_between
 from trainer.text import renew_texts
@@ -66,7 +68,9 @@ def fit(
 ) -> Outcome:
     """With `epochs` exactly so many of the planned curve, nothing validated (the refit); else early stopping on validation."""
     hold, phase = held_out(protocol), config.measure
-    ranker = compose(config.model, item_inputs(data, hold, texts), seed, text_encoder=None if texts is None else texts.folder)
+    folder = None if texts is None else texts.folder
+    started_from = user_folder(config.model, TextSettings(encoder="none" if folder is None else str(folder)))
+    ranker = compose(config.model, item_inputs(data, hold, texts), seed, text_encoder=folder, user_encoder=started_from)
     optimizer, device = AdamW(ranker, config.optimizer), device_of(config)
     objective = SequenceObjective(ranker, config.loss, config.piece_tokens)
     step = TrainStep(ranker, optimizer, SingleProcess(), device, objective, config.optimizer, seed)

@@ -3,14 +3,27 @@
 Shapes: T tokens, d width.
 """
 
+from pathlib import Path
+from typing import ClassVar
+
 from torch import nn
 
 from ranker.batch import Batch
+from ranker.inputs import ItemInputs
 from ranker.targets import Targets, next_items
 
 
 class UserEncoder(nn.Module):  # type: ignore[misc]
     """`forward(vectors_Td, batch) -> states [T, d]`: the user after each token, from the item vectors of the tokens."""
+
+    pretrained: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of parameters that come from a model trained elsewhere, and move more slowly."""
+
+    def fill(self, inputs: ItemInputs) -> None:
+        """Takes from the inputs what the encoder itself reads of items."""
+
+    def adopt(self, folder: Path) -> None:
+        """Takes the weights of a pre-trained model, where there is one inside."""
 
     def targets(self, batch: Batch) -> Targets:
         """What a training step asks. Randomness comes from torch's default generator, on the CPU."""

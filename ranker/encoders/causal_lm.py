@@ -1,9 +1,9 @@
 """A GPT-class causal language model as user encoder, item vectors in the place of word embeddings.
 
-Shapes: T tokens, B rows, L longest row, d width. The one encoder that needs the package transformers.
+Shapes: T tokens, B rows, L longest row, d width. One of the encoders that need the package transformers.
 """
 
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,44 +13,53 @@ from ranker.blocks.rectangle import Rectangle
 from ranker.config import RankerConfig
 from ranker.encoders.base import UserEncoder
 from ranker.encoders.config import CausalLmConfig
+from ranker.text.architecture import Architecture
+from ranker.text.pretrained import adopt, empty_model
 
 
 class CausalLmEncoder(UserEncoder):
-    """State t of a row is a function of the row's tokens up to t: GPT-2 (Radford et al. 2019) with rows padded on the right."""
+    """State t of a row is a function of the row's tokens up to t: a causal model (from scratch GPT-2, Radford et al. 2019) with
+    rows padded on the right. Where it is of another width than the ranker, a matrix stands on either side."""
 
     def __init__(self, config: RankerConfig) -> None:
         super().__init__()
-        encoder = config.encoder
+        encoder, width = config.encoder, config.width
         assert isinstance(encoder, CausalLmConfig)
-        self.input_norm = nn.LayerNorm(config.width) if config.item.input_norm else None
-        self.model = _gpt2(encoder, config.width)
-        self.longest = encoder.max_length
+        self.input_norm = nn.LayerNorm(width) if config.item.input_norm else None
+        self.model = empty_model(encoder.architecture or _gpt2(encoder, width), encoder.architecture is None)
+        # Item vectors come in from outside; word embeddings would be weights that nothing moves.
+        self.model.set_input_embeddings(nn.Identity())
+        inner = int(self.model.config.hidden_size)
+        self.into = nn.Linear(width, inner, bias=False) if inner != width else None
+        self.out = nn.Linear(inner, width, bias=False) if inner != width else None
+        self.longest = min(encoder.max_length, int(getattr(self.model.config, "max_position_embeddings", encoder.max_length)))
+        self.pretrained = ("model.",) if encoder.model else ()  # type: ignore[misc]
+
+    def adopt(self, folder: Path) -> None:
+        adopt(self.model, folder)
 
     def forward(self, vectors_Td: Tensor, batch: Batch) -> Tensor:
         if batch.tokens == 0:
             return vectors_Td
         x_Td = vectors_Td if self.input_norm is None else self.input_norm(vectors_Td)
+        x_Td = x_Td if self.into is None else self.into(x_Td)
         rectangle = Rectangle.of(batch.offsets_B1)
         place_L = torch.arange(rectangle.longest, device=x_Td.device).clamp_max(self.longest - 1)
         # Attention is causal and rows are padded on the right, so padding never reaches a state and needs no mask.
-        states = self.model(inputs_embeds=rectangle.pack(x_Td), position_ids=place_L.unsqueeze(0), use_cache=False)
-        return rectangle.unpack(states.last_hidden_state)
+        found = self.model(inputs_embeds=rectangle.pack(x_Td), position_ids=place_L.unsqueeze(0), use_cache=False)
+        states_Td = rectangle.unpack(found.last_hidden_state)
+        return states_Td if self.out is None else self.out(states_Td)
 
 
-def _gpt2(encoder: CausalLmConfig, width: int) -> Any:
-    from transformers import GPT2Config, GPT2Model
-
-    settings = GPT2Config(
-        vocab_size=1,
-        n_positions=encoder.max_length,
-        n_embd=width,
-        n_layer=encoder.blocks,
-        n_head=encoder.heads,
-        resid_pdrop=encoder.dropout,
-        embd_pdrop=encoder.dropout,
-        attn_pdrop=encoder.dropout,
-    )
-    model = GPT2Model(settings)
-    # Item vectors come in from outside; a word table of one row would be a weight that nothing moves.
-    model.wte = nn.Identity()
-    return model
+def _gpt2(encoder: CausalLmConfig, width: int) -> Architecture:
+    return {
+        "model_type": "gpt2",
+        "vocab_size": 1,
+        "n_positions": encoder.max_length,
+        "n_embd": width,
+        "n_layer": encoder.blocks,
+        "n_head": encoder.heads,
+        "resid_pdrop": encoder.dropout,
+        "embd_pdrop": encoder.dropout,
+        "attn_pdrop": encoder.dropout,
+    }

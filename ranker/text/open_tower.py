@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from feature_store.contracts.errors import ConfigError, DataContractError
-from ranker.config import TextTuningConfig
 from ranker.inputs import ItemInputs
+from ranker.text.config import TextTuningConfig
 from ranker.text.pretrained import pretrained_model, tuned
 from ranker.text.tower import TextTower
 

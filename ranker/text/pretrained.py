@@ -3,7 +3,6 @@
 The package transformers is imported where one is built, peft where it is tuned by adapters; nothing else needs them.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -12,32 +11,22 @@ import torch
 from torch import nn
 
 from feature_store.contracts.errors import ConfigError
-from ranker.config import TextTuningConfig
+from ranker.text.architecture import Architecture
+from ranker.text.config import TextTuningConfig
 
-Architecture = dict[str, Any]
 ADAPTER: Final = "lora_"
+BACK: Final = "lora_B"
+"""The half of an adapter that starts at zero, so that an untrained adapter changes nothing."""
 
 
-def architecture_of(folder: Path) -> Architecture:
-    """What `config.json` of a model folder says, less where it was stored. ConfigError where that is not there."""
-    path = folder / "config.json"
-    try:
-        found: Architecture = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{folder.name}: config.json cannot be read ({error})", "name a transformers model folder") from None
-    if "model_type" not in found:
-        raise ConfigError(f"{folder.name}: config.json names no model_type", "name a transformers model folder")
-    return {key: value for key, value in found.items() if not key.startswith("_")}
-
-
-def empty_model(architecture: Architecture) -> nn.Module:
-    """The model without its pooling layer and without dropout, its weights whatever they were drawn as."""
+def empty_model(architecture: Architecture, dropout: bool = False) -> Any:
+    """The model without its pooling layer and, unless asked for, without dropout; its weights whatever they were drawn as."""
     from transformers import AutoConfig, AutoModel
 
     _quiet()
     settings = {key: value for key, value in architecture.items() if key not in ("model_type", "architectures")}
-    model = AutoModel.from_config(AutoConfig.for_model(architecture["model_type"], **settings))
-    return _bare(model)
+    model = AutoModel.from_config(AutoConfig.for_model(architecture["model_type"], **settings), dtype=torch.float32)
+    return model if dropout else _bare(model)
 
 
 def pretrained_model(folder: Path) -> nn.Module:
@@ -50,6 +39,25 @@ def pretrained_model(folder: Path) -> nn.Module:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{folder.name} holds no model that opens: {error}", "name a transformers model folder") from None
     return _bare(model)
+
+
+def adopt(model: nn.Module, folder: Path) -> None:
+    """The model, adapters and all, has the folder's weights; adapters change nothing yet. What the folder has beyond (word
+    embeddings that were taken out) is left; ConfigError where it lacks something."""
+    source = pretrained_model(folder).state_dict()
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if ADAPTER in name:
+                if BACK in name:
+                    value.zero_()
+                continue
+            plain = name.replace(".base_layer.", ".")
+            if plain not in source or source[plain].shape != value.shape:
+                raise ConfigError(
+                    f"{folder.name} has no weight {plain} of shape {list(value.shape)}",
+                    "train anew, or name the model of before",
+                )
+            value.copy_(source[plain])
 
 
 def tuned(model: nn.Module, tuning: TextTuningConfig, seed: int) -> nn.Module:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ranker.config import TextTuningConfig
 from ranker.inputs import Tokens
+from ranker.text.config import TextTuningConfig
 
 
 class TextTower(nn.Module):  # type: ignore[misc]

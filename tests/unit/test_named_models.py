@@ -4,15 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from feature_store.contracts.config import merged, overlay
+from feature_store.contracts.settings import TextSettings
+from feature_store.text_model import text_model
 from ranker.bundle import load_bundle
-from ranker.inputs import ItemInputs
+from tests.text_models import text_inputs, texts, tiny_bert, vectors
 from tests.training_jobs import ITEMS, job_of, training_of
 from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
 from trainer import loop
 from trainer.phases import train
+from trainer.pretrained import with_architectures
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "models"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml") if "trainer" in merged([path], []))
@@ -44,10 +46,25 @@ def small(name):
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
-    root = tmp_path_factory.mktemp("lake")
-    text = np.random.default_rng(0).normal(size=(ITEMS, 6)).astype(np.float32)
-    rows = leave_one_out(synthetic_sequences(USERS, ITEMS))
-    return root, write_snapshot(root, rows, ITEMS, USERS, text=text, rows_per_file=50)
+    root, bert, tokens = tmp_path_factory.mktemp("lake"), tiny_bert(tmp_path_factory.mktemp("bert")), texts(ITEMS)
+    rows, text = leave_one_out(synthetic_sequences(USERS, ITEMS)), TextSettings(encoder=str(bert))
+    snapshot = write_snapshot(
+        root,
+        rows,
+        ITEMS,
+        USERS,
+        text=vectors(bert, tokens),
+        tokens=tokens,
+        text_revision=text_model(text).revision,
+        rows_per_file=50,
+    )
+    return root, snapshot, text
+
+
+def job(lake, name, run_id):
+    root, snapshot, text = lake
+    plain = job_of(root, snapshot, small(name), run_id=run_id)
+    return plain.model_copy(update={"text": text, "config": with_architectures(plain.config, text)})
 
 
 def test_there_are_models():
@@ -56,24 +73,23 @@ def test_there_are_models():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_named_model_trains_resumes_loads_lists_and_grows(lake, monkeypatch, name):
-    root, snapshot = lake
-    undisturbed = train(training_of(job_of(root, snapshot, small(name), run_id=f"{name}-whole")))
+    root, _, text = lake
+    undisturbed = train(training_of(job(lake, name, f"{name}-whole")))
     losses = undisturbed.curves["measure"].loss
     assert np.isfinite(losses).all() and np.mean(losses[-4:]) < np.mean(losses[:4])
 
-    job = job_of(root, snapshot, small(name), run_id=f"{name}-stopped")
+    stopped = job(lake, name, f"{name}-stopped")
     with monkeypatch.context() as patched, pytest.raises(Stopped):
         patched.setattr(loop.ProgressLog, "step", _stop_at(7))
-        train(training_of(job))
-    resumed = train(training_of(job))
+        train(training_of(stopped))
+    resumed = train(training_of(stopped))
     assert resumed.resumed_from and resumed.bundles == undisturbed.bundles
 
     bundle = load_bundle(root / "models" / resumed.bundles["live"])
     listed = bundle.recommend(["i1", "i2", "nobody"], k=5)
     assert len({item for item, _ in listed} - {"i1", "i2"}) == 5
     assert [score for _, score in listed] == sorted((score for _, score in listed), reverse=True)
-    text = torch.randn(ITEMS + 4, 6, generator=torch.Generator().manual_seed(0))
-    grown = bundle.ranker(ItemInputs(ITEMS + 3, text=text, popularity=torch.zeros(ITEMS + 4), users=USERS + 2))
+    grown = bundle.ranker(text_inputs(Path(text.encoder), ITEMS + 3, USERS + 2))
     assert grown.all_item_vectors().shape == (ITEMS + 4, bundle.head.width)
 
 

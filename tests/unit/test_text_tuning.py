@@ -9,11 +9,12 @@ from feature_store.contracts.settings import TextSettings
 from feature_store.text_model import text_model
 from ranker.bundle import load_bundle
 from ranker.compose import compose
-from ranker.config import RankerConfig, TextTuningConfig
+from ranker.config import RankerConfig
 from ranker.inputs import ItemInputs, Tokens
+from ranker.text.config import TextTuningConfig
 from ranker.text.open_tower import open_tower
 from ranker.text.pretrained import pretrained_model, tuned
-from tests.text_models import WIDTH, WORDS, texts, tiny_bert, tiny_gpt2, vectors
+from tests.text_models import WORDS, text_inputs, texts, tiny_bert, tiny_gpt2, vectors
 from tests.training_jobs import ITEMS, job_of, training_of
 from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
 from trainer import loop
@@ -61,17 +62,7 @@ def job(lake, bert, text, run_id, **more):
 
 
 def inputs(bert, items=ITEMS):
-    tokens = texts(items)
-    text = np.concatenate([np.zeros((1, WIDTH), np.float32), vectors(bert, tokens)])
-    flat = [token for row in tokens for token in row]
-    offsets = np.cumsum([0, 0, *map(len, tokens)])
-    return ItemInputs(
-        items,
-        text=torch.from_numpy(text),
-        popularity=torch.ones(items + 1),
-        tokens=Tokens(torch.tensor(flat, dtype=torch.int32), torch.tensor(offsets)),
-        users=USERS,
-    )
+    return text_inputs(bert, items, USERS)
 
 
 @pytest.mark.parametrize("name", ["lora", "full"])

@@ -14,6 +14,7 @@ from trainer.config import TrainerConfig
 from trainer.faults import DivergedError
 from trainer.job import Job, Trial, load_job
 from trainer.launch import launch
+from trainer.pretrained import with_architectures
 from trainer.tune.config import TuneConfig
 from trainer.tune.search import Outcome
 from trainer.tune.space import Params, applied
@@ -60,6 +61,7 @@ def build_job(spec: StudySpec, number: int, params: Params) -> Job:
     """Everything the trial's ranks are told. ConfigError for parameters that do not go together."""
     config = validate(TuneConfig, spec.config.get("tune", {}))
     trial = Trial(study=spec.relative, number=number, pruner=config.pruner)
+    text = validate(TextSettings, spec.config.get("text", {}))
     job = Job(
         root=str(spec.lake.root),
         run_id=f"{spec.study}-{number}",
@@ -68,9 +70,9 @@ def build_job(spec: StudySpec, number: int, params: Params) -> Job:
         seed=spec.seed,
         attempt=1,
         snapshot=str(spec.lake.snapshot(spec.snapshot)),
-        config=validate(TrainerConfig, applied(spec.config, params)["trainer"]),
+        config=with_architectures(validate(TrainerConfig, applied(spec.config, params)["trainer"]), text),
         spark=validate(SparkSettings, spec.config.get("spark", {})),
-        text=validate(TextSettings, spec.config.get("text", {})),
+        text=text,
         trial=trial,
         launcher_host=socket.gethostname(),
         launcher_pid=os.getpid(),

@@ -1,0 +1,76 @@
+"""A user's behaviour as text, through the encoder of the items' texts. One of the encoders that need the package transformers.
+
+Shapes: T tokens of histories, B rows, W words kept an item, L words of the longest history, d width.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from feature_store.contracts.errors import ConfigError
+from ranker.batch import Batch
+from ranker.config import RankerConfig
+from ranker.encoders.base import UserEncoder
+from ranker.encoders.config import BehaviourTextConfig
+from ranker.inputs import ItemInputs, ItemShapes
+from ranker.targets import Targets
+from ranker.text.pretrained import adopt, empty_model, tuned
+from ranker.text.words import Words, opening_and_closing, words_of
+
+
+class BehaviourTextEncoder(UserEncoder):
+    """One state a row, at its last token; all other tokens have zeros."""
+
+    pretrained = ("model.",)
+
+    def __init__(self, config: RankerConfig, shapes: ItemShapes) -> None:
+        super().__init__()
+        encoder = config.encoder
+        assert isinstance(encoder, BehaviourTextConfig)
+        if encoder.architecture is None:
+            raise ConfigError(
+                "encoder bert_behaviour reads the items' texts, and there is no text encoder",
+                "set text.encoder, or another encoder",
+            )
+        model = empty_model(encoder.architecture)
+        positions = getattr(model.config, "max_position_embeddings", None) or encoder.max_tokens
+        self.longest, self.max_tokens = encoder.max_length, min(encoder.max_tokens, int(positions))
+        self.model = tuned(model, encoder.tuning, seed=0)
+        self.dense = nn.Linear(int(model.config.hidden_size), config.width)
+        self.register_buffer("words", torch.zeros(shapes.items + 1, encoder.words, dtype=torch.int32))
+        self.register_buffer("marks", torch.zeros(2, dtype=torch.int32))
+
+    def fill(self, inputs: ItemInputs) -> None:
+        """Takes the items' words from their tokens; what opens and closes every text opens a history and parts its items."""
+        if inputs.tokens is None:
+            return
+        marks = opening_and_closing(inputs.tokens)
+        self.marks.copy_(torch.tensor([mark or 0 for mark in marks]))
+        self.words.copy_(words_of(inputs.tokens, self.words.shape[1], marks))
+
+    def adopt(self, folder: Path) -> None:
+        adopt(self.model, folder)
+
+    def forward(self, vectors_Td: Tensor, batch: Batch) -> Tensor:
+        there_R = (batch.lengths > 0).nonzero().flatten()
+        states_Td = torch.zeros(batch.tokens, self.dense.out_features, device=batch.items_T.device)
+        if len(there_R) == 0:
+            return states_Td
+        text = Words.of(batch.newest(self.longest), self.words, self.marks, self.max_tokens)
+        ids_RL, mask_RL = text.ids_BL[there_R], text.mask_BL[there_R]
+        found_RLW = self.model(input_ids=ids_RL, attention_mask=mask_RL.long()).last_hidden_state
+        weight_RL1 = mask_RL.unsqueeze(2).float()
+        mean_RW = (found_RLW.float() * weight_RL1).sum(1) / weight_RL1.sum(1)
+        return states_Td.index_copy(0, (batch.offsets_B1[1:] - 1)[there_R], self.dense(mean_RW).float())
+
+    def targets(self, batch: Batch) -> Targets:
+        """One position p of [max(1, loss_from), n) a row, drawn at random, from what was before it."""
+        first_B = batch.loss_from_B.clamp_min(1)
+        there_B = batch.lengths > first_B
+        draws_B = torch.rand(batch.rows).to(batch.items_T.device)
+        asked_B = first_B + (draws_B * (batch.lengths - first_B)).long()
+        cut_B = torch.where(there_B, asked_B, torch.zeros_like(asked_B))
+        inputs = batch.keep(batch.position_T < cut_B[batch.row_T])
+        wanted_S = (batch.offsets_B1[:-1] + asked_B)[there_B]
+        return Targets(inputs, (inputs.offsets_B1[1:] - 1)[there_B], batch.items_T[wanted_S], batch.weight_B[there_B])
