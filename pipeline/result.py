@@ -19,7 +19,16 @@ STAGE_FIELDS: Final = (
     "bytes_written",
     "tables",
 )
-COUNTS: Final = {"events": 0, "duplicates": 0, "late": 0, "quarantined": {}, "new_users": 0, "new_items": 0}
+COUNTS: Final = {
+    "events": 0,
+    "duplicates": 0,
+    "late": 0,
+    "quarantined": {},
+    "new_users": 0,
+    "new_items": 0,
+    "texts_encoded": 0,
+    "texts_cut": 0,
+}
 FROM_RUN: Final = ("run_id", "kind", "date", "commit", "config_sha256", "seed", "versions", "machine")
 FROM_EXTRA: Final = ("snapshot", "training", "model", "metrics", "gate", "release", "report")
 

@@ -9,12 +9,18 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from feature_store.contracts.config import overlay
 from feature_store.contracts.errors import StalledError
 from feature_store.contracts.failpoints import VARIABLE
 from feature_store.contracts.files import read_json
+from feature_store.contracts.settings import TextSettings
+from feature_store.text_model import text_model
+from ranker.bundle import load_bundle
+from tests.text_models import text_inputs, texts, tiny_bert, vectors
 from tests.training_jobs import SMALL, job_of, small_lake
-from tests.training_lake import write_run
+from tests.training_lake import leave_one_out, synthetic_sequences, write_run, write_snapshot
 from trainer.launch import environment
 from trainer.launch.supervise import end_leftovers, supervise
 
@@ -49,6 +55,30 @@ def two_ranks(job, *command: str) -> None:
     env = environment(job)
     runner = [sys.executable, "-m", "horovod.runner.launch", "--gloo", "-np", "2", "-H", "localhost:2", sys.executable]
     subprocess.run([*runner, *command], check=True, cwd=PROJECT, env=env, timeout=240, capture_output=True)
+
+
+def test_two_ranks_renew_tuned_texts_together_and_train_one_encoder(tmp_path):
+    bert, tokens = tiny_bert(tmp_path / "bert"), texts(60)
+    settings = TextSettings(encoder=str(bert))
+    rows = leave_one_out(synthetic_sequences(60, 60))
+    snapshot = write_snapshot(
+        tmp_path, rows, 60, 60, text=vectors(bert, tokens), tokens=tokens, text_revision=text_model(settings).revision
+    )
+    item = {"text": {"name": "lora", "rank": 2, "items_per_step": 8}}
+    config = overlay(TWO, {"model": {"item": item}, "measure": {"epochs": 2}, "optimizer": {"text_rate": 1.0}})
+    run_dir = write_run(tmp_path, "lora", snapshot, {"trainer": config, "text": {"encoder": str(bert)}})
+    code, errors = ended(stage(run_dir))
+    assert code == 0, errors
+    made = read_json(run_dir / "train" / "result.json")
+    assert made["training"]["world_size"] == 2
+    bundle = load_bundle(tmp_path / made["model_files"]["live"])
+    assert any(value.any() for key, value in bundle.weights.items() if "lora_B" in key)
+    known = text_inputs(bert, 60, 60)
+    ranker = bundle.ranker(known, bert)
+    with_text = (ranker.items.text_tower.lengths > 0).nonzero().flatten()
+    again = ranker.items.text_tower.without_gradient(with_text)
+    torch.testing.assert_close(ranker.items.text_matrix[with_text], again, atol=2e-2, rtol=0)
+    assert not torch.allclose(again, known.text[with_text], atol=1e-3)
 
 
 @pytest.mark.parametrize("loss", ["full_softmax", "sampled_softmax"])

@@ -98,6 +98,8 @@ def sample_result():
             "quarantined": {"event_in_the_future": 188, "user_id_missing": 61, "unknown_action": 43, "value_not_a_number": 19},
             "new_users": 118,
             "new_items": 41,
+            "texts_encoded": 41,
+            "texts_cut": 3,
         },
         "snapshot": {
             "id": hash_of("s"),
