@@ -41,7 +41,7 @@ def main() -> dict[str, Any]:
     texts = read_texts(options.titles, data, options.text_encoder, options.threads) if options.titles else None
     runs = [run for seed in options.seeds for run in one_seed(config, data, texts, seed, options)]
     result = {
-        "name": options.name or options.config[-1].rpartition("/")[2],
+        "name": options.name or (options.config or ["defaults"])[-1].rpartition("/")[2],
         "data": options.data.parent.name,
         "users": data.users,
         "items": data.items,

@@ -1,0 +1,91 @@
+"""The accuracy harness on a handful of sequences: who is asked what, texts by item, what is written and drawn."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.accuracy import __main__ as accuracy
+from benchmarks.accuracy import draw
+from benchmarks.accuracy.sequences import questions, read_sequences
+from benchmarks.accuracy.texts import read_texts
+from tests.text_models import WIDTH, tiny_bert
+from tests.training_lake import synthetic_sequences
+
+FROM_ZERO = "7 0 1 2 3\n8 1 2 3 4 9\n"
+
+
+@pytest.fixture
+def sequences(tmp_path):
+    path = tmp_path / "set" / "sequences.txt"
+    path.parent.mkdir()
+    rows = synthetic_sequences(60, 40, shortest=5)
+    path.write_text("".join(f"{user} {' '.join(map(str, row))}\n" for user, row in enumerate(rows)))
+    return path
+
+
+def test_ids_from_zero_are_moved_by_one(tmp_path):
+    (tmp_path / "s.txt").write_text(FROM_ZERO)
+    data = read_sequences(tmp_path / "s.txt")
+    assert (data.shift, data.items, data.flat.tolist()) == (1, 10, [1, 2, 3, 4, 2, 3, 4, 5, 10])
+
+
+def test_targets_that_nobody_trained_on_are_asked_for_where_texts_can_find_them(tmp_path):
+    (tmp_path / "s.txt").write_text(FROM_ZERO)
+    data = read_sequences(tmp_path / "s.txt")
+    assert questions(data, 1, 1).target_B.tolist() == [4]  # 10 is in no training row
+    assert questions(data, 1, 1, every_target=True).target_B.tolist() == [4, 10]
+
+
+def test_texts_stand_by_item(tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    (tmp_path / "s.txt").write_text(FROM_ZERO)
+    folder = tiny_bert(tmp_path / "bert")
+    known = Tokenizer(models.WordLevel({"[UNK]": 0, "chess": 5, "set": 6}, unk_token="[UNK]"))
+    known.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=known, unk_token="[UNK]").save_pretrained(folder)
+    (tmp_path / "titles").write_text("id\ttitle\n0\tchess set\n2\tchess\n3\t \n99\tfar away\n")
+    found = read_texts(tmp_path / "titles", read_sequences(tmp_path / "s.txt"), str(folder), threads=1)
+    assert found.vectors.shape == (11, WIDTH)
+    assert found.vectors.any(1).nonzero().flatten().tolist() == [1, 3]
+    assert found.tokens.flat.tolist() == [5, 6, 5]
+    assert found.tokens.offsets.diff().tolist() == [0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_a_run_is_written_tabled_and_drawn(tmp_path, sequences, monkeypatch, capsys):
+    out = tmp_path / "beauty_small.json"
+    arguments = [
+        "--set",
+        "trainer.model.width=16",
+        "trainer.measure.epochs=2",
+        "trainer.batch_rows=16",
+        "trainer.loss.negatives=8",
+    ]
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["accuracy", "--data", str(sequences), "--seeds", "1", "2", "--threads", "1", "--out", str(out), *arguments],
+    )
+    accuracy.main()
+    result = json.loads(out.read_text())
+    assert [(run["seed"], run["protocol"]) for run in result["runs"]] == [
+        (1, "strict"),
+        (1, "refit"),
+        (2, "strict"),
+        (2, "refit"),
+    ]
+    for run in result["runs"]:
+        low, high = run["test"]["intervals"]["ndcg@10"]
+        assert 0 <= low <= run["test"]["ndcg@10"] <= high <= 1
+        assert run["test"]["n"] <= run["test"]["of"] == 60
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["draw", "--results", str(tmp_path), "--out", str(tmp_path)])
+    draw.main()
+    lines = capsys.readouterr().out.splitlines()
+    wanted = np.mean([run["test"]["ndcg@10"] for run in result["runs"] if run["protocol"] == "refit"])
+    row = next(line for line in lines if "| refit |" in line)
+    assert f"{wanted:.4f}"[1:] in row and "| 2 |" in row
+    assert (tmp_path / "accuracy-beauty.png").stat().st_size > 5_000
