@@ -47,7 +47,7 @@ def main() -> dict[str, Any]:
         "items": data.items,
         "runs": runs,
         "settings": config.model_dump(mode="json", include={"model", "loss", "optimizer", "measure", "batch_rows"}),
-        "command": "python -m benchmarks.accuracy " + " ".join(sys.argv[1:]),
+        "command": "python -m benchmarks.accuracy " + " ".join(_said(argument) for argument in sys.argv[1:]),
         "commit": _commit(),
         "machine": f"{platform.machine()}, {options.threads} threads",
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -125,6 +125,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--name", help="name in the table")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
+
+
+def _said(argument: str) -> str:
+    """A path of this machine by its last two names."""
+    return "/".join(Path(argument).parts[-2:]) if argument.startswith(("/", "..")) else argument
 
 
 def _commit() -> str:
