@@ -22,7 +22,7 @@ from ranker.listing import best_items
 from ranker.metrics import per_row
 from ranker.model import Ranker
 from trainer.communicator import SingleProcess
-from trainer.config import TrainerConfig
+from trainer.config import PhaseConfig, TrainerConfig
 from trainer.data.collate import batch_of
 from trainer.data.plan import ReadPlan
 from trainer.data.rows import Rows, selected
@@ -76,24 +76,20 @@ def fit(
     step = TrainStep(ranker, optimizer, SingleProcess(), device, objective, config.optimizer, seed)
     rows = training_rows(data, hold, config.model.encoder.max_length)
     valid = None if epochs is not None else questions(data, 2, 2, texts is not None)
-    outcome, number, best, bad = Outcome(ranker), 0, -1.0, 0
+    outcome, best, bad = Outcome(ranker), -1.0, 0
     kept: dict[str, Tensor] = {}
     tokens, spent = 0, 0.0
     for epoch in range(phase.epochs if epochs is None else epochs):
         plan = ReadPlan((len(rows),), seed, epoch, 1, config.batch_rows)
         started = time.perf_counter()
-        batches, losses = epoch_batches(rows, plan), 0.0
-        ranker.train()
-        for _ in range(plan.steps):
-            report = step(batches, number, learning_rate(phase, number, plan.steps * phase.epochs))
-            losses, tokens, number = losses + report.loss, tokens + report.tokens, number + 1
+        loss, read = _epoch(step, ranker, rows, plan, phase)
         renew_texts(ranker, SingleProcess(), device)
-        spent += time.perf_counter() - started
+        tokens, spent = tokens + read, spent + time.perf_counter() - started
         if valid is None or ((epoch + 1) % every and epoch + 1 < phase.epochs):
             continue
         figures = means(ask(ranker, valid, device))
-        outcome.curve.append({"epoch": epoch + 1, "minutes": spent / 60, "loss": losses / plan.steps, **figures})
-        say(f"epoch {epoch + 1}: {spent / 60:.1f} min, loss {losses / plan.steps:.4f}, {_told(figures)}")
+        outcome.curve.append({"epoch": epoch + 1, "minutes": spent / 60, "loss": loss, **figures})
+        say(f"epoch {epoch + 1}: {spent / 60:.1f} min, loss {loss:.4f}, {_told(figures)}")
         better = figures["ndcg@10"] > best
         best, bad = max(best, figures["ndcg@10"]), 0 if better else bad + 1
         if better:
@@ -105,6 +101,16 @@ def fit(
         ranker.load_state_dict(kept)
     outcome.minutes, outcome.tokens_per_second = spent / 60, tokens / max(spent, 1e-9)
     return outcome
+
+
+def _epoch(step: TrainStep[Batch], ranker: Ranker, rows: Rows, plan: ReadPlan, phase: PhaseConfig) -> tuple[float, int]:
+    """(mean loss of the steps, tokens)."""
+    batches, losses, tokens = epoch_batches(rows, plan), 0.0, 0
+    ranker.train()
+    for number in range(plan.epoch * plan.steps, (plan.epoch + 1) * plan.steps):
+        report = step(batches, number, learning_rate(phase, number, plan.steps * phase.epochs))
+        losses, tokens = losses + report.loss, tokens + report.tokens
+    return losses / plan.steps, tokens
 
 
 def epoch_batches(rows: Rows, plan: ReadPlan) -> Iterator[Batch]:
