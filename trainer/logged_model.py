@@ -15,7 +15,7 @@ from trainer.tracker import MANIFEST
 
 REQUIREMENTS: Final = ("mlflow", "torch", "pyarrow", "safetensors")
 """All that the logged model needs; what these bring along (pandas, numpy, pydantic, pyyaml) is enough."""
-MORE: Final = {"causal_lm": ("transformers",)}
+MORE: Final = {"causal_lm": ("transformers",), "bert_behaviour": ("transformers", "peft")}
 """Packages that the model needs because of its user encoder."""
 
 
