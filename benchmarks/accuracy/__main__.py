@@ -65,7 +65,7 @@ def one_seed(
     def say(text: str) -> None:
         print(f"seed {seed}, {text}", file=sys.stderr, flush=True)
 
-    strict = fit(config, data, "strict", seed, say, every=options.every, texts=texts)
+    strict = fit(config, data, "strict", seed, say, every=options.every, texts=texts, ahead=options.ahead)
     runs = []
     if "strict" in options.protocol:
         runs.append(_run("strict", seed, strict, config, data, options))
@@ -121,10 +121,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--every", type=int, default=1, help="validate after so many epochs")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--ahead", type=int, default=0, choices=[0, 1], help="1: validate as far ahead as the test is")
     parser.add_argument("--no-test", action="store_true", help="for choices: the test split stays unread")
     parser.add_argument("--name", help="name in the table")
     parser.add_argument("--out", type=Path)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.ahead and not options.no_test:
+        parser.error("--ahead is for choices: it leaves out a training item, so give --no-test too")
+    return options
 
 
 def _said(argument: str) -> str:

@@ -65,9 +65,11 @@ def fit(
     epochs: int | None = None,
     every: int = 1,
     texts: Texts | None = None,
+    ahead: int = 0,
 ) -> Outcome:
-    """With `epochs` exactly so many of the planned curve, nothing validated (the refit); else early stopping on validation."""
-    hold, phase = held_out(protocol), config.measure
+    """With `epochs` exactly so many of the planned curve, nothing validated (the refit); else early stopping on validation. With
+    `ahead` 1 the loss sees one item less of each user: as far from the validation item as a strict training is from the test."""
+    hold, phase = held_out(protocol) + ahead, config.measure
     folder = None if texts is None else texts.folder
     started_from = user_folder(config.model, TextSettings(encoder="none" if folder is None else str(folder)))
     ranker = compose(config.model, item_inputs(data, hold, texts), seed, text_encoder=folder, user_encoder=started_from)
@@ -75,7 +77,7 @@ def fit(
     objective = SequenceObjective(ranker, config.loss, config.piece_tokens)
     step = TrainStep(ranker, optimizer, SingleProcess(), device, objective, config.optimizer, seed)
     rows = training_rows(data, hold, config.model.encoder.max_length)
-    valid = None if epochs is not None else questions(data, 2, 2, texts is not None)
+    valid = None if epochs is not None else questions(data, 2, 2 + ahead, texts is not None)
     outcome, best, bad = Outcome(ranker), -1.0, 0
     kept: dict[str, Tensor] = {}
     tokens, spent = 0, 0.0
