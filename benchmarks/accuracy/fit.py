@@ -7,6 +7,7 @@ length, step, loss, optimizer, learning-rate curve, lists and metrics.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import torch
@@ -50,10 +51,29 @@ class Outcome:
     tokens_per_second: float = 0.0
 
 
-def item_inputs(data: Sequences, hold: int, texts: Texts | None = None) -> ItemInputs:
+@dataclass(frozen=True)
+class Known:
+    """What is known of items beside their ids."""
+
+    texts: Texts | None = None
+    attributes: Tensor | None = None
+
+
+IDS_ALONE: Final = Known()
+
+
+def item_inputs(data: Sequences, hold: int, known: Known = IDS_ALONE) -> ItemInputs:
     counts = torch.from_numpy(data.counts(hold)).float()
-    text, tokens = (None, None) if texts is None else (texts.vectors, texts.tokens)
-    return ItemInputs(data.items, text=text, popularity=counts, users=data.users, tokens=tokens)
+    text, tokens = (None, None) if known.texts is None else (known.texts.vectors, known.texts.tokens)
+    return ItemInputs(
+        data.items,
+        text=text,
+        category_codes=known.attributes,
+        categories=0 if known.attributes is None else int(known.attributes.max()),
+        popularity=counts,
+        users=data.users,
+        tokens=tokens,
+    )
 
 
 def fit(
@@ -64,20 +84,22 @@ def fit(
     say: Say,
     epochs: int | None = None,
     every: int = 1,
-    texts: Texts | None = None,
+    known: Known = IDS_ALONE,
     ahead: int = 0,
 ) -> Outcome:
-    """With `epochs` exactly so many of the planned curve, nothing validated (the refit); else early stopping on validation. With
-    `ahead` 1 the loss sees one item less of each user: as far from the validation item as a strict training is from the test."""
+    """With `epochs` exactly so many of the planned curve, nothing validated (the refit); else early stopping on validation.
+
+    With `ahead` 1 the loss sees one item less of each user: as far from the validation item as strict training from the test.
+    """
     hold, phase = held_out(protocol) + ahead, config.measure
-    folder = None if texts is None else texts.folder
+    folder = None if known.texts is None else known.texts.folder
     started_from = user_folder(config.model, TextSettings(encoder="none" if folder is None else str(folder)))
-    ranker = compose(config.model, item_inputs(data, hold, texts), seed, text_encoder=folder, user_encoder=started_from)
+    ranker = compose(config.model, item_inputs(data, hold, known), seed, text_encoder=folder, user_encoder=started_from)
     optimizer, device = AdamW(ranker, config.optimizer), device_of(config)
     objective = SequenceObjective(ranker, config.loss, config.piece_tokens)
     step = TrainStep(ranker, optimizer, SingleProcess(), device, objective, config.optimizer, seed)
     rows = training_rows(data, hold, config.model.encoder.max_length)
-    valid = None if epochs is not None else questions(data, 2, 2 + ahead, texts is not None)
+    valid = None if epochs is not None else questions(data, 2, 2 + ahead, known.texts is not None)
     outcome, best, bad = Outcome(ranker), -1.0, 0
     kept: dict[str, Tensor] = {}
     tokens, spent = 0, 0.0

@@ -8,8 +8,10 @@ import pytest
 
 from benchmarks.accuracy import __main__ as accuracy
 from benchmarks.accuracy import draw
+from benchmarks.accuracy.attributes import read_attributes
 from benchmarks.accuracy.sequences import questions, read_sequences
 from benchmarks.accuracy.texts import read_texts
+from feature_store.contracts.errors import DataContractError
 from tests.text_models import WIDTH, tiny_bert
 from tests.training_lake import synthetic_sequences
 
@@ -36,6 +38,17 @@ def test_targets_that_nobody_trained_on_are_asked_for_where_texts_can_find_them(
     data = read_sequences(tmp_path / "s.txt")
     assert questions(data, 1, 1).target_B.tolist() == [4]  # 10 is in no training row
     assert questions(data, 1, 1, every_target=True).target_B.tolist() == [4, 10]
+
+
+def test_attributes_stand_by_item(tmp_path):
+    (tmp_path / "s.txt").write_text(FROM_ZERO)
+    (tmp_path / "a.json").write_text(json.dumps({"0": [3, 1], "9": [2], "77": [5]}))
+    codes = read_attributes(tmp_path / "a.json", read_sequences(tmp_path / "s.txt"))
+    assert codes.shape == (11, 2)
+    assert (codes[1].tolist(), codes[10].tolist(), int(codes.sum())) == ([3, 1], [2, 0], 6)
+    (tmp_path / "a.json").write_text(json.dumps({"1": [0]}))
+    with pytest.raises(DataContractError, match=r"a\.json has a code below 1"):
+        read_attributes(tmp_path / "a.json", read_sequences(tmp_path / "s.txt"))
 
 
 def test_texts_stand_by_item(tmp_path):
