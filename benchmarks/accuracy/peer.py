@@ -1,4 +1,4 @@
-"""A peer's accuracy in our harness: `python -m benchmarks.accuracy.peer --peer rectools --peer-python ENV/bin/python --data FILE`.
+"""A peer's accuracy in our harness: `python -m benchmarks.accuracy.peer --peer NAME --peer-python ENV/bin/python --data FILE`.
 
 The peer trains in its own process by `peers.published`; its lists come back to be judged here, by the metrics, questions and
 intervals of `benchmarks.accuracy`. Epochs are chosen on validation, every `--every` of them; test is read once a protocol. The
@@ -56,7 +56,7 @@ class Judge:
 
 
 def judged(lists: dict[str, list[int]], asked: Questions) -> dict[str, np.ndarray]:
-    """Each metric by user. A user without a list has hit nothing; DataContractError where a list holds what its user has seen."""
+    """Each metric by user. A user without a list has hit nothing. DataContractError where a list holds what was seen."""
     users, history = asked.history.users_B.tolist(), asked.history
     ids_BK = np.zeros((len(users), LENGTH), np.int64)
     for row, user in enumerate(users):
@@ -66,8 +66,9 @@ def judged(lists: dict[str, list[int]], asked: Questions) -> dict[str, np.ndarra
     seen = history.row_T.numpy() * span + history.items_T.numpy()
     found = np.isin(np.arange(len(users))[:, None] * span + ids_BK, seen)
     if found.any():
+        first = users[int(found.argmax()) // LENGTH]
         raise DataContractError(
-            f"{int(found.sum())} listed items are in their user's history, the first of user {users[int(found.argmax() // LENGTH)]}",
+            f"{int(found.sum())} listed items are in their user's history, first of user {first}",
             "have the peer filter what was seen",
         )
     target = asked.target_B.numpy()

@@ -1,11 +1,12 @@
 """What a peer's process hears and says: one JSON object a line on stdin and stdout. The standard library only.
 
 Heard first, the order: {"train": file of `user item item ...` lines, "known": the same with what is known when lists are asked
-for, or null, "last_known": the same for the lists after the last epoch, or null, "every": epochs between two reports, "epochs": at most so many, "seed", "threads", "precision": Lightning's name,
-"settings": the peer's own arguments}. Said every `every` epochs, the report: {"epoch", "steps", "seconds": [of each epoch so
-far], "losses": [means over the targets], "lists": {user: [20 items]} or null}. Heard after each: {"keep": these weights are the best
-so far, "stop": no further epoch}. Said last: {"done": true, "version", "parameters", "epoch" of the weights, "seconds", "losses",
-"lists" of "last_known"'s users by those weights, or null}.
+for, or null, "last_known": the same for the lists after the last epoch, or null, "every": epochs from report to report, 0 for
+none, "epochs": at most so many, "seed", "threads", "precision": Lightning's name, "settings": the peer's own arguments}.
+Said every `every` epochs, the report: {"epoch", "steps", "seconds": [each epoch so far], "losses": [means over the targets],
+"lists": {user: [20 items]} or null}. Heard after each: {"keep": these weights are the best so far, "stop": enough}.
+Said last: {"done": true, "version", "parameters", "epoch": that of the weights, "steps", "seconds", "losses", "lists": of
+"last_known", by the best weights if some were kept, or null}.
 """
 
 import copy

@@ -32,4 +32,21 @@ RECIPES: Final = {
         epochs=200,
         public={"recall@10": 0.0921, "ndcg@10": 0.0531, "row": "SASRec + sampled softmax"},
     ),
+    "replay": Recipe(
+        settings={
+            "embedding_dim": 192,
+            "num_heads": 4,
+            "num_blocks": 2,
+            "max_sequence_length": 50,
+            "dropout": 0.3,
+            "batch_size": 128,
+            "lr": 1e-3,
+            "bucket_size": 32,
+            "loss_on_targets": True,
+        },
+        source="the documented defaults of SasRec.from_params (full softmax) and of OptimizerFactory (Adam, betas (.9, .98)) "
+        "in RePlay 0.22.0, whose examples are for MovieLens-1M only; the batch is RecTools'",
+        epochs=100,
+        public=None,
+    ),
 }
