@@ -29,11 +29,11 @@ class Peer:
     def hear(self) -> Message:
         """The next report. RuntimeError where the peer ended without one; what it said of that is on stderr."""
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the peer ended with status {self._process.wait()}: see its last lines on stderr")
-        heard: Message = json.loads(line)
-        return heard
+        for line in self._process.stdout:
+            if line.startswith("{"):  # a library may print while it is imported, before the conversation has taken stdout
+                heard: Message = json.loads(line)
+                return heard
+        raise RuntimeError(f"the peer ended with status {self._process.wait()}: see its last lines on stderr")
 
     def answer(self, keep: bool, stop: bool) -> None:
         self._say({"keep": keep, "stop": stop})

@@ -22,8 +22,8 @@ from rectools.models.nn.transformers.similarity import DistanceSimilarityModule 
 
 
 class OnTargets(DistanceSimilarityModule):
-    """The same scores of the same candidates, by one product and only where there is a target (a twelfth of the padded
-    positions on Beauty): the loss leaves the others out anyway, and gathering 257 vectors for each takes 20 times as long."""
+    """The same scores of the same candidates, by one product and only where there is a target (an eighth of the padded
+    positions on Beauty): the loss leaves the others out anyway, and gathering 257 vectors for each takes ten times as long."""
 
     def _get_pos_neg_logits(
         self, session_embs: torch.Tensor, item_embs: torch.Tensor, candidate_item_ids: torch.Tensor

@@ -49,6 +49,17 @@ class OnTargets(CE):
         return self._loss(scores_TI, positive_labels[target_padding_mask])
 
 
+class SameType(torch.nn.Module):
+    """The encoder's states in the type of its inputs: under autocast the buckets are written into a tensor of that type."""
+
+    def __init__(self, encoder: torch.nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, feature_tensors: dict, input_embeddings: torch.Tensor, *masks: torch.Tensor) -> torch.Tensor:
+        return self.encoder(feature_tensors, input_embeddings, *masks).to(input_embeddings.dtype)
+
+
 class AfterItems(torch.nn.Module):
     """Keeps the targets whose input is an item, not padding."""
 
@@ -120,7 +131,7 @@ def compose(schema: TensorSchema, settings: dict) -> SasRec:
     ours = ("batch_size", "lr", "bucket_size", "first_target", "loss_on_targets")
     model = SasRec.from_params(schema, **{name: value for name, value in settings.items() if name not in ours})
     if settings.get("bucket_size"):
-        model.body.encoder = LengthBucketedQueryEncoder(model.body.encoder, settings["bucket_size"])
+        model.body.encoder = LengthBucketedQueryEncoder(SameType(model.body.encoder), settings["bucket_size"])
     if settings.get("loss_on_targets"):
         model.loss = OnTargets()
         model.loss.logits_callback = model.get_logits
