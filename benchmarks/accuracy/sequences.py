@@ -67,6 +67,20 @@ def held_out(protocol: Protocol) -> int:
     return 2 if protocol == "strict" else 1
 
 
+def training_lines(data: Sequences, hold: int) -> str:
+    """The file of each user less the newest `hold` items: what a peer is given to train on."""
+    bounds = zip(data.offsets[:-1], data.offsets[1:] - hold, strict=True)
+    return "".join(f"{user} {' '.join(map(str, data.flat[a:b]))}\n" for user, (a, b) in enumerate(bounds, 1))
+
+
+def known_lines(asked: Questions) -> str:
+    """The histories of the questions in the same form: what a peer knows when it is asked."""
+    history = asked.history
+    items, ends = history.items_T.tolist(), history.offsets_B1.tolist()
+    rows = zip(history.users_B.tolist(), ends[:-1], ends[1:], strict=True)
+    return "".join(f"{user} {' '.join(map(str, items[a:b]))}\n" for user, a, b in rows)
+
+
 def training_rows(data: Sequences, hold: int, longest: int) -> Rows:
     """One row a user: its newest `longest` + 1 items, less the newest `hold` ones."""
     lengths = data.lengths - hold

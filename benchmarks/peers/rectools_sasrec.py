@@ -1,14 +1,10 @@
-"""RecTools' SASRec in an environment of its own (`pip install "rectools[torch]"`): trains, times its epochs, writes lists.
+"""RecTools' SASRec in an environment of its own (`pip install "rectools[torch]"`): trains as ordered, times, writes lists.
 
-Run by that environment's Python; imports nothing of ours. Reads one JSON object from stdin: {"train": file of `user item ...`
-lines, "asked": the same with what is known when lists are asked for, or null, "epochs", "width", "blocks", "heads", "dropout",
-"loss", "negatives", "seed", "threads"}; writes one to stdout: {"version", "epoch_seconds": [...], "losses": [...],
-"parameters", "lists": {user: [20 items]} or null}.
+Run by that environment's Python; imports nothing of ours but `conversation`, which says what is heard and said. "settings" are
+arguments of `SASRecModel`. Works with 0.13 (the version of eSASRec's authors: dropout on the item table) and with 0.19.
 """
 
-import json
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -17,31 +13,44 @@ warnings.filterwarnings("ignore")
 import pandas as pd  # noqa: E402
 import rectools  # noqa: E402
 import torch  # noqa: E402
+from conversation import LENGTH, Conversation, Course  # noqa: E402
 from pytorch_lightning import Callback, Trainer, seed_everything  # noqa: E402
 from rectools import Columns  # noqa: E402
 from rectools.dataset import Dataset  # noqa: E402
 from rectools.models import SASRecModel  # noqa: E402
+from rectools.models.nn.transformers.similarity import DistanceSimilarityModule  # noqa: E402
 
 
-class Clock(Callback):
-    """Seconds and mean loss of each epoch."""
+class OnTargets(DistanceSimilarityModule):
+    """The same scores of the same candidates, by one product and only where there is a target (an eighth of the padded
+    positions on Beauty): the loss leaves the others out anyway, and gathering 257 vectors for each takes ten times as long."""
 
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.losses: list[float] = []
+    def _get_pos_neg_logits(
+        self, session_embs: torch.Tensor, item_embs: torch.Tensor, candidate_item_ids: torch.Tensor
+    ) -> torch.Tensor:
+        real_BL = candidate_item_ids[..., 0] != 0
+        scores_TI = session_embs[real_BL] @ item_embs.T
+        logits_BLN = scores_TI.new_zeros(candidate_item_ids.shape)
+        logits_BLN[real_BL] = scores_TI.gather(1, candidate_item_ids[real_BL])
+        return logits_BLN
+
+
+class Reports(Callback):
+    """Tells the course of every epoch."""
+
+    def __init__(self, course: Course) -> None:
+        self.course = course
 
     def on_train_epoch_start(self, trainer: Trainer, _module: object) -> None:
-        self.started, self.total, self.steps = time.perf_counter(), 0.0, 0
+        self.course.begin_epoch()
 
-    def on_train_batch_end(self, trainer: Trainer, _module: object, outputs: dict, *_: object) -> None:
-        self.total, self.steps = self.total + float(outputs["loss"]), self.steps + 1
+    def on_train_batch_end(self, trainer: Trainer, _module: object, outputs: dict, batch: dict, *_: object) -> None:
+        self.course.end_step(float(outputs["loss"]), int((batch["y"] != 0).sum()))
 
-    def on_train_epoch_end(self, trainer: Trainer, _module: object) -> None:
-        self.seconds.append(time.perf_counter() - self.started)
-        self.losses.append(self.total / max(1, self.steps))
-        print(
-            f"rectools: epoch {len(self.seconds)}, {self.seconds[-1]:.1f} s, {self.losses[-1]:.4f}", file=sys.stderr, flush=True
-        )
+    def on_train_epoch_end(self, trainer: Trainer, module: torch.nn.Module) -> None:
+        self.course.model.is_fitted = True
+        trainer.should_stop = self.course.end_epoch(module.state_dict, lambda known: lists(self.course.model, known))
+        module.train()
 
 
 def interactions(path: str) -> pd.DataFrame:
@@ -57,55 +66,42 @@ def interactions(path: str) -> pd.DataFrame:
     return frame
 
 
+def lists(model: SASRecModel, known: str) -> dict[int, list[int]]:
+    """The best items of each user in the file, less those that stand there."""
+    dataset = Dataset.construct(interactions(known))
+    users = dataset.user_id_map.external_ids
+    frame = model.recommend(users=users, dataset=dataset, k=LENGTH, filter_viewed=True)
+    return {int(user): group[Columns.Item].tolist() for user, group in frame.groupby(Columns.User, sort=False)}
+
+
 def main() -> None:
-    asked = json.load(sys.stdin)
-    torch.set_num_threads(asked["threads"])
-    seed_everything(asked["seed"])
+    conversation = Conversation()
+    order = conversation.hear()
+    torch.set_num_threads(order["threads"])
+    seed_everything(order["seed"])
+    course = Course(conversation, order)
 
     def trainer() -> Trainer:
         return Trainer(
-            max_epochs=asked["epochs"],
+            max_epochs=order["epochs"],
+            precision=order["precision"],
             accelerator="cpu",
-            callbacks=[Clock()],
+            callbacks=[Reports(course)],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
 
-    model = SASRecModel(
-        n_factors=asked["width"],
-        n_blocks=asked["blocks"],
-        n_heads=asked["heads"],
-        dropout_rate=asked["dropout"],
-        session_max_len=50,
-        loss=asked["loss"],
-        n_negatives=asked["negatives"],
-        batch_size=128,
-        epochs=asked["epochs"],
-        lr=1e-3,
-        get_trainer_func=trainer,
-    )
-    model.fit(Dataset.construct(interactions(asked["train"])))
-    clock = next(callback for callback in model.fit_trainer.callbacks if isinstance(callback, Clock))
-    lists = None
-    if asked["asked"]:
-        known = Dataset.construct(interactions(asked["asked"]))
-        users = known.user_id_map.external_ids
-        frame = model.recommend(users=users, dataset=known, k=20, filter_viewed=True)
-        lists = {int(user): group[Columns.Item].tolist() for user, group in frame.groupby(Columns.User, sort=False)}
+    sampled = order["settings"].get("loss") == "sampled_softmax"
+    faster = {"similarity_module_type": OnTargets} if sampled else {}
+    model = SASRecModel(get_trainer_func=trainer, **faster, **order["settings"])
+    course.model = model
+    model.fit(Dataset.construct(interactions(order["train"])))
     parameters = sum(value.numel() for value in model.torch_model.parameters())
-    json.dump(
-        {
-            "version": rectools.__version__,
-            "epoch_seconds": clock.seconds,
-            "losses": clock.losses,
-            "parameters": parameters,
-            "lists": lists,
-        },
-        sys.stdout,
-    )
+    version = f"rectools {rectools.__version__}, torch {torch.__version__}"
+    course.close(version, parameters, model.lightning_model.load_state_dict, lambda known: lists(model, known))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
