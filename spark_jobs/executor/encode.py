@@ -95,7 +95,7 @@ def open_encoder(folder: str, threads: int, bf16: bool | None = None) -> Encoder
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
-    from spark_jobs.executor.one_dnn import multiply_with_one_dnn
+    from spark_jobs.executor.linear import multiply_with_one_dnn
 
     logging.disable_progress_bar()
     torch.set_num_threads(max(1, threads))

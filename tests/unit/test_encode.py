@@ -10,7 +10,7 @@ import torch
 from feature_store.contracts.schemas import TEXT_CACHE
 from feature_store.contracts.settings import TextSettings
 from spark_jobs.executor.encode import EncodeOptions, encode, encode_batches
-from spark_jobs.executor.one_dnn import OneDnnLinear, multiply_with_one_dnn
+from spark_jobs.executor.linear import OneDnnLinear, multiply_with_one_dnn
 from spark_jobs.text_model import text_model
 
 WORDS = ["fire", "emblem", "the", "sacred", "stones", "usb", "cable", "with", "quite", "a", "few", "more", "words", "in", "it"]
