@@ -16,6 +16,7 @@ def main() -> int:
     for name in FEEDER:
         print(f"== {name}", file=sys.stderr)
         failed |= subprocess.run([sys.executable, "-m", "benchmarks.feeder", name], check=False).returncode
+    failed |= subprocess.run([sys.executable, "-m", "benchmarks.encode"], check=False).returncode
     for name in PRINTING:
         print(f"== {name}", file=sys.stderr)
         done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, check=False)

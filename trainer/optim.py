@@ -11,7 +11,7 @@ LOSS, WEIGHT, FAULTS, TOKENS, ROWS = 0, 1, 2, 3, 4
 
 
 class FlatGradient:
-    """Every parameter's `.grad` is a view into one buffer, so the step reduces, scales and clips a single tensor.
+    """Every parameter's `.grad` is a view into one buffer, so the step reduces and measures a single tensor.
 
     `buffer` [P + 4 + W], float32: the gradient of the loss SUM over P parameters, then the extras of a world of W ranks.
     """
@@ -45,16 +45,17 @@ class FlatGradient:
             communicator.allreduce_sum(self.buffer)
 
     def divide(self, weight: float) -> None:
-        """The gradient of the mean over all ranks' weights; untouched where there was no weight at all."""
-        if weight > 0:
-            self.gradient.div_(weight)
+        self.gradient.div_(weight)
 
-    def clip(self, most: float) -> float:
-        """Scales the gradient to a global L2 norm of at most `most`; returns the norm it had."""
-        norm = float(torch.linalg.vector_norm(self.gradient))
-        if norm > most:
-            self.gradient.mul_(most / norm)
-        return norm
+    def norm(self) -> float:
+        """Global L2 norm."""
+        return float(torch.linalg.vector_norm(self.gradient))
+
+
+def divisor(norm: float, weight: float, most: float) -> float:
+    """What the gradient of a loss sum, of this norm, is to be divided by: the weight, for the gradient of the mean; and as much
+    again as brings that to a norm of at most `most`."""
+    return max(weight, norm / most)
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -86,8 +87,8 @@ class AdamW:
         self._moments: dict[str, Tensor] = {}
         self.load({})
 
-    def step(self, rate: float) -> None:
-        """Moves every parameter by its `.grad`."""
+    def step(self, rate: float, divisor: float = 1.0) -> None:
+        """Moves every parameter by its `.grad` / divisor; the kernel leaves the quotient in `.grad`."""
         config = self._config
         for names, decay, share in self._groups:
             if not names:
@@ -95,6 +96,7 @@ class AdamW:
             steps = self._of(names, "step")
             for step in steps:
                 step.add_(1)
+            scale = None if divisor == 1.0 else torch.tensor(divisor, device=steps[0].device)
             with torch.no_grad():
                 torch._fused_adamw_(
                     [self._parameters[name] for name in names],
@@ -110,6 +112,7 @@ class AdamW:
                     eps=config.epsilon,
                     amsgrad=False,
                     maximize=False,
+                    grad_scale=scale,
                 )
 
     @property

@@ -15,7 +15,7 @@ from trainer.communicator import Communicator, agree
 from trainer.config import OptimizerConfig
 from trainer.device import Device
 from trainer.faults import DivergedError
-from trainer.optim import FAULTS, LOSS, ROWS, TOKENS, WEIGHT, AdamW, FlatGradient, trainable
+from trainer.optim import FAULTS, LOSS, ROWS, TOKENS, WEIGHT, AdamW, FlatGradient, divisor, trainable
 from trainer.source import phase_seed
 
 
@@ -67,7 +67,8 @@ class StepReport:
 
 
 class TrainStep(Generic[Taken]):
-    """One global batch: each rank's loss sum and its gradient, one sum over all ranks, one division, clip, AdamW.
+    """One global batch: each rank's loss sum and its gradient, one sum over all ranks, its norm, and AdamW, which divides and
+    clips as it goes.
 
     Two ranks with half of the rows each therefore take the step that one rank would take with all of them, unless the
     model's rows know of each other (batch norm).
@@ -141,16 +142,19 @@ class TrainStep(Generic[Taken]):
     def _update(self, loss: float, weight: float, step: int, rate: float) -> float:
         if weight <= 0 and math.isfinite(loss):
             return 0.0
-        self._flat.divide(weight)
+        over = weight if weight > 0 else 1.0
         if self._anchor is not None:
+            self._flat.divide(over)
             self._anchor.pull()
-        norm = self._flat.clip(self._config.clip_norm)
+            over = 1.0
+        undivided = self._flat.norm()
+        norm = undivided / over
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergedError(
                 f"step {step}: loss sum {loss}, gradient norm {norm}, over a weight of {weight}; {self._suspects()}",
                 "the last good checkpoint is kept; lower the phase's learning_rate or clip_norm, or look at that batch",
             )
-        self._optimizer.step(rate)
+        self._optimizer.step(rate, divisor(undivided, over, self._config.clip_norm))
         return norm
 
     def _suspects(self) -> str:

@@ -4,7 +4,6 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,8 +37,8 @@ def read_texts(path: Path, data: Sequences, encoder: str, threads: int) -> Texts
     ids = sorted(titles, key=lambda item: len(titles[item]))
     options = EncodeOptions(str(model.folder), model.revision, settings.max_tokens, settings.batch_tokens, threads)
     found, _, tokens = encode_tokens([titles[item] for item in ids], options)
-    vectors = torch.zeros(data.items + 1, len(found[0]))
-    vectors[ids] = torch.from_numpy(np.stack(found))
+    vectors = torch.zeros(data.items + 1, found.shape[1])
+    vectors[ids] = torch.from_numpy(found)
     by_item = dict(zip(ids, tokens, strict=True))
     lists = [by_item.get(item, []) for item in range(data.items + 1)]
     offsets = torch.tensor([0, *map(len, lists)]).cumsum(0)

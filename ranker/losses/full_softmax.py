@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ranker.blocks.one_dnn import times_transposed
+
 
 def full_softmax(
     states_Td: Tensor,
@@ -46,47 +48,55 @@ class _FullSoftmax(torch.autograd.Function):  # type: ignore[misc]
         states, table = states_Td.to(kind), table_Id.to(kind)
         want = any(ctx.needs_input_grad)
         grad_states = torch.empty_like(states) if want else None
-        grad_table = torch.zeros(table.shape, dtype=torch.float32, device=table.device) if want else None
+        grad_table_dI = torch.zeros(table.shape[::-1], dtype=torch.float32, device=table.device) if want else None
         grad_bias = torch.zeros(table.shape[0], dtype=torch.float32, device=table.device) if ctx.needs_input_grad[4] else None
         total = torch.zeros((), dtype=torch.float32, device=states.device)
         rows = max(64, chunk_elements // max(1, table.shape[0]))
         with torch.autocast(device, enabled=False):
             for start in range(0, states.shape[0], rows):
                 part = slice(start, start + rows)
-                residual_CI, losses_C = _chunk(states[part], table, targets_T[part], weights_T[part], bias_I, want)
+                logits_CI = times_transposed(states[part], table)
+                losses_C = _residual_(logits_CI, targets_T[part], weights_T[part], bias_I, want)
                 total += (losses_C * weights_T[part]).sum()
-                if grad_states is not None and grad_table is not None:
-                    torch.mm(residual_CI, table, out=grad_states[part])
-                    grad_table += residual_CI.T @ states[part]
+                if grad_states is not None and grad_table_dI is not None:
+                    grad_states[part] = times_transposed(logits_CI, table.T)
+                    # Of the two ways round the quicker one by a fifth.
+                    grad_table_dI += times_transposed(states[part].T.contiguous(), logits_CI.T)
                 if grad_bias is not None:
-                    grad_bias += residual_CI.sum(dim=0, dtype=torch.float32)
-        ctx.save_for_backward(grad_states, grad_table, grad_bias)
+                    grad_bias += logits_CI.sum(dim=0, dtype=torch.float32)
+        ctx.save_for_backward(grad_states, grad_table_dI, grad_bias)
         ctx.kinds = (states_Td.dtype, table_Id.dtype)
         return total
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, Tensor | None, None]:
-        grad_states, grad_table, grad_bias = ctx.saved_tensors
+        grad_states, grad_table_dI, grad_bias = ctx.saved_tensors
         states_kind, table_kind = ctx.kinds
         of_bias = None if grad_bias is None else grad_bias * grad
-        return (grad_states * grad).to(states_kind), (grad_table * grad).to(table_kind), None, None, of_bias, None
+        of_table = (grad_table_dI * grad).T.contiguous().to(table_kind)
+        return (grad_states * grad).to(states_kind), of_table, None, None, of_bias, None
 
 
-def _chunk(
-    states_Cd: Tensor, table_Id: Tensor, targets_C: Tensor, weights_C: Tensor, bias_I: Tensor | None, want: bool
-) -> tuple[Tensor, Tensor]:
-    """(w (p - onehot) [C, I] in the table's type, losses [C] fp32)."""
-    logits_CI = (states_Cd @ table_Id.T).float()
-    if bias_I is not None:
-        logits_CI += bias_I
-    logits_CI[:, 0] = float("-inf")
-    target_C1 = logits_CI.gather(1, targets_C.unsqueeze(1))
-    largest_C1 = logits_CI.amax(dim=1, keepdim=True)
-    share_CI = logits_CI.sub_(largest_C1).exp_()
-    total_C1 = share_CI.sum(dim=1, keepdim=True)
-    losses_C = (total_C1.log() + largest_C1 - target_C1).squeeze(1)
-    if not want:
-        return share_CI, losses_C
-    residual_CI = share_CI.mul_(weights_C.unsqueeze(1) / total_C1)
-    residual_CI.scatter_add_(1, targets_C.unsqueeze(1), -weights_C.unsqueeze(1))
-    return residual_CI.to(table_Id.dtype), losses_C
+def _residual_(
+    logits_CI: Tensor, targets_C: Tensor, weights_C: Tensor, bias_I: Tensor | None, want: bool, block_elements: int = 400_000
+) -> Tensor:
+    """Losses [C] fp32; where gradients are wanted, w (p - onehot) stands in the place of the logits afterwards.
+
+    A few rows at a time, so that the fp32 of a row is read from the cache by the passes over it.
+    """
+    losses_C = torch.empty(len(targets_C), dtype=torch.float32, device=logits_CI.device)
+    rows = max(1, block_elements // logits_CI.shape[1])
+    for start in range(0, len(targets_C), rows):
+        part = slice(start, start + rows)
+        logits_RI, target_R1, weight_R1 = logits_CI[part].float(), targets_C[part].unsqueeze(1), weights_C[part].unsqueeze(1)
+        if bias_I is not None:
+            logits_RI = logits_RI + bias_I
+        logits_RI[:, 0] = float("-inf")
+        share_RI = torch.softmax(logits_RI, dim=1)
+        # The largest share is exp(0) / sum.
+        log_sum_R = logits_RI.amax(dim=1) - share_RI.amax(dim=1).log()
+        losses_C[part] = log_sum_R - logits_RI.gather(1, target_R1).squeeze(1)
+        if want:
+            share_RI.mul_(weight_R1).scatter_add_(1, target_R1, -weight_R1)
+            logits_CI[part] = share_RI
+    return losses_C

@@ -1,6 +1,6 @@
 """Text to vectors inside an executor: a Hugging Face encoder, opened once a worker, fed with batches packed by length.
 
-Shapes: B texts, T tokens of the longest, D width of the model.
+Shapes: N texts of a call, B of a batch, T tokens of the longest, D width of the model.
 """
 
 import os
@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from feature_store.contracts import columns as c
@@ -20,18 +22,20 @@ TEXT: Final = "text"
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """What travels to the executors. `threads` is one worker's share of the machine's cores."""
+    """What travels to the executors. `threads` is one worker's share of the machine's cores; `bf16` says whether products are
+    taken in bf16, None that the CPU decides."""
 
     folder: str
     revision: str
     max_tokens: int
     batch_tokens: int
     threads: int
+    bf16: bool | None = None
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A tokenizer and a model in evaluation mode; `autocast` where the CPU multiplies bf16 in hardware."""
+    """A tokenizer and a model in evaluation mode; `autocast` where products are taken in bf16."""
 
     tokenizer: Any
     model: Any
@@ -39,15 +43,16 @@ class Encoder:
 
 
 def encode_batches(batches: Iterator[pa.RecordBatch], options: EncodeOptions) -> Iterator[pa.RecordBatch]:
-    """mapInArrow: rows (content_sha256, text) become rows of `text_cache`. Rows should come sorted by length."""
+    """mapInArrow: rows (content_sha256, text) become rows of `text_cache`."""
     for batch in batches:
-        vectors, cut, tokens = encode_tokens(batch.column(TEXT).to_pylist(), options)
-        rows = len(cut)
+        vectors_ND, cut, tokens = encode_tokens(batch.column(TEXT).to_pylist(), options)
+        rows, width = vectors_ND.shape
+        ends = pa.array(np.arange(rows + 1, dtype=np.int32) * width)
         yield pa.RecordBatch.from_arrays(
             [
                 batch.column(c.CONTENT_SHA256),
                 pa.array([options.revision] * rows, pa.string()),
-                pa.array(vectors, pa.list_(pa.float32())),
+                pa.ListArray.from_arrays(ends, pa.array(vectors_ND.reshape(-1)), type=TEXT_CACHE.field(c.VECTOR).type),
                 pa.array(cut, pa.int32()),
                 pa.array(tokens, pa.list_(pa.int32())),
             ],
@@ -55,24 +60,25 @@ def encode_batches(batches: Iterator[pa.RecordBatch], options: EncodeOptions) ->
         )
 
 
-def encode(texts: list[str], options: EncodeOptions) -> tuple[list[Any], list[int]]:
-    """The unit vector of each text [D] and how many of its tokens did not fit."""
-    vectors, cut, _ = encode_tokens(texts, options)
-    return vectors, cut
+def encode(texts: list[str], options: EncodeOptions) -> tuple[npt.NDArray[np.float32], list[int]]:
+    """The unit vector of each text [N, D] float32 and how many of its tokens did not fit."""
+    vectors_ND, cut, _ = encode_tokens(texts, options)
+    return vectors_ND, cut
 
 
-def encode_tokens(texts: list[str], options: EncodeOptions) -> tuple[list[Any], list[int], list[list[int]]]:
+def encode_tokens(texts: list[str], options: EncodeOptions) -> tuple[npt.NDArray[np.float32], list[int], list[list[int]]]:
     """`encode`, and the tokens of each text that were read."""
-    encoder = open_encoder(options.folder, options.threads)
-    # No length limit here: what is cut off must be counted, and the closing token kept.
-    whole = encoder.tokenizer(texts, add_special_tokens=True, truncation=False, verbose=False)["input_ids"]
-    limit = _longest(encoder, options.max_tokens)
-    cut = [max(0, len(ids) - limit) for ids in whole]
-    rows = [_fitting(encoder, text, limit) if over else ids for text, ids, over in zip(texts, whole, cut, strict=True)]
-    vectors: list[Any] = []
-    for group in packed([len(ids) for ids in rows], options.batch_tokens):
-        vectors.extend(_forward(encoder, [rows[i] for i in group]))
-    return vectors, cut, rows
+    if not texts:
+        return np.empty((0, 0), np.float32), [], []
+    encoder = open_encoder(options.folder, options.threads, options.bf16)
+    rows, cut = _tokens(encoder, texts, _longest(encoder, options.max_tokens))
+    # Texts of one length share a batch, so that little of it is padding. A stable sort: the same call, the same batches.
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    groups = packed([len(rows[i]) for i in order], options.batch_tokens)
+    in_order_ND = np.concatenate([_forward(encoder, [rows[order[i]] for i in group]) for group in groups])
+    vectors_ND = np.empty_like(in_order_ND)
+    vectors_ND[order] = in_order_ND
+    return vectors_ND, cut, rows
 
 
 def packed(lengths: Iterable[int], batch_tokens: int) -> Iterator[range]:
@@ -87,8 +93,8 @@ def packed(lengths: Iterable[int], batch_tokens: int) -> Iterator[range]:
         yield range(start, end + 1)
 
 
-@lru_cache(maxsize=1)
-def open_encoder(folder: str, threads: int) -> Encoder:
+@lru_cache(maxsize=2)
+def open_encoder(folder: str, threads: int, bf16: bool | None = None) -> Encoder:
     """The folder's tokenizer and model; once a worker process, however many partitions it works through."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -96,16 +102,27 @@ def open_encoder(folder: str, threads: int) -> Encoder:
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
+    from spark_jobs.executor.linear import multiply_with_one_dnn
+
     logging.disable_progress_bar()
     torch.set_num_threads(max(1, threads))
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
-    return Encoder(tokenizer, model, _multiplies_bf16())
+    autocast = _multiplies_bf16() if bf16 is None else bf16
+    return Encoder(tokenizer, model if autocast else multiply_with_one_dnn(model), autocast)
 
 
-def _fitting(encoder: Encoder, text: str, limit: int) -> list[int]:
-    ids: list[int] = encoder.tokenizer(text, add_special_tokens=True, truncation=True, max_length=limit)["input_ids"]
-    return ids
+def _tokens(encoder: Encoder, texts: list[str], limit: int) -> tuple[list[list[int]], list[int]]:
+    """Each text's token ids, at most `limit`, and how many of its tokens that leaves out."""
+    # Without a limit first: what is cut off must be counted, and the closing token kept.
+    rows: list[list[int]] = encoder.tokenizer(texts, add_special_tokens=True, truncation=False, verbose=False)["input_ids"]
+    cut = [max(0, len(ids) - limit) for ids in rows]
+    over = [i for i, left_out in enumerate(cut) if left_out]
+    if over:
+        kept = encoder.tokenizer([texts[i] for i in over], add_special_tokens=True, truncation=True, max_length=limit)
+        for i, ids in zip(over, kept["input_ids"], strict=True):
+            rows[i] = ids
+    return rows, cut
 
 
 def _forward(encoder: Encoder, rows: list[list[int]]) -> Any:

@@ -1,6 +1,5 @@
 """Item text through the packaged encoder: right vectors, and each text encoded once."""
 
-from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -12,7 +11,6 @@ from feature_store.contracts.errors import ConfigError
 from feature_store.contracts.settings import TextSettings
 from feature_store.text_model import text_model
 from spark_jobs import build_features, embed_items, ingest_events
-from spark_jobs.executor import encode as encoding
 from spark_jobs.executor.encode import EncodeOptions, encode
 from tests.spark.conftest import DAY, at, land, make_context
 
@@ -66,24 +64,6 @@ def test_text_is_encoded_once_and_only_what_changed_again(spark, lake):
     none = embed_items.run(make_context(lake, AFTER, run_id="none", text={"encoder": "none"}))
     assert none.counts["texts_encoded"] == 0
     assert delta_io.read(spark, lake, tables.ITEM_EMBEDDINGS).count() == 0
-
-
-def test_vectors_are_those_of_plain_transformers_in_fp32_and_nearly_so_in_bf16(monkeypatch):
-    from transformers import AutoModel, AutoTokenizer
-
-    texts = ["Fire Emblem: The Sacred Stones", "usb cable", "A longer title with quite a few more words in it, for padding"]
-    model = text_model(TextSettings())
-    plain = AutoModel.from_pretrained(model.folder).eval()
-    wanted = []
-    for text in texts:  # one at a time: nothing is padded, so nothing needs a mask
-        tokens = AutoTokenizer.from_pretrained(model.folder)(text, return_tensors="pt")
-        mean = plain(**tokens).last_hidden_state[0].mean(0).detach().numpy()
-        wanted.append(mean / np.linalg.norm(mean))
-    opened = encoding.open_encoder(str(model.folder), 1)
-    for autocast, tolerance in ((False, 1e-5), (True, 2e-2)):
-        monkeypatch.setattr(encoding, "open_encoder", lambda *_, on=autocast: replace(opened, autocast=on))
-        found, _ = encode(texts, EncodeOptions(str(model.folder), model.revision, 128, 64, 1))
-        np.testing.assert_allclose(np.array(found), np.array(wanted), atol=tolerance)
 
 
 def test_an_encoder_that_is_not_there_is_named(lake, tmp_path):

@@ -4,7 +4,7 @@ from torch import nn
 
 from trainer.communicator import SingleProcess
 from trainer.config import OptimizerConfig
-from trainer.optim import LOSS, ROWS, WEIGHT, AdamW, FlatGradient, trainable
+from trainer.optim import LOSS, ROWS, WEIGHT, AdamW, FlatGradient, divisor, trainable
 
 
 def model() -> nn.Module:
@@ -65,14 +65,32 @@ def test_every_gradient_is_a_view_of_the_flat_buffer_and_extras_stand_behind_it(
     assert len(flat.extras) == ROWS + 2
     flat.extras[LOSS], flat.extras[WEIGHT] = 6.0, 2.0
     flat.reduce(SingleProcess())
-    flat.divide(2.0)
-    assert torch.equal(flat.gradient, together / 2)
+    assert torch.equal(flat.gradient, together)
     assert float(flat.extras[LOSS]) == 6.0
 
 
-@pytest.mark.parametrize(("values", "norm", "after"), [([3.0, 4.0], 5.0, [0.6, 0.8]), ([0.3, 0.4], 0.5, [0.3, 0.4])])
-def test_clipping_is_by_the_global_norm_and_leaves_small_gradients_alone(values, norm, after):
+@pytest.mark.parametrize(
+    ("values", "weight", "divided"),
+    [([6.0, 8.0], 2.0, [0.6, 0.8]), ([0.6, 0.8], 2.0, [0.3, 0.4]), ([0.6, 0.8], 0.5, [0.6, 0.8])],
+    ids=["mean too long", "mean short enough", "a weight below one"],
+)
+def test_the_mean_is_clipped_to_the_global_norm_and_small_ones_are_left_alone(values, weight, divided):
     flat = FlatGradient([nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))], 1)
     flat.gradient.copy_(torch.tensor(values))
-    assert flat.clip(1.0) == pytest.approx(norm)
-    assert flat.gradient.tolist() == pytest.approx(after)
+    assert (flat.gradient / divisor(flat.norm(), weight, most=1.0)).tolist() == pytest.approx(divided)
+
+
+def test_adamw_divides_as_it_goes_bit_for_bit():
+    ends = []
+    for fused in (True, False):
+        net = model()
+        optimizer, flat = AdamW(net, OptimizerConfig()), FlatGradient(list(trainable(net).values()), 1)
+        for step in range(3):
+            flat.zero()
+            loss_of(net, step).backward()
+            if not fused:
+                flat.gradient.div_(7.3)
+            optimizer.step(0.01, 7.3 if fused else 1.0)
+        ends.append((net.state_dict(), flat.gradient))
+    assert torch.equal(ends[0][1], ends[1][1])
+    assert all(torch.equal(value, ends[1][0][name]) for name, value in ends[0][0].items())

@@ -1,0 +1,130 @@
+"""Texts a second through the packaged MiniLM: our encoder beside SentenceTransformer.encode, in fp32 and as each comes.
+
+`python -m benchmarks.encode [--titles Games-6k.item] [--out FILE]`. The same texts, longest length, thread count and pinned
+cores for all; a round is each of them in turn. `peer_bf16` is SentenceTransformer with its weights in bf16. The limit is the
+model's linear products alone, over the tokens that are not padding. Ratios in CPU seconds stand beside those in texts a second:
+they hold on a busy machine. The figures go to benchmarks/results/encode_vs_sentence_transformers.json.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import sentence_transformers
+import torch
+import transformers
+from spark_jobs.text_model import text_model
+from transformers import AutoTokenizer
+
+from benchmarks.encode.contestants import SEED, Run, generated, ours, peer, products, titles
+from feature_store.contracts.settings import TextSettings
+from spark_jobs.executor.encode import EncodeOptions
+
+NAME: Final = "encode_vs_sentence_transformers"
+RESULT: Final = Path(__file__).parents[1] / "results" / f"{NAME}.json"
+Seconds = dict[str, list[float]]
+
+
+def race(runs: dict[str, Run], texts: list[str], rounds: int) -> tuple[Seconds, Seconds]:
+    """Wall and CPU seconds of each, round by round."""
+    wall: Seconds = {who: [] for who in runs}
+    cpu: Seconds = {who: [] for who in runs}
+    for number in range(rounds):
+        for who, run in runs.items():
+            started, used = time.perf_counter(), time.process_time()
+            run(texts)
+            wall[who].append(round(time.perf_counter() - started, 3))
+            cpu[who].append(round(time.process_time() - used, 3))
+        print(f"round {number + 1}, CPU s: { ({who: s[-1] for who, s in cpu.items()}) }", file=sys.stderr, flush=True)
+    return wall, cpu
+
+
+def main() -> dict[str, Any]:
+    asked, load = _options(), os.getloadavg()[0]
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.threads])
+    torch.set_num_threads(asked.threads)
+    settings = TextSettings(max_tokens=asked.max_tokens)
+    model = text_model(settings)
+    assert model is not None  # the default encoder comes with the project
+    folder = str(model.folder)
+    default = EncodeOptions(folder, model.revision, settings.max_tokens, settings.batch_tokens, asked.threads)
+    fp32 = replace(default, bf16=False)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    texts = titles(asked.titles, asked.texts) if asked.titles else generated(asked.texts, tokenizer.get_vocab())
+    runs = {
+        "ours": ours(default),
+        "ours_fp32": ours(fp32),
+        "peer": peer(folder, settings.max_tokens, torch.float32, asked.peer_batch),
+        "peer_bf16": peer(folder, settings.max_tokens, torch.bfloat16, asked.peer_batch),
+    }
+    wanted = runs["peer"](texts)
+    cosines = {who: round(float((run(texts) * wanted).sum(1).min()), 6) for who, run in runs.items()}  # and all are warm
+    wall, cpu = race(runs, texts, asked.rounds)
+    tokens = sum(min(len(ids), settings.max_tokens) for ids in tokenizer(texts, verbose=False)["input_ids"])
+    limits = {"ours": products(default, tokens), "ours_fp32": products(fp32, tokens)}
+    return {
+        "name": NAME,
+        "command": "python -m benchmarks.encode " + " ".join(sys.argv[1:]),
+        "unit": "texts/s",
+        **figures(len(texts), wall, cpu, limits),
+        "lowest_cosine_with_peer": cosines,
+        "equal": cosines["ours_fp32"] >= 0.9999 and cosines["ours"] >= 0.999,
+        "seconds": wall,
+        "cpu_seconds": cpu,
+        "texts": len(texts),
+        "tokens": tokens,
+        "seed": SEED,
+        "machine": {**_machine(), "threads": asked.threads, "load_before": round(load, 2)},
+    }
+
+
+def figures(texts: int, wall: Seconds, cpu: Seconds, limits: dict[str, float]) -> dict[str, Any]:
+    rate = {who: texts / statistics.median(seconds) for who, seconds in wall.items()}
+    used = {who: statistics.median(seconds) for who, seconds in cpu.items()}
+    return {
+        **{who: round(value, 1) for who, value in rate.items()},
+        "limit": round(texts / limits["ours"], 1),
+        "limit_fp32": round(texts / limits["ours_fp32"], 1),
+        "ours_over_peer": round(rate["ours"] / rate["peer"], 2),
+        "ours_over_peer_bf16": round(rate["ours"] / rate["peer_bf16"], 2),
+        "ours_fp32_over_peer": round(rate["ours_fp32"] / rate["peer"], 2),
+        "ours_over_limit": round(rate["ours"] * limits["ours"] / texts, 2),
+        "ours_fp32_over_peer_cpu": round(used["peer"] / used["ours_fp32"], 2),
+        "ours_over_peer_cpu": round(used["peer"] / used["ours"], 2),
+        "ours_over_peer_bf16_cpu": round(used["peer_bf16"] / used["ours"], 2),
+        "ours_over_limit_cpu": {who: round(spent / used[who], 2) for who, spent in limits.items()},
+    }
+
+
+def _machine() -> dict[str, Any]:
+    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cpu": model[0].partition(":")[2].strip() if model else "unknown",
+        "cores": sorted(os.sched_getaffinity(0)),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "sentence_transformers": sentence_transformers.__version__,
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--titles", type=Path, help="take the titles of this .item file instead of generated texts")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--max-tokens", type=int, default=256)
+    parser.add_argument("--peer-batch", type=int, default=32, help="32 is what encode() takes by itself")
+    for name, default in (("texts", 2000), ("rounds", 5), ("threads", 1)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    written = json.dumps(main(), indent=2)
+    print(written)
+    _options().out.write_text(written + "\n")
