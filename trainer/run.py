@@ -39,8 +39,8 @@ def run(context: StageContext) -> StageResult:
     )
 
 
-def build_job(context: StageContext, snapshot: Path) -> Job:
-    """Everything the workers are told. UsageError for a night without a champion."""
+def build_job(context: StageContext, snapshot: Path, grows: bool = True) -> Job:
+    """Everything the workers are told. With `grows`, a night goes on from the champion: UsageError where there is none."""
     return Job(
         root=str(context.root.resolve()),
         run_id=context.run_id,
@@ -51,7 +51,7 @@ def build_job(context: StageContext, snapshot: Path) -> Job:
         snapshot=str(snapshot.resolve()),
         config=validate(TrainerConfig, context.config.get("trainer", {})),
         spark=validate(SparkSettings, context.config.get("spark", {})),
-        parent=None if context.kind == "full" else _champion(context),
+        parent=None if context.kind == "full" or not grows else _champion(context),
         text_encoder=context.config.get("text", {}).get("encoder"),
         launcher_host=socket.gethostname(),
         launcher_pid=os.getpid(),

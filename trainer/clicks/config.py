@@ -29,3 +29,5 @@ class ClickTrainerConfig(FrozenConfig):
     smoothing: float = Field(0.0, ge=0, lt=1)
     """Labels are moved by this share towards 1/2."""
     optimizer: ClickOptimizerConfig = ClickOptimizerConfig()
+    validation_rows: int | None = Field(200_000, ge=1)
+    """Validate on this many rows of a lake's part at most, the same ones each time; None: on all. Their scores are in memory."""
