@@ -40,7 +40,9 @@ def write_impressions(
     try:
         cuts = _cuts(context, settings, shown)
         if cuts is None:
-            print(f"{result.name}: no {' or '.join(asked.shown)} in {asked.days} days, no rows for click rankers", file=sys.stderr)
+            print(
+                f"{result.name}: no {' or '.join(asked.shown)} in {asked.days} days, no rows for click rankers", file=sys.stderr
+            )
             return None
         rows = _described(spark, context, settings, shown.withColumn(c.SPLIT, split_of(cuts)).where(F.col(c.SPLIT).isNotNull()))
         return _write(spark, context, settings, rows.persist(StorageLevel.DISK_ONLY), cuts, result)
@@ -74,12 +76,11 @@ def _cuts(context: StageContext, settings: DataSettings, shown: DataFrame) -> Cu
     if row["first"] is None:
         return None
     if not has_clock(context):
-        return Cuts(*row["cuts"], end=row["last"] + 1, window=0)
+        return Cuts(row["cuts"][0], row["cuts"][1], end=row["last"] + 1, window=0)
     timezone = settings.calendar.timezone
     wanted = settings.training_set.model_copy(update={"split": "auto"})
     rule = split_rule(wanted, clock="real", first_day=row["first"], day=context.day, timezone=timezone)
-    by_day = (rule.valid_from, rule.test_from)
-    valid_from, test_from = row["cuts"] if None in by_day else by_day
+    valid_from, test_from = rule.valid_from or row["cuts"][0], rule.test_from or row["cuts"][1]
     end = day_start(context.day + timedelta(days=1), timezone)
     return Cuts(valid_from, test_from, end, _window(settings.impressions))
 
@@ -128,7 +129,9 @@ def _write_codes(
     table = inputs.code_table(train, asked.fields, asked.least_rows, asked.most_values)
     before = delta_io.version(context.lake, IMPRESSION_CODES)
     ordered = table.repartitionByRange(1, c.FIELD, c.DENSE_ID).sortWithinPartitions(c.FIELD, c.DENSE_ID)
-    commit = delta_io.replace(ordered, context.lake, IMPRESSION_CODES, context=context, key=f"{result.name}:codes@{_versions(context)}")
+    commit = delta_io.replace(
+        ordered, context.lake, IMPRESSION_CODES, context=context, key=f"{result.name}:codes@{_versions(context)}"
+    )
     result.bytes_written += commit.bytes_written
     result.tables += table_entries(spark, context.lake, [(IMPRESSION_CODES, before)])
     counted = delta_io.read(spark, context.lake, IMPRESSION_CODES).groupBy(c.FIELD).count().collect()
@@ -153,12 +156,14 @@ def _left_out(name: str, result: StageResult) -> None:
 def _past(spark: SparkSession, context: StageContext, settings: DataSettings, codes: DataFrame) -> DataFrame:
     """`user`, times and `values`: the code of each item a user chose; items without a code are left out."""
     events = history_events(spark, context, settings.impressions.history_actions, settings.calendar.timezone)
-    coded = codes.where(F.col(c.FIELD) == "item").select(F.col(c.RAW_ID).alias(inputs.RAW), F.col(c.DENSE_ID).alias(inputs.VALUES))
+    coded = codes.where(F.col(c.FIELD) == "item").select(
+        F.col(c.RAW_ID).alias(inputs.RAW), F.col(c.DENSE_ID).alias(inputs.VALUES)
+    )
     return events.withColumnRenamed(inputs.VALUES, inputs.RAW).join(coded, inputs.RAW)
 
 
 def history_events(spark: SparkSession, context: StageContext, actions: tuple[str, ...], timezone: str) -> DataFrame:
-    """`user`, `event_time`, `event_id`, `availability_time` and `values` (raw item id) of what makes a history, as of the day."""
+    """`user`, `event_time`, `event_id`, `availability_time` and `values` (raw item id) of what makes a history by the day."""
     known = known_interactions(
         delta_io.read(spark, context.lake, INTERACTIONS), day=context.day, timezone=timezone, actions=actions
     )
@@ -182,13 +187,13 @@ def _built(rows: DataFrame, past: DataFrame, asked: ImpressionSettings) -> DataF
     return whole.withColumns({c.SOURCE: F.lit("history"), c.WEIGHT: F.lit(1.0)})
 
 
-def _constants(
-    asked: ImpressionSettings, built: DataFrame
-) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
+def _constants(asked: ImpressionSettings, built: DataFrame) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
     """(names, means, scales) of the numbers that some training row knows."""
     row = inputs.moments(built.where(F.col(c.SPLIT) == "train"), asked.numeric).first()
     assert row is not None  # an aggregate without groups has one row
-    found = [(name, *moment) for name, *moment in zip(asked.numeric, row["mean"], row["std"], strict=True) if moment[0] is not None]
+    found = [
+        (name, *moment) for name, *moment in zip(asked.numeric, row["mean"], row["std"], strict=True) if moment[0] is not None
+    ]
     return tuple(n for n, _, _ in found), tuple(m for _, m, _ in found), tuple(s or 1.0 for _, _, s in found)
 
 

@@ -13,7 +13,15 @@ from feature_store.contracts.errors import DataContractError, UsageError
 from feature_store.contracts.failpoints import KNOWN, failpoint
 from feature_store.contracts.model_ref import load_model_ref
 from feature_store.contracts.settings import DataSettings
-from feature_store.contracts.snapshot import DatasetSnapshot, Impressions, Normalisation, Part, PartName, SplitRule, load_snapshot
+from feature_store.contracts.snapshot import (
+    DatasetSnapshot,
+    Impressions,
+    Normalisation,
+    Part,
+    PartName,
+    SplitRule,
+    load_snapshot,
+)
 from feature_store.contracts.stage import StageContext, StageResult
 from feature_store.contracts.tables import (
     EXAMPLE_SPLITS,

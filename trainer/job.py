@@ -58,7 +58,7 @@ class Job(FrozenConfig):
 
     @property
     def folder(self) -> Path:
-        """The job, the ranks' heartbeats and stacks, the result: `R/train`, `R/train_clicks`, or a trial's folder in its study."""
+        """The job, the ranks' heartbeats and stacks, the result: `R/train`, `R/train_clicks`, or a trial's in its study."""
         if self.trial is not None:
             return self.lake.root / self.trial.study / f"trial-{self.trial.number:04d}"
         return self.lake.run_dir(self.run_id) / ("train" if self.clicks is None else "train_clicks")

@@ -42,9 +42,7 @@ def train_job(job: Job, communicator: Communicator, progress: Progress, started:
     failpoint("train.result.after")
 
 
-def train_sequences(
-    job: Job, communicator: Communicator, progress: Progress, device: Device, started: float
-) -> dict[str, Any]:
+def train_sequences(job: Job, communicator: Communicator, progress: Progress, device: Device, started: float) -> dict[str, Any]:
     training = prepare(job, communicator, progress, device)
     progress.moved("training")
     if job.trial is not None:

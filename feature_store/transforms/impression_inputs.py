@@ -64,9 +64,7 @@ def code_table(train: DataFrame, fields: Sequence[str], least_rows: int, most_va
     frequent = Window.partitionBy(c.FIELD).orderBy(F.desc("count"), c.RAW_ID)
     kept = counted.where(F.col("count") >= least_rows).withColumn("_nth", F.row_number().over(frequent))
     in_order = Window.partitionBy(c.FIELD).orderBy(c.RAW_ID)
-    return kept.where(F.col("_nth") <= most_values).select(
-        c.FIELD, c.RAW_ID, F.row_number().over(in_order).alias(c.DENSE_ID)
-    )
+    return kept.where(F.col("_nth") <= most_values).select(c.FIELD, c.RAW_ID, F.row_number().over(in_order).alias(c.DENSE_ID))
 
 
 def coded(rows: DataFrame, codes: DataFrame, fields: Sequence[str]) -> DataFrame:

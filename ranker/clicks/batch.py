@@ -83,8 +83,8 @@ def check_impressions(batch: ImpressionBatch, shapes: ClickShapes, where: str = 
     wanted = (len(shapes.fields), len(shapes.numeric), len(shapes.labels))
     if found != wanted:
         raise DataContractError(
-            f"{where}impressions have {found[0]} fields, {found[1]} numbers and {found[2]} labels, the ranker {wanted[0]}, {wanted[1]}"
-            f" and {wanted[2]}",
+            f"{where}impressions have {found[0]} fields, {found[1]} numbers and {found[2]} labels, the ranker {wanted[0]},"
+            f" {wanted[1]} and {wanted[2]}",
             "encode them with the codes in the ranker's bundle",
         )
     for place, field in enumerate(shapes.fields):

@@ -57,9 +57,11 @@ def seen_by(moment: int, times: Any, available: Any, newest: Any) -> Ints:
     before = int(np.searchsorted(times, moment, side="left"))
     if before == 0 or newest[before - 1] <= moment:
         return np.arange(before)
-    return np.flatnonzero(available[:before] <= moment)
+    late_too: Ints = np.flatnonzero(available[:before] <= moment)
+    return late_too
 
 
 def _from_zero(offsets: pa.Array) -> Ints:
     found: Ints = offsets.to_numpy(zero_copy_only=False).astype(np.int64)
-    return found - found[0]
+    found -= found[0]
+    return found

@@ -32,10 +32,10 @@ def log_click_model(mlflow_run: str, folder: Path, manifest: str) -> str:
 def _example(folder: Path, info: ClickInfo) -> dict[str, Any]:
     """One row: the first known value of each field, the mean of each number."""
     codes = load_click_bundle(folder).codes
-    row: dict[str, Any] = {name: next(iter(known.to_pylist()), "") for name, known in codes.values.items()}
+    row: dict[str, Any] = {name: next(iter(known[:1].to_pylist()), "") for name, known in codes.values.items()}
     row |= {number.name: number.mean for number in info.shapes.numeric}
     if info.clicks.reads_history and info.shapes.history is not None:
-        row[c.HISTORY] = codes.values[info.shapes.history].to_pylist()[:3]
+        row[c.HISTORY] = codes.values[info.shapes.history][:3].to_pylist()
     return row
 
 
@@ -45,7 +45,7 @@ def _signature(info: ClickInfo) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 
-    names = [shape.name for shape in (*info.shapes.fields, *info.shapes.numeric)]
+    names = [*(field.name for field in info.shapes.fields), *(number.name for number in info.shapes.numeric)]
     inputs = [ColSpec(AnyType(), name) for name in names]
     if info.clicks.reads_history:
         inputs.append(ColSpec(AnyType(), c.HISTORY))

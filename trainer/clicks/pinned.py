@@ -39,6 +39,8 @@ def codes_of(snapshot: DatasetSnapshot, root: Path) -> FieldCodes:
     part = part_of(snapshot, "impression_codes")
     check_part(part, root, schemas.IMPRESSION_CODES)
     read = [pq.read_table(path, columns=schemas.IMPRESSION_CODES.names) for path in pinned_paths(part, root)]
-    table = pa.concat_tables([schemas.IMPRESSION_CODES.empty_table(), *(found.cast(schemas.IMPRESSION_CODES) for found in read)])
+    table = pa.concat_tables(
+        [schemas.IMPRESSION_CODES.empty_table(), *(found.cast(schemas.IMPRESSION_CODES) for found in read)]
+    )
     ordered = table.sort_by([(c.FIELD, "ascending"), (c.DENSE_ID, "ascending")])
     return FieldCodes.from_table(ordered, shapes_of(snapshot).fields)

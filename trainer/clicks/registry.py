@@ -10,15 +10,14 @@ from typing import Any, Final
 from feature_store.contracts.errors import UsageError
 from feature_store.contracts.failpoints import KNOWN, failpoint
 from feature_store.contracts.files import read_json
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.model_ref import ModelRef
+from feature_store.contracts.model_ref import CLICKS, ModelRef
 from feature_store.contracts.snapshot import load_snapshot
 from feature_store.contracts.stage import StageContext, StageResult, stage_main
 from ranker.bundle_files import verify_manifest
 from ranker.clicks.bundle import CODES, FILES, read_click_info
+from trainer.clicks.config import SECTION
 from trainer.clicks.logged_model import log_click_model
 from trainer.clicks.run import NAME as TRAINED
-from trainer.clicks.run import SECTION
 from trainer.registry import CHAMPION, create_version, find_version, logged_model
 from trainer.tracked import Point, curve_points, metric_name
 from trainer.tracker import Tracker
@@ -51,7 +50,7 @@ def run(context: StageContext) -> StageResult:
         failpoint(f"{NAME}.registered")
         ref = _ref(context, tracker, mlflow_run, version, folder, trained)
         context.check_fence()
-        ref.save(clicks_path(context.lake))
+        ref.save(context.root / CLICKS)
         tracker.client.set_registered_model_alias(ref.name, CHAMPION, version)
     model = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest}
     return StageResult(
@@ -61,11 +60,6 @@ def run(context: StageContext) -> StageResult:
 
 def registered_name(model_name: str) -> str:
     return f"{model_name}-clicks"
-
-
-def clicks_path(lake: Lake) -> Path:
-    """Which click ranker scores: a ModelRef."""
-    return lake.root / "clicks.json"
 
 
 def _log_training(context: StageContext, tracker: Tracker, trained: dict[str, Any]) -> None:

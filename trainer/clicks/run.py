@@ -7,14 +7,13 @@ from feature_store.contracts.failpoints import failpoint
 from feature_store.contracts.files import read_json
 from feature_store.contracts.snapshot import load_snapshot
 from feature_store.contracts.stage import StageContext, StageResult, stage_main
-from trainer.clicks.config import ClickTrainerConfig
+from trainer.clicks.config import SECTION, ClickTrainerConfig
 from trainer.clicks.pinned import impressions_in
 from trainer.job import Job
 from trainer.launch import launch
 from trainer.run import build_job
 
 NAME: Final = "train_clicks"
-SECTION: Final = "clicks"
 
 
 def run(context: StageContext) -> StageResult:

@@ -11,7 +11,7 @@ from feature_store.contracts.errors import DataContractError
 from ranker.click_metrics import auc, log_loss
 from ranker.clicks.batch import ImpressionBatch
 from ranker.clicks.compose import ClickRanker
-from trainer.clicks.fit import probabilities
+from trainer.clicks.fit import Probabilities, probabilities
 from trainer.communicator import Communicator, together
 from trainer.data.impressions import ImpressionSource
 from trainer.watchdog import Progress
@@ -69,7 +69,7 @@ class ClickValidator:
             yield batch.between(0, min(left, batch.rows))
             left -= batch.rows
 
-    def _figures(self, labels: tuple[str, ...], scores_NA: np.ndarray, labels_NA: np.ndarray) -> Figures:
+    def _figures(self, labels: tuple[str, ...], scores_NA: Probabilities, labels_NA: Probabilities) -> Figures:
         figures: Figures = {"n": float(len(labels_NA))}
         for place, label in enumerate(labels):
             asked = labels_NA[:, place] != NOT_ASKED

@@ -19,8 +19,8 @@ from ranker.clicks.batch import ImpressionBatch, check_impressions
 from ranker.clicks.config import ClickShapes
 from trainer.config import ReaderName
 from trainer.data.conformance import check_part, part_of, pinned_paths, row_groups_of
-from trainer.data.readers import row_group_reader
 from trainer.data.plan import ReadPlan
+from trainer.data.readers import row_group_reader
 
 COLUMNS: Final = (c.WEIGHT, c.CODES, c.NUMERIC, c.LABELS, c.HISTORY)
 """What the trainer reads of `schemas.POINTWISE`."""
