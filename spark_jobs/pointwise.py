@@ -154,12 +154,12 @@ def _left_out(name: str, result: StageResult) -> None:
 
 
 def _past(spark: SparkSession, context: StageContext, settings: DataSettings, codes: DataFrame) -> DataFrame:
-    """`user`, times and `values`: the code of each item a user chose; items without a code are left out."""
+    """`user`, times and `values`: the code of each item a user chose, 0 where it has none."""
     events = history_events(spark, context, settings.impressions.history_actions, settings.calendar.timezone)
     coded = codes.where(F.col(c.FIELD) == "item").select(
         F.col(c.RAW_ID).alias(inputs.RAW), F.col(c.DENSE_ID).alias(inputs.VALUES)
     )
-    return events.withColumnRenamed(inputs.VALUES, inputs.RAW).join(coded, inputs.RAW)
+    return events.withColumnRenamed(inputs.VALUES, inputs.RAW).join(coded, inputs.RAW, "left").fillna(0, [inputs.VALUES])
 
 
 def history_events(spark: SparkSession, context: StageContext, actions: tuple[str, ...], timezone: str) -> DataFrame:
@@ -184,7 +184,9 @@ def add_history(rows: DataFrame, past: DataFrame, longest: int) -> DataFrame:
 def _built(rows: DataFrame, past: DataFrame, asked: ImpressionSettings) -> DataFrame:
     """POINTWISE rows of all splits, with every number that was asked for."""
     whole = inputs.with_history_count(add_history(rows, past, asked.history), asked.numeric)
-    return whole.withColumns({c.SOURCE: F.lit("history"), c.WEIGHT: F.lit(1.0)})
+    # Left out only here, as in scoring: what is not known still counts among the newest.
+    coded = F.filter(c.HISTORY, lambda code: code > 0)
+    return whole.withColumns({c.HISTORY: coded, c.SOURCE: F.lit("history"), c.WEIGHT: F.lit(1.0)})
 
 
 def _constants(asked: ImpressionSettings, built: DataFrame) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
