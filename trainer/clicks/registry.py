@@ -15,8 +15,8 @@ from feature_store.contracts.snapshot import load_snapshot
 from feature_store.contracts.stage import StageContext, StageResult, stage_main
 from ranker.bundle_files import verify_manifest
 from ranker.clicks.bundle import CODES, FILES, read_click_info
-from trainer.clicks.config import SECTION
 from trainer.clicks.logged_model import log_click_model
+from trainer.clicks.run import LEFT
 from trainer.clicks.run import NAME as TRAINED
 from trainer.registry import CHAMPION, create_version, find_version, logged_model
 from trainer.tracked import Point, curve_points, metric_name
@@ -34,7 +34,7 @@ def run(context: StageContext) -> StageResult:
     """
     if not context.stage_file(TRAINED).exists():
         raise UsageError(f"run {context.run_id} has trained no click ranker", f"run stage {TRAINED} first")
-    trained = context.result_of(TRAINED).extra[SECTION]
+    trained = context.result_of(TRAINED).extra[LEFT]
     folder = context.root / trained["model_files"]["live"]
     manifest = verify_manifest(folder, expected=folder.name, files=FILES)
     with stage_run(context, NAME) as (found, mlflow_run):
@@ -52,10 +52,10 @@ def run(context: StageContext) -> StageResult:
         context.check_fence()
         ref.save(context.root / CLICKS)
         tracker.client.set_registered_model_alias(ref.name, CHAMPION, version)
-    model = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest}
-    return StageResult(
-        name=NAME, rows_out=1, bytes_read=sum(file.stat().st_size for file in folder.iterdir()), extra={"click_model": model}
-    )
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    facts = {"model": trained["training"]["model"], "test": trained["test"]}
+    said = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest, **facts}
+    return StageResult(name=NAME, rows_out=1, bytes_read=size, extra={"clicks": said})
 
 
 def registered_name(model_name: str) -> str:

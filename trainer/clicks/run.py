@@ -14,6 +14,8 @@ from trainer.launch import launch
 from trainer.run import build_job
 
 NAME: Final = "train_clicks"
+LEFT: Final = "click_training"
+"""Section of what the stage leaves."""
 
 
 def run(context: StageContext) -> StageResult:
@@ -37,7 +39,7 @@ def run(context: StageContext) -> StageResult:
         rows_in=sum(left["training"]["rows_read"]),
         bytes_read=sum(file.bytes for part in parts for file in part.files),
         bytes_written=sum(file.stat().st_size for file in folder.iterdir()),
-        extra={SECTION: left},
+        extra={LEFT: left},
     )
 
 
