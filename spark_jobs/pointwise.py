@@ -89,7 +89,8 @@ def _described(spark: SparkSession, context: StageContext, settings: DataSetting
     """Rows with their inputs as texts and numbers, and the dense ids of user and item."""
     asked, vocabulary = settings.impressions, delta_io.read(spark, context.lake, VOCABULARY)
     items = delta_io.read_or_empty(spark, context.lake, ITEMS).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
-    known = inputs.described(rows, items, asked.fields, asked.numeric, settings.calendar.timezone)
+    timezone = settings.calendar.timezone if has_clock(context) else None
+    known = inputs.described(rows, items, asked.fields, asked.numeric, timezone)
     return dense(dense(known, vocabulary, "user"), vocabulary, "item").drop(c.USER_ID, c.ITEM_ID, c.EVENT_DATE)
 
 

@@ -20,10 +20,13 @@ ROWS: Final = "rows"
 _EVENTS: Final = "events"
 
 
-def described(rows: DataFrame, items: DataFrame, fields: Sequence[str], numeric: Sequence[str], timezone: str) -> DataFrame:
+def described(
+    rows: DataFrame, items: DataFrame, fields: Sequence[str], numeric: Sequence[str], timezone: str | None
+) -> DataFrame:
     """`rows` with `fields` (texts) and `numeric` (numbers), null where not known by then; `context` and `position` go.
 
-    Of an item only what was available by the row's time is said: the newest description, or nothing.
+    Of an item only what was available by the row's time is said: the newest description, or nothing. Without a `timezone` the
+    times are positions, and no row has an hour or a weekday.
     """
     about = items.select(
         c.ITEM_ID, F.col(c.CATEGORIES)[0].alias("_category"), log_price().alias("_price"),
@@ -31,7 +34,9 @@ def described(rows: DataFrame, items: DataFrame, fields: Sequence[str], numeric:
     )  # fmt: skip
     joined = rows.join(about, c.ITEM_ID, "left")
     known = F.col("_since") <= F.col(c.EVENT_TIME)
-    local = F.from_utc_timestamp(F.timestamp_micros(c.EVENT_TIME), timezone)
+    local = F.lit(None).cast("timestamp")
+    if timezone is not None:
+        local = F.from_utc_timestamp(F.timestamp_micros(c.EVENT_TIME), timezone)
     sources = {
         "user": F.col(c.USER_ID),
         "item": F.col(c.ITEM_ID),

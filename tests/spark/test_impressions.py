@@ -15,6 +15,7 @@ from feature_store.contracts.model_ref import CLICKS, ModelRef
 from feature_store.contracts.release import Release
 from feature_store.contracts.snapshot import load_snapshot
 from feature_store.spark_schema import to_spark
+from feature_store.transforms.impression_inputs import described
 from feature_store.transforms.impressions import labelled
 from ranker.bundle_store import stored
 from ranker.clicks.bundle import load_click_bundle, save_click_bundle
@@ -65,8 +66,16 @@ def test_an_answer_belongs_to_the_last_impression_of_its_list(spark):
     }
     ever = labelled(frame(spark, rows), shown=("impression",), labels=LABELS, window=None)
     assert {row["user_id"]: row["labels"] for row in ever.collect()}["u2"] == [1, 0, 1]
+    _positions_have_no_hour(spark, ever)
     seen = labelled(frame(spark, rows), shown=("view",), labels=("click",), window=1)
     assert [(row["user_id"], row["labels"]) for row in seen.collect()] == [("u3", [0])]
+
+
+def _positions_have_no_hour(spark, rows):
+    nothing = spark.createDataFrame([], to_spark(tables.ITEMS.schema))
+    found = {zone: described(rows, nothing, ["hour", "weekday", "item"], ["log_price"], zone).first() for zone in (None, "UTC")}
+    assert found[None]["fields"] == [None, None, "i1"] and found[None]["numeric"] == [None]
+    assert found["UTC"]["fields"] in (["10", "6", "i1"], ["11", "6", "i1"])
 
 
 def market(spark, lake):

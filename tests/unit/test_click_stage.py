@@ -1,5 +1,6 @@
 """Training a click ranker from a lake's pinned rows: resumed, over ranks, stopped early, and every fault by its name."""
 
+import os
 import time
 
 import numpy as np
@@ -9,8 +10,12 @@ import torch
 
 from feature_store.contracts.errors import ConfigError, DataContractError
 from feature_store.contracts.files import read_json
+from feature_store.contracts.lake import Lake
+from feature_store.contracts.model_ref import CLICKS, ModelRef
+from feature_store.contracts.settings import MaintenanceSettings
 from feature_store.contracts.snapshot import load_snapshot
 from feature_store.contracts.stage import load_context
+from feature_store.pins import live_snapshots
 from ranker.click_metrics import auc, log_loss
 from ranker.clicks.bundle import load_click_bundle
 from tests.click_batches import impressions
@@ -198,3 +203,19 @@ def test_files_of_an_older_snapshot_keep_their_id(tmp_path):
     assert "impressions" not in read_json(tmp_path / "old.json")
     assert load_snapshot(tmp_path / "old.json").id == bare.id
     assert pa.schema(rows_of("test").schema).names[-1] == "history"
+
+
+def test_what_the_click_ranker_was_trained_on_stays_pinned(tmp_path):
+    old = impression_lake(tmp_path / "lake")
+    newer = old.model_copy(update={"date": "2024-03-02"})
+    lake = Lake(tmp_path / "lake")
+    newer.save(lake.snapshot(newer.id))
+    os.utime(lake.snapshot(old.id), (1, 1))
+    only_one = MaintenanceSettings(keep_snapshots=1)
+    assert [each.id for each in live_snapshots(lake, only_one)] == [newer.id]
+    ref = ModelRef(
+        name="m-clicks", version=1, alias=None, mlflow_run_id="r", manifest_sha256="0", vocabulary_lineage="c",
+        vocabulary_items=1, snapshot_id=old.id, run_id="r", date="2024-03-01", bundle="models/0",
+    )  # fmt: skip
+    ref.save(lake.root / CLICKS)
+    assert {each.id for each in live_snapshots(lake, only_one)} == {old.id, newer.id}
