@@ -8,7 +8,6 @@ from typing import Any, Final
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, IntegerType, StructField, StructType
 
 from feature_store import delta_io
 from feature_store.contracts import columns as c
@@ -21,10 +20,9 @@ from feature_store.entries import table_entries
 from feature_store.transforms import impression_inputs as inputs
 from feature_store.transforms.calendar import known_by
 from feature_store.transforms.impressions import Cuts, labelled, since, split_of
-from feature_store.transforms.sequences import known_interactions
 from feature_store.transforms.splits import day_start, split_rule
 from feature_store.transforms.vocabulary import dense
-from spark_jobs.executor.past import history_adder
+from spark_jobs.past_events import add_history, history_events
 
 MINUTE: Final = 60_000_000
 SHARES: Final = [0.8, 0.9]
@@ -161,25 +159,6 @@ def _past(spark: SparkSession, context: StageContext, settings: DataSettings, co
         F.col(c.RAW_ID).alias(inputs.RAW), F.col(c.DENSE_ID).alias(inputs.VALUES)
     )
     return events.withColumnRenamed(inputs.VALUES, inputs.RAW).join(coded, inputs.RAW, "left").fillna(0, [inputs.VALUES])
-
-
-def history_events(spark: SparkSession, context: StageContext, actions: tuple[str, ...], timezone: str) -> DataFrame:
-    """`user`, `event_time`, `event_id`, `availability_time` and `values` (raw item id) of what makes a history by the day."""
-    known = known_interactions(
-        delta_io.read(spark, context.lake, INTERACTIONS), day=context.day, timezone=timezone, actions=actions
-    )
-    names = delta_io.read(spark, context.lake, VOCABULARY).where(F.col(c.KIND) == "item")
-    raw = names.select(F.col(c.DENSE_ID).alias(c.ITEM), F.col(c.RAW_ID).alias(inputs.VALUES))
-    return known.join(raw, c.ITEM).select(c.USER, c.EVENT_TIME, c.EVENT_ID, c.AVAILABILITY_TIME, inputs.VALUES)
-
-
-def add_history(rows: DataFrame, past: DataFrame, longest: int) -> DataFrame:
-    """`rows` with `history` (newest `longest` values, oldest first) and `known`: nothing later than the row in either."""
-    grouped = inputs.with_events(rows, past)
-    value = past.schema[inputs.VALUES].dataType
-    added = [StructField(c.HISTORY, ArrayType(value)), StructField(inputs.KNOWN, IntegerType())]
-    schema = StructType([*rows.schema.fields, *added])
-    return grouped.mapInArrow(history_adder(longest), schema)
 
 
 def _built(rows: DataFrame, past: DataFrame, asked: ImpressionSettings) -> DataFrame:

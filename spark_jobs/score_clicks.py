@@ -26,7 +26,7 @@ from feature_store.transforms.vocabulary import dense
 from spark_jobs import submit
 from spark_jobs.champion import open_model
 from spark_jobs.executor.click_score import OUTPUT, ClickRules, click_scorer
-from spark_jobs.pointwise import add_history, history_events
+from spark_jobs.past_events import add_history, history_events
 
 NAME: Final = "score_clicks"
 OF_THE_MOMENT: Final = ("hour", "weekday", "position", "position_number")
