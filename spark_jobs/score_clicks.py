@@ -29,6 +29,7 @@ from spark_jobs.executor.click_score import OUTPUT, ClickRules, click_scorer
 from spark_jobs.past_events import add_history, history_events
 
 NAME: Final = "score_clicks"
+REGISTERED: Final = "register_clicks"
 OF_THE_MOMENT: Final = ("hour", "weekday", "position", "position_number")
 """Inputs that are not known before the list is shown."""
 ROWS_PER_FILE: Final = 250_000
@@ -68,9 +69,12 @@ def run(context: StageContext) -> StageResult:
 
 
 def _ref(context: StageContext) -> ModelRef:
+    """The lake's click ranker; in a pipeline only once the run has registered its own: a repaired run scores with that."""
     path = context.root / CLICKS
-    if not path.exists():
-        raise UsageError(f"{context.root} has no click ranker yet", "run stages train_clicks and register_clicks first")
+    alone = context.run_id.startswith(f"stage-{NAME}-")
+    if not path.exists() or not (alone or context.stage_file(REGISTERED).exists()):
+        whose = context.root if alone else f"run {context.run_id}"
+        raise UsageError(f"{whose} has registered no click ranker", f"run stages train_clicks and {REGISTERED} first")
     return load_model_ref(path)
 
 

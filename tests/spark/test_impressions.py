@@ -14,6 +14,7 @@ from feature_store.contracts.errors import UsageError
 from feature_store.contracts.model_ref import CLICKS, ModelRef
 from feature_store.contracts.release import Release
 from feature_store.contracts.snapshot import load_snapshot
+from feature_store.contracts.stage import StageResult
 from feature_store.spark_schema import to_spark
 from feature_store.transforms.impression_inputs import described
 from feature_store.transforms.impressions import labelled
@@ -165,7 +166,7 @@ def _release(spark, lake, context):
 
 
 def _lists_are_scored(spark, lake, context, snapshot):
-    with pytest.raises(UsageError, match="no click ranker yet"):
+    with pytest.raises(UsageError, match=r"run full-2024-03-10 has registered no click ranker"):
         score_clicks.run(context)
     _release(spark, lake, context)
     ranker = compose_clicks(click_config("din"), shapes_of(snapshot), seed=3)
@@ -176,6 +177,7 @@ def _lists_are_scored(spark, lake, context, snapshot):
         vocabulary_items=2, snapshot_id=snapshot.id, run_id="t", date=str(DAY), bundle=f"models/{name}",
     )  # fmt: skip
     ref.save(lake.root / CLICKS)
+    StageResult(score_clicks.REGISTERED).save(context)
     result = score_clicks.run(context)
     found = delta_io.read(spark, lake, tables.CLICK_SCORES).collect()
     lists = delta_io.read(spark, lake, tables.RECOMMENDATIONS).collect()
