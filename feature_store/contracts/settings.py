@@ -97,15 +97,15 @@ class ImpressionSettings(FrozenConfig):
         inputs = (*self.fields, *self.numeric)
         if len(set(inputs)) < len(inputs):
             raise ValueError(f"fields and numeric {list(inputs)} name something twice")
-        for names, known in ((self.fields, FIELDS), (self.numeric, NUMBERS)):
+        for names, known in ((self.fields, FIELDS), (self.numeric, NUMBERS), (tuple(self.serving), FIELDS)):
             unknown = [name for name in names if name not in known and not name.startswith(CONTEXT_PREFIX)]
             if unknown:
                 raise ValueError(f"unknown input {', '.join(unknown)}: there are {', '.join(known)} and {CONTEXT_PREFIX}<key>")
         unknown = [name for name in (*self.shown, *self.labels, *self.history_actions) if name not in ACTION_CODES]
         if unknown or set(self.shown) & set(self.labels):
             raise ValueError(f"shown {list(self.shown)}, labels {list(self.labels)}: actions are {', '.join(ACTION_CODES)}")
-        if "item" not in self.fields or set(self.serving) - set(self.fields):
-            raise ValueError(f"fields {list(self.fields)} lack item, or a field that serving {self.serving} names")
+        if "item" not in self.fields:
+            raise ValueError(f"fields {list(self.fields)} lack item")
         return self
 
 
