@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from feature_store import delta_read
 from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.lake import Lake
-from feature_store.contracts.model_ref import load_model_ref
+from feature_store.contracts.model_ref import CLICKS, load_model_ref
 from feature_store.contracts.settings import MaintenanceSettings
 from feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
 from feature_store.contracts.tables import INTERACTIONS, RECOMMENDATIONS, VOCABULARY
@@ -27,13 +27,12 @@ def pinned(lake: Lake, settings: MaintenanceSettings) -> list[Pin]:
 
 
 def live_snapshots(lake: Lake, settings: MaintenanceSettings) -> list[DatasetSnapshot]:
-    """The newest `keep_snapshots` by date, those that live releases name, and the champion's with its base."""
+    """The newest `keep_snapshots` by date, those that live releases name, the champion's and the click ranker's."""
     paths = sorted(lake.snapshots.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     named = {path.stem for path in paths[: settings.keep_snapshots]}
     named |= {release.snapshot_id for release in delta_read.releases(lake)[-settings.keep_releases :]}
-    champion = lake.root / "champion.json"
-    if champion.exists():
-        named.add(load_model_ref(champion).snapshot_id)
+    refs = [lake.root / name for name in ("champion.json", CLICKS)]
+    named |= {load_model_ref(path).snapshot_id for path in refs if path.exists()}
     return [load_snapshot(path) for path in paths if path.stem in named]
 
 

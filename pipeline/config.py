@@ -8,6 +8,7 @@ from pydantic import model_validator
 from feature_store.contracts import config as configs
 from feature_store.contracts.errors import ConfigError
 from feature_store.contracts.settings import DataSettings
+from trainer.clicks.config import ClickTrainerConfig
 from trainer.config import TrainerConfig
 from trainer.evaluation.config import EvaluationConfig, GateConfig
 from trainer.tune.config import TuneConfig
@@ -19,6 +20,7 @@ class NightConfig(DataSettings):
     """What the data side reads, and the trainer's, the evaluation's, the gate's and the search's sections beside it."""
 
     trainer: TrainerConfig = TrainerConfig()
+    clicks: ClickTrainerConfig = ClickTrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
     tune: TuneConfig = TuneConfig()
@@ -32,6 +34,8 @@ class NightConfig(DataSettings):
                 f"training_set.overlap {self.training_set.overlap} is not below training_set.max_length "
                 f"{self.training_set.max_length}: a chunk would hold nothing new"
             )
+        if self.clicks.model.reads_history and self.impressions.enabled and not self.impressions.history:
+            raise ValueError(f"clicks.model {self.clicks.model.name} reads histories and impressions.history is 0: raise it")
         return self
 
 
@@ -53,5 +57,5 @@ def find(name: str) -> Path:
 
 def packaged_names() -> list[str]:
     """What `--config` takes by name. Column mappings and the search space stand in the same folder and are none."""
-    models = sorted(f"models/{path.stem}" for path in (CONF / "models").glob("*.yaml"))
+    models = sorted(str(path.relative_to(CONF).with_suffix("")) for path in (CONF / "models").rglob("*.yaml"))
     return sorted(path.stem for path in CONF.glob("*.yaml") if not path.stem.startswith(("mapping", "tune"))) + models

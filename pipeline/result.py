@@ -30,6 +30,8 @@ COUNTS: Final = {
     "texts_cut": 0,
 }
 FROM_RUN: Final = ("run_id", "kind", "date", "commit", "config_sha256", "seed", "versions", "machine")
+WHERE_SWITCHED_ON: Final = ("clicks",)
+"""Sections of stages that are not part of every run: absent where those did not run."""
 FROM_EXTRA: Final = ("snapshot", "training", "model", "metrics", "gate", "release", "report")
 
 
@@ -47,6 +49,7 @@ def compose(
     result = {"schema": SCHEMA, "status": status, "exit_code": exit_code, "error": error}
     result |= {field: run.get(field) for field in FROM_RUN}
     result |= {field: extra.get(field) for field in FROM_EXTRA}
+    result |= {field: extra[field] for field in WHERE_SWITCHED_ON if field in extra}
     result["metrics"] = result["metrics"] or []
     result["counts"] = _counts(list(left.values()))
     result["stages"] = [{field: body.get(field) for field in STAGE_FIELDS} for body in left.values()]

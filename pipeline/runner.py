@@ -48,9 +48,10 @@ class Runner:
 
     def run_stage(self, request: RunRequest, name: str) -> dict[str, Any]:
         """One stage of the run, again if it was done. UsageError names what it stands on that has not run."""
-        stage = next((stage for stage in stages_of(request.kind, self.stages) if stage.name == name), None)
+        listed = stages_of(request.kind, request.config, self.stages)
+        stage = next((stage for stage in listed if stage.name == name), None)
         if stage is None:
-            raise UsageError(f"no stage {name!r}", f"stages are: {', '.join(s.name for s in self.stages)}")
+            raise UsageError(f"no stage {name!r}", f"stages are: {', '.join(s.name for s in listed)}{self._switches(name)}")
         requests.check_ready(request)
         run_id = requests.run_id_of(request)
         with caught() as stop, held(request.lake, run_id) as lease:
@@ -61,13 +62,18 @@ class Runner:
             book.forget(stage)
             return self._work(request, book, lease, stop, (stage,))
 
+    def _switches(self, name: str) -> str:
+        """The way out where the stage is there and switched off."""
+        switches = [stage.switch for stage in self.stages if stage.name == name and stage.switch]
+        return "".join(f"; {name} is switched on by --set {switch}=true" for switch in switches)
+
     def plan(self, request: RunRequest, only: str | None = None) -> dict[str, Any]:
         """What `run` (or `run_stage`) would do now. Reads only."""
         run_id = requests.run_id_of(request)
         book = RunBook(request.lake.run_dir(run_id), {"run_id": run_id})
         over = requests.finished(book.folder) and only is None
         status = "already_done" if over else "planned"
-        stages = [s for s in stages_of(request.kind, self.stages) if only in (None, s.name)]
+        stages = [s for s in stages_of(request.kind, request.config, self.stages) if only in (None, s.name)]
         todo = [s for s in stages if not over and (only or not book.done(s))]
         listed = [{"name": s.name, "status": "would_run" if s in todo else "done"} for s in stages]
         steps = [list(step.command) for step in steps_of(todo, book.folder, request.config)]
@@ -79,7 +85,7 @@ class Runner:
 
     def _attempt(self, request: RunRequest, run_id: str, lease: Lease, stop: StopRequest) -> dict[str, Any]:
         book = self._open(request, run_id, lease)
-        return self._work(request, book, lease, stop, stages_of(request.kind, self.stages))
+        return self._work(request, book, lease, stop, stages_of(request.kind, request.config, self.stages))
 
     def _open(self, request: RunRequest, run_id: str, lease: Lease) -> RunBook:
         """The run's book, with nothing of a crashed owner still at work behind it."""
@@ -92,7 +98,7 @@ class Runner:
     def _work(
         self, request: RunRequest, book: RunBook, lease: Lease, stop: StopRequest, todo: tuple[Stage, ...]
     ) -> dict[str, Any]:
-        every = stages_of(request.kind, self.stages)
+        every = stages_of(request.kind, request.config, self.stages)
         try:
             requests.check_landed(request)
         except NothingToDo as nothing:

@@ -1,11 +1,13 @@
 """THE list of stages: what each is called, which module runs it, which engine it needs, what it stands on. Stdlib only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 Engine = Literal["spark", "torch", "plain"]
 FailurePolicy = Literal["stop", "continue"]
 ALL_KINDS: Final = ("full", "nightly")
+CLICKS: Final = "impressions.enabled"
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Stage:
     """stop: the run ends here. continue: the lists are live by now, so later stages still run; the run fails at its end."""
     ends_run: bool = False
     """Its exit code is the run's verdict and not a fault of the stage."""
+    switch: str | None = None
+    """`section.key` of the configuration that must be true for it; None: it is part of every run."""
 
 
 STAGES: Final[tuple[Stage, ...]] = (
@@ -35,15 +39,27 @@ STAGES: Final[tuple[Stage, ...]] = (
     Stage("gate", "trainer.gate", "torch", ("register", "evaluate")),
     Stage("score_users", "spark_jobs.score_users", "spark", ("gate",)),
     Stage("release", "spark_jobs.release", "spark", ("score_users",)),
+    Stage("train_clicks", "trainer.clicks.run", "torch", ("build_training_set",), on_failure="continue", switch=CLICKS),
+    Stage("register_clicks", "trainer.clicks.registry", "torch", ("train_clicks",), on_failure="continue", switch=CLICKS),
+    Stage(
+        "score_clicks", "spark_jobs.score_clicks", "spark", ("release", "register_clicks"), on_failure="continue", switch=CLICKS
+    ),
     Stage("maintain_tables", "spark_jobs.maintain_tables", "spark", ("release",), on_failure="continue"),
     Stage("report", "pipeline.report.stage", "plain", ("release",), on_failure="continue"),
     Stage("verdict", "pipeline.verdict", "plain", ("gate",), ends_run=True),
 )
 
 
-def stages_of(kind: str, stages: tuple[Stage, ...] = STAGES) -> tuple[Stage, ...]:
-    """The stages a run of this kind goes through, in order."""
-    return tuple(stage for stage in stages if kind in stage.kinds)
+def stages_of(kind: str, config: Mapping[str, Any], stages: tuple[Stage, ...] = STAGES) -> tuple[Stage, ...]:
+    """The stages a run of this kind goes through under this configuration, in order."""
+    return tuple(stage for stage in stages if kind in stage.kinds and is_on(stage, config))
+
+
+def is_on(stage: Stage, config: Mapping[str, Any]) -> bool:
+    if stage.switch is None:
+        return True
+    section, _, key = stage.switch.partition(".")
+    return bool(config.get(section, {}).get(key))
 
 
 def names(stages: tuple[Stage, ...] = STAGES) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from feature_store.contracts.errors import DataContractError
@@ -45,9 +45,15 @@ def save_bundle(
 
 def store_bundle(models: Path, ranker: Ranker, raw_ids: Sequence[str], **facts: str | int | None) -> str:
     """`save_bundle` to `models/<manifest sha256>`, there whole or not at all. Returns the sha256."""
+    return stored(models, lambda folder: save_bundle(folder, ranker, raw_ids, **facts))  # type: ignore[arg-type]
+
+
+def stored(models: Path, save: Callable[[Path], str]) -> str:
+    """What `save` writes to a folder stands in `models` under the name it returns, whole or not at all. Returns the name."""
+    models.mkdir(parents=True, exist_ok=True)
     writing = models / f".writing-{os.getpid()}"
     shutil.rmtree(writing, ignore_errors=True)
-    name = save_bundle(writing, ranker, raw_ids, **facts)  # type: ignore[arg-type]
+    name = save(writing)
     if (models / name).exists():
         shutil.rmtree(writing)
     else:

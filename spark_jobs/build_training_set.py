@@ -27,6 +27,7 @@ from feature_store.transforms.splits import held_out, split_rule
 from feature_store.user_rows import RowRules
 from spark_jobs import submit, training_snapshot
 from spark_jobs.executor.rows import HELD_OUT, REPLAYED, rows_builder
+from spark_jobs.pointwise import write_impressions
 
 NAME: Final = "build_training_set"
 FULL_SPLITS: Final = ("train", "refresh", "valid", "test", "holdout")
@@ -51,7 +52,10 @@ def run(context: StageContext) -> StageResult:
         result = StageResult(NAME, rows_in=facts["rows"])
         _write_splits(built, context, settings, result, f"{NAME}:{context.kind}@{version}")
         train = built.where(F.col(c.SPLIT) == "train")
-        training_snapshot.publish_snapshot(spark, context, settings, rule=rule, base=base, train=train, result=result)
+        shown = write_impressions(spark, context, settings, result) if settings.impressions.enabled else None
+        training_snapshot.publish_snapshot(
+            spark, context, settings, rule=rule, base=base, train=train, result=result, impressions=shown
+        )
     finally:
         built.unpersist()
     return result

@@ -34,7 +34,11 @@ def open_champion(lake: Lake, settings: MlflowSettings, into: Path) -> Champion:
     path = lake.root / "champion.json"
     if not path.exists():
         raise UsageError(f"{lake.root} has no champion yet, so there is nothing to score with", "run `nightrank full` first")
-    ref = load_model_ref(path)
+    return open_model(lake, settings, load_model_ref(path), into)
+
+
+def open_model(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path) -> Champion:
+    """The bundle of the reference, as `open_champion` gets it."""
     kept = lake.root / ref.bundle
     try:
         folder, note = _download(lake, settings, ref, into)
@@ -51,7 +55,7 @@ def check(folder: Path, ref: ModelRef) -> None:
     found = sha256_file(folder / MANIFEST) if (folder / MANIFEST).exists() else "no manifest"
     if found != ref.manifest_sha256:
         raise DataContractError(
-            f"the bundle of {ref.name} version {ref.version} has manifest {found}, champion.json names {ref.manifest_sha256}",
+            f"the bundle of {ref.name} version {ref.version} has manifest {found}, the lake names {ref.manifest_sha256}",
             "register the run again, or roll back to another version",
         )
 
@@ -81,7 +85,7 @@ def _download(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path) -
     except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, MlflowException, OSError) as error:
         line = (str(error).splitlines() or [""])[0][:200]
         raise DependencyUnreachable(f"MLflow has no {ref.name} version {ref.version}: {line}", _REMEDY) from error
-    note = None if aliased == ref.version else f"alias {ALIAS} stands at version {aliased}, champion.json at {ref.version}"
+    note = None if aliased == ref.version else f"alias {ALIAS} stands at version {aliased}, the lake at {ref.version}"
     return _bundle_in(local, ref), note
 
 

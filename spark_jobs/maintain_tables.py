@@ -17,13 +17,25 @@ from feature_store import delta_io, delta_read, pins
 from feature_store.contracts.errors import SafetyRefusal
 from feature_store.contracts.lake import Lake
 from feature_store.contracts.stage import StageContext, StageResult
-from feature_store.contracts.tables import CATALOGUE, EXAMPLES, ITEM_INPUTS, RECOMMENDATIONS, TableRef
+from feature_store.contracts.tables import (
+    CATALOGUE,
+    CLICK_SCORES,
+    EXAMPLES,
+    IMPRESSION_CODES,
+    IMPRESSIONS,
+    ITEM_INPUTS,
+    RECOMMENDATIONS,
+    TableRef,
+)
 from feature_store.entries import table_entries
 from feature_store.session import get_session
 from spark_jobs import submit
 
 NAME: Final = "maintain_tables"
-REWRITTEN: Final = frozenset({RECOMMENDATIONS.name, ITEM_INPUTS.name, *(table.name for table in EXAMPLES.values())})
+REWRITTEN: Final = frozenset(
+    table.name
+    for table in (RECOMMENDATIONS, CLICK_SCORES, ITEM_INPUTS, IMPRESSION_CODES, *EXAMPLES.values(), *IMPRESSIONS.values())
+)
 """Replaced as a whole by their own stage, in files of the size and order it wants: never OPTIMIZEd."""
 LONGEST_HOURS: Final = 24 * 365 * 10.0
 CHECK: Final = "spark.databricks.delta.retentionDurationCheck.enabled"

@@ -13,7 +13,7 @@ from feature_store.contracts.settings import DataSettings
 from feature_store.contracts.stage import StageContext, StageFunction, exit_codes, load_context, run_stage
 from spark_jobs.bytes_read import with_bytes_read
 
-OTHERS: Final = frozenset({"trainer", "evaluation", "gate", "tune"})
+OTHERS: Final = frozenset({"trainer", "clicks", "evaluation", "gate", "tune"})
 """Sections of the whole configuration that no Spark job reads."""
 
 

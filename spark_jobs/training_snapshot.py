@@ -13,11 +13,21 @@ from feature_store.contracts.errors import DataContractError, UsageError
 from feature_store.contracts.failpoints import KNOWN, failpoint
 from feature_store.contracts.model_ref import load_model_ref
 from feature_store.contracts.settings import DataSettings
-from feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, Part, PartName, SplitRule, load_snapshot
+from feature_store.contracts.snapshot import (
+    DatasetSnapshot,
+    Impressions,
+    Normalisation,
+    Part,
+    PartName,
+    SplitRule,
+    load_snapshot,
+)
 from feature_store.contracts.stage import StageContext, StageResult
 from feature_store.contracts.tables import (
     EXAMPLE_SPLITS,
     EXAMPLES,
+    IMPRESSION_CODES,
+    IMPRESSIONS,
     INTERACTIONS,
     ITEM_EMBEDDINGS,
     ITEM_INPUTS,
@@ -51,6 +61,7 @@ def publish_snapshot(
     base: DatasetSnapshot | None,
     train: DataFrame,
     result: StageResult,
+    impressions: Impressions | None = None,
 ) -> DatasetSnapshot:
     """Writes item inputs, pins every part and publishes; `result` gets the section `snapshot` and one more table."""
     constants = _write_item_inputs(spark, context, base, train, result)
@@ -76,6 +87,7 @@ def publish_snapshot(
         filter_seen_actions=tuple(ACTION_CODES[name] for name in seen.actions),
         filter_seen_days=seen.days,
         tables=_versions(context, (INTERACTIONS, VOCABULARY, ITEMS, ITEM_EMBEDDINGS)),
+        impressions=impressions,
     )
     context.check_fence()
     failpoint(f"{result.name}.before_snapshot")
@@ -139,6 +151,15 @@ def _parts(context: StageContext, written: dict[str, int]) -> dict[PartName, Par
     for split in EXAMPLE_SPLITS:
         if (name := EXAMPLES[split].name) in written:
             parts[split] = publish.pin(context.lake, name, written[name])
+    of_impressions: dict[PartName, TableRef] = {
+        "impressions_train": IMPRESSIONS["train"],
+        "impressions_valid": IMPRESSIONS["valid"],
+        "impressions_test": IMPRESSIONS["test"],
+        "impression_codes": IMPRESSION_CODES,
+    }
+    for part, table in of_impressions.items():
+        if table.name in written:
+            parts[part] = publish.pin(context.lake, table.name, written[table.name])
     others: tuple[tuple[PartName, TableRef], ...] = (
         ("items", ITEM_INPUTS),
         ("item_embeddings", ITEM_EMBEDDINGS),

@@ -7,6 +7,7 @@ from feature_store.contracts.config import FrozenConfig
 from feature_store.contracts.files import read_json, write_json
 from feature_store.contracts.lake import Lake
 from feature_store.contracts.settings import SparkSettings, TextSettings
+from trainer.clicks.config import ClickTrainerConfig
 from trainer.config import TrainerConfig
 from trainer.tune.config import PrunerConfig
 
@@ -47,6 +48,8 @@ class Job(FrozenConfig):
     trial: Trial | None = None
     text: TextSettings = TextSettings()
     """The encoder of the snapshot's text vectors; opened where the ranker tunes it."""
+    clicks: ClickTrainerConfig | None = None
+    """Makes of a job the training of a click ranker; `config` then only says how it is run."""
     launcher_host: str
     launcher_pid: int
 
@@ -56,10 +59,10 @@ class Job(FrozenConfig):
 
     @property
     def folder(self) -> Path:
-        """The job, the ranks' heartbeats and stacks, the result: `R/train`, or a trial's folder in its study."""
+        """The job, the ranks' heartbeats and stacks, the result: `R/train`, `R/train_clicks`, or a trial's in its study."""
         if self.trial is not None:
             return self.lake.root / self.trial.study / f"trial-{self.trial.number:04d}"
-        return self.lake.run_dir(self.run_id) / "train"
+        return self.lake.run_dir(self.run_id) / ("train" if self.clicks is None else "train_clicks")
 
     @property
     def path(self) -> Path:
@@ -75,7 +78,9 @@ class Job(FrozenConfig):
 
     @property
     def checkpoints(self) -> Path:
-        return self.folder / "checkpoints" if self.trial is not None else Path(self.root) / "checkpoints" / self.run_id
+        if self.trial is not None:
+            return self.folder / "checkpoints"
+        return Path(self.root) / "checkpoints" / (self.run_id if self.clicks is None else f"{self.run_id}-clicks")
 
     def save(self) -> None:
         write_json(self.path, self.model_dump(mode="json"))

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from ranker.batch import Batch
 from trainer.communicator import together, told_by_root
@@ -68,7 +69,7 @@ def train_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
         training.progress.moved(phase.name, state.total_steps)
         log.step(report)
         training.save_if_due()
-    together(training.communicator, lambda: _exhaust(batches))
+    together(training.communicator, lambda: exhaust(batches))
 
 
 def close_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
@@ -96,7 +97,7 @@ def prune(phase: Phase, prunes: Callable[[TrainState], bool], training: Training
     training.state.pruned = bool(told) and not is_over(phase, training)
 
 
-def _exhaust(batches: Iterator[Batch]) -> None:
+def exhaust(batches: Iterator[Any]) -> None:
     """The reader's own count at its end runs now; a batch too many would show in the epoch's rows."""
     for _ in batches:
         raise AssertionError("the source gave more batches than it has steps")

@@ -3,6 +3,7 @@
 `LAKE/champion.json` says which model is champion; the alias in MLflow follows it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,12 +34,12 @@ def run(context: StageContext) -> StageResult:
     manifest = verify_manifest(folder, expected=folder.name)
     with stage_run(context, NAME) as (tracker, mlflow_run):
         _log_training(context, tracker, trained)
-        version = _find_version(context, tracker, manifest)
+        version = find_version(context, tracker, manifest)
         if version is None:
-            uri = _logged_model(tracker, mlflow_run, folder, manifest)
+            uri = logged_model(tracker, mlflow_run, manifest, lambda: log_model(mlflow_run, folder, manifest))
             failpoint("register.logged")
             context.check_fence()
-            version = _create_version(context, tracker, mlflow_run, uri, manifest)
+            version = create_version(context, tracker, mlflow_run, uri, manifest)
         failpoint("register.registered")
         tracker.client.set_registered_model_alias(tracker.settings.model_name, CHALLENGER, version)
         ref = _ref(context, tracker, mlflow_run, version, read_info(folder), manifest, trained)
@@ -115,7 +116,7 @@ def _log_training(context: StageContext, tracker: Tracker, trained: dict[str, An
     tracker.client.set_terminated(run_id, "FINISHED")
 
 
-def _find_version(context: StageContext, tracker: Tracker, manifest: str) -> str | None:
+def find_version(context: StageContext, tracker: Tracker, manifest: str) -> str | None:
     """The version this run registered for this bundle before, if any."""
     wanted = {RUN: context.run_id, MANIFEST: manifest, LAKE: lake_key(context.lake)}
     where = " and ".join(
@@ -125,16 +126,16 @@ def _find_version(context: StageContext, tracker: Tracker, manifest: str) -> str
     return str(max(int(version.version) for version in found)) if found else None
 
 
-def _logged_model(tracker: Tracker, mlflow_run: str, folder: Path, manifest: str) -> str:
-    """URI of the logged model of this bundle: one that an earlier attempt left whole, or a new one."""
+def logged_model(tracker: Tracker, mlflow_run: str, manifest: str, log: Callable[[], str]) -> str:
+    """URI of the logged model of this bundle: one that an earlier attempt left whole, or the one that `log` makes."""
     where = f"tags.`{MANIFEST}` = '{manifest}' and source_run_id = '{mlflow_run}'"
     for model in tracker.client.search_logged_models([tracker.experiment_id], where):
         if str(model.status) == "READY":
             return f"models:/{model.model_id}"
-    return log_model(mlflow_run, folder, manifest)
+    return log()
 
 
-def _create_version(context: StageContext, tracker: Tracker, mlflow_run: str, uri: str, manifest: str) -> str:
+def create_version(context: StageContext, tracker: Tracker, mlflow_run: str, uri: str, manifest: str) -> str:
     from mlflow.exceptions import MlflowException
 
     name = tracker.settings.model_name

@@ -40,8 +40,8 @@ def run(context: StageContext) -> StageResult:
     )
 
 
-def build_job(context: StageContext, snapshot: Path) -> Job:
-    """Everything the workers are told. UsageError for a night without a champion."""
+def build_job(context: StageContext, snapshot: Path, grows: bool = True) -> Job:
+    """Everything the workers are told. With `grows`, a night goes on from the champion: UsageError where there is none."""
     text = validate(TextSettings, context.config.get("text", {}))
     return Job(
         root=str(context.root.resolve()),
@@ -53,7 +53,7 @@ def build_job(context: StageContext, snapshot: Path) -> Job:
         snapshot=str(snapshot.resolve()),
         config=with_architectures(validate(TrainerConfig, context.config.get("trainer", {})), text),
         spark=validate(SparkSettings, context.config.get("spark", {})),
-        parent=None if context.kind == "full" else _champion(context),
+        parent=None if context.kind == "full" or not grows else _champion(context),
         text=text,
         launcher_host=socket.gethostname(),
         launcher_pid=os.getpid(),

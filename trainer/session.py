@@ -14,6 +14,7 @@ from ranker.compose import compose
 from ranker.config import RankerConfig
 from ranker.inputs import ItemInputs
 from ranker.model import Ranker
+from trainer.clicks.session import train_clicks
 from trainer.communicator import Communicator, together, told_by_root
 from trainer.data.item_inputs import load_item_inputs, load_vocabulary
 from trainer.data.memory import keep_freed_memory
@@ -35,15 +36,21 @@ def train_job(job: Job, communicator: Communicator, progress: Progress, started:
     device = together(communicator, lambda: choose_device(job.config, communicator.local_rank))
     make_deterministic(device)
     keep_freed_memory()
-    training = prepare(job, communicator, progress, device)
-    progress.moved("training")
-    if job.trial is None:
-        state = train(training)
-        body = result(training, state, time.monotonic() - started)
+    if job.clicks is not None:
+        body = train_clicks(job, communicator, progress, device, started)
     else:
-        body = trial_result(train_trial(training), time.monotonic() - started)
+        body = train_sequences(job, communicator, progress, device, started)
     told_by_root(communicator, lambda: write_json(job.result_path, body))
     failpoint("train.result.after")
+
+
+def train_sequences(job: Job, communicator: Communicator, progress: Progress, device: Device, started: float) -> dict[str, Any]:
+    training = prepare(job, communicator, progress, device)
+    progress.moved("training")
+    if job.trial is not None:
+        return trial_result(train_trial(training), time.monotonic() - started)
+    state = train(training)
+    return result(training, state, time.monotonic() - started)
 
 
 def prepare(job: Job, communicator: Communicator, progress: Progress, device: Device) -> Training:

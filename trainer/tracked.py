@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 VALUE_LIMIT: Final = 500
-SECTIONS: Final = ("trainer", "training_set", "text", "gate", "seed")
+SECTIONS: Final = ("trainer", "clicks", "training_set", "impressions", "text", "gate", "seed")
 """Sections of the configuration that say how a model comes about."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.failpoints import KNOWN, failpoint
@@ -25,8 +25,8 @@ from trainer.watchdog import Progress
 KNOWN.update({"train.checkpoint.before", "train.checkpoint.after", "train.bundle.before", "train.bundle.after"})
 
 
-@dataclass
-class Training:
+@dataclass(kw_only=True)
+class Resumable:
     """Model, optimizer and state are the same on every rank at every step; rank 0 alone writes."""
 
     job: Job
@@ -34,11 +34,9 @@ class Training:
     progress: Progress
     device: Device
     snapshot: DatasetSnapshot
-    inputs: ItemInputs
-    ranker: Ranker
+    ranker: nn.Module
     optimizer: AdamW
     state: TrainState
-    lineage: str
     _saved_at: float = field(default_factory=time.monotonic)
     _saved_step: int = -1
 
@@ -49,14 +47,7 @@ class Training:
     @property
     def facts(self) -> dict[str, Any]:
         """What a checkpoint must agree on to be taken up again."""
-        return {
-            "snapshot": self.snapshot.id,
-            "items": self.snapshot.items,
-            "lineage": self.lineage,
-            "seed": self.job.seed,
-            "world_size": self.communicator.size,
-            "config": self.job.config.model_dump(mode="json", include=WHAT_THE_CURVE_DEPENDS_ON),
-        }
+        raise NotImplementedError
 
     def save_running(self) -> None:
         """The checkpoint to resume from is on disk when rank 0 returns."""
@@ -115,6 +106,26 @@ class Training:
             print(f"checkpoint {found.name} passed over: it was made with another {', '.join(different)}", file=sys.stderr)
             return None
         return found
+
+
+@dataclass(kw_only=True)
+class Training(Resumable):
+    """A ranker of sequences with what its items are described by."""
+
+    inputs: ItemInputs
+    ranker: Ranker
+    lineage: str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {
+            "snapshot": self.snapshot.id,
+            "items": self.snapshot.items,
+            "lineage": self.lineage,
+            "seed": self.job.seed,
+            "world_size": self.communicator.size,
+            "config": self.job.config.model_dump(mode="json", include=WHAT_THE_CURVE_DEPENDS_ON),
+        }
 
 
 WHAT_THE_CURVE_DEPENDS_ON = {

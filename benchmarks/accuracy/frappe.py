@@ -21,14 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from feature_store.contracts.config import load
 from feature_store.contracts.errors import ConfigError, DataContractError
 from feature_store.contracts.files import write_json
 from ranker.clicks.batch import ImpressionBatch
 from ranker.clicks.codes import FieldCodes
 from ranker.clicks.compose import compose_clicks
 from ranker.clicks.config import ClickShapes
-from trainer.clicks.config import ClickTrainerConfig
+from trainer.clicks.config import ClickTrainerConfig, load_clicks
 from trainer.clicks.fit import EpochReport, fit_clicks, measure
 from trainer.communicator import SingleProcess
 from trainer.device import Device, make_deterministic, multiplies_in_bf16
@@ -45,7 +44,7 @@ def settings(model: str, overrides: list[str]) -> ClickTrainerConfig:
     found = [path for path in paths if path.exists()]
     if not found:
         raise ConfigError(f"there is no model {model}", f"write {paths[1].relative_to(ROOT)}, or name one that is there")
-    return load(ClickTrainerConfig, found[:1], overrides)
+    return load_clicks(found[:1], overrides)
 
 
 def read_part(folder: Path, part: str) -> pa.Table:

@@ -65,6 +65,7 @@ TIMES: Final = "times"
 CODES: Final = "codes"
 LABELS: Final = "labels"
 HISTORY: Final = "history"
+FIELDS: Final = "fields"
 
 # Lists and releases.
 WHO: Final = "who"

@@ -1,9 +1,13 @@
 """ModelRef: which registered model, what it was trained on and grew from. The hand-off from the trainer to Spark."""
 
 from pathlib import Path
+from typing import Final
 
 from feature_store.contracts.config import FrozenConfig
 from feature_store.contracts.files import read_json, write_json
+
+CLICKS: Final = "clicks.json"
+"""In the lake's root: the ModelRef of the click ranker that scores, as champion.json is of the ranker of lists."""
 
 
 class ModelRef(FrozenConfig):

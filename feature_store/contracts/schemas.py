@@ -132,8 +132,11 @@ POINTWISE: Final = _schema(
     history=pa.list_(pa.int32()),
 )
 """One impression with its context as of its time (microseconds). `codes` holds one code a categorical field, 0 = unknown,
-`numeric` one raw number a feature, null = not known, `labels` one value in [0, 1] an action, null = not asked; each row has as
-many as the ranker's shapes say. `history` holds codes of the item field that were available by then, oldest first."""
+`numeric` one raw number a feature, null = not known, `labels` 0 or 1 an action, null = not asked; each row has as many as the
+ranker's shapes say. `history` holds codes of the item field that were available by then, oldest first."""
+
+IMPRESSION_CODES: Final = _schema(field=pa.string(), raw_id=pa.string(), dense_id=pa.int32())
+"""The values each field had in training impressions, with their codes from 1."""
 
 BASELINE_LISTS: Final = _schema(
     who=pa.string(),
@@ -158,6 +161,23 @@ RECOMMENDATIONS: Final = _schema(
     data_version=pa.int64(),
     snapshot_id=pa.string(),
 )
+CLICK_SCORES: Final = _schema(
+    user_id=pa.string(),
+    item_id=pa.string(),
+    rank=pa.int32(),
+    scores=pa.map_(pa.string(), pa.float64()),
+    list_id=pa.string(),
+    release_id=pa.string(),
+    run_id=pa.string(),
+    date=pa.date32(),
+    model_name=pa.string(),
+    model_version=pa.int64(),
+    manifest_sha256=pa.string(),
+    snapshot_id=pa.string(),
+)
+"""A click ranker's probability of each action for the items of released lists. `rank` is the list's own, `snapshot_id` what the
+click ranker was trained on."""
+
 RELEASES: Final = _schema(
     release_id=pa.string(),
     run_id=pa.string(),

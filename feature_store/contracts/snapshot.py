@@ -9,7 +9,20 @@ from feature_store.contracts.config import FrozenConfig
 from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.files import read_json, sha256_of, write_json
 
-PartName = Literal["train", "refresh", "valid", "test", "holdout", "items", "item_embeddings", "vocabulary"]
+PartName = Literal[
+    "train",
+    "refresh",
+    "valid",
+    "test",
+    "holdout",
+    "items",
+    "item_embeddings",
+    "vocabulary",
+    "impressions_train",
+    "impressions_valid",
+    "impressions_test",
+    "impression_codes",
+]
 
 
 class PinnedFile(FrozenConfig):
@@ -50,6 +63,25 @@ class Normalisation(FrozenConfig):
     """Category of code i is categories[i - 1]; 0 is none."""
 
 
+class Impressions(FrozenConfig):
+    """What the rows of the parts `impressions_*` hold, in the order of their lists. Sizes and numbers are of training rows."""
+
+    fields: tuple[str, ...]
+    sizes: tuple[int, ...]
+    """Codes of each field, 0 (unknown) among them."""
+    numeric: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    labels: tuple[str, ...]
+    history: str | None = None
+    """The field whose codes a row's history holds."""
+    history_length: int = 0
+    history_actions: tuple[str, ...] = ()
+    valid_from: int
+    test_from: int
+    """Microseconds: where the validation and the test rows begin."""
+
+
 class DatasetSnapshot(FrozenConfig):
     """What one run trains and is measured on. Its id is the sha256 of everything else."""
 
@@ -76,16 +108,26 @@ class DatasetSnapshot(FrozenConfig):
     filter_seen_days: int | None = None
     tables: dict[str, int] = {}
     """Version of every table this was built from, for the trace."""
+    impressions: Impressions | None = None
+    """None where the run wrote no rows for click rankers."""
 
     @property
     def id(self) -> str:
-        return sha256_of(self.model_dump(mode="json"))
+        return sha256_of(self.body)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What is written and hashed. A snapshot without impressions reads as it did before there were any."""
+        body: dict[str, Any] = self.model_dump(mode="json")
+        if self.impressions is None:
+            del body["impressions"]
+        return body
 
     def rows(self, part: PartName) -> int:
         return self.parts[part].rows if part in self.parts else 0
 
     def save(self, path: Path) -> None:
-        write_json(path, {"id": self.id, **self.model_dump(mode="json")})
+        write_json(path, {"id": self.id, **self.body})
 
 
 def load_snapshot(path: Path) -> DatasetSnapshot:

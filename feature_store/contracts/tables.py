@@ -57,12 +57,24 @@ EXAMPLES: Final[dict[str, TableRef]] = {
 }
 """One table a split, each its own write of even files: a row group never mixes splits (docs/adr/0002)."""
 
+IMPRESSION_SPLITS: Final = ("train", "valid", "test")
+IMPRESSIONS: Final[dict[str, TableRef]] = {
+    split: TableRef(f"impressions_{split}", schemas.POINTWISE, (c.USER, c.ITEM, c.EVENT_TIME)) for split in IMPRESSION_SPLITS
+}
+IMPRESSION_CODES: Final = TableRef("impression_codes", schemas.IMPRESSION_CODES, (c.FIELD, c.RAW_ID))
+
 BASELINE_LISTS: Final = TableRef("baseline_lists", schemas.BASELINE_LISTS, (c.WHO, c.SPLIT, c.USER))
 RECOMMENDATIONS: Final = TableRef(
     "recommendations",
     schemas.RECOMMENDATIONS,
     (c.USER_ID, c.RANK),
     volatile=(c.RELEASE_ID, c.RUN_ID, c.LIST_ID, c.MODEL_VERSION, c.VOCABULARY_VERSION, c.DATA_VERSION, c.SNAPSHOT_ID),
+)
+CLICK_SCORES: Final = TableRef(
+    "click_scores",
+    schemas.CLICK_SCORES,
+    (c.USER_ID, c.ITEM_ID),
+    volatile=(c.LIST_ID, c.RELEASE_ID, c.RUN_ID, c.MODEL_VERSION, c.MANIFEST_SHA256, c.SNAPSHOT_ID),
 )
 RELEASES: Final = TableRef(
     "releases",
@@ -98,8 +110,11 @@ CATALOGUE: Final[dict[str, TableRef]] = {
         ITEM_EMBEDDINGS,
         ITEM_INPUTS,
         *EXAMPLES.values(),
+        *IMPRESSIONS.values(),
+        IMPRESSION_CODES,
         BASELINE_LISTS,
         RECOMMENDATIONS,
+        CLICK_SCORES,
         RELEASES,
     )
 }

@@ -33,7 +33,7 @@ def stage_records(subject: Subject) -> str:
     """Every stage of the list has run, and result.json says of it what the stage itself said."""
     if subject.result["status"] == "nothing":
         raise NotApplicable("nothing landed, so no stage ran")
-    stages = stages_of(subject.run["kind"])
+    stages = stages_of(subject.run["kind"], subject.run["config"])
     said = results.compose(subject.folder, stages, subject.result["status"], subject.result["exit_code"])
     for stage, mine, theirs in zip(stages, said["stages"], subject.result["stages"], strict=True):
         ended = mine["status"] == "done" or (stage.ends_run and subject.result["status"] == "gate_rejected")

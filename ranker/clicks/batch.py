@@ -75,21 +75,22 @@ class ImpressionBatch:
         return self.history_T.index_select(0, places_T), torch.cat([ends_N.new_zeros(1), ends_N])
 
 
-def check_impressions(batch: ImpressionBatch, shapes: ClickShapes) -> ImpressionBatch:
+def check_impressions(batch: ImpressionBatch, shapes: ClickShapes, where: str = "") -> ImpressionBatch:
     """The batch, if every column is there and every code is one of its field's: in one table a code too high would read
-    the next field's row. DataContractError naming the field otherwise."""
+    the next field's row. DataContractError naming `where` and the field otherwise."""
+    where = f"{where}: " if where else ""
     found = (batch.codes_BF.shape[1], batch.numeric_BD.shape[1], batch.labels_BA.shape[1])
     wanted = (len(shapes.fields), len(shapes.numeric), len(shapes.labels))
     if found != wanted:
         raise DataContractError(
-            f"impressions have {found[0]} fields, {found[1]} numbers and {found[2]} labels, the ranker {wanted[0]}, {wanted[1]}"
-            f" and {wanted[2]}",
+            f"{where}impressions have {found[0]} fields, {found[1]} numbers and {found[2]} labels, the ranker {wanted[0]},"
+            f" {wanted[1]} and {wanted[2]}",
             "encode them with the codes in the ranker's bundle",
         )
     for place, field in enumerate(shapes.fields):
-        _check_codes(batch.codes_BF[:, place], field, "field")
+        _check_codes(batch.codes_BF[:, place], field, f"{where}field")
         if field.name == shapes.history and batch.history_T is not None:
-            _check_codes(batch.history_T, field, "the history of field")
+            _check_codes(batch.history_T, field, f"{where}the history of field")
     return batch
 
 

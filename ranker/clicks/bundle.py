@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 from safetensors.torch import save_file
@@ -17,6 +18,7 @@ from ranker.clicks.batch import ImpressionBatch, check_impressions
 from ranker.clicks.codes import FieldCodes
 from ranker.clicks.compose import ClickRanker
 from ranker.clicks.config import ClickConfig, ClickShapes
+from ranker.clicks.encode import encoded
 
 CODES: Final = "field_codes.parquet"
 FILES: Final = (CONFIG, WEIGHTS, CODES)
@@ -28,6 +30,8 @@ class ClickInfo(FrozenConfig):
     schema_version: int = 1
     clicks: ClickConfig
     shapes: ClickShapes
+    snapshot_id: str = ""
+    """What it was trained on; empty outside of a lake."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,19 @@ class ClickBundle:
     ranker: ClickRanker
     codes: FieldCodes
     manifest_sha256: str
+    snapshot_id: str = ""
+
+    def predict(self, table: pa.Table) -> Tensor:
+        """[B, A] probabilities of rows as they come: a column a field (as text), a column a number, and `history`, lists of raw
+        item ids, oldest first, where the ranker reads histories. DataContractError names a column that is missing."""
+        return self.scores(encoded(table, self.ranker, self.codes))
 
     def scores(self, batch: ImpressionBatch) -> Tensor:
         """[B, A] probabilities; DataContractError for codes that the bundle does not know."""
         return self.ranker.scores(check_impressions(batch, self.ranker.shapes))
 
 
-def save_click_bundle(folder: Path, ranker: ClickRanker, codes: FieldCodes) -> str:
+def save_click_bundle(folder: Path, ranker: ClickRanker, codes: FieldCodes, snapshot_id: str = "") -> str:
     """Writes the ranker with its codes; returns the manifest's sha256: the same content gives the same name."""
     if codes.shapes != ranker.shapes.fields:
         raise DataContractError(
@@ -51,7 +61,7 @@ def save_click_bundle(folder: Path, ranker: ClickRanker, codes: FieldCodes) -> s
             "pass the codes the ranker's impressions were encoded with",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    info = ClickInfo(clicks=ranker.config, shapes=ranker.shapes)
+    info = ClickInfo(clicks=ranker.config, shapes=ranker.shapes, snapshot_id=snapshot_id)
     write_atomic(folder / CONFIG, canonical_json(info.model_dump(mode="json")))
     save_file(portable(ranker.state_dict()), folder / WEIGHTS)
     pq.write_table(codes.to_table(), folder / CODES)
@@ -61,18 +71,23 @@ def save_click_bundle(folder: Path, ranker: ClickRanker, codes: FieldCodes) -> s
 def load_click_bundle(folder: Path, expected: str | None = None) -> ClickBundle:
     """DataContractError where a file was changed, or a tensor has not the shape that the configuration says."""
     name = verify_manifest(folder, expected, FILES)
-    try:
-        info = ClickInfo.model_validate_json((folder / CONFIG).read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise DataContractError(f"bundle {folder.name}: {CONFIG}: {place}: {first['msg']}", REMEDY) from None
+    info = read_click_info(folder)
     ranker = ClickRanker(info.clicks, info.shapes)
     wanted: dict[str, Any] = {key: tuple(value.shape) for key, value in ranker.state_dict().items()}
     tensors = read_tensors(folder / WEIGHTS, wanted)
     ranker.load_state_dict({key: tensors[key] for key in wanted})
     codes = FieldCodes.from_table(pq.read_table(folder / CODES), info.shapes.fields)
-    return ClickBundle(ranker.eval(), codes, name)
+    return ClickBundle(ranker.eval(), codes, name, info.snapshot_id)
+
+
+def read_click_info(folder: Path) -> ClickInfo:
+    """`config.json`; DataContractError naming what in it is not known here."""
+    try:
+        return ClickInfo.model_validate_json((folder / CONFIG).read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise DataContractError(f"bundle {folder.name}: {CONFIG}: {place}: {first['msg']}", REMEDY) from None
 
 
 def _named(shapes: Any) -> str:

@@ -65,6 +65,11 @@ class FieldCodes:
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
+    return column_of(table, name, "field").cast(pa.string()).combine_chunks()
+
+
+def column_of(table: pa.Table, name: str, what: str) -> pa.ChunkedArray:
+    """DataContractError where the table has no such column."""
     if name not in table.column_names:
-        raise DataContractError(f"impressions without the field {name}", f"they have {table.column_names}")
-    return table[name].cast(pa.string()).combine_chunks()
+        raise DataContractError(f"impressions without the {what} {name}", f"they have {', '.join(table.column_names)}")
+    return table[name]

@@ -1,6 +1,6 @@
 """What a click ranker is made of: the probability of an action, from the fields of one impression. Imports no torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,8 @@ Layers = tuple[Annotated[int, Field(ge=1)], ...]
 
 
 class MembersConfig(FrozenConfig):
+    reads_history: ClassVar[bool] = False
+    """Its rows must come with the user's history."""
     members: int = Field(1, ge=1)
     """Models of this kind side by side, each with weights and tables of its own, trained on the mean of their losses;
     what is served is the mean of their probabilities (deep ensembles, Lakshminarayanan et al. 2017)."""
@@ -64,6 +66,7 @@ class DinConfig(EmbeddedConfig):
     """Attention of the item in question over the user's history of items (DIN, Zhou et al. 2018)."""
 
     name: Literal["din"] = "din"
+    reads_history: ClassVar[bool] = True
     attention: Layers = Field((64, 16), min_length=1)
     softmax: bool = False
     """Weights of a history sum to 1; off: they keep their size, and a fitting history counts for more (section 4.3)."""

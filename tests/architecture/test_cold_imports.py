@@ -45,8 +45,8 @@ def test_spark_drivers_load_no_torch():
 
 
 def test_training_workers_load_no_spark():
-    """Petastorm and horovod.spark bring pyspark's Python in, and pyfunc_model is MLflow's to import; all others stay light."""
-    others = ("trainer.launch.spark", "trainer.data.petastorm_reader", "trainer.pyfunc_model")
+    """Petastorm and horovod.spark bring pyspark's Python in, a pyfunc_model is MLflow's to import; all others stay light."""
+    others = ("trainer.launch.spark", "trainer.data.petastorm_reader", "trainer.pyfunc_model", "trainer.clicks.pyfunc_model")
     names = [name_of(p) for p in modules("trainer") if name_of(p) not in others]
     assert loaded(*names) & {"pyspark", "delta", "mlflow"} == set()
 

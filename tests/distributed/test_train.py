@@ -36,9 +36,9 @@ def lake(tmp_path_factory):
     return root, small_lake(root)
 
 
-def stage(run_dir: Path, failpoint: str = "") -> subprocess.Popen:
+def stage(run_dir: Path, failpoint: str = "", module: str = "trainer.run") -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "trainer.run", "--run-dir", str(run_dir)],
+        [sys.executable, "-m", module, "--run-dir", str(run_dir)],
         cwd=PROJECT,
         env={**os.environ, VARIABLE: failpoint},
         stderr=subprocess.PIPE,

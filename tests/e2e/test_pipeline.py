@@ -18,6 +18,7 @@ from pipeline.run.children import MARKER
 
 # A suite of its own (`make test-night`): with it `make test` would take more than its 12 minutes.
 pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(900)]
+CONFIG = ("--config", "tiny", "--config", "models/clicks/mmoe", "--set", "clicks.epochs=1")
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "result.schema.json").read_text())
 
 
@@ -51,13 +52,13 @@ def days(lake: Lake) -> list[date]:
 
 @pytest.fixture(scope="module")
 def full(lake: Lake, days: list[date]) -> dict[str, Any]:
-    return nightrank(lake, "full", "--as-of", str(days[-3]), "--config", "tiny")
+    return nightrank(lake, "full", "--as-of", str(days[-3]), *CONFIG)
 
 
 @pytest.fixture(scope="module")
 def night(lake: Lake, full: dict[str, Any], days: list[date]) -> dict[str, Any]:
     """A rejected challenger is a result, and so small a market cannot promise another."""
-    return nightrank(lake, "nightly", "--date", str(days[-2]), "--config", "tiny", expect=(0, 7))
+    return nightrank(lake, "nightly", "--date", str(days[-2]), *CONFIG, expect=(0, 7))
 
 
 def test_a_full_run_fills_every_section_of_its_result(lake: Lake, full: dict[str, Any]) -> None:
@@ -69,6 +70,7 @@ def test_a_full_run_fills_every_section_of_its_result(lake: Lake, full: dict[str
     assert reading >= data | {"train", "register", "evaluate"}
     for section in ("snapshot", "training", "model", "metrics", "release", "report"):
         assert full[section], section
+    assert full["clicks"]["model"] == "mmoe" and full["clicks"]["test"]["n"] > 0
     assert full["training"]["world_size"] == 2 and len(set(full["training"]["steps"])) == 1
     assert full["counts"]["events"] > 0
     assert (lake.root / full["report"]).stat().st_size > 10_000
@@ -109,11 +111,14 @@ def test_a_night_grows_from_the_full_run_and_releases_its_own_lists(
     assert night["release"]["users"] == full["release"]["users"] + night["counts"]["new_users"]
     assert delta_read.latest_release(lake).date == str(days[-2])
     assert nightrank(lake, "verify")["failed"] == []
+    assert night["clicks"]["version"] == full["clicks"]["version"] + 1
+    scored = delta_read.rows_of(lake, "click_scores", delta_read.table_version(lake, "click_scores"))
+    assert scored == night["release"]["rows"]
 
 
 def test_the_same_date_again_is_already_done_and_commits_nothing(lake: Lake, night: dict[str, Any], days: list[date]) -> None:
     before = versions(lake)
-    again = nightrank(lake, "nightly", "--date", str(days[-2]), "--config", "tiny")
+    again = nightrank(lake, "nightly", "--date", str(days[-2]), *CONFIG)
     assert again["status"] == "already_done"
     assert versions(lake) == before
 
@@ -122,9 +127,9 @@ def test_an_empty_day_ends_with_3_leaves_the_lists_and_the_next_day_is_normal(
     lake: Lake, night: dict[str, Any], days: list[date]
 ) -> None:
     before = versions(lake)
-    empty = nightrank(lake, "nightly", "--date", str(days[-1] + timedelta(days=30)), "--config", "tiny", expect=3)
+    empty = nightrank(lake, "nightly", "--date", str(days[-1] + timedelta(days=30)), *CONFIG, expect=3)
     assert empty["status"] == "nothing" and versions(lake) == before
-    plan = nightrank(lake, "nightly", "--date", str(days[-1]), "--config", "tiny", "--dry-run")
+    plan = nightrank(lake, "nightly", "--date", str(days[-1]), *CONFIG, "--dry-run")
     assert plan["status"] == "planned" and versions(lake) == before
 
 

@@ -47,7 +47,7 @@ def fill(spark, lake, events, described=(), *, users=None, items=None, segments=
     context = make_context(lake, run_id="fill")
     lake.landing_meta_path.parent.mkdir(parents=True, exist_ok=True)
     lake.landing_meta_path.write_text(json.dumps({"clock": clock, "id_type": "string", "source": "test"}))
-    _append(spark, lake, tables.INTERACTIONS, events, context)
+    append(spark, lake, tables.INTERACTIONS, events, context)
     counts = {"user": users or max(e["user"] for e in events), "item": items or max(e["item"] for e in events)}
     start, day = at("2024-01-01 00:00"), date(2024, 1, 1)
     vocabulary = [
@@ -55,18 +55,18 @@ def fill(spark, lake, events, described=(), *, users=None, items=None, segments=
         for kind, count in counts.items()
         for i in range(1, count + 1)
     ]
-    _append(spark, lake, tables.VOCABULARY, vocabulary, context)
+    append(spark, lake, tables.VOCABULARY, vocabulary, context)
     if described:
         rows = [
             {"item_id": key, "title": f"title {key}", "categories": cats, "price": price, "landing_date": DAY}
             for key, cats, price in described
         ]
-        _append(spark, lake, tables.ITEMS, rows, context)
+        append(spark, lake, tables.ITEMS, rows, context)
     if segments:
         rows = [{"user": u, "segment": s, "features": {}, "category_affinity": {}} for u, s in segments.items()]
-        _append(spark, lake, tables.USER_FEATURES, rows, context)
+        append(spark, lake, tables.USER_FEATURES, rows, context)
 
 
-def _append(spark, lake, table, rows, context) -> None:
+def append(spark, lake, table, rows, context) -> None:
     full = [tuple(row.get(name) for name in table.schema.names) for row in rows]
     delta_io.append(spark.createDataFrame(full, to_spark(table.schema)), lake, table, context=context, key=f"fill:{table.name}")

@@ -9,9 +9,11 @@ from safetensors.torch import load_file, save_file
 
 from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.files import canonical_json, sha256_file, write_atomic
+from ranker.clicks.batch import ImpressionBatch
 from ranker.clicks.bundle import load_click_bundle, save_click_bundle
 from ranker.clicks.codes import FieldCodes
 from ranker.clicks.compose import compose_clicks
+from ranker.clicks.config import ClickShapes
 from tests.click_batches import SHAPES, SMALL, click_config, impressions
 
 TABLE = pa.table({"user": ["b", "a", None, "b"], "item": [2**53 + 1, 7, 7, 10], "hour": [3, 3, 3, 3]})
@@ -120,3 +122,63 @@ def test_codes_do_not_depend_on_the_order_of_the_rows_and_leave_out_what_is_rare
 def test_a_field_that_is_not_there_is_named():
     with pytest.raises(DataContractError, match="impressions without the field city"):
         FieldCodes.fit(TABLE, ["city"])
+
+
+ASKED = pa.table(
+    {
+        "user": ["user-1", "nobody", None],
+        "item": ["item-2", "item-3", "item-12"],
+        "hour": ["hour-1", "hour-1", "hour-3"],
+        "price": [1.0, None, 6.0],
+        "history": [["item-1", "unheard of", "item-12"], [], None],
+    }
+)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_rows_as_they_come_are_scored_as_their_codes(tmp_path, name):
+    save_click_bundle(tmp_path / "b", trained(name), codes())
+    bundle = load_click_bundle(tmp_path / "b")
+    coded = ImpressionBatch(
+        codes_BF=torch.tensor([[1, 2, 1], [0, 3, 1], [0, 12, 3]]),
+        numeric_BD=torch.tensor([[1.0], [torch.nan], [6.0]]),
+        labels_BA=torch.full((3, 1), torch.nan),
+        weight_B=torch.ones(3),
+        history_T=torch.tensor([1, 12]),
+        offsets_B1=torch.tensor([0, 2, 2, 2]),
+    )
+    assert torch.equal(bundle.predict(ASKED), bundle.scores(coded))
+    in_pieces = [bundle.predict(ASKED.slice(row, 1)) for row in range(3)]
+    torch.testing.assert_close(torch.cat(in_pieces), bundle.predict(ASKED))
+    assert bundle.predict(ASKED.slice(0, 0)).shape == (0, 1)
+
+
+def test_whole_numbers_and_lists_of_them_name_the_same_values_as_their_text(tmp_path):
+    ids = FieldCodes({"user": pa.array([str(n) for n in range(1, 9)]), "item": pa.array([str(n) for n in range(1, 13)])})
+    shapes = ClickShapes(fields=ids.shapes, history="item")
+    save_click_bundle(tmp_path / "b", compose_clicks(click_config("din"), shapes, seed=1), ids)
+    bundle = load_click_bundle(tmp_path / "b")
+    as_text = pa.table({"user": ["3"], "item": ["12"], "history": [["1", "7"]]})
+    assert torch.equal(bundle.predict(as_text), bundle.predict(pa.table({"user": [3], "item": [12], "history": [[1, 7]]})))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "message"),
+    [
+        ("dnn", "hour", r"impressions without the field hour"),
+        ("lr", "price", r"impressions without the number price"),
+        ("din", "history", r"impressions without the column history"),
+    ],
+)
+def test_a_column_that_is_not_there_is_named(tmp_path, name, column, message):
+    save_click_bundle(tmp_path / "b", trained(name), codes())
+    bundle = load_click_bundle(tmp_path / "b")
+    with pytest.raises(DataContractError, match=message) as fault:
+        bundle.predict(ASKED.drop_columns([column]))
+    assert "they have user, item" in fault.value.remedy
+
+
+def test_only_a_ranker_that_reads_histories_asks_for_them(tmp_path):
+    save_click_bundle(tmp_path / "b", trained("dnn"), codes())
+    bundle = load_click_bundle(tmp_path / "b")
+    assert torch.equal(bundle.predict(ASKED.drop_columns(["history"])), bundle.predict(ASKED))

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from feature_store.contracts.config import load, validate
+from feature_store.contracts.config import validate
 from feature_store.contracts.errors import ConfigError, DataContractError, NightrankError
 from ranker.clicks.compose import compose_clicks
 from ranker.clicks.config import ClickShapes
 from tests.click_batches import SHAPES, SMALL, click_config, impressions
 from tests.thread_world import on_ranks
 from tests.training_jobs import CPU
-from trainer.clicks.config import ClickTrainerConfig
+from trainer.clicks.config import ClickTrainerConfig, load_clicks
 from trainer.clicks.fit import fit_clicks, measure
 from trainer.clicks.objective import ClickObjective, TablePull
 from trainer.clicks.source import MemorySource
@@ -154,7 +154,7 @@ def test_a_validation_that_is_no_number_is_a_stall():
 
 @pytest.mark.parametrize("file", sorted(FILES))
 def test_every_named_model_loads_and_differs_from_the_defaults_where_it_says_so(file):
-    settings = load(ClickTrainerConfig, [MODELS / f"{file}.yaml"])
+    settings = load_clicks([MODELS / f"{file}.yaml"], [])
     assert settings.model.name == FILES[file]
     fields = [{"name": name, "size": 3} for name in ("user", "item")]
     ranker = compose_clicks(
@@ -177,5 +177,5 @@ def test_every_named_model_loads_and_differs_from_the_defaults_where_it_says_so(
 )
 def test_an_unknown_part_or_key_is_named(override, message):
     with pytest.raises(ConfigError, match=message) as caught:
-        load(ClickTrainerConfig, [MODELS / "ctr_dnn.yaml"], [override])
+        load_clicks([MODELS / "ctr_dnn.yaml"], [override])
     assert isinstance(caught.value, NightrankError) and caught.value.exit_code == 2

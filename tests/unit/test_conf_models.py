@@ -32,6 +32,39 @@ def test_a_model_lies_over_a_data_set(name, data):
     assert resolve([data, f"models/{name}"], []) == resolve([data, str(CONF / "models" / f"{name}.yaml")], [])
 
 
+CLICKS = {"ctr_lr": "lr", "ctr_dnn": "dnn", "dcnv2": "dcnv2", "din": "din", "finalmlp": "finalmlp", "mmoe": "mmoe"}
+
+
+@pytest.mark.parametrize("name", CLICKS)
+def test_a_click_ranker_lies_over_a_data_set_and_switches_its_stages_on(name):
+    found = resolve(["tiny", f"models/clicks/{name}"], [])
+    assert found["clicks"]["model"]["name"] == CLICKS[name] and found["impressions"]["enabled"] is True
+    assert len(found["impressions"]["labels"]) == (3 if name == "mmoe" else 1)
+    assert found["trainer"] == resolve(["tiny"], [])["trainer"] and resolve(["tiny"], [])["impressions"]["enabled"] is False
+    assert f"models/clicks/{name}" in packaged_names()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("impressions.fields=[item, devise]", r"unknown input devise: there are user, item, .* and context.<key>"),
+        ("impressions.numeric=[price]", r"unknown input price: there are log_price, log_history"),
+        ("impressions.serving={slot: '1'}", r"unknown input slot"),
+        ("impressions.fields=[user]", r"fields \['user'\] lack item"),
+        ("impressions.fields=[item, item]", r"name something twice"),
+        ("impressions.labels=[like]", r"labels \['like'\]: actions are impression, view, click"),
+        ("impressions.shown=[click]", r"shown \['click'\], labels \['click'\]"),
+        ("impressions.labels=[]", r"impressions.labels: .*at least 1"),
+        ("impressions.history=0", r"clicks.model din reads histories and impressions.history is 0"),
+        ("clicks.model.name=dim", r"clicks.model: .*'dim'"),
+        ("clicks.epoch=3", r"clicks.epoch: Extra inputs are not permitted"),
+    ],
+)
+def test_an_input_or_part_that_is_not_known_is_named(override, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve(["tiny", "models/clicks/din"], [override])
+
+
 def test_what_is_there_is_said():
     assert {f"models/{name}" for name in NAMED} <= set(packaged_names())
     with pytest.raises(ConfigError, match="models/nobody") as fault:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from pipeline.stages import STAGES, names, stages_of
+from pipeline.stages import CLICKS, STAGES, names, stages_of
 
 
 def test_a_stage_stands_only_on_stages_before_it() -> None:
@@ -15,7 +15,11 @@ def test_a_stage_stands_only_on_stages_before_it() -> None:
 
 
 def test_full_and_nightly_run_the_same_list_and_the_verdict_is_last() -> None:
-    assert stages_of("full") == stages_of("nightly") == STAGES
+    on, off = {"impressions": {"enabled": True}}, {"impressions": {"enabled": False}}
+    assert stages_of("full", on) == stages_of("nightly", on) == STAGES
+    left_out = [stage.name for stage in STAGES if stage not in stages_of("full", off)]
+    assert left_out == ["train_clicks", "register_clicks", "score_clicks"]
+    assert stages_of("full", off) == stages_of("full", {}) == tuple(stage for stage in STAGES if stage.switch != CLICKS)
     assert names()[-1] == "verdict"
     assert [stage.name for stage in STAGES if stage.ends_run] == ["verdict"]
 

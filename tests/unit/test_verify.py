@@ -31,7 +31,8 @@ def lake(whole: Lake, tmp_path: Path) -> Lake:
 
 def test_a_whole_run_passes_every_check(lake: Lake) -> None:
     outcome = verify_run(lake)
-    assert {check.name: check.seen for check in outcome.checks if check.status != "ok"} == {}
+    others = {check.name: check.seen for check in outcome.checks if check.status != "ok"}
+    assert others == {"click bundle": "the run trained no click ranker"}
     assert (outcome.run_id, outcome.exit_code, len(outcome.checks)) == (RUN, 0, len(CHECKS))
 
 
@@ -41,6 +42,16 @@ def change(path: Path, **values: object) -> None:
 
 def bundle(lake: Lake) -> Path:
     return next(lake.bundles.iterdir())
+
+
+def test_a_click_bundle_is_checked_where_the_run_has_one(lake: Lake) -> None:
+    path = lake.run_dir(RUN) / "result.json"
+    change(path, clicks={"manifest_sha256": bundle(lake).name})
+    assert [check.status for check in verify_run(lake).checks if check.name == "click bundle"] == ["ok"]
+    change(path, clicks={"manifest_sha256": "0" * 64})
+    outcome = verify_run(lake)
+    assert outcome.failed == ("click bundle",)
+    assert "manifest.json is missing" in {check.name: check.seen for check in outcome.checks}["click bundle"]
 
 
 def a_pinned_file(lake: Lake) -> Path:

@@ -1,11 +1,17 @@
 """How a click ranker is trained. `model` travels with the weights; the rest only decides how they come about."""
 
+from pathlib import Path
+from typing import Final
+
 from pydantic import Field
 
-from feature_store.contracts.config import FrozenConfig
+from feature_store.contracts.config import FrozenConfig, merged, validate
 from ranker.clicks.config import ClickConfig, DnnConfig
 from trainer.config import OptimizerConfig
 from trainer.plateau import PlateauConfig
+
+SECTION: Final = "clicks"
+"""Of a run's configuration."""
 
 
 class ClickOptimizerConfig(OptimizerConfig):
@@ -29,3 +35,10 @@ class ClickTrainerConfig(FrozenConfig):
     smoothing: float = Field(0.0, ge=0, lt=1)
     """Labels are moved by this share towards 1/2."""
     optimizer: ClickOptimizerConfig = ClickOptimizerConfig()
+    validation_rows: int | None = Field(200_000, ge=1)
+    """Validate on this many rows of a lake's part at most, the same each time; None: on all. Their scores are in memory."""
+
+
+def load_clicks(files: list[Path], overrides: list[str]) -> ClickTrainerConfig:
+    """The section `clicks` of configuration files, with overrides of its own keys such as `model.width=20`."""
+    return validate(ClickTrainerConfig, merged(files, [f"{SECTION}.{text}" for text in overrides]).get(SECTION, {}))

@@ -61,7 +61,7 @@ def fit_clicks(
     """
     _check(train, valid, ranker)
     source = MemorySource(train, config.batch_rows, seed, communicator.rank, communicator.size)
-    step = _step(ranker, config, seed, communicator, device)
+    step = step_of(ranker, config, seed, communicator, device)
     plateau, curve, best = Plateau(config.plateau, config.learning_rate), ClickCurve(), _copy(ranker)
     for epoch in range(config.epochs):
         started, rate = time.monotonic(), plateau.rate
@@ -104,12 +104,18 @@ def probabilities(ranker: ClickRanker, rows: ImpressionBatch, chunk: int = 16_38
     return scores
 
 
-def _step(
-    ranker: ClickRanker, config: ClickTrainerConfig, seed: int, communicator: Communicator, device: Device
+def step_of(
+    ranker: ClickRanker,
+    config: ClickTrainerConfig,
+    seed: int,
+    communicator: Communicator,
+    device: Device,
+    optimizer: AdamW | None = None,
 ) -> TrainStep[ImpressionBatch]:
+    """`optimizer` is the one whose moments are kept elsewhere too."""
     return TrainStep(
         ranker,
-        AdamW(ranker, config.optimizer),
+        optimizer or AdamW(ranker, config.optimizer),
         communicator,
         device,
         ClickObjective(ranker, config.smoothing),

@@ -17,9 +17,10 @@ from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from ranker.clicks.batch import ImpressionBatch, check_impressions
 from ranker.clicks.config import ClickShapes
+from trainer.config import ReaderName
 from trainer.data.conformance import check_part, part_of, pinned_paths, row_groups_of
-from trainer.data.petastorm_reader import read_row_groups
 from trainer.data.plan import ReadPlan
+from trainer.data.readers import row_group_reader
 
 COLUMNS: Final = (c.WEIGHT, c.CODES, c.NUMERIC, c.LABELS, c.HISTORY)
 """What the trainer reads of `schemas.POINTWISE`."""
@@ -39,6 +40,7 @@ class ImpressionSource:
     rank: int
     world_size: int
     batch_rows: int
+    reader: ReaderName = "petastorm"
     workers: int = 2
 
     def plan(self, epoch: int) -> ReadPlan:
@@ -76,7 +78,7 @@ class ImpressionSource:
         pinned, segments = part_of(self.snapshot, self.part), plan.segments(self.rank, from_row)
         paths = pinned_paths(pinned, self.tables)
         files = [(path, len(file.row_groups)) for path, file in zip(paths, pinned.files, strict=True)]
-        tables = read_row_groups(files, [segment.group for segment in segments], COLUMNS, self.workers)
+        tables = row_group_reader(self.reader)(files, [segment.group for segment in segments], COLUMNS, self.workers)
         try:
             for segment, table in zip(segments, tables, strict=True):
                 order = torch.from_numpy(plan.row_order(segment))
@@ -103,7 +105,17 @@ def impressions_of(table: pa.Table, shapes: ClickShapes, where: str) -> Impressi
         history_T=torch.from_numpy(past.astype(np.int64)),
         offsets_B1=torch.from_numpy(offsets - offsets[0]),
     )
-    return check_impressions(batch, shapes)
+    _check_labels(batch.labels_BA, shapes, where)
+    return check_impressions(batch, shapes, where)
+
+
+def _check_labels(labels_BA: torch.Tensor, shapes: ClickShapes, where: str) -> None:
+    wrong_BA = ~((labels_BA == 0) | (labels_BA == 1) | torch.isnan(labels_BA))
+    if wrong_BA.any():
+        row, action = (int(place) for place in wrong_BA.nonzero()[0])
+        raise DataContractError(
+            f"{where}: label {shapes.labels[action]} of row {row} is {float(labels_BA[row, action]):g}, not 0 or 1", REMEDY
+        )
 
 
 def joined(first: ImpressionBatch, second: ImpressionBatch) -> ImpressionBatch:

@@ -1,0 +1,201 @@
+"""Impressions into training rows for click rankers: the part of build_training_set that `impressions.enabled` switches on."""
+
+import sys
+from datetime import timedelta
+from math import ceil
+from typing import Any, Final
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from feature_store import delta_io
+from feature_store.contracts import columns as c
+from feature_store.contracts.errors import DataContractError
+from feature_store.contracts.settings import CONTEXT_PREFIX, DataSettings, ImpressionSettings
+from feature_store.contracts.snapshot import Impressions
+from feature_store.contracts.stage import StageContext, StageResult
+from feature_store.contracts.tables import EVENTS, IMPRESSION_CODES, IMPRESSIONS, INTERACTIONS, ITEMS, VOCABULARY, TableRef
+from feature_store.entries import table_entries
+from feature_store.transforms import impression_inputs as inputs
+from feature_store.transforms.calendar import known_by
+from feature_store.transforms.impressions import Cuts, labelled, since, split_of
+from feature_store.transforms.splits import day_start, split_rule
+from feature_store.transforms.vocabulary import dense
+from spark_jobs.past_events import add_history, history_events
+
+MINUTE: Final = 60_000_000
+SHARES: Final = [0.8, 0.9]
+"""Of the rows by time, where there is no clock or too few days: what comes before is train, then valid, then test."""
+
+
+def write_impressions(
+    spark: SparkSession, context: StageContext, settings: DataSettings, result: StageResult
+) -> Impressions | None:
+    """`impressions_<split>` and `impression_codes` hold the rows of the last `impressions.days`; None without an impression."""
+    asked = settings.impressions
+    shown = _shown(spark, context, settings).persist(StorageLevel.DISK_ONLY)
+    try:
+        cuts = _cuts(context, settings, shown)
+        if cuts is None:
+            print(
+                f"{result.name}: no {' or '.join(asked.shown)} in {asked.days} days, no rows for click rankers", file=sys.stderr
+            )
+            return None
+        rows = _described(spark, context, settings, shown.withColumn(c.SPLIT, split_of(cuts)).where(F.col(c.SPLIT).isNotNull()))
+        return _write(spark, context, settings, rows.persist(StorageLevel.DISK_ONLY), cuts, result)
+    finally:
+        shown.unpersist()
+
+
+def _shown(spark: SparkSession, context: StageContext, settings: DataSettings) -> DataFrame:
+    asked = settings.impressions
+    events = known_by(delta_io.read(spark, context.lake, EVENTS), context.day, settings.calendar.timezone)
+    events = events.where(F.col(c.LANDING_DATE) <= F.lit(context.day))
+    clock = has_clock(context)
+    if clock:
+        events = events.where(since(context.day, asked.days))
+    return labelled(events, shown=asked.shown, labels=asked.labels, window=_window(asked) if clock else None)
+
+
+def _window(asked: ImpressionSettings) -> int:
+    return int(asked.label_minutes * MINUTE)
+
+
+def has_clock(context: StageContext) -> bool:
+    return context.lake.landing_meta()["clock"] != "position"
+
+
+def _cuts(context: StageContext, settings: DataSettings, shown: DataFrame) -> Cuts | None:
+    """By days like the other splits where that leaves as many days to train on, else by SHARES of the rows."""
+    quantiles = F.percentile_approx(c.EVENT_TIME, SHARES, 10_000).alias("cuts")
+    row = shown.agg(F.min(c.EVENT_DATE).alias("first"), F.max(c.EVENT_TIME).alias("last"), quantiles).first()
+    assert row is not None  # an aggregate without groups has one row
+    if row["first"] is None:
+        return None
+    if not has_clock(context):
+        return Cuts(row["cuts"][0], row["cuts"][1], end=row["last"] + 1, window=0)
+    timezone = settings.calendar.timezone
+    wanted = settings.training_set.model_copy(update={"split": "auto"})
+    rule = split_rule(wanted, clock="real", first_day=row["first"], day=context.day, timezone=timezone)
+    valid_from, test_from = rule.valid_from or row["cuts"][0], rule.test_from or row["cuts"][1]
+    end = day_start(context.day + timedelta(days=1), timezone)
+    return Cuts(valid_from, test_from, end, _window(settings.impressions))
+
+
+def _described(spark: SparkSession, context: StageContext, settings: DataSettings, rows: DataFrame) -> DataFrame:
+    """Rows with their inputs as texts and numbers, and the dense ids of user and item."""
+    asked, vocabulary = settings.impressions, delta_io.read(spark, context.lake, VOCABULARY)
+    items = delta_io.read_or_empty(spark, context.lake, ITEMS).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
+    timezone = settings.calendar.timezone if has_clock(context) else None
+    known = inputs.described(rows, items, asked.fields, asked.numeric, timezone)
+    return dense(dense(known, vocabulary, "user"), vocabulary, "item").drop(c.USER_ID, c.ITEM_ID, c.EVENT_DATE)
+
+
+def _write(
+    spark: SparkSession, context: StageContext, settings: DataSettings, rows: DataFrame, cuts: Cuts, result: StageResult
+) -> Impressions:
+    asked = settings.impressions
+    train = rows.where(F.col(c.SPLIT) == "train")
+    fields, sizes = _write_codes(spark, context, asked, train, result)
+    codes = delta_io.read(spark, context.lake, IMPRESSION_CODES).persist()
+    # What no training row knows is no input; the names say which place of the lists stays.
+    places = [asked.fields.index(name) for name in fields]
+    kept = rows.withColumn(c.FIELDS, F.array(*[F.col(c.FIELDS)[place] for place in places]))
+    past = _past(spark, context, settings, codes)
+    built = _built(inputs.coded(kept, codes, fields), past, asked).persist(StorageLevel.DISK_ONLY)
+    try:
+        numeric, mean, scale = _constants(asked, built)
+        numbers = [F.col(c.NUMERIC)[asked.numeric.index(name)] for name in numeric]
+        final = built.withColumn(c.NUMERIC, F.array(*numbers).cast("array<float>"))
+        _write_splits(final, context, settings, result)
+    finally:
+        built.unpersist()
+        rows.unpersist()
+        codes.unpersist()
+    return Impressions(
+        fields=fields, sizes=sizes, numeric=numeric, mean=mean, scale=scale, labels=asked.labels,
+        history="item" if asked.history else None, history_length=asked.history, history_actions=asked.history_actions,
+        valid_from=cuts.valid_from, test_from=cuts.test_from,
+    )  # fmt: skip
+
+
+def _write_codes(
+    spark: SparkSession, context: StageContext, asked: ImpressionSettings, train: DataFrame, result: StageResult
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The table of codes, fitted on training rows; the fields that have any, and how many. DataContractError for a context
+    key that no training row has."""
+    table = inputs.code_table(train, asked.fields, asked.least_rows, asked.most_values)
+    before = delta_io.version(context.lake, IMPRESSION_CODES)
+    ordered = table.repartitionByRange(1, c.FIELD, c.DENSE_ID).sortWithinPartitions(c.FIELD, c.DENSE_ID)
+    commit = delta_io.replace(
+        ordered, context.lake, IMPRESSION_CODES, context=context, key=f"{result.name}:codes@{_versions(context)}"
+    )
+    result.bytes_written += commit.bytes_written
+    result.tables += table_entries(spark, context.lake, [(IMPRESSION_CODES, before)])
+    counted = delta_io.read(spark, context.lake, IMPRESSION_CODES).groupBy(c.FIELD).count().collect()
+    counts: dict[str, int] = {row[c.FIELD]: row["count"] for row in counted}
+    for name in asked.fields:
+        if name not in counts:
+            _left_out(name, result)
+    return tuple(name for name in asked.fields if name in counts), tuple(counts[n] + 1 for n in asked.fields if n in counts)
+
+
+def _left_out(name: str, result: StageResult) -> None:
+    """An input that no training row knows. DataContractError where it was asked for by the name of a context key."""
+    if name.startswith(CONTEXT_PREFIX):
+        raise DataContractError(
+            f"impressions without the input {name}: no training row's context has a usable {name.removeprefix(CONTEXT_PREFIX)}",
+            "name a key of the events' context (columns.context of the import), or take the input out",
+        )
+    print(f"{result.name}: no training impression knows {name}; left out of the click ranker's inputs", file=sys.stderr)
+    result.counts.setdefault("inputs_left_out", []).append(name)
+
+
+def _past(spark: SparkSession, context: StageContext, settings: DataSettings, codes: DataFrame) -> DataFrame:
+    """`user`, times and `values`: the code of each item a user chose, 0 where it has none."""
+    events = history_events(spark, context, settings.impressions.history_actions, settings.calendar.timezone)
+    coded = codes.where(F.col(c.FIELD) == "item").select(
+        F.col(c.RAW_ID).alias(inputs.RAW), F.col(c.DENSE_ID).alias(inputs.VALUES)
+    )
+    return events.withColumnRenamed(inputs.VALUES, inputs.RAW).join(coded, inputs.RAW, "left").fillna(0, [inputs.VALUES])
+
+
+def _built(rows: DataFrame, past: DataFrame, asked: ImpressionSettings) -> DataFrame:
+    """POINTWISE rows of all splits, with every number that was asked for."""
+    whole = inputs.with_history_count(add_history(rows, past, asked.history), asked.numeric)
+    # Left out only here, as in scoring: what is not known still counts among the newest.
+    coded = F.filter(c.HISTORY, lambda code: code > 0)
+    return whole.withColumns({c.HISTORY: coded, c.SOURCE: F.lit("history"), c.WEIGHT: F.lit(1.0)})
+
+
+def _constants(asked: ImpressionSettings, built: DataFrame) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
+    """(names, means, scales) of the numbers that some training row knows."""
+    row = inputs.moments(built.where(F.col(c.SPLIT) == "train"), asked.numeric).first()
+    assert row is not None  # an aggregate without groups has one row
+    found = [
+        (name, *moment) for name, *moment in zip(asked.numeric, row["mean"], row["std"], strict=True) if moment[0] is not None
+    ]
+    return tuple(n for n, _, _ in found), tuple(m for _, m, _ in found), tuple(s or 1.0 for _, _, s in found)
+
+
+def _write_splits(built: DataFrame, context: StageContext, settings: DataSettings, result: StageResult) -> None:
+    counts: dict[str, Any] = {row[c.SPLIT]: row["count"] for row in built.groupBy(c.SPLIT).count().collect()}
+    written: list[tuple[TableRef, int | None]] = []
+    key = f"{result.name}:impressions@{_versions(context)}"
+    for split, table in IMPRESSIONS.items():
+        rows = counts.get(split, 0)
+        files = max(1, ceil(rows / settings.training_set.rows_per_file))
+        print(f"{result.name}: impressions_{split} {rows} rows in {files} files", file=sys.stderr)
+        order = F.xxhash64(F.lit(context.seed), c.USER, c.ITEM, c.EVENT_TIME)
+        even = built.where(F.col(c.SPLIT) == split).repartition(files, order).sortWithinPartitions(order, c.EVENT_ID)
+        written.append((table, delta_io.version(context.lake, table)))
+        commit = delta_io.replace(even, context.lake, table, context=context, key=f"{key}:{split}")
+        result.rows_out += rows
+        result.bytes_written += commit.bytes_written
+    result.tables += table_entries(built.sparkSession, context.lake, written)
+    result.counts["impressions"] = counts
+
+
+def _versions(context: StageContext) -> list[int | None]:
+    return [delta_io.version(context.lake, table) for table in (EVENTS, INTERACTIONS, ITEMS, VOCABULARY)]

@@ -1,0 +1,133 @@
+"""Named click rankers: trained, interrupted, resumed, registered in a real MLflow, loaded as pyfunc, scored as Spark does."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+
+from feature_store.contracts.errors import DataContractError, UsageError
+from feature_store.contracts.model_ref import CLICKS, load_model_ref
+from feature_store.contracts.stage import load_context, run_stage
+from ranker.clicks.bundle import load_click_bundle
+from spark_jobs.executor.click_score import KEPT, ClickRules, click_scorer
+from tests.e2e.test_pyfunc import ISOLATED
+from tests.impression_lake import ALONE, impression_lake, write_click_run
+from tests.training_jobs import CPU
+from tests.unit.test_click_stage import Interrupted, StopsAt
+from trainer import tracker
+from trainer.clicks import registry
+from trainer.clicks import run as stage
+from trainer.clicks.config import load_clicks
+from trainer.clicks.session import train_clicks
+from trainer.communicator import SingleProcess
+from trainer.watchdog import Progress
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[2]
+NARROW = {
+    "ctr_lr": ["model.name=lr"],
+    "ctr_dnn": ["model.width=4", "model.hidden=[8, 6]"],
+    "din": ["model.width=4", "model.attention=[6]", "model.hidden=[8]"],
+    "mmoe": ["model.width=4", "model.experts=2", "model.expert_hidden=[6]", "model.tower_hidden=[4]"],
+}
+ROWS = pd.DataFrame(
+    {
+        "user": ["user 01", "user 08", "nobody", None],
+        "item": ["item 02", "item 12", "item 02", "item 03"],
+        "hour": ["hour 01", "hour 03", "hour 02", "hour 02"],
+        "price": [1.0, None, -3.0, 20.0],
+        "history": [["item 01", "item 02"], [], ["unheard of", "item 05"], None],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("lake")
+    return root, impression_lake(root)
+
+
+def trained(context):
+    """Interrupted once on the way; then the stage finds its result, as it would after its own workers."""
+    job = stage.job_of(context)
+    for progress in (StopsAt(5), Progress()):
+        try:
+            body = train_clicks(job, SingleProcess(), progress, CPU, time.monotonic())
+        except Interrupted:
+            continue
+    job.result_path.parent.mkdir(parents=True, exist_ok=True)
+    job.result_path.write_text(json.dumps(body))
+    return run_stage(stage.NAME, stage.run, context)
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_from_rows_to_scores(lake, tmp_path, name):
+    import mlflow
+
+    root, snapshot = lake
+    asked = load_clicks([ROOT / "conf" / "models" / "clicks" / f"{name}.yaml"], [*NARROW[name], "batch_rows=60", "epochs=2"])
+    trainer = {**ALONE, "checkpoint": {"every_steps": 2}}
+    run_dir = write_click_run(root, f"full-{name}", snapshot, clicks=asked.model_dump(), trainer=trainer)
+    context = load_context(run_dir)
+    with pytest.raises(UsageError, match="has trained no click ranker"):
+        registry.run(context)
+    left = trained(context).extra[stage.LEFT]
+    assert left["training"]["resumed_from"] == "clicks step 4"
+    said = registry.run(context)
+    ref = load_model_ref(root / CLICKS)
+    assert (ref.name, ref.alias, ref.snapshot_id, ref.run_id) == ("nightrank-clicks", "champion", snapshot.id, context.run_id)
+    assert said.extra["clicks"]["test"] == left["test"] and said.extra["clicks"]["version"] == ref.version
+    assert registry.run(context).extra == said.extra, "registering again finds the same version"
+    bundle = load_click_bundle(root / ref.bundle, ref.manifest_sha256)
+    wanted = bundle.predict(pa.Table.from_pandas(ROWS)).numpy()
+    assert wanted.shape == (4, 2) and len(np.unique(wanted)) > 4 and ((wanted > 0) & (wanted < 1)).all()
+    with tracker.tracker_of(context) as opened:
+        run = opened.client.get_run(opened.find_run(context, stage.NAME))
+        assert run.data.metrics["clicks/test/cart/auc"] == left["test"]["cart/auc"]
+        assert run.data.params["model"] == bundle.ranker.config.name
+        model = mlflow.pyfunc.load_model(f"models:/nightrank-clicks/{ref.version}")
+        found = model.predict(ROWS)
+        assert list(found.columns) == ["click", "cart"] and found.to_numpy() == pytest.approx(wanted, abs=1e-6)
+        with pytest.raises(Exception, match=r"missing inputs \['hour'\]"):
+            model.predict(ROWS.drop(columns="hour"))
+    assert scored_as_spark_does(root / ref.bundle, ref.manifest_sha256) == pytest.approx(wanted, abs=1e-6)
+    with pytest.raises(DataContractError, match=r"impressions without the number price"):
+        bundle.predict(pa.Table.from_pandas(ROWS.drop(columns="price")))
+
+
+def scored_as_spark_does(folder, manifest):
+    """[B, A] by the executor's own function, fed a batch as Spark would."""
+    fields, numeric = ("user", "item", "hour"), ("price",)
+    columns = {name: pa.array(["x"] * len(ROWS)) for name in KEPT if name != "rank"} | {"rank": pa.array([1] * 4, pa.int32())}
+    columns["fields"] = pa.array(ROWS[list(fields)].to_numpy().tolist(), pa.list_(pa.string()))
+    columns["numeric"] = pa.array([[None if x != x else x] for x in ROWS["price"]], pa.list_(pa.float32()))
+    columns["history"] = pa.array([past or [] for past in ROWS["history"]], pa.list_(pa.string()))
+    (found,) = click_scorer(ClickRules(str(folder), manifest, fields, numeric))(iter([pa.RecordBatch.from_pydict(columns)]))
+    return np.array([[value for _, value in row] for row in found.column("scores").to_pylist()])
+
+
+def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(lake, tmp_path):
+    """The newest version of the tests above, in a process that may import none of our engines."""
+    root, _ = lake
+    ref = load_model_ref(root / CLICKS)
+    script = ISOLATED.replace("nightrank@challenger", "nightrank-clicks@champion")
+    packages = next(path for path in sys.path if path.endswith("site-packages"))
+    rows = json.dumps(ROWS.iloc[:3].fillna(0.0).to_dict("records"))
+    script = f"import sys; sys.path.append({packages!r})\n{script}"
+    command = [sys.executable, "-S", "-c", script, f"sqlite:///{root}/mlflow/mlflow.db", rows]
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    got = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("RESULT"))[6:])
+    wanted = load_click_bundle(root / ref.bundle).predict(pa.Table.from_pandas(ROWS.iloc[:3].fillna(0.0))).numpy()
+    assert np.array([list(row.values()) for row in got["rows"]]) == pytest.approx(wanted, abs=1e-6)
+    assert not got["ranker"].startswith(str(ROOT))
