@@ -19,11 +19,11 @@ from typing import Any, Final
 import sentence_transformers
 import torch
 import transformers
-from spark_jobs.text_model import text_model
 from transformers import AutoTokenizer
 
 from benchmarks.encode.contestants import SEED, Run, generated, ours, peer, products, titles
 from feature_store.contracts.settings import TextSettings
+from feature_store.text_model import text_model
 from spark_jobs.executor.encode import EncodeOptions
 
 NAME: Final = "encode_vs_sentence_transformers"

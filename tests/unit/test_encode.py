@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from spark_jobs.text_model import text_model
 
 from feature_store.contracts.schemas import TEXT_CACHE
 from feature_store.contracts.settings import TextSettings
+from feature_store.text_model import text_model
 from spark_jobs.executor.encode import EncodeOptions, encode, encode_batches
 from spark_jobs.executor.linear import OneDnnLinear, multiply_with_one_dnn
 
