@@ -4,7 +4,7 @@ Shapes: N items, L tokens of the longest, W width of the encoder.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from ranker.inputs import Tokens
 from ranker.text.config import TextTuningConfig
+
+FEW: Final = 8
+"""Rows below which products are too small to be worth a batch of their own."""
 
 
 class TextTower(nn.Module):  # type: ignore[misc]
@@ -34,7 +37,15 @@ class TextTower(nn.Module):  # type: ignore[misc]
         return self.token_offsets.diff()
 
     def forward(self, ids_N: Tensor) -> Tensor:
-        """[N, W] fp32. Every item asked for has a text."""
+        """[N, W] fp32. Every item asked for has a text. Texts of about one length are encoded together: padded to the longest
+        of 64 titles, more than half of what is multiplied would be padding."""
+        order_N = self.lengths[ids_N].argsort(stable=True)
+        sizes = [len(run) for run in _alike(self.lengths[ids_N][order_N].tolist())]
+        parts = [self._encoded(part) for part in ids_N[order_N].split(sizes)]
+        return torch.cat(parts).index_select(0, order_N.argsort())
+
+    def _encoded(self, ids_N: Tensor) -> Tensor:
+        """[N, W] fp32, padded to one rectangle."""
         ids_NL, mask_NL = self.padded(ids_N)
         states_NLW = self.model(input_ids=ids_NL, attention_mask=mask_NL.long()).last_hidden_state
         weight_NL1 = mask_NL.unsqueeze(2).float()
@@ -83,6 +94,16 @@ class TextTower(nn.Module):  # type: ignore[misc]
 def _frozen_may_be_missing(tower: TextTower, keys: Any) -> None:
     frozen = {name for name, parameter in tower.named_parameters() if not parameter.requires_grad}
     keys.missing_keys[:] = [key for key in keys.missing_keys if not any(key.endswith(name) for name in frozen)]
+
+
+def _alike(lengths: list[int]) -> Iterator[range]:
+    """Runs of rows, ascending by length, whose longest is at most half as long again as their shortest, eight rows at least."""
+    start = 0
+    for end, length in enumerate(lengths):
+        if end - start >= FEW and 2 * length > 3 * lengths[start]:
+            yield range(start, end)
+            start = end
+    yield range(start, len(lengths))
 
 
 def _runs(lengths: list[int], budget: int) -> Iterator[range]:
