@@ -32,20 +32,23 @@ SHARES: Final = [0.8, 0.9]
 def write_impressions(
     spark: SparkSession, context: StageContext, settings: DataSettings, result: StageResult
 ) -> Impressions | None:
-    """`impressions_<split>` and `impression_codes` hold the rows of the last `impressions.days`; None without an impression."""
+    """`impressions_<split>` and `impression_codes` hold the rows of the last `impressions.days`; None where there is nothing to
+    train on."""
     asked = settings.impressions
-    shown = _shown(spark, context, settings).persist(StorageLevel.DISK_ONLY)
+    held = [_shown(spark, context, settings).persist(StorageLevel.DISK_ONLY)]
     try:
-        cuts = _cuts(context, settings, shown)
-        if cuts is None:
-            print(
-                f"{result.name}: no {' or '.join(asked.shown)} in {asked.days} days, no rows for click rankers", file=sys.stderr
-            )
-            return None
-        rows = _described(spark, context, settings, shown.withColumn(c.SPLIT, split_of(cuts)).where(F.col(c.SPLIT).isNotNull()))
-        return _write(spark, context, settings, rows.persist(StorageLevel.DISK_ONLY), cuts, result)
+        cuts = _cuts(context, settings, held[0])
+        if cuts is not None:
+            shown = held[0].withColumn(c.SPLIT, split_of(cuts)).where(F.col(c.SPLIT).isNotNull())
+            held.append(_described(spark, context, settings, shown).persist(StorageLevel.DISK_ONLY))
+            if not held[1].where(F.col(c.SPLIT) == "train").isEmpty():
+                return _write(spark, context, settings, held[1], cuts, result)
     finally:
-        shown.unpersist()
+        for rows in held:
+            rows.unpersist()
+    what = f"no {' or '.join(asked.shown)} to train on in {asked.days} days"
+    print(f"{result.name}: {what}, so no rows for click rankers", file=sys.stderr)
+    return None
 
 
 def _shown(spark: SparkSession, context: StageContext, settings: DataSettings) -> DataFrame:
@@ -111,7 +114,6 @@ def _write(
         _write_splits(final, context, settings, result)
     finally:
         built.unpersist()
-        rows.unpersist()
         codes.unpersist()
     return Impressions(
         fields=fields, sizes=sizes, numeric=numeric, mean=mean, scale=scale, labels=asked.labels,
