@@ -49,7 +49,7 @@ def frame(spark, rows):
 
 def test_an_answer_belongs_to_the_last_impression_of_its_list(spark):
     rows = [
-        shown(1, 1, "2024-03-10 10:00:00", list_id="A"),
+        shown(1, 1, "2024-03-10 10:00:00", list_id="A", context={"t": "Infinity", "u": "1.5", "v": "x"}),
         shown(1, 1, "2024-03-10 10:05:00", list_id="B"),
         shown(1, 1, "2024-03-10 10:06:00", "click", list_id="A"),
         shown(1, 1, "2024-03-10 10:07:00", "cart"),  # names no list: to the last, B
@@ -76,6 +76,8 @@ def test_an_answer_belongs_to_the_last_impression_of_its_list(spark):
 
 def _positions_have_no_hour(spark, rows):
     nothing = spark.createDataFrame([], to_spark(tables.ITEMS.schema))
+    numbers = described(rows, nothing, ["item"], ["context.t", "context.u", "context.v"], "UTC")
+    assert numbers.where("event_id = '1-1-2024-03-10 10:00:00-impression'").first()["numeric"] == [None, 1.5, None]
     found = {zone: described(rows, nothing, ["hour", "weekday", "item"], ["log_price"], zone).first() for zone in (None, "UTC")}
     assert found[None]["fields"] == [None, None, "i1"] and found[None]["numeric"] == [None]
     assert found["UTC"]["fields"] in (["10", "6", "i1"], ["11", "6", "i1"])
