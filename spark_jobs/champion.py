@@ -34,33 +34,33 @@ def open_champion(lake: Lake, settings: MlflowSettings, into: Path) -> Champion:
     path = lake.root / "champion.json"
     if not path.exists():
         raise UsageError(f"{lake.root} has no champion yet, so there is nothing to score with", "run `nightrank full` first")
-    return open_model(lake, settings, load_model_ref(path), into)
+    return open_model(lake, settings, load_model_ref(path), into, path.name)
 
 
-def open_model(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path) -> Champion:
-    """The bundle of the reference, as `open_champion` gets it."""
+def open_model(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, said_by: str) -> Champion:
+    """The bundle of the reference in the file `said_by`, as `open_champion` gets it."""
     kept = lake.root / ref.bundle
     try:
-        folder, note = _download(lake, settings, ref, into)
+        folder, note = _download(lake, settings, ref, into, said_by)
     except DependencyUnreachable as error:
         if not kept.exists():
             raise
         folder, note = kept, f"scored with the lake's own copy: {error.message}"
-    check(folder, ref)
+    check(folder, ref, said_by)
     return Champion(ref, folder, note)
 
 
-def check(folder: Path, ref: ModelRef) -> None:
-    """DataContractError unless the manifest is the champion's; executors check the files against the manifest."""
+def check(folder: Path, ref: ModelRef, said_by: str) -> None:
+    """DataContractError unless the manifest is the one that is named; executors check the files against the manifest."""
     found = sha256_file(folder / MANIFEST) if (folder / MANIFEST).exists() else "no manifest"
     if found != ref.manifest_sha256:
         raise DataContractError(
-            f"the bundle of {ref.name} version {ref.version} has manifest {found}, the lake names {ref.manifest_sha256}",
+            f"the bundle of {ref.name} version {ref.version} has manifest {found}, {said_by} names {ref.manifest_sha256}",
             "register the run again, or roll back to another version",
         )
 
 
-def _download(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path) -> tuple[Path, str | None]:
+def _download(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, said_by: str) -> tuple[Path, str | None]:
     uri = settings.tracking_uri or f"sqlite:///{(lake.mlflow / 'mlflow.db').resolve()}"
     _probe(lake, settings, uri)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(settings.timeout_seconds))
@@ -85,7 +85,7 @@ def _download(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path) -
     except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, MlflowException, OSError) as error:
         line = (str(error).splitlines() or [""])[0][:200]
         raise DependencyUnreachable(f"MLflow has no {ref.name} version {ref.version}: {line}", _REMEDY) from error
-    note = None if aliased == ref.version else f"alias {ALIAS} stands at version {aliased}, the lake at {ref.version}"
+    note = None if aliased == ref.version else f"alias {ALIAS} stands at version {aliased}, {said_by} at {ref.version}"
     return _bundle_in(local, ref), note
 
 

@@ -1,9 +1,8 @@
 """Impressions into training rows for click rankers: the part of build_training_set that `impressions.enabled` switches on."""
 
 import sys
-from datetime import timedelta
 from math import ceil
-from typing import Any, Final
+from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
@@ -18,69 +17,32 @@ from feature_store.contracts.stage import StageContext, StageResult
 from feature_store.contracts.tables import EVENTS, IMPRESSION_CODES, IMPRESSIONS, INTERACTIONS, ITEMS, VOCABULARY, TableRef
 from feature_store.entries import table_entries
 from feature_store.transforms import impression_inputs as inputs
-from feature_store.transforms.calendar import known_by
-from feature_store.transforms.impressions import Cuts, labelled, since, split_of
-from feature_store.transforms.splits import day_start, split_rule
+from feature_store.transforms.impressions import Cuts, split_of
 from feature_store.transforms.vocabulary import dense
+from spark_jobs.labelled_rows import cuts_of, has_clock, labelled_rows
 from spark_jobs.past_events import add_history, history_events
-
-MINUTE: Final = 60_000_000
-SHARES: Final = [0.8, 0.9]
-"""Of the rows by time, where there is no clock or too few days: what comes before is train, then valid, then test."""
 
 
 def write_impressions(
     spark: SparkSession, context: StageContext, settings: DataSettings, result: StageResult
 ) -> Impressions | None:
-    """`impressions_<split>` and `impression_codes` hold the rows of the last `impressions.days`; None without an impression."""
+    """`impressions_<split>` and `impression_codes` hold the rows of the last `impressions.days`; None where there is nothing to
+    train on."""
     asked = settings.impressions
-    shown = _shown(spark, context, settings).persist(StorageLevel.DISK_ONLY)
+    held = [labelled_rows(spark, context, settings).persist(StorageLevel.DISK_ONLY)]
     try:
-        cuts = _cuts(context, settings, shown)
-        if cuts is None:
-            print(
-                f"{result.name}: no {' or '.join(asked.shown)} in {asked.days} days, no rows for click rankers", file=sys.stderr
-            )
-            return None
-        rows = _described(spark, context, settings, shown.withColumn(c.SPLIT, split_of(cuts)).where(F.col(c.SPLIT).isNotNull()))
-        return _write(spark, context, settings, rows.persist(StorageLevel.DISK_ONLY), cuts, result)
+        cuts = cuts_of(context, settings, held[0])
+        if cuts is not None:
+            shown = held[0].withColumn(c.SPLIT, split_of(cuts)).where(F.col(c.SPLIT).isNotNull())
+            held.append(_described(spark, context, settings, shown).persist(StorageLevel.DISK_ONLY))
+            if not held[1].where(F.col(c.SPLIT) == "train").isEmpty():
+                return _write(spark, context, settings, held[1], cuts, result)
     finally:
-        shown.unpersist()
-
-
-def _shown(spark: SparkSession, context: StageContext, settings: DataSettings) -> DataFrame:
-    asked = settings.impressions
-    events = known_by(delta_io.read(spark, context.lake, EVENTS), context.day, settings.calendar.timezone)
-    events = events.where(F.col(c.LANDING_DATE) <= F.lit(context.day))
-    clock = has_clock(context)
-    if clock:
-        events = events.where(since(context.day, asked.days))
-    return labelled(events, shown=asked.shown, labels=asked.labels, window=_window(asked) if clock else None)
-
-
-def _window(asked: ImpressionSettings) -> int:
-    return int(asked.label_minutes * MINUTE)
-
-
-def has_clock(context: StageContext) -> bool:
-    return context.lake.landing_meta()["clock"] != "position"
-
-
-def _cuts(context: StageContext, settings: DataSettings, shown: DataFrame) -> Cuts | None:
-    """By days like the other splits where that leaves as many days to train on, else by SHARES of the rows."""
-    quantiles = F.percentile_approx(c.EVENT_TIME, SHARES, 10_000).alias("cuts")
-    row = shown.agg(F.min(c.EVENT_DATE).alias("first"), F.max(c.EVENT_TIME).alias("last"), quantiles).first()
-    assert row is not None  # an aggregate without groups has one row
-    if row["first"] is None:
-        return None
-    if not has_clock(context):
-        return Cuts(row["cuts"][0], row["cuts"][1], end=row["last"] + 1, window=0)
-    timezone = settings.calendar.timezone
-    wanted = settings.training_set.model_copy(update={"split": "auto"})
-    rule = split_rule(wanted, clock="real", first_day=row["first"], day=context.day, timezone=timezone)
-    valid_from, test_from = rule.valid_from or row["cuts"][0], rule.test_from or row["cuts"][1]
-    end = day_start(context.day + timedelta(days=1), timezone)
-    return Cuts(valid_from, test_from, end, _window(settings.impressions))
+        for rows in held:
+            rows.unpersist()
+    what = f"no {' or '.join(asked.shown)} to train on in {asked.days} days"
+    print(f"{result.name}: {what}, so no rows for click rankers", file=sys.stderr)
+    return None
 
 
 def _described(spark: SparkSession, context: StageContext, settings: DataSettings, rows: DataFrame) -> DataFrame:
@@ -111,7 +73,6 @@ def _write(
         _write_splits(final, context, settings, result)
     finally:
         built.unpersist()
-        rows.unpersist()
         codes.unpersist()
     return Impressions(
         fields=fields, sizes=sizes, numeric=numeric, mean=mean, scale=scale, labels=asked.labels,
@@ -176,7 +137,9 @@ def _constants(asked: ImpressionSettings, built: DataFrame) -> tuple[tuple[str, 
     found = [
         (name, *moment) for name, *moment in zip(asked.numeric, row["mean"], row["std"], strict=True) if moment[0] is not None
     ]
-    return tuple(n for n, _, _ in found), tuple(m for _, m, _ in found), tuple(s or 1.0 for _, _, s in found)
+    names, means, scales = ([each[place] for each in found] for place in range(3))
+    # The last digits follow from the order of the sum, and the snapshot's id from all of them.
+    return tuple(names), tuple(float(f"{mean:.9g}") for mean in means), tuple(float(f"{scale:.9g}") or 1.0 for scale in scales)
 
 
 def _write_splits(built: DataFrame, context: StageContext, settings: DataSettings, result: StageResult) -> None:

@@ -44,7 +44,7 @@ def run(context: StageContext) -> StageResult:
     release = _release(context)
     lists = delta_io.read(spark, context.lake, RECOMMENDATIONS, release.recommendations_version)
     work = context.run_dir / NAME
-    opened = open_model(context.lake, settings.mlflow, ref, work)
+    opened = open_model(context.lake, settings.mlflow, ref, work, CLICKS)
     print(f"{NAME}: {ref.name} version {ref.version} over the lists of release {release.release_id[:12]}", file=sys.stderr)
     try:
         rules = ClickRules(str(opened.folder.resolve()), ref.manifest_sha256, said.fields, said.numeric)

@@ -49,10 +49,15 @@ def described(
         LOG_HISTORY: F.lit(None),
     }
     texts = [_source(name, sources).cast("string") for name in fields]
-    numbers = [_source(name, sources).try_cast("float") for name in numeric]
+    numbers = [_finite(_source(name, sources).try_cast("float")) for name in numeric]
     return joined.withColumns(
         {c.FIELDS: F.array(*texts), c.NUMERIC: F.array(*numbers).cast("array<float>")}
     ).drop(c.CONTEXT, c.POSITION, "_category", "_price", "_since")  # fmt: skip
+
+
+def _finite(number: Column) -> Column:
+    """`Infinity` is a number to Spark; to a ranker it is none."""
+    return F.when(~F.isnan(number) & (F.abs(number) != float("inf")), number)
 
 
 def _source(name: str, sources: dict[str, Column]) -> Column:

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.window import WindowSpec
 
 from feature_store.contracts import columns as c
 
@@ -61,7 +62,7 @@ def _micros(name: str) -> Column:
     return F.unix_micros(name).alias(name) if name in (c.EVENT_TIME, c.AVAILABILITY_TIME) else F.col(name)
 
 
-def _up_to_here(*keys: str) -> Window:
+def _up_to_here(*keys: str) -> WindowSpec:
     # An impression and its click may bear the same time: the impression comes first.
     order = Window.partitionBy(*keys).orderBy(c.EVENT_TIME, _IS_ANSWER, c.EVENT_ID)
     return order.rowsBetween(Window.unboundedPreceding, Window.currentRow)

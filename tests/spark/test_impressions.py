@@ -22,6 +22,8 @@ from ranker.bundle_store import stored
 from ranker.clicks.bundle import load_click_bundle, save_click_bundle
 from ranker.clicks.compose import compose_clicks
 from spark_jobs import build_training_set, score_clicks
+from spark_jobs.pointwise import write_impressions
+from spark_jobs.submit import settings
 from tests.click_batches import click_config
 from tests.spark.conftest import DAY, at, make_context
 from tests.spark.hand_lake import append, event, fill, micros
@@ -47,7 +49,7 @@ def frame(spark, rows):
 
 def test_an_answer_belongs_to_the_last_impression_of_its_list(spark):
     rows = [
-        shown(1, 1, "2024-03-10 10:00:00", list_id="A"),
+        shown(1, 1, "2024-03-10 10:00:00", list_id="A", context={"t": "Infinity", "u": "1.5", "v": "x"}),
         shown(1, 1, "2024-03-10 10:05:00", list_id="B"),
         shown(1, 1, "2024-03-10 10:06:00", "click", list_id="A"),
         shown(1, 1, "2024-03-10 10:07:00", "cart"),  # names no list: to the last, B
@@ -74,9 +76,22 @@ def test_an_answer_belongs_to_the_last_impression_of_its_list(spark):
 
 def _positions_have_no_hour(spark, rows):
     nothing = spark.createDataFrame([], to_spark(tables.ITEMS.schema))
+    numbers = described(rows, nothing, ["item"], ["context.t", "context.u", "context.v"], "UTC")
+    assert numbers.where("event_id = '1-1-2024-03-10 10:00:00-impression'").first()["numeric"] == [None, 1.5, None]
     found = {zone: described(rows, nothing, ["hour", "weekday", "item"], ["log_price"], zone).first() for zone in (None, "UTC")}
     assert found[None]["fields"] == [None, None, "i1"] and found[None]["numeric"] == [None]
     assert found["UTC"]["fields"] in (["10", "6", "i1"], ["11", "6", "i1"])
+
+
+def test_without_an_impression_to_train_on_there_are_no_rows(spark, lake, capsys):
+    """Views alone, then an impression whose answer may still come."""
+    context = make_context(lake, DAY, "full", impressions={"enabled": True})
+    fill(spark, lake, [event(1, 1, "2024-03-10 12:00:00")])
+    for row in (shown(1, 1, "2024-03-10 12:00:00", "view"), shown(1, 1, "2024-03-10 23:30:00")):
+        append(spark, lake, tables.EVENTS, [row], make_context(lake, run_id=row["action"]))
+        result = StageResult("build_training_set")
+        assert write_impressions(spark, context, settings(context), result) is None
+        assert result.tables == [] and "no impression to train on in 30 days" in capsys.readouterr().err
 
 
 def market(spark, lake):
