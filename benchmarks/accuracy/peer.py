@@ -49,9 +49,10 @@ class Judge:
         self.bad = 0 if keep else self.bad + 1
         if keep:
             self.best, self.best_epoch = figures["ndcg@10"], heard["epoch"]
-        late = time.monotonic() - self._started > self._minutes * 60
-        if late or self.bad >= self._patience:
-            self.stopped = "minutes" if late else "patience"
+        if self.bad >= self._patience:
+            self.stopped = "patience"
+        elif time.monotonic() - self._started > self._minutes * 60:
+            self.stopped = "minutes"
         return keep, self.stopped != "epochs"
 
 

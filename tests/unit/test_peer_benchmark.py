@@ -88,6 +88,11 @@ def test_the_lists_of_the_best_weights_are_those_that_are_tested(arguments):
     assert (spoilt["epoch"], spoilt["test"]) == (3, good["test"])
 
 
+def test_a_training_that_ran_out_of_time_says_so(arguments):
+    run = peer.main([*arguments, "--protocol", "strict", "--every", "1", "--epochs", "9", "--minutes", "0"])["runs"][0]
+    assert (run["stopped"], len(run["validation"])) == ("minutes", 1)
+
+
 def test_a_peer_that_breaks_is_an_error(arguments, monkeypatch, tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit(3)")
