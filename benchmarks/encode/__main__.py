@@ -131,5 +131,5 @@ def _options() -> argparse.Namespace:
 if __name__ == "__main__":
     found = main()
     written = json.dumps(found, indent=2)
-    print(written)
     (_options().out or RESULTS / f"{found['name']}.json").write_text(written + "\n")
+    print(written)
