@@ -3,7 +3,7 @@
 `python -m benchmarks.encode [--titles Games-6k.item] [--out FILE]`. The same texts, longest length, thread count and pinned
 cores for all; a round is each of them in turn. `peer_bf16` is SentenceTransformer with its weights in bf16. The limit is the
 model's linear products alone, over the tokens that are not padding. Ratios in CPU seconds stand beside those in texts a second:
-they hold on a busy machine. The figures go to benchmarks/results/encode_vs_sentence_transformers.json.
+they hold on a busy machine. The figures go to benchmarks/results/encode_vs_sentence_transformers[_titles].json.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from feature_store.text_model import text_model
 from spark_jobs.executor.encode import EncodeOptions
 
 NAME: Final = "encode_vs_sentence_transformers"
-RESULT: Final = Path(__file__).parents[1] / "results" / f"{NAME}.json"
+RESULTS: Final = Path(__file__).parents[1] / "results"
 Seconds = dict[str, list[float]]
 
 
@@ -69,8 +69,8 @@ def main() -> dict[str, Any]:
     tokens = sum(min(len(ids), settings.max_tokens) for ids in tokenizer(texts, verbose=False)["input_ids"])
     limits = {"ours": products(default, tokens), "ours_fp32": products(fp32, tokens)}
     return {
-        "name": NAME,
-        "command": "python -m benchmarks.encode " + " ".join(sys.argv[1:]),
+        "name": _name(asked),
+        "command": " ".join(["python -m benchmarks.encode", *(Path(word).name for word in sys.argv[1:])]),  # no machine's paths
         "unit": "texts/s",
         **figures(len(texts), wall, cpu, limits),
         "lowest_cosine_with_peer": cosines,
@@ -102,6 +102,10 @@ def figures(texts: int, wall: Seconds, cpu: Seconds, limits: dict[str, float]) -
     }
 
 
+def _name(asked: argparse.Namespace) -> str:
+    return f"{NAME}_titles" if asked.titles else NAME
+
+
 def _machine() -> dict[str, Any]:
     model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
@@ -116,7 +120,7 @@ def _machine() -> dict[str, Any]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--titles", type=Path, help="take the titles of this .item file instead of generated texts")
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--max-tokens", type=int, default=256)
     parser.add_argument("--peer-batch", type=int, default=32, help="32 is what encode() takes by itself")
     for name, default in (("texts", 2000), ("rounds", 5), ("threads", 1)):
@@ -125,6 +129,7 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    written = json.dumps(main(), indent=2)
+    found = main()
+    written = json.dumps(found, indent=2)
+    (_options().out or RESULTS / f"{found['name']}.json").write_text(written + "\n")
     print(written)
-    _options().out.write_text(written + "\n")
