@@ -13,22 +13,42 @@ from typing import Final
 RESULTS: Final = Path(__file__).parents[1] / "results"
 SEEDS: Final = ("1", "2", "3")
 BEAUTY: Final = ("transformer", "sasrec")
-"""Three seeds, both protocols."""
-BEAUTY_ONCE: Final = ("gru", "lstm", "hstu", "bert4rec", "towers", "mf", "gsasrec", "jd_tower")
-"""One seed, strict."""
+"""Three seeds."""
+BEAUTY_ONCE: Final = ("gru", "lstm", "hstu", "bert4rec", "towers", "mf", "gsasrec")
+"""One seed."""
+GAMES: Final[dict[str, tuple[str, ...]]] = {
+    "id": ("trainer.model.item.use_text=false",),
+    "text": ("trainer.model.item.use_id=false",),
+    "frozen": (),
+    "lora": ("trainer.model.item.text.name=lora", "trainer.model.item.text.items_per_step=24"),
+}
+"""What an item is made of -> settings over `amazon-games`."""
+GAMES_MODELS: Final = ("jd_tower", "bert_behaviour")
+"""Rankers that want texts, one seed."""
 CLICKS: Final = ("lr", "dnn", "dcnv2", "finalmlp")
 
 
 def runs(data: Path) -> dict[str, list[str]]:
     """name -> module and arguments."""
-    beauty = ["benchmarks.accuracy", "--data", str(data / "amazon-beauty" / "Beauty.txt")]
     frappe = ["benchmarks.accuracy.frappe", "--data", str(data / "frappe_x1")]
-    table = {f"beauty_{name}": [*beauty, "--config", f"models/{name}", "--seeds", *SEEDS] for name in BEAUTY}
-    table |= {
-        f"beauty_{name}": [*beauty, "--config", f"models/{name}", "--seeds", "1", "--protocol", "strict"]
-        for name in BEAUTY_ONCE
-    }
-    return table | {f"frappe_{name}": [*frappe, "--model", name, "--seeds", *SEEDS] for name in CLICKS}
+    clicks = {f"frappe_{name}": [*frappe, "--model", name, "--seeds", *SEEDS] for name in CLICKS}
+    return {**_beauty(data / "amazon-beauty"), **_games(data / "amazon-games"), **clicks}
+
+
+def _beauty(folder: Path) -> dict[str, list[str]]:
+    both = ["benchmarks.accuracy", "--data", str(folder / "Beauty.txt"), "--every", "2"]
+    attributes = ["--attributes", str(folder / "Beauty_item2attributes.json"), "--name", "transformer, attributes"]
+    ours = [*both, "--config", "models/transformer", "--seeds", *SEEDS, *attributes]
+    table = {f"beauty_{name}": [*both, "--config", f"models/{name}", "--seeds", *SEEDS] for name in BEAUTY}
+    once = {f"beauty_{name}": [*both, "--config", f"models/{name}", "--seeds", "1"] for name in BEAUTY_ONCE}
+    return {**table, "beauty_transformer_attributes": ours, **once}
+
+
+def _games(folder: Path) -> dict[str, list[str]]:
+    files = ["--data", str(folder / "sequences.txt"), "--titles", str(folder / "Games-6k.item")]
+    strict = ["benchmarks.accuracy", *files, "--protocol", "strict", "--seeds", "1", "--every", "3", "--config", "amazon-games"]
+    table = {f"games_{name}": [*strict, "--name", f"games_{name}", "--set", *changes] for name, changes in GAMES.items()}
+    return table | {f"games_{name}": [*strict, f"models/{name}"] for name in GAMES_MODELS}
 
 
 def main() -> int:
