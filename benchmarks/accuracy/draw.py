@@ -65,9 +65,15 @@ def table(results: Sequence[Result], part: str) -> str:
             if runs:
                 cells = [_estimate(runs, part, metric) for metric in ("recall@10", "ndcg@10")]
                 epochs, minutes = _range(runs, "epoch", 0), _range(runs, "minutes", 1)
-                row = [result["name"], protocol, str(len(runs)), *cells, epochs, minutes, f"{runs[0]['parameters']:,}"]
+                row = [_named(result), protocol, str(len(runs)), *cells, epochs, minutes, f"{runs[0]['parameters']:,}"]
                 lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
+
+
+def _named(result: Result) -> str:
+    """A peer's result has the published figure beside it."""
+    name = str(result["name"]).removeprefix("beauty_").removeprefix("games_")
+    return f"{name.removeprefix('peer_')} (peer)" if "public" in result else name
 
 
 def _estimate(runs: Sequence[Result], part: str, metric: str) -> str:
@@ -94,10 +100,12 @@ def picture(results: Sequence[Result], protocols: Sequence[str], part: str) -> F
     for axes, protocol in zip(figure.subplots(1, len(protocols), squeeze=False)[0], protocols, strict=True):
         shown = [result for result in results if runs_of(result, protocol)]
         for place, result in enumerate(reversed(shown)):
-            _row(axes, place, runs_of(result, protocol), part, PEER if "peer" in result else OURS)
-        axes.set_yticks(range(len(shown)), [result["name"] for result in reversed(shown)])
+            _row(axes, place, runs_of(result, protocol), part, PEER if "public" in result else OURS)
+        axes.set_yticks(range(len(shown)), [_named(result) for result in reversed(shown)])
         axes.set_xlabel(f"NDCG@10, {protocol}")
-        axes.set_xlim(left=0)
+        highest = max(run[part]["intervals"]["ndcg@10"][1] for result in shown for run in runs_of(result, protocol))
+        axes.set_xlim(0, 1.06 * highest)
+        axes.set_ylim(-0.6, len(shown) - 0.4)
         for name, value in PUBLISHED.get(protocol, {}).items() if part == "test" and "beauty" in results[0]["data"] else ():
             axes.axvline(value, color=LINE, linewidth=1, linestyle="--", label=f"published: {name} {_short(value)}")
             axes.legend(frameon=False, fontsize=8)
