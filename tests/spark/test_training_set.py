@@ -138,7 +138,7 @@ def test_item_inputs_by_hand(spark):
 def test_vectors_of_two_revisions_are_refused(spark, lake):
     context = make_context(lake)
     assert training_snapshot.text_revision(spark, context) == (None, 0)
-    rows = [(1, "a", "r1", [1.0]), (2, "b", "r2", [1.0])]
+    rows = [(1, "a", "r1", [1.0], [5]), (2, "b", "r2", [1.0], [5])]
     vectors = spark.createDataFrame(rows, to_spark(tables.ITEM_EMBEDDINGS.schema))
     delta_io.append(vectors, lake, tables.ITEM_EMBEDDINGS, context=context, key="x")
     with pytest.raises(DataContractError, match="more than one encoder revision"):
