@@ -8,29 +8,26 @@ same seed.
 import argparse
 import json
 import platform
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 
 from benchmarks.accuracy.attributes import read_attributes
-from benchmarks.accuracy.fit import Known, Outcome, ask, device_of, fit, means
+from benchmarks.accuracy.fit import Known, Outcome, ask, device_of, fit
+from benchmarks.accuracy.report import commit, figures, said
 from benchmarks.accuracy.sequences import Protocol, Sequences, held_out, questions, read_sequences
 from benchmarks.accuracy.texts import read_texts
 from feature_store.contracts.config import merged, validate
 from feature_store.contracts.settings import TextSettings
 from pipeline.config import find
 from trainer.config import TrainerConfig
-from trainer.evaluation.bootstrap import percentile_interval, resampled_means
 from trainer.pretrained import with_architectures
 
 COLD: Final = 5
 """Events in the training rows up to which an item counts as cold."""
-SHOWN: Final = ("recall@10", "ndcg@10")
 
 
 def main() -> dict[str, Any]:
@@ -49,8 +46,8 @@ def main() -> dict[str, Any]:
         "items": data.items,
         "runs": runs,
         "settings": config.model_dump(mode="json", include={"model", "loss", "optimizer", "measure", "batch_rows"}),
-        "command": "python -m benchmarks.accuracy " + " ".join(_said(argument) for argument in sys.argv[1:]),
-        "commit": _commit(),
+        "command": "python -m benchmarks.accuracy " + " ".join(said(argument) for argument in sys.argv[1:]),
+        "commit": commit(),
         "machine": f"{platform.machine()}, {options.threads} threads",
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -104,14 +101,6 @@ def _run(
     return {**result, "test": test, "cold_items": cold}
 
 
-def figures(by_user: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
-    """Means, with bootstrap intervals (95 %, 1,000 draws of users) at 10."""
-    values = np.stack([by_user[name] for name in SHOWN], axis=1)
-    resampled = resampled_means(values, seed, 1000)
-    intervals = {name: percentile_interval(resampled[:, i], 0.95) for i, name in enumerate(SHOWN)}
-    return {"n": len(values), **means(by_user), "intervals": intervals}
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="file of `user item item ...` lines")
@@ -132,15 +121,6 @@ def _options() -> argparse.Namespace:
     if options.ahead and not options.no_test:
         parser.error("--ahead is for choices: it leaves out a training item, so give --no-test too")
     return options
-
-
-def _said(argument: str) -> str:
-    """A path of this machine by its last two names."""
-    return "/".join(Path(argument).parts[-2:]) if argument.startswith(("/", "..")) else argument
-
-
-def _commit() -> str:
-    return subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -17,15 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.accuracy.__main__ import _commit
 from benchmarks.accuracy.fit import KS, means
+from benchmarks.accuracy.report import commit, figures
 from benchmarks.accuracy.sequences import Protocol, Questions, Sequences, held_out, known_lines, questions, read_sequences
 from benchmarks.accuracy.sequences import training_lines as lines
 from benchmarks.peers.process import SCRIPTS, Message, Peer
 from benchmarks.peers.published import RECIPES
 from feature_store.contracts.errors import DataContractError
 from ranker.metrics import per_row
-from trainer.evaluation.bootstrap import percentile_interval, resampled_means
 
 LENGTH = max(KS)
 Run = dict[str, Any]
@@ -90,11 +89,8 @@ def one(protocol: Protocol, data: Sequences, seed: int, epochs: int, options: ar
         run = {"threads": options.threads, "precision": options.precision, "settings": RECIPES[options.peer].settings}
         with Peer(options.peer_python, SCRIPTS[options.peer], {**order, **run}) as peer:
             done = peer.finish(judge)
-    by_user = judged(done["lists"], test)
-    resampled = resampled_means(np.stack([by_user["recall@10"], by_user["ndcg@10"]], axis=1), seed, 1000)
-    intervals = {name: percentile_interval(resampled[:, i], 0.95) for i, name in enumerate(("recall@10", "ndcg@10"))}
-    figures = {"n": len(test.target_B), "of": test.asked, **means(by_user), "intervals": intervals}
-    print(f"seed {seed}, {protocol}: test {figures}", file=sys.stderr, flush=True)
+    tested = {"of": test.asked, **figures(judged(done["lists"], test), seed)}
+    print(f"seed {seed}, {protocol}: test {tested}", file=sys.stderr, flush=True)
     return {
         "protocol": protocol,
         "seed": seed,
@@ -105,7 +101,7 @@ def one(protocol: Protocol, data: Sequences, seed: int, epochs: int, options: ar
         "version": done["version"],
         "losses": [round(value, 5) for value in done["losses"]],
         "validation": judge.curve,
-        "test": figures,
+        "test": tested,
     }
 
 
@@ -123,7 +119,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         "precision": options.precision,
         "public": recipe.public,
         "command": "python -m benchmarks.accuracy.peer " + _named(options),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": f"{platform.machine()}, {options.threads} threads",
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "runs": [],

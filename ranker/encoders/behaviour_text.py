@@ -15,6 +15,7 @@ from ranker.encoders.base import UserEncoder
 from ranker.encoders.config import BehaviourTextConfig
 from ranker.inputs import ItemInputs, ItemShapes
 from ranker.targets import Targets
+from ranker.text.pooling import mean_states
 from ranker.text.pretrained import adopt, empty_model, tuned
 from ranker.text.words import Words, opening_and_closing, words_of
 
@@ -60,9 +61,8 @@ class BehaviourTextEncoder(UserEncoder):
         text = Words.of(batch.newest(self.longest), self.words, self.marks, self.max_tokens)
         ids_RL, mask_RL = text.ids_BL[there_R], text.mask_BL[there_R]
         found_RLW = self.model(input_ids=ids_RL, attention_mask=mask_RL.long()).last_hidden_state
-        weight_RL1 = mask_RL.unsqueeze(2).float()
-        mean_RW = (found_RLW.float() * weight_RL1).sum(1) / weight_RL1.sum(1)
-        return states_Td.index_copy(0, (batch.offsets_B1[1:] - 1)[there_R], self.dense(mean_RW).float())
+        of_rows_Rd = self.dense(mean_states(found_RLW, mask_RL)).float()
+        return states_Td.index_copy(0, (batch.offsets_B1[1:] - 1)[there_R], of_rows_Rd)
 
     def targets(self, batch: Batch) -> Targets:
         """One position p of [max(1, loss_from), n) a row, drawn at random, from what was before it."""

@@ -12,6 +12,8 @@ from torch.nn import functional
 
 from ranker.inputs import Tokens
 from ranker.text.config import TextTuningConfig
+from ranker.text.packing import packed
+from ranker.text.pooling import mean_states
 
 FEW: Final = 8
 """Rows below which products are too small to be worth a batch of their own."""
@@ -48,9 +50,7 @@ class TextTower(nn.Module):  # type: ignore[misc]
         """[N, W] fp32, padded to one rectangle."""
         ids_NL, mask_NL = self.padded(ids_N)
         states_NLW = self.model(input_ids=ids_NL, attention_mask=mask_NL.long()).last_hidden_state
-        weight_NL1 = mask_NL.unsqueeze(2).float()
-        mean_NW = (states_NLW.float() * weight_NL1).sum(1) / weight_NL1.sum(1)
-        return functional.normalize(mean_NW, dim=1)
+        return functional.normalize(mean_states(states_NLW, mask_NL), dim=1)
 
     def padded(self, ids_N: Tensor) -> tuple[Tensor, Tensor]:
         """(tokens [N, L], which of them there are). What pads is masked, so that an encoder without a pad token does too."""
@@ -77,7 +77,7 @@ class TextTower(nn.Module):  # type: ignore[misc]
         width = int(self.model.config.hidden_size)
         result = torch.zeros(len(ids_N), width, device=ids_N.device)
         with torch.no_grad():
-            for part in _runs(lengths_N[order_N].tolist(), self.tuning.batch_tokens):
+            for part in packed(lengths_N[order_N].tolist(), self.tuning.batch_tokens):
                 places = order_N[part.start : part.stop]
                 result[places] = self(ids_N[places])
         return result
@@ -104,14 +104,3 @@ def _alike(lengths: list[int]) -> Iterator[range]:
             yield range(start, end)
             start = end
     yield range(start, len(lengths))
-
-
-def _runs(lengths: list[int], budget: int) -> Iterator[range]:
-    """Runs of rows, ascending by length, of at most `budget` padded tokens each (one row at least)."""
-    start = 0
-    for end, length in enumerate(lengths):
-        if end > start and length * (end - start + 1) > budget:
-            yield range(start, end)
-            start = end
-    if len(lengths) > start:
-        yield range(start, len(lengths))

@@ -4,7 +4,7 @@ Shapes: N texts of a call, B of a batch, T tokens of the longest, D width of the
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from feature_store.contracts import columns as c
 from feature_store.contracts.schemas import TEXT_CACHE
+from ranker.text.packing import packed
 
 TEXT: Final = "text"
 
@@ -81,18 +82,6 @@ def encode_tokens(texts: list[str], options: EncodeOptions) -> tuple[npt.NDArray
     return vectors_ND, cut, rows
 
 
-def packed(lengths: Iterable[int], batch_tokens: int) -> Iterator[range]:
-    """Consecutive runs of rows whose padded size, rows x longest, stays within `batch_tokens` (one row at least)."""
-    start = end = longest = 0
-    for end, length in enumerate(lengths):
-        if end > start and max(longest, length) * (end - start + 1) > batch_tokens:
-            yield range(start, end)
-            start, longest = end, 0
-        longest = max(longest, length)
-    if longest:
-        yield range(start, end + 1)
-
-
 @lru_cache(maxsize=2)
 def open_encoder(folder: str, threads: int, bf16: bool | None = None) -> Encoder:
     """The folder's tokenizer and model; once a worker process, however many partitions it works through."""
@@ -126,8 +115,10 @@ def _tokens(encoder: Encoder, texts: list[str], limit: int) -> tuple[list[list[i
 
 
 def _forward(encoder: Encoder, rows: list[list[int]]) -> Any:
-    """Mean over each row's tokens, then unit length: [B, D] float32, as sentence-transformers pools MiniLM."""
+    """Mean over each row's tokens, then unit length: [B, D] float32."""
     import torch
+
+    from ranker.text.pooling import mean_states
 
     longest = max(map(len, rows))
     # Padded by hand: a tokenizer without a pad token works too, and what pads is masked anyway.
@@ -136,9 +127,7 @@ def _forward(encoder: Encoder, rows: list[list[int]]) -> Any:
     mask_BT = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=encoder.autocast):
         states_BTD = encoder.model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
-    weight_BT1 = mask_BT.unsqueeze(-1).float()
-    mean_BD = (states_BTD.float() * weight_BT1).sum(1) / weight_BT1.sum(1)
-    return torch.nn.functional.normalize(mean_BD, dim=1).numpy()
+    return torch.nn.functional.normalize(mean_states(states_BTD, mask_BT), dim=1).numpy()
 
 
 def _longest(encoder: Encoder, max_tokens: int) -> int:
