@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ranker.blocks.one_dnn import times_transposed
+
 Operand = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]
 Product = tuple[str, tuple[Operand, ...]]
-FACTORS: Final = {"mm": 2, "bmm": 2, "addmm": 3, "addmm_": 3, "baddbmm": 3}
+FACTORS: Final = {"mm": 2, "bmm": 2, "addmm": 3, "addmm_": 3, "baddbmm": 3, "_linear_pointwise": 2}
 """Operands of each product; `out` and scalars are left out of a repetition."""
 AGAIN: Final[dict[str, Callable[..., Tensor]]] = {
     "mm": torch.mm,
@@ -23,6 +25,7 @@ AGAIN: Final[dict[str, Callable[..., Tensor]]] = {
     "addmm": torch.addmm,
     "addmm_": torch.addmm,
     "baddbmm": torch.baddbmm,
+    "_linear_pointwise": times_transposed,
 }
 
 
@@ -60,7 +63,7 @@ class RecordedProducts(TorchDispatchMode):
 
 
 def _operations(product: Product) -> int:
-    (rows, inner), columns = product[1][-2][0][-2:], product[1][-1][0][-1]
+    (rows, inner), columns = product[1][-2][0][-2:], product[1][-1][0][-1 if product[0] != "_linear_pointwise" else -2]
     batch = product[1][-1][0][0] if product[0] in ("bmm", "baddbmm") else 1
     return 2 * batch * rows * inner * columns
 

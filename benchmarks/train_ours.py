@@ -1,13 +1,16 @@
-"""Our side of a race with a peer: a transformer of the peers' sizes, trained an epoch at a time by the program's own step."""
+"""Our side of a race with a peer: a transformer of the peers' sizes, trained some steps at a time by the program's own step."""
 
 import contextlib
+import itertools
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 from benchmarks.accuracy.fit import device_of, epoch_batches, item_inputs
 from benchmarks.accuracy.sequences import Sequences, training_rows
 from benchmarks.products import RecordedProducts
 from feature_store.contracts.config import validate
+from ranker.batch import Batch
 from ranker.compose import compose
 from trainer.communicator import SingleProcess
 from trainer.config import TrainerConfig
@@ -41,22 +44,24 @@ class Ours:
         optimizer = AdamW(self.ranker, self.config.optimizer)
         device = device_of(self.config)
         self.step = TrainStep(self.ranker, optimizer, SingleProcess(), device, objective, self.config.optimizer, seed)
-        self.rows, self.seed, self.epoch, self.number = training_rows(data, 2, 50), seed, 0, 0
-        self.products = RecordedProducts()
+        self.rows, self.seed, self.number = training_rows(data, 2, 50), seed, 0
+        self.batches, self.products = self._batches(), RecordedProducts()
 
-    def train(self) -> tuple[float, float, int]:
-        """(seconds, mean loss over the targets, tokens) of the next epoch; the first one's products are recorded."""
-        plan = ReadPlan((len(self.rows),), self.seed, self.epoch, 1, self.config.batch_rows)
-        losses, targets, tokens = 0.0, 0, 0
+    def train(self, steps: int) -> tuple[float, float, int]:
+        """(seconds, mean loss over the targets, targets) of the next steps; the products of the first ones are recorded."""
+        losses, targets = 0.0, 0
         self.ranker.train()
-        with self.products if self.epoch == 0 else contextlib.nullcontext():
+        with self.products if self.number == 0 else contextlib.nullcontext():
             started = time.perf_counter()
-            batches = epoch_batches(self.rows, plan)
-            for _ in range(plan.steps):
-                report = self.step(batches, self.number, RATE)
+            for _ in range(steps):
+                report = self.step(self.batches, self.number, RATE)
                 asked = report.tokens - sum(report.rows)
-                losses, targets, tokens = losses + report.loss * asked, targets + asked, tokens + report.tokens
+                losses, targets = losses + report.loss * asked, targets + asked
                 self.number += 1
             seconds = time.perf_counter() - started
-        self.epoch += 1
-        return seconds, losses / targets, tokens
+        return seconds, losses / targets, targets
+
+    def _batches(self) -> Iterator[Batch]:
+        """Epoch after epoch."""
+        for epoch in itertools.count():
+            yield from epoch_batches(self.rows, ReadPlan((len(self.rows),), self.seed, epoch, 1, self.config.batch_rows))

@@ -1,10 +1,10 @@
 """Training tokens a second on Amazon Beauty: ours beside a peer's SASRec, the same width, blocks, heads, softmax and batch.
 
 `python -m benchmarks.train_vs_peer --peer rectools|replay --peer-python ENV/bin/python --data Beauty.txt [--rounds 5]`. Both
-models train on from round to round, an epoch of each in turn and our matrix products bare after ours (the limit), the peer
-waiting in its own process meanwhile, all on the same pinned cores; the first epochs are not counted. Tokens are those that are
-not padding, the same for both; losses are means over the same targets with dropout on, after as many steps. Named in the
-results: `train_tokens_vs_rectools`, `train_tokens_vs_replay`.
+models train on from round to round, some steps of each in turn and our matrix products bare after ours (the limit), the peer
+waiting in its own process meanwhile, all on the same pinned cores; the first round is not counted. Tokens are the positions
+with a target, for both; losses are means over them with dropout on, after as many steps of batches each drew at random. Named
+in the results: `train_tokens_vs_rectools`, `train_tokens_vs_replay`.
 """
 
 import argparse
@@ -56,31 +56,34 @@ def settings_of(peer: str, precision: str) -> dict[str, Any]:
     return {name: value for name, value in PEERS[peer].items() if name not in left_out}
 
 
-def race(data: Sequences, peer: Peer, rounds: int, seed: int) -> dict[str, Any]:
+def race(data: Sequences, peer: Peer, rounds: int, steps: int, seed: int) -> dict[str, Any]:
     """Interleaved: fp32, our own precision, the products of both, the peer; `rounds` times after one that is not counted."""
     ours = {"fp32": Ours(data, "fp32", seed), "auto": Ours(data, "auto", seed)}
     seconds: dict[str, list[float]] = {name: [] for name in ("fp32", "auto", "limit_fp32", "limit_auto", "peer")}
     losses: dict[str, list[float]] = {name: [] for name in ("fp32", "auto", "peer")}
-    tokens: int = 0
+    tokens: dict[str, list[int]] = {name: [] for name in seconds}
     heard: Message = {}
     for number in range(rounds + 1):
         for name, one in ours.items():
-            spent, loss, tokens = one.train()
+            spent, loss, targets = one.train(steps)
             seconds[name].append(spent)
             losses[name].append(loss)
+            tokens[name].append(targets)
             seconds[f"limit_{name}"].append(one.products.seconds())
+            tokens[f"limit_{name}"].append(tokens[name][0])
         if number:
             peer.answer(keep=False, stop=False)
         heard = peer.hear()
         seconds["peer"].append(heard["seconds"][-1])
         losses["peer"].append(heard["losses"][-1])
+        tokens["peer"].append(heard["targets"][-1])
         print(f"round {number}: { ({k: round(v[-1], 1) for k, v in seconds.items()}) } s", file=sys.stderr, flush=True)
     peer.answer(keep=False, stop=True)
-    steps = {"ours": ours["auto"].number, "peer": heard["steps"]}
+    done = {"ours": ours["auto"].number, "peer": heard["steps"]}
     return {
         "seconds": seconds,
         "losses": losses,
-        "steps": steps,
+        "steps": done,
         "tokens": tokens,
         "version": peer.hear()["version"],
     }
@@ -88,7 +91,10 @@ def race(data: Sequences, peer: Peer, rounds: int, seed: int) -> dict[str, Any]:
 
 def summary(run: dict[str, Any], tolerance: float) -> dict[str, Any]:
     """Figures of a race: medians over the counted rounds, the last losses compared."""
-    rate = {name: run["tokens"] / statistics.median(values[1:]) for name, values in run["seconds"].items()}
+    rate = {
+        name: statistics.median(tokens / spent for tokens, spent in zip(run["tokens"][name][1:], values[1:], strict=True))
+        for name, values in run["seconds"].items()
+    }
     last = {name: values[-1] for name, values in run["losses"].items()}
     apart = {name: last[name] / last["peer"] - 1 for name in ("fp32", "auto")}
     same_steps = run["steps"]["ours"] == run["steps"]["peer"]
@@ -104,7 +110,7 @@ def summary(run: dict[str, Any], tolerance: float) -> dict[str, Any]:
         "ours_over_limit": round(rate["auto"] / rate["limit_auto"], 3),
         "ours_fp32_over_limit": round(rate["fp32"] / rate["limit_fp32"], 3),
         "equal": same_steps and all(abs(value) <= tolerance for value in apart.values()),
-        "equal_means": f"mean training loss of the last epoch within {tolerance:.0%} of the peer's, after as many steps",
+        "equal_means": f"mean training loss of the last round within {tolerance:.0%} of the peer's, after as many steps",
         "loss_over_peer_less_1": {name: round(value, 4) for name, value in apart.items()},
         "steps": run["steps"],
         "tokens": run["tokens"],
@@ -124,10 +130,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         train.write_text(training_lines(data, 2))
         files = {"train": str(train), "known": None, "last_known": None}
         run = {"every": 1, "epochs": options.rounds + 2, "seed": options.seed, "threads": options.threads}
-        order = {**files, **run, "precision": options.peer_precision, "settings": settings}
+        order = {**files, **run, "steps": options.steps, "precision": options.peer_precision, "settings": settings}
         with Peer(options.peer_python, SCRIPTS[options.peer], order) as peer:
-            figures = summary(race(data, peer, options.rounds, options.seed), options.tolerance)
-    names = ("peer", "rounds", "threads", "seed", "peer_precision")
+            figures = summary(race(data, peer, options.rounds, options.steps, options.seed), options.tolerance)
+    names = ("peer", "rounds", "steps", "threads", "seed", "peer_precision")
     given = " ".join(f"--{name.replace('_', '-')} {getattr(options, name)}" for name in names)
     result = {
         "name": f"train_tokens_vs_{options.peer}",
@@ -149,6 +155,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--peer-python", type=Path, required=True, help="Python of the peer's own environment")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=50, help="of a round")
     parser.add_argument("--threads", type=int, default=2, help="as many cores, from the first on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tolerance", type=float, default=0.05)

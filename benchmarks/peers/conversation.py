@@ -2,9 +2,11 @@
 
 Heard first, the order: {"train": file of `user item item ...` lines, "known": the same with what is known when lists are asked
 for, or null, "last_known": the same for the lists after the last epoch, or null, "every": epochs from report to report, 0 for
-none, "epochs": at most so many, "seed", "threads", "precision": Lightning's name, "settings": the peer's own arguments}.
+none, "epochs": at most so many, "steps": those of an epoch, or null for all, "seed", "threads", "precision": Lightning's name,
+"settings": the peer's own arguments}.
 Said every `every` epochs, the report: {"epoch", "steps", "seconds": [each epoch so far], "losses": [means over the targets],
-"lists": {user: [20 items]} or null}. Heard after each: {"keep": these weights are the best so far, "stop": enough}.
+"targets": [each epoch so far], "lists": {user: [20 items]} or null}. Heard after each: {"keep": these weights are the best so
+far, "stop": enough}.
 Said last: {"done": true, "version", "parameters", "epoch": that of the weights, "steps", "seconds", "losses", "lists": of
 "last_known", by the best weights if some were kept, or null}.
 """
@@ -43,6 +45,7 @@ class Course:
         self.order = order
         self.seconds: list[float] = []
         self.losses: list[float] = []
+        self.targets: list[int] = []
         self.steps = 0
         self.kept: dict | None = None
         self.kept_epoch = 0
@@ -63,13 +66,14 @@ class Course:
         """True: enough. `state` gives the weights of now, `lists` the lists for a file of known items."""
         self.seconds.append(time.perf_counter() - self._started)
         self.losses.append(self._total / max(1, self._targets))
+        self.targets.append(self._targets)
         epoch = len(self.seconds)
         print(f"epoch {epoch}: {self.seconds[-1]:.1f} s, loss {self.losses[-1]:.4f}", file=sys.stderr, flush=True)
         if not self.order["every"] or epoch % self.order["every"]:
             return False
         known = self.order["known"]
         report = {"epoch": epoch, "steps": self.steps, "seconds": self.seconds, "losses": self.losses}
-        self._conversation.say({**report, "lists": lists(known) if known else None})
+        self._conversation.say({**report, "targets": self.targets, "lists": lists(known) if known else None})
         answer = self._conversation.hear()
         if answer["keep"]:
             self.kept, self.kept_epoch = copy.deepcopy(state()), epoch

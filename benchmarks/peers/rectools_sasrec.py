@@ -84,6 +84,7 @@ def main() -> None:
     def trainer() -> Trainer:
         return Trainer(
             max_epochs=order["epochs"],
+            limit_train_batches=order.get("steps"),
             precision=order["precision"],
             accelerator="cpu",
             callbacks=[Reports(course)],

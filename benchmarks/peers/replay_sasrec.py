@@ -165,7 +165,12 @@ def main() -> None:
         reports = Reports(course, lambda known: lists(model, files, known))
         module = LightningModule(model, OptimizerFactory(learning_rate=settings.get("lr", 1e-3)))
         trainer = lightning.Trainer(
-            max_epochs=order["epochs"], precision=order["precision"], callbacks=[reports], limit_val_batches=0, **QUIET
+            max_epochs=order["epochs"],
+            limit_train_batches=order.get("steps"),
+            precision=order["precision"],
+            callbacks=[reports],
+            limit_val_batches=0,
+            **QUIET,
         )
         trainer.fit(module, datamodule=data)
         version = f"replay-rec {__version__}, torch {torch.__version__}"

@@ -14,6 +14,7 @@ from benchmarks.peers import process
 from benchmarks.products import RecordedProducts
 from benchmarks.train_vs_peer import settings_of, summary
 from feature_store.contracts.errors import DataContractError
+from ranker.blocks.one_dnn import times_transposed
 
 PLAYED = """
 import sys
@@ -126,15 +127,18 @@ def test_products_of_a_layer_forward_and_backward():
     with RecordedProducts() as products:
         layer(inputs_Td).sum().backward()
         torch.bmm(torch.randn(2, 4, 3), torch.randn(2, 3, 6))
-    assert sum(products.counts.values()) == 4
-    assert products.operations == 2 * (3 * 7 * 3 * 5 + 2 * 4 * 3 * 6), "the layer, its two gradients, the batched one"
+        times_transposed(torch.randn(7, 3), torch.randn(5, 3))
+    assert sum(products.counts.values()) == 5
+    layers = 4 * 7 * 3 * 5
+    assert products.operations == 2 * (layers + 2 * 4 * 3 * 6), "the layer, its two gradients, oneDNN's, the batched one"
     assert products.seconds() > 0
 
 
 def race(**changed):
     seconds = {"fp32": [9.0, 2.0], "auto": [9.0, 1.0], "limit_fp32": [9.0, 1.0], "limit_auto": [9.0, 0.5], "peer": [9.0, 4.0]}
     losses = {"fp32": [9.0, 8.0], "auto": [9.0, 8.1], "peer": [9.0, 8.0]}
-    return {"seconds": seconds, "losses": losses, "steps": {"ours": 4, "peer": 4}, "tokens": 100, "version": "1", **changed}
+    tokens = {name: [7, 100] for name in seconds}
+    return {"seconds": seconds, "losses": losses, "steps": {"ours": 4, "peer": 4}, "tokens": tokens, "version": "1", **changed}
 
 
 def test_a_race_is_summed_up_without_its_first_round():
