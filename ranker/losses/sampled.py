@@ -39,10 +39,17 @@ def sampled_softmax(scores: Scores) -> Tensor:
 
 def gbce(scores: Scores, items: int, t: float) -> Tensor:
     """[S]: binary cross entropy whose positive is raised to the power beta = 1 - t (1 - alpha), alpha = M / (items - 1), so
-    that scores are calibrated although few negatives are seen (Petrov & Macdonald 2023, equations 14 and 21). t = 0 is BCE."""
+    that scores are calibrated although few negatives are seen (Petrov & Macdonald 2023, equations 14 and 21). t = 0 is BCE.
+
+    Logits are s + log(beta / M): a ranker that knows nothing, s = 0, stands at the odds that a drawn pair has, as a classifier
+    of rare classes should start (Lin et al. 2017, section 3.3). Without it the first steps push all items away from all users
+    along one direction, in which nothing is told apart. A constant leaves every order as it is.
+    """
     negatives = scores.negative_SM.shape[1]
     beta = 1 - t * (1 - min(1.0, negatives / max(1, items - 1)))
-    total_S = beta * functional.softplus(-scores.positive_S) + functional.softplus(scores.negative_SM).sum(1)
+    prior = math.log(beta / negatives)
+    missed_S = functional.softplus(-(scores.positive_S + prior))
+    total_S = beta * missed_S + functional.softplus(scores.negative_SM + prior).sum(1)
     return total_S / (negatives + 1)
 
 

@@ -202,8 +202,9 @@ def test_gbce_is_bce_at_t_0_and_weighs_its_positive_less_beyond():
     for t, power in ((0.0, 1.0), (0.75, 1 - 0.75 * (1 - 3 / 30)), (1.0, 3 / 30)):
         expected = []
         for positive, negatives in zip([0.3, -1.0], [[0.5, 2.0], [1.0, 0.0, -0.5]], strict=True):
-            chance = 1 / (1 + math.exp(-positive))
-            others = sum(-math.log(1 - 1 / (1 + math.exp(-score))) for score in negatives)
+            prior = power / 3  # odds of a drawn pair
+            chance = 1 / (1 + math.exp(-positive) / prior)
+            others = sum(-math.log(1 - 1 / (1 + math.exp(-score) / prior)) for score in negatives)
             expected.append((-math.log(chance**power) + others) / 4)
         assert gbce(scores, items=31, t=t).tolist() == pytest.approx(expected, rel=1e-5)
 
