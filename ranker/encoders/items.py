@@ -18,8 +18,9 @@ from ranker.text.tower import TextTower
 
 
 class ItemEncoder(nn.Module):  # type: ignore[misc]
-    """v_i = id_i + A text_i + mean(category embeddings of i) + B numeric_i, the parts that config and data both have; with a
-    tower a perceptron over that sum, which is its first layer over the parts beside each other.
+    """v_i = g_i id_i + A text_i + mean(category embeddings of i) + B numeric_i, the parts that config and data both have; g_i
+    is 1, or grows with the item's events (`id_shrinkage`). With a tower a perceptron over that sum, which is its first layer
+    over the parts beside each other.
 
     What the data says of an item stands in buffers that are not part of the weights: they come from the snapshot. Text vectors
     of a tuned encoder are part of them: they are the encoder's at the end of the last epoch.
@@ -28,7 +29,8 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
     def __init__(self, config: RankerConfig, shapes: ItemShapes) -> None:
         super().__init__()
         item, width = config.item, config.width
-        self.items, self.width, self.id_dropout = shapes.items, width, item.id_dropout
+        self.items, self.width = shapes.items, width
+        self.id_dropout, self.id_shrinkage = item.id_dropout, item.id_shrinkage
         rows = shapes.items + 1
         self.ids = nn.Embedding(rows, width) if item.use_id else None
         self.text = nn.Linear(shapes.text_width, width, bias=False) if item.use_text and shapes.text_width else None
@@ -124,6 +126,9 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
         id_Nd = look_up(self.ids.weight, ids_N)
         if content_Nd is None:
             return id_Nd
+        if self.id_shrinkage > 0:
+            events_N = self.popularity.index_select(0, ids_N)
+            id_Nd = id_Nd * (events_N / (events_N + self.id_shrinkage)).unsqueeze(1)
         if self.training and self.id_dropout > 0:
             id_Nd = id_Nd * (torch.rand(len(ids_N), 1, device=id_Nd.device) >= self.id_dropout)
         return id_Nd + content_Nd

@@ -1,10 +1,8 @@
 """Registering a bundle in a real MLflow, and loading it where only mlflow, torch, pyarrow and safetensors may be imported."""
 
-import json
 import os
 import subprocess
 import sys
-import textwrap
 import time
 from datetime import date
 from pathlib import Path
@@ -22,6 +20,7 @@ from ranker.bundle_store import store_bundle
 from ranker.compose import compose
 from ranker.config import RankerConfig, TransformerConfig
 from ranker.inputs import ItemInputs
+from tests.isolated_model import predicted_elsewhere
 from trainer import registry, tracker, tracking
 
 pytestmark = pytest.mark.e2e
@@ -120,37 +119,6 @@ def test_curves_parameters_and_snapshot_stand_in_the_tracker(registered):
     assert (train.info.status, register.info.status) == ("FINISHED", "FINISHED")
 
 
-ISOLATED = """
-import sys
-ENGINES = "pyspark delta petastorm horovod transformers deltalake torchmetrics spark_jobs trainer pipeline"
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ENGINES.split():
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Refuse())
-import json, mlflow, pandas as pd
-mlflow.set_tracking_uri(sys.argv[1])
-model = mlflow.pyfunc.load_model("models:/nightrank@challenger")
-frame = pd.DataFrame(json.loads(sys.argv[2]))
-out = model.predict(frame)
-import ranker
-print("RESULT" + json.dumps({"rows": out.to_dict("records"), "columns": list(out.columns), "ranker": ranker.__file__}))
-"""
-
-
-def predicted_elsewhere(context, folder, rows):
-    """Loads and predicts in a process of its own, outside the checkout, with every other engine forbidden."""
-    uri = tracker.tracking_uri(tracker.MlflowSettings(), context.lake)
-    clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    # -S and an explicit site-packages keep the checkout's own editable install, if there is one, off the path.
-    packages = next(path for path in sys.path if path.endswith("site-packages"))
-    script = f"import sys; sys.path.append({packages!r})\n" + textwrap.dedent(ISOLATED)
-    command = [sys.executable, "-S", "-c", script, uri, json.dumps(rows)]
-    done = subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("RESULT"))[6:])
-
-
 def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(registered, tmp_path):
     context, _, ref = registered
     rows = [
@@ -159,8 +127,10 @@ def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(registered, tm
         {"history": ["nobody knows this"], "k": 2},
         {"history": [], "k": 1},
     ]
-    got = predicted_elsewhere(context, tmp_path, rows)
-    assert not got["ranker"].startswith(str(ROOT))
+    uri = tracker.tracking_uri(tracker.MlflowSettings(), context.lake)
+    told = predicted_elsewhere(uri, ["models:/nightrank@challenger"], rows, tmp_path)
+    assert not told["ranker"].startswith(str(ROOT))
+    (got,) = told["answers"]
     assert got["columns"] == ["row", "rank", "item_id", "score"]
     bundle = load_bundle(context.root / ref.bundle)
     wanted = [

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from feature_store.contracts.config import merged, overlay
 from feature_store.contracts.settings import TextSettings
 from feature_store.text_model import text_model
 from ranker.bundle import load_bundle
+from tests.named_models import NAMES, small
 from tests.text_models import text_inputs, texts, tiny_bert, vectors
 from tests.training_jobs import ITEMS, job_of, training_of
 from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
@@ -16,32 +16,11 @@ from trainer import loop
 from trainer.phases import train
 from trainer.pretrained import with_architectures
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "models"
-NAMES = sorted(path.stem for path in CONF.glob("*.yaml") if "trainer" in merged([path], []))
 USERS = 120
-CUT = {
-    "batch_rows": 16,
-    "measure": {"epochs": 3, "learning_rate": 1e-2, "warmup_steps": 2, "patience": None},
-    "refresh": {"epochs": 1, "warmup_steps": 1},
-    "checkpoint": {"every_steps": 3},
-}
 
 
 class Stopped(Exception):
     """Stands for the process' end."""
-
-
-def small(name):
-    """The model's own file with narrow layers."""
-    tree = merged([CONF / f"{name}.yaml"], [])["trainer"]
-    tree = overlay(tree, {"model": {"width": 16}, **CUT})
-    encoder, head, item = tree["model"]["encoder"], tree["model"].get("head", {}), tree["model"].get("item", {})
-    for part, key in ((encoder, "hidden"), (head, "hidden"), (item, "tower")):
-        if key in part:
-            part[key] = [24] if isinstance(part[key], list) else 24
-    if "negatives" in tree.get("loss", {}):
-        tree["loss"]["negatives"] = 16
-    return tree
 
 
 @pytest.fixture(scope="module")

@@ -164,6 +164,18 @@ def test_id_dropout_leaves_the_content_and_ends_with_training():
     assert not (ranker.eval().item_vectors(ids) == content).all(dim=1).any()
 
 
+def test_a_shrunk_id_counts_by_its_items_events():
+    known = inputs()
+    object.__setattr__(known, "popularity", torch.arange(31).float())
+    ranker = compose(config().model_copy(update={"item": ItemConfig(id_shrinkage=5.0)}), known, seed=1).eval()
+    ids = torch.tensor([5, 30])
+    table = ranker.items.ids.weight[ids]
+    expected = ranker.items.content(ids) + table * torch.tensor([[0.5], [30 / 35]])
+    torch.testing.assert_close(ranker.item_vectors(ids), expected)
+    ranker.items.popularity[5] = 0
+    assert torch.equal(ranker.item_vectors(ids[:1]), ranker.items.content(ids[:1])), "nobody's item stands on its content"
+
+
 def test_gap_buckets_by_hand():
     batch = Batch.from_lists([[1, 2, 3, 4], [5, 6]], times=[[10 * SECOND, 10 * SECOND, 11 * SECOND, 18 * SECOND], [0, SECOND]])
     assert gap_buckets(batch).tolist() == [0, 1, 2, 4, 0, 0]
