@@ -21,9 +21,10 @@ class ItemConfig(FrozenConfig):
     """Share of items whose id embedding is left out of a training step, so that text and side features stand alone
     (DropoutNet, Volkovs et al. 2017). Ignored where an item has no other part."""
     id_shrinkage: float = Field(0.0, ge=0)
-    """Events at which an id counts half: its embedding enters as n / (n + this) of itself, n being the item's events in the
-    training rows, so that a rare item stands on its text and side features (shrinkage as in Bell & Koren 2007). Ignored where
-    an item has no other part."""
+    """Events at which an id counts half once training is over: its embedding enters as n / (n + this) of itself, n being the
+    item's events in the training rows, so that a rare item stands on its text and side features (shrinkage as in Bell & Koren
+    2007). In training it enters whole: shrunk there too it only grows until it is as noisy. Ignored where an item has no other
+    part."""
     input_norm: bool = True
     """LayerNorm on the item vectors as the encoder reads them; the output side keeps them as they are."""
     dropout: float = Field(0.0, ge=0, lt=1)

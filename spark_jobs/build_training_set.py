@@ -1,9 +1,7 @@
 """Interactions into training rows, one table a split, and the DatasetSnapshot that pins them."""
 
-import sys
 from datetime import date
-from math import ceil
-from typing import Any, Final
+from typing import Final
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -16,8 +14,7 @@ from feature_store.contracts.errors import ConfigError, NothingToDo
 from feature_store.contracts.settings import DataSettings
 from feature_store.contracts.snapshot import SplitRule
 from feature_store.contracts.stage import StageContext, StageResult
-from feature_store.contracts.tables import EXAMPLES, INTERACTIONS, VOCABULARY, TableRef
-from feature_store.entries import table_entries
+from feature_store.contracts.tables import EXAMPLES, INTERACTIONS, VOCABULARY
 from feature_store.session import get_session
 from feature_store.spark_schema import to_spark
 from feature_store.training_rows import Limits
@@ -28,6 +25,7 @@ from feature_store.user_rows import RowRules
 from spark_jobs import submit, training_snapshot
 from spark_jobs.executor.rows import HELD_OUT, REPLAYED, rows_builder
 from spark_jobs.pointwise import write_impressions
+from spark_jobs.split_tables import write_splits
 
 NAME: Final = "build_training_set"
 FULL_SPLITS: Final = ("train", "refresh", "valid", "test", "holdout")
@@ -126,26 +124,15 @@ def row_rules(settings: DataSettings, rule: SplitRule, kind: str) -> RowRules:
 
 
 def _write_splits(built: DataFrame, context: StageContext, settings: DataSettings, result: StageResult, key: str) -> None:
-    counted = built.groupBy(c.SPLIT).count().collect()
-    counts: dict[str, Any] = {row[c.SPLIT]: row["count"] for row in counted}
-    written: list[tuple[TableRef, int | None]] = []
-    for split in NIGHT_SPLITS if context.kind == "nightly" else FULL_SPLITS:
-        rows, table = counts.get(split, 0), EXAMPLES[split]
-        files = max(1, ceil(rows / settings.training_set.rows_per_file))
-        print(f"{NAME}: {split} {rows} rows in {files} files", file=sys.stderr)
-        even = _in_even_files(built.where(F.col(c.SPLIT) == split), context.seed, files)
-        written.append((table, delta_io.version(context.lake, table)))
-        commit = delta_io.replace(even, context.lake, table, context=context, key=f"{key}:{split}")
-        result.rows_out += rows
-        result.bytes_written += commit.bytes_written
-    result.tables += table_entries(built.sparkSession, context.lake, written)
-    result.counts["rows"] = counts
+    def in_files(rows: DataFrame, files: int) -> DataFrame:
+        order = F.xxhash64(F.lit(context.seed), F.col(c.USER))
+        return rows.repartition(files, order).sortWithinPartitions(order, c.USER, c.N, c.LOSS_FROM, c.TIMES, c.ITEMS)
 
-
-def _in_even_files(rows: DataFrame, seed: int, files: int) -> DataFrame:
-    """The same rows in the same files in the same order, whoever computed them: both follow a hash of the user."""
-    order = F.xxhash64(F.lit(seed), F.col(c.USER))
-    return rows.repartition(files, order).sortWithinPartitions(order, c.USER, c.N, c.LOSS_FROM, c.TIMES, c.ITEMS)
+    splits = NIGHT_SPLITS if context.kind == "nightly" else FULL_SPLITS
+    tables, rows_per_file = {split: EXAMPLES[split] for split in splits}, settings.training_set.rows_per_file
+    result.counts["rows"] = write_splits(
+        built, tables, context, result, rows_per_file=rows_per_file, in_files=in_files, key=key
+    )
 
 
 if __name__ == "__main__":

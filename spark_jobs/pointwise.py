@@ -1,8 +1,6 @@
 """Impressions into training rows for click rankers: the part of build_training_set that `impressions.enabled` switches on."""
 
 import sys
-from math import ceil
-from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
@@ -14,13 +12,14 @@ from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.settings import CONTEXT_PREFIX, DataSettings, ImpressionSettings
 from feature_store.contracts.snapshot import Impressions
 from feature_store.contracts.stage import StageContext, StageResult
-from feature_store.contracts.tables import EVENTS, IMPRESSION_CODES, IMPRESSIONS, INTERACTIONS, ITEMS, VOCABULARY, TableRef
+from feature_store.contracts.tables import EVENTS, IMPRESSION_CODES, IMPRESSIONS, INTERACTIONS, ITEMS, VOCABULARY
 from feature_store.entries import table_entries
 from feature_store.transforms import impression_inputs as inputs
 from feature_store.transforms.impressions import Cuts, split_of
 from feature_store.transforms.vocabulary import dense
 from spark_jobs.labelled_rows import cuts_of, has_clock, labelled_rows
 from spark_jobs.past_events import add_history, history_events
+from spark_jobs.split_tables import write_splits
 
 
 def write_impressions(
@@ -143,21 +142,19 @@ def _constants(asked: ImpressionSettings, built: DataFrame) -> tuple[tuple[str, 
 
 
 def _write_splits(built: DataFrame, context: StageContext, settings: DataSettings, result: StageResult) -> None:
-    counts: dict[str, Any] = {row[c.SPLIT]: row["count"] for row in built.groupBy(c.SPLIT).count().collect()}
-    written: list[tuple[TableRef, int | None]] = []
-    key = f"{result.name}:impressions@{_versions(context)}"
-    for split, table in IMPRESSIONS.items():
-        rows = counts.get(split, 0)
-        files = max(1, ceil(rows / settings.training_set.rows_per_file))
-        print(f"{result.name}: impressions_{split} {rows} rows in {files} files", file=sys.stderr)
+    def in_files(rows: DataFrame, files: int) -> DataFrame:
         order = F.xxhash64(F.lit(context.seed), c.USER, c.ITEM, c.EVENT_TIME)
-        even = built.where(F.col(c.SPLIT) == split).repartition(files, order).sortWithinPartitions(order, c.EVENT_ID)
-        written.append((table, delta_io.version(context.lake, table)))
-        commit = delta_io.replace(even, context.lake, table, context=context, key=f"{key}:{split}")
-        result.rows_out += rows
-        result.bytes_written += commit.bytes_written
-    result.tables += table_entries(built.sparkSession, context.lake, written)
-    result.counts["impressions"] = counts
+        return rows.repartition(files, order).sortWithinPartitions(order, c.EVENT_ID)
+
+    result.counts["impressions"] = write_splits(
+        built,
+        IMPRESSIONS,
+        context,
+        result,
+        rows_per_file=settings.training_set.rows_per_file,
+        in_files=in_files,
+        key=f"{result.name}:impressions@{_versions(context)}",
+    )
 
 
 def _versions(context: StageContext) -> list[int | None]:

@@ -19,8 +19,8 @@ from ranker.text.tower import TextTower
 
 class ItemEncoder(nn.Module):  # type: ignore[misc]
     """v_i = g_i id_i + A text_i + mean(category embeddings of i) + B numeric_i, the parts that config and data both have; g_i
-    is 1, or grows with the item's events (`id_shrinkage`). With a tower a perceptron over that sum, which is its first layer
-    over the parts beside each other.
+    is 1, or after training grows with the item's events (`id_shrinkage`). With a tower a perceptron over that sum, which is
+    its first layer over the parts beside each other.
 
     What the data says of an item stands in buffers that are not part of the weights: they come from the snapshot. Text vectors
     of a tuned encoder are part of them: they are the encoder's at the end of the last epoch.
@@ -126,7 +126,7 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
         id_Nd = look_up(self.ids.weight, ids_N)
         if content_Nd is None:
             return id_Nd
-        if self.id_shrinkage > 0:
+        if not self.training and self.id_shrinkage > 0:
             events_N = self.popularity.index_select(0, ids_N)
             id_Nd = id_Nd * (events_N / (events_N + self.id_shrinkage)).unsqueeze(1)
         if self.training and self.id_dropout > 0:

@@ -174,6 +174,7 @@ def test_a_shrunk_id_counts_by_its_items_events():
     torch.testing.assert_close(ranker.item_vectors(ids), expected)
     ranker.items.popularity[5] = 0
     assert torch.equal(ranker.item_vectors(ids[:1]), ranker.items.content(ids[:1])), "nobody's item stands on its content"
+    torch.testing.assert_close(ranker.train().item_vectors(ids), ranker.items.content(ids) + table)
 
 
 def test_gap_buckets_by_hand():
