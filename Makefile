@@ -59,8 +59,8 @@ format: setup ## let ruff rewrite what check complains about
 bench: setup ## feeder, trainer and scoring against peers and limits; results under benchmarks/results
 	nice $(BIN)/python -m benchmarks
 
-bench-accuracy: setup ## accuracy tables on public sets under DATA=FOLDER; hours
-	nice $(BIN)/python -m benchmarks.accuracy.tables --data $(or $(DATA),$(error say where the data sets are: make bench-accuracy DATA=FOLDER))
+bench-accuracy: setup ## accuracy tables on public sets under DATA=FOLDER, peers by PEERS="rectools=PYTHON replay=PYTHON"; hours
+	nice $(BIN)/python -m benchmarks.accuracy.tables --data $(or $(DATA),$(error say where the data sets are: make bench-accuracy DATA=FOLDER)) $(if $(PEERS),--peer-python $(PEERS))
 
 doctor: setup ## what this machine may trip over, each with its remedy
 	@$(BIN)/nightrank doctor

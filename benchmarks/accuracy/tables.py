@@ -1,7 +1,8 @@
 """Every accuracy table, one run after the other: `python -m benchmarks.accuracy.tables --data FOLDER [--only NAME ...]`.
 
 FOLDER holds the public sets by name (`amazon-beauty/Beauty.txt`, `frappe_x1`). Each run is a process of its own and leaves
-benchmarks/results/<name>.json; the whole takes hours on two cores.
+benchmarks/results/<name>.json; the whole takes hours on two cores. Peers are run where their environments are named:
+`--peer-python rectools=ENV/bin/python replay=ENV/bin/python`.
 """
 
 import argparse
@@ -9,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Final
+
+from benchmarks.peers.process import SCRIPTS
 
 RESULTS: Final = Path(__file__).parents[1] / "results"
 SEEDS: Final = ("1", "2", "3")
@@ -28,11 +31,16 @@ GAMES_MODELS: Final = ("jd_tower", "bert_behaviour")
 CLICKS: Final = ("lr", "dnn", "dcnv2", "finalmlp")
 
 
-def runs(data: Path) -> dict[str, list[str]]:
+def runs(data: Path, peers: dict[str, str]) -> dict[str, list[str]]:
     """name -> module and arguments."""
     frappe = ["benchmarks.accuracy.frappe", "--data", str(data / "frappe_x1")]
     clicks = {f"frappe_{name}": [*frappe, "--model", name, "--seeds", *SEEDS] for name in CLICKS}
-    return {**_beauty(data / "amazon-beauty"), **_games(data / "amazon-games"), **clicks}
+    beauty, every = str(data / "amazon-beauty" / "Beauty.txt"), ["--every", "2"]
+    theirs = {
+        f"beauty_peer_{name}": ["benchmarks.accuracy.peer", "--peer", name, "--peer-python", python, "--data", beauty, *every]
+        for name, python in peers.items()
+    }
+    return {**_beauty(data / "amazon-beauty"), **_games(data / "amazon-games"), **clicks, **theirs}
 
 
 def _beauty(folder: Path) -> dict[str, list[str]]:
@@ -55,8 +63,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.tables", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--only", nargs="*", help="names of runs; all of them without it")
+    parser.add_argument("--peer-python", nargs="*", default=[], help="NAME=PYTHON of each peer's own environment")
     options = parser.parse_args()
-    table = runs(options.data)
+    peers = dict(given.split("=", 1) for given in options.peer_python if given.partition("=")[0] in SCRIPTS)
+    if len(peers) != len(options.peer_python):
+        parser.error(f"--peer-python takes {' and '.join(f'{name}=PYTHON' for name in SCRIPTS)}")
+    table = runs(options.data, peers)
     unknown = sorted(set(options.only or ()) - set(table))
     if unknown:
         parser.error(f"no run {', '.join(unknown)}; there are {', '.join(table)}")
