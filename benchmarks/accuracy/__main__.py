@@ -11,23 +11,20 @@ import platform
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 
 from benchmarks.accuracy.attributes import read_attributes
 from benchmarks.accuracy.fit import Known, Outcome, ask, device_of, fit
 from benchmarks.accuracy.report import commit, figures, said
-from benchmarks.accuracy.sequences import Protocol, Sequences, held_out, questions, read_sequences
+from benchmarks.accuracy.sequences import COLD, Protocol, Sequences, cold_targets, held_out, questions, read_sequences
 from benchmarks.accuracy.texts import read_texts
 from feature_store.contracts.config import merged, validate
 from feature_store.contracts.settings import TextSettings
 from pipeline.config import find
 from trainer.config import TrainerConfig
 from trainer.pretrained import with_architectures
-
-COLD: Final = 5
-"""Events in the training rows up to which an item counts as cold."""
 
 
 def main() -> dict[str, Any]:
@@ -95,7 +92,7 @@ def _run(
     print(f"seed {seed}, {protocol}: test {test}", file=sys.stderr, flush=True)
     if options.titles is None:
         return {**result, "test": test}
-    cold_B = data.counts(held_out(protocol))[asked.target_B.numpy()] <= COLD
+    cold_B = cold_targets(asked, data, held_out(protocol))
     cold = figures({name: values[cold_B] for name, values in by_user.items()}, seed)
     print(f"seed {seed}, {protocol}: items of at most {COLD} events {cold}", file=sys.stderr, flush=True)
     return {**result, "test": test, "cold_items": cold}

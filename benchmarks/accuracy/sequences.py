@@ -5,7 +5,7 @@ Strict: the loss never sees the validation item. Refit: trained on everything bu
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from trainer.data.collate import batch_of
 from trainer.data.rows import Rows, offsets_of, selected
 
 Protocol = Literal["strict", "refit"]
+COLD: Final = 5
+"""Events in the training rows up to which an item counts as cold."""
 Integers = npt.NDArray[np.int64]
 
 
@@ -110,6 +112,12 @@ def questions(data: Sequences, back: int, hold: int, every_target: bool = False)
     kept = np.flatnonzero(((counts[target] > 0) | every_target) & ~np.array(seen))
     rows = training_rows(data, back, int(lengths.max()))
     return Questions(_histories(data, lengths, rows, kept), torch.from_numpy(target[kept]), data.users)
+
+
+def cold_targets(asked: Questions, data: Sequences, hold: int) -> npt.NDArray[np.bool_]:
+    """[B]: whose target is cold."""
+    cold_B: npt.NDArray[np.bool_] = data.counts(hold)[asked.target_B.numpy()] <= COLD
+    return cold_B
 
 
 def _histories(data: Sequences, lengths: Integers, like: Rows, kept: Integers) -> Batch:

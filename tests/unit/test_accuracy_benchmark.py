@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import __main__ as accuracy
-from benchmarks.accuracy import draw
+from benchmarks.accuracy import cold, draw
 from benchmarks.accuracy.attributes import read_attributes
 from benchmarks.accuracy.sequences import questions, read_sequences
 from benchmarks.accuracy.texts import read_texts
@@ -102,3 +102,34 @@ def test_a_run_is_written_tabled_and_drawn(tmp_path, sequences, monkeypatch, cap
     row = next(line for line in lines if "| refit |" in line)
     assert f"{wanted:.4f}"[1:] in row and "| 2 |" in row
     assert (tmp_path / "accuracy-beauty.png").stat().st_size > 5_000
+
+
+def test_shares_of_the_bias_and_shrunk_ids_are_tabled_without_the_test_split(tmp_path, sequences, monkeypatch, capsys):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    sequences.write_text(sequences.read_text() + "".join(f"{100 + i} 1 2 3 {41 + i} 5\n" for i in range(4)))
+    folder, words = tiny_bert(tmp_path / "bert"), {f"w{i}": i for i in range(40)}
+    known = Tokenizer(models.WordLevel({"[UNK]": 0, **words}, unk_token="[UNK]"))
+    known.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=known, unk_token="[UNK]").save_pretrained(folder)
+    titles = tmp_path / "titles"
+    titles.write_text("id\ttitle\n" + "".join(f"{i}\tw{i % 40}\n" for i in range(1, 41)))
+    small = ["model.width=16", "model.head.item_bias=true", "measure.epochs=1", "batch_rows=16", "loss.negatives=8"]
+    changes = [f"trainer.{change}" for change in small]
+    given = ["--data", str(sequences), "--titles", str(titles), "--text-encoder", str(folder), "--config", "amazon-games"]
+    monkeypatch.setattr(sys, "argv", ["cold", *given, "--threads", "1", "--set", *changes])
+    monkeypatch.setattr(cold, "questions", _only_validation)
+    rows = cold.main()
+    assert [(row["item"], row["shrinkage"], row["share"]) for row in rows] == [
+        *(("id", 0.0, share) for share in cold.SHARES),
+        *(("id and text", shrinkage, share) for shrinkage in cold.SHRINKAGES for share in cold.SHARES),
+    ]
+    assert all(4 <= row["cold"]["n"] < row["all"]["n"] for row in rows)
+    assert len({row["all"]["ndcg@20"] for row in rows[4:]}) > 4, "both change the lists"
+    assert len([line for line in capsys.readouterr().out.splitlines() if line.startswith("| id")]) == len(rows)
+
+
+def _only_validation(data, back, hold, every_target):
+    assert (back, hold) == (2, 2)
+    return questions(data, back, hold, every_target)
