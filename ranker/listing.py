@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ranker.heads.dot import DotHead
 from ranker.heads.pairs import PairHead
-from ranker.topk import Exclusions, exact_topk
+from ranker.topk import SPARE, Exclusions, exact_topk
 
 
 def best_items(
@@ -37,10 +37,18 @@ def best_items(
 
 
 def _first(scores_BI: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    values, ids = scores_BI.sort(dim=1, descending=True, stable=True)
+    """topk says nothing about ties: it takes some more, and a row whose ties may go on beyond those is sorted whole."""
+    width, taken = min(k, scores_BI.shape[1]), min(k + SPARE, scores_BI.shape[1])
+    values, ids = scores_BI.topk(taken, dim=1)
+    ids, by_id = ids.sort(dim=1)
+    values, by_value = values.gather(1, by_id).sort(dim=1, descending=True, stable=True)
+    ids = ids.gather(1, by_value)
+    if width < taken < scores_BI.shape[1]:
+        tied_B = (values[:, width - 1] == values[:, -1]).nonzero().flatten()
+        whole = scores_BI[tied_B].sort(dim=1, descending=True, stable=True)
+        values[tied_B], ids[tied_B] = whole.values[:, :taken], whole.indices[:, :taken]
     ids_BK = torch.zeros(len(values), k, dtype=torch.int64)
     values_BK = torch.full((len(values), k), float("-inf"))
-    width = min(k, values.shape[1])
     values_BK[:, :width] = values[:, :width].cpu()
     ids_BK[:, :width] = ids[:, :width].cpu()
     return ids_BK.masked_fill(values_BK == float("-inf"), 0), values_BK

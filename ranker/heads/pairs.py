@@ -3,11 +3,16 @@
 Shapes: S states, M items, T tokens, N ids, d width, h hidden.
 """
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
-VALUES = 8_000_000
-"""Hidden values held at once when all items are scored."""
+ROWS: Final = 4
+"""States that are held against a tile of the catalogue at once."""
+VALUES: Final = {"cpu": 262_144}
+"""Hidden values of a tile: 1 MiB, what a core keeps near. Eight million elsewhere."""
+ELSEWHERE: Final = 8_000_000
 
 
 class PairHead(nn.Module):  # type: ignore[misc]
@@ -55,7 +60,12 @@ class PairHead(nn.Module):  # type: ignore[misc]
         return self.item(vectors_Nd)
 
     def scores(self, queries_Bh: Tensor, catalogue_Ih: Tensor) -> Tensor:
-        """[B, I] fp32, a few rows at a time."""
-        rows = max(1, VALUES // max(1, catalogue_Ih.numel() * self.values_a_pair))
-        parts = [self.every(part, catalogue_Ih) for part in queries_Bh.split(rows)]
-        return torch.cat(parts) if parts else queries_Bh.new_zeros(0, len(catalogue_Ih))
+        """[B, I] fp32, a few rows against a tile of the catalogue at a time."""
+        held = VALUES.get(queries_Bh.device.type, ELSEWHERE)
+        tile = max(1, held // (ROWS * self.width * self.values_a_pair))
+        result_BI = torch.empty(len(queries_Bh), len(catalogue_Ih), device=queries_Bh.device)
+        for row in range(0, len(queries_Bh), ROWS):
+            for item in range(0, len(catalogue_Ih), tile):
+                found = self.every(queries_Bh[row : row + ROWS], catalogue_Ih[item : item + tile])
+                result_BI[row : row + ROWS, item : item + tile] = found
+        return result_BI
