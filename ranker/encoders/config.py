@@ -28,6 +28,9 @@ class TransformerConfig(_Encoder):
     """Width of the feed-forward layer in multiples of the model's."""
     positions: Literal["from_end", "from_start", "relative", "none"] = "from_end"
     """from_end counts from the newest token, as left padding does; relative is a learnt bias by distance and head."""
+    first_items: bool = False
+    """Ask for the first item of a history too, from a learnt state of a user of whom nothing is known: most rare items stand
+    there alone, and would be trained as negatives only."""
     actions: bool = False
     """Add an embedding of each token's action."""
     time_gaps: bool = False

@@ -17,6 +17,7 @@ from ranker.blocks.transformer_block import GatedBlock, PreNormBlock
 from ranker.config import RankerConfig
 from ranker.encoders.base import UserEncoder
 from ranker.encoders.config import TransformerConfig
+from ranker.targets import Targets, next_items
 
 GAP_BUCKETS: Final = 32
 MICROSECONDS: Final = 1_000_000
@@ -50,11 +51,20 @@ class TransformerEncoder(UserEncoder):
             for _ in range(encoder.blocks)
         )
         self.out_norm = nn.LayerNorm(width)
+        self.start = nn.Parameter(torch.empty(1, width)) if encoder.first_items else None
+        """[1, d]: the state before any token."""
+
+    def targets(self, batch: Batch) -> Targets:
+        return next_items(batch, first=self.start is not None)
 
     def forward(self, vectors_Td: Tensor, batch: Batch) -> Tensor:
-        """[T, d]: the user's state after each token."""
-        if batch.tokens == 0:
-            return vectors_Td
+        """[T, d]: the user's state after each token; in training, with `first_items`, one more for the state before any."""
+        states_Td = self._after_tokens(vectors_Td, batch) if batch.tokens else vectors_Td
+        if self.start is None or not self.training:
+            return states_Td
+        return torch.cat([states_Td, self.out_norm(self.start).to(states_Td.dtype)])
+
+    def _after_tokens(self, vectors_Td: Tensor, batch: Batch) -> Tensor:
         x_Td = self.input_norm(vectors_Td) if self.input_norm is not None else vectors_Td
         if self.positions is not None:
             x_Td = x_Td + self.positions(self._places(batch, self.positions.num_embeddings))
