@@ -17,7 +17,7 @@ RESULTS: Final = Path(__file__).parents[1] / "results"
 SEEDS: Final = ("1", "2", "3")
 BEAUTY: Final = ("transformer", "sasrec")
 """Three seeds."""
-BEAUTY_ONCE: Final = ("gru", "lstm", "hstu", "bert4rec", "towers", "mf", "gsasrec")
+BEAUTY_ONCE: Final = ("gru", "lstm", "hstu", "bert4rec", "towers", "towers_sigmoid", "mf", "gsasrec")
 """One seed."""
 GAMES: Final[dict[str, tuple[str, ...]]] = {
     "id": ("trainer.model.item.use_text=false",),

@@ -41,6 +41,16 @@ def test_every_position_from_loss_from_is_asked_of_the_state_before_it(rows, los
     assert got == wanted
 
 
+@settings(deadline=None)
+@given(rows_of_items, st.integers(0, 3))
+def test_first_items_are_asked_of_the_state_before_any_where_the_loss_begins_with_them(rows, loss_from):
+    batch = Batch.from_lists(rows, loss_from=[loss_from] * len(rows))
+    plain, targets = next_items(batch), next_items(batch, first=True)
+    of_nobody_S = targets.state_S == targets.inputs.tokens
+    assert targets.item_S[of_nobody_S].tolist() == [row[0] for row in rows if row and loss_from <= 1]
+    assert torch.equal(targets.item_S[~of_nobody_S], plain.item_S) and torch.equal(targets.state_S[~of_nobody_S], plain.state_S)
+
+
 def test_a_batch_of_no_rows():
     batch = Batch.from_lists([])
     assert (batch.rows, batch.tokens, batch.offsets_B1.tolist()) == (0, 0, [0])

@@ -12,9 +12,10 @@ from feature_store.contracts.config import validate
 from feature_store.contracts.errors import ConfigError, DataContractError
 from ranker.batch import Batch
 from ranker.compose import compose, compose_empty
-from ranker.config import DotConfig, ItemConfig, RankerConfig, TransformerConfig
+from ranker.config import DotConfig, ItemConfig, LossConfig, RankerConfig, TransformerConfig
 from ranker.encoders.transformer import gap_buckets, wait_buckets
 from ranker.inputs import ItemInputs, category_rectangle
+from ranker.losses.training import training_loss
 from ranker.model import last_states
 
 SECOND = 1_000_000
@@ -229,3 +230,17 @@ def test_inputs_of_the_wrong_length_are_refused_by_name():
 def test_configuration_and_package_load_without_torch():
     code = "import ranker, ranker.config, sys; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_first_item_is_learnt_from_nothing_and_lists_stay_as_they_are():
+    ranker, loss = compose(config(first_items=True), inputs(), seed=1), LossConfig(name="full_softmax")
+    batch, generator = rows([1, 2, 3], [4]), torch.Generator()
+    states = ranker.user_states(ranker.encoder.targets(batch).inputs)
+    assert len(states) == 2 + 1, "one for each token but the last of each row, one for the state before any"
+    total, weight = training_loss(ranker, batch, loss, generator)
+    assert weight == 4, "two next items, two first ones"
+    total.backward()
+    assert ranker.encoder.start.grad.abs().sum() > 0
+    alone, of_one = training_loss(ranker, rows([4]), loss, generator)
+    assert of_one == 1 and torch.isfinite(alone), "a history of one item has a target now"
+    assert ranker.eval().user_states(batch).shape == (4, 16)
