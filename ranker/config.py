@@ -54,6 +54,9 @@ class MlpConfig(FrozenConfig):
 
     name: Literal["mlp"] = "mlp"
     hidden: int = Field(64, ge=1)
+    product: bool = False
+    """Add the dot product of the two sides' hidden values, as NeuMF does (He et al. 2017): a perceptron takes long to learn one
+    (Rendle et al. 2020)."""
 
     @property
     def item_bias(self) -> bool:

@@ -10,7 +10,11 @@ from ranker.heads.transformer import TransformerHead
 from ranker.listing import best_items
 
 ITEMS, ROWS, K = 257, 11, 10
-HEADS = {"mlp": (MlpHead, MlpConfig(hidden=8)), "transformer": (TransformerHead, TransformerHeadConfig(hidden=8))}
+HEADS = {
+    "mlp": (MlpHead, MlpConfig(hidden=8)),
+    "mlp and product": (MlpHead, MlpConfig(hidden=8, product=True)),
+    "transformer": (TransformerHead, TransformerHeadConfig(hidden=8)),
+}
 
 
 @pytest.fixture(params=sorted(HEADS))
@@ -52,3 +56,19 @@ def test_a_list_longer_than_the_catalogue_ends_with_nothing(head):
     ids, scores = best_items(head, torch.randn(2, head.width), torch.randn(6, head.width), 9)
     assert (ids[:, 5:] == 0).all() and (scores[:, 5:] == float("-inf")).all()
     assert (ids[:, :5].sort().values == torch.arange(1, 6)).all()
+
+
+def test_every_pair_is_what_the_pairs_are(head):
+    queries, catalogue = torch.randn(ITEMS, head.width), torch.randn(ITEMS, head.width)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            head.every(queries, catalogue).diagonal(), head.own(queries, catalogue), atol=1e-5, rtol=1e-5
+        )
+
+
+def test_the_product_is_added_to_the_perceptron():
+    plain = MlpHead(RankerConfig(width=8, encoder=TransformerConfig(heads=2), head=MlpConfig(hidden=8)))
+    both = MlpHead(RankerConfig(width=8, encoder=TransformerConfig(heads=2), head=MlpConfig(hidden=8, product=True)))
+    both.load_state_dict(plain.state_dict())
+    users, items = torch.randn(5, 8), torch.randn(5, 8)
+    torch.testing.assert_close(both.own(users, items), plain.own(users, items) + (users * items).sum(1))
