@@ -20,6 +20,8 @@ class Scores:
     """-inf where the negative is the target itself (an accidental hit)."""
     log_q_M: Tensor | None = None
     """log of the probability that one draw gives the negative; None where negatives are not a sample of the catalogue."""
+    log_q_S: Tensor | None = None
+    """The same of the targets' own items."""
 
 
 def sampled_softmax(scores: Scores) -> Tensor:
@@ -41,15 +43,20 @@ def gbce(scores: Scores, items: int, t: float) -> Tensor:
     """[S]: binary cross entropy whose positive is raised to the power beta = 1 - t (1 - alpha), alpha = M / (items - 1), so
     that scores are calibrated although few negatives are seen (Petrov & Macdonald 2023, equations 14 and 21). t = 0 is BCE.
 
-    Logits are s + log(beta / M): a ranker that knows nothing, s = 0, stands at the odds that a drawn pair has, as a classifier
-    of rare classes should start (Lin et al. 2017, section 3.3). Without it the first steps push all items away from all users
-    along one direction, in which nothing is told apart. A constant leaves every order as it is.
+    Logits are s + log(beta / (M items q)): the odds with which an item that s = 0 says nothing of is the target and not one of
+    the M draws. So s is log(items P) whatever q is (noise contrastive estimation, Gutmann & Hyvarinen 2010), and a ranker
+    that knows nothing stands where a classifier of rare classes should start (Lin et al. 2017, section 3.3): without that the
+    first steps push all items away from all users along one direction, in which nothing is told apart. Where q is not known
+    it is taken as uniform.
     """
     negatives = scores.negative_SM.shape[1]
     beta = 1 - t * (1 - min(1.0, negatives / max(1, items - 1)))
     prior = math.log(beta / negatives)
-    missed_S = functional.softplus(-(scores.positive_S + prior))
-    total_S = beta * missed_S + functional.softplus(scores.negative_SM + prior).sum(1)
+    positive_S, negative_SM = scores.positive_S + prior, scores.negative_SM + prior
+    if scores.log_q_M is not None and scores.log_q_S is not None:
+        positive_S = positive_S - (scores.log_q_S + math.log(items))
+        negative_SM = negative_SM - (scores.log_q_M + math.log(items))
+    total_S = beta * functional.softplus(-positive_S) + functional.softplus(negative_SM).sum(1)
     return total_S / (negatives + 1)
 
 

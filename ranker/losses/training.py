@@ -85,7 +85,7 @@ def _scores(
         positive_S = positive_S + bias_I.index_select(0, targets.item_S)
         negative_SM = negative_SM + bias_I.index_select(0, negatives_M)
     negative_SM = negative_SM.masked_fill(targets.item_S.unsqueeze(1) == negatives_M, float("-inf"))
-    return Scores(positive_S, negative_SM, log_q_M)
+    return Scores(positive_S, negative_SM, log_q_M, sampler.log_q(targets.item_S))
 
 
 def _nothing(ranker: Ranker) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Losses against the plain formula, sums over ranks, and the cases where nothing is asked."""
 
+import itertools
 import math
 
 import pytest
@@ -207,6 +208,27 @@ def test_gbce_is_bce_at_t_0_and_weighs_its_positive_less_beyond():
             others = sum(-math.log(1 - 1 / (1 + math.exp(-score) / prior)) for score in negatives)
             expected.append((-math.log(chance**power) + others) / 4)
         assert gbce(scores, items=31, t=t).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_binary_losses_score_by_what_is_likely_not_by_what_is_seldom_drawn():
+    """One state, every item a target as often as `chance` says, negatives by another law: scores end at log(items P)."""
+    chance = torch.tensor([0.5, 0.3, 0.15, 0.05])
+    for q in (torch.full((4,), 0.25), torch.tensor([0.1, 0.2, 0.3, 0.4])):
+        scores_I = torch.zeros(4, requires_grad=True)
+        optimizer = torch.optim.LBFGS([scores_I], max_iter=60, line_search_fn="strong_wolfe")
+
+        def expected(scores_I=scores_I, optimizer=optimizer, q=q):
+            """Over targets and over one negative each, which may be the target itself."""
+            optimizer.zero_grad()
+            loss = torch.zeros(())
+            for y, m in itertools.product(range(4), range(4)):
+                pair = Scores(scores_I[y, None], scores_I[m, None, None], q.log()[m, None], q.log()[y, None])
+                loss = loss + chance[y] * q[m] * gbce(pair, items=4, t=0.0).sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(expected)
+        torch.testing.assert_close(scores_I.detach(), (4 * chance).log(), atol=0.01, rtol=0)
 
 
 def test_bpr_by_the_plain_formula():
