@@ -21,6 +21,7 @@ BEAUTY_ONCE: Final = ("gru", "lstm", "hstu", "bert4rec", "towers", "towers_sigmo
 """One seed."""
 GAMES: Final[dict[str, tuple[str, ...]]] = {
     "id": ("trainer.model.item.use_text=false",),
+    "id_whole_bias": ("trainer.model.item.use_text=false", "trainer.model.head.item_bias_served=1.0"),
     "text": ("trainer.model.item.use_id=false",),
     "frozen": (),
     "lora": ("trainer.model.item.text.name=lora", "trainer.model.item.text.items_per_step=24"),
