@@ -1,8 +1,9 @@
 """Plain numeric columns as shuffled batches [B, C]: what a click ranker reads of pointwise rows.
 
 Rows of one length need no windows: a batch is the next stretch of the plan's stream, in which row groups and the rows of each
-are permuted. Every column of a row group is gathered once, while it fits a core's cache, into its place in a block [C, rows];
-batches are views on blocks, so nothing is copied again but where a batch spans two row groups.
+are permuted. The thread that has read a row group gathers every column of it once, while the column fits a cache, into its
+place in a block [C, rows], and lets go of what was read; batches are views on blocks, so nothing is copied again but where a
+batch spans two row groups.
 
 Shapes: C columns, B rows.
 """
@@ -43,16 +44,16 @@ class DenseReader:
         planned = self.planned
         bounds = planned.plan.bounds(planned.rank)[self.start_step :]
         kept = [torch.zeros(len(planned.columns), 0)]
-        with closing(planned.tables(bounds[0] if bounds else planned.plan.rank_rows(planned.rank))) as tables:
+        with closing(planned.prepared(bounds[0] if bounds else planned.plan.rank_rows(planned.rank), self._block)) as blocks:
             for size in (high - low for low, high in pairwise(bounds)):
                 while _rows(kept) < size:
-                    if (found := next(tables, None)) is None:
+                    if (found := next(blocks, None)) is None:
                         raise planned.wrong("the row groups ended before the last batch")
-                    kept.append(self._block(*found))
+                    kept.append(found)
                 batch, kept = _cut(kept, size)
                 self.rows_read += size
                 yield batch.T
-            left = _rows(kept) + sum(segment.rows for segment, _ in tables)
+            left = _rows(kept) + sum(block.shape[1] for block in blocks)
         if left:
             raise planned.wrong(f"{left} rows were left over")
 

@@ -16,31 +16,37 @@ import pyarrow.parquet as pq
 
 from feature_store.contracts.errors import DataContractError
 from trainer.data.conformance import no_row_group, unreadable
+from trainer.data.prepare import Prepare, as_read
 
 READ_AHEAD: Final = 2
 """Row groups in flight a worker: one being read, one waiting."""
 
 
 def read_row_groups(
-    files: Sequence[tuple[Path, int]], plan: Sequence[int], columns: Sequence[str], workers: int
-) -> Generator[pa.Table, None, None]:
+    files: Sequence[tuple[Path, int]], plan: Sequence[int], columns: Sequence[str], workers: int, prepare: Prepare = as_read
+) -> Generator[Any, None, None]:
     """The row groups `plan` (numbers into all row groups of `files`, each a path and its number of row groups), in that order,
-    each exactly once, as Arrow tables with `columns`. At most `workers` x READ_AHEAD of them are in memory beside the one
-    handed out. DataContractError names a file that cannot be read. No thread is left once the generator is closed."""
+    each exactly once, as Arrow tables with `columns` or as what `prepare` makes of them. At most `workers` x READ_AHEAD of
+    them are in memory beside the one handed out. DataContractError names a file that cannot be read. No thread is left once
+    the generator is closed."""
     if not plan:
         return
     where = [(path, group) for path, groups in files for group in range(groups)]
-    wanted = iter([where[number] for number in plan])
     workers = min(workers, len(plan))
     source = _Files(columns)
-    waiting: deque[Future[pa.Table]] = deque()
+
+    def made(place: int) -> Any:
+        return prepare(place, source.read(*where[plan[place]]))
+
+    places = iter(range(len(plan)))
+    waiting: deque[Future[Any]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="reader")
     try:
-        waiting.extend(pool.submit(source.read, *key) for key in islice(wanted, workers * READ_AHEAD))
+        waiting.extend(pool.submit(made, place) for place in islice(places, workers * READ_AHEAD))
         while waiting:
-            table = waiting.popleft().result()
-            waiting.extend(pool.submit(source.read, *key) for key in islice(wanted, 1))
-            yield table
+            found = waiting.popleft().result()
+            waiting.extend(pool.submit(made, place) for place in islice(places, 1))
+            yield found
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

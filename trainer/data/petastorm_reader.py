@@ -20,27 +20,28 @@ from petastorm.workers_pool.ventilator import ConcurrentVentilator
 from feature_store.contracts.errors import DataContractError
 from trainer.data.arrow_pool import ArrowPool
 from trainer.data.conformance import no_row_group, unreadable
+from trainer.data.prepare import Prepare, as_read
 
 READ_AHEAD = 2
 """Row groups in flight a worker: one being read, one waiting."""
 
 
 def read_row_groups(
-    files: Sequence[tuple[Path, int]], plan: Sequence[int], columns: Sequence[str], workers: int
-) -> Generator[pa.Table, None, None]:
+    files: Sequence[tuple[Path, int]], plan: Sequence[int], columns: Sequence[str], workers: int, prepare: Prepare = as_read
+) -> Generator[Any, None, None]:
     """The row groups `plan` (numbers into all row groups of `files`, each a path and its number of row groups), in that order,
-    each exactly once, as Arrow tables with `columns`. At most `workers` x READ_AHEAD of them are in memory. DataContractError
-    names a file that cannot be read."""
+    each exactly once, as Arrow tables with `columns` or as what `prepare` makes of them. At most `workers` x READ_AHEAD of
+    them are in memory. DataContractError names a file that cannot be read."""
     if not plan:
         return
     where = [(str(path), group) for path, groups in files for group in range(groups)]
     wanted = [where[number] for number in plan]
-    reader = _PlannedReader(wanted, list(columns), workers)
+    reader = _PlannedReader(wanted, list(columns), workers, prepare)
     given = 0
     try:
-        for table in reader:
+        for found in reader:
             given += 1
-            yield table
+            yield found
         if given != len(plan):
             raise DataContractError(f"reader gave {given} of {len(plan)} row groups", "start the run again")
     finally:
@@ -51,7 +52,7 @@ def read_row_groups(
 class _PlannedReader(Reader):  # type: ignore[misc]
     """Petastorm's batch reader, as `make_batch_reader` builds it, with our plan, our pool and our worker."""
 
-    def __init__(self, wanted: list[tuple[str, int]], columns: list[str], workers: int) -> None:
+    def __init__(self, wanted: list[tuple[str, int]], columns: list[str], workers: int, prepare: Prepare) -> None:
         self._wanted = wanted
         paths = sorted({path for path, _ in wanted})
         workers = min(workers, len(wanted))
@@ -62,7 +63,7 @@ class _PlannedReader(Reader):  # type: ignore[misc]
                     FilesystemResolver("file:///").filesystem(),
                     paths,
                     schema_fields=[f"^{name}$" for name in columns],
-                    worker_class=_worker_class(columns),
+                    worker_class=_worker_class(columns, prepare),
                     reader_pool=ArrowPool(workers, len(wanted), EmptyResultError),
                     shuffle_row_groups=False,
                     num_epochs=1,
@@ -81,7 +82,7 @@ class _PlannedReader(Reader):  # type: ignore[misc]
 
     def _create_ventilator(self, row_group_indexes: Any, *_rest: Any) -> ConcurrentVentilator:
         rest = {"worker_predicate": None, "shuffle_row_drop_partition": (0, 1)}
-        items = [{"piece_index": index, **rest} for index in row_group_indexes]
+        items = [{"piece_index": index, "place": place, **rest} for place, index in enumerate(row_group_indexes)]
         return ConcurrentVentilator(
             self._workers_pool.ventilate,
             items,
@@ -103,7 +104,7 @@ class _TableReader:
             raise StopIteration from None
 
 
-def _worker_class(columns: list[str]) -> type[ArrowReaderWorker]:
+def _worker_class(columns: list[str], prepare: Prepare) -> type[ArrowReaderWorker]:
     class ArrowWorker(ArrowReaderWorker):  # type: ignore[misc]
         """Reads one row group and hands its Arrow values and offsets on; lists of any length are welcome."""
 
@@ -111,13 +112,14 @@ def _worker_class(columns: list[str]) -> type[ArrowReaderWorker]:
         def new_results_queue_reader() -> _TableReader:
             return _TableReader()
 
-        def process(self, piece_index: int, worker_predicate: Any, shuffle_row_drop_partition: Any) -> None:
+        def process(self, piece_index: int, place: int, worker_predicate: Any, shuffle_row_drop_partition: Any) -> None:
             piece = self._split_pieces[piece_index]
             try:
                 with pq.ParquetFile(piece.path) as file:
-                    self.publish_func(self._load_rows(file, piece, shuffle_row_drop_partition))
+                    table = self._load_rows(file, piece, shuffle_row_drop_partition)
             except (pa.ArrowException, OSError) as error:
                 raise unreadable([Path(piece.path)], error) from None
+            self.publish_func(prepare(place, table))
 
         def _load_rows(self, pq_file: pq.ParquetFile, piece: Any, _range: Any) -> pa.Table:
             return pq_file.read_row_group(piece.row_group, columns=columns, use_threads=False)

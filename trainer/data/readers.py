@@ -1,22 +1,27 @@
 """Which reader fetches row groups: both keep one contract (tests/distributed/test_reader.py holds them to it).
 
-They take pinned files, the row groups a plan wants, columns and a number of threads, and give Arrow tables in the plan's order.
-What the rows of a batch are never depends on the reader, so a run may be resumed with the other one.
+They take pinned files, the row groups a plan wants, columns and a number of threads, and give Arrow tables in the plan's order,
+or what `prepare` makes of each in the thread that read it. What the rows of a batch are never depends on the reader, so a run
+may be resumed with the other one.
 """
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Protocol
-
-import pyarrow as pa
+from typing import Any, Protocol
 
 from trainer.config import ReaderName
+from trainer.data.prepare import Prepare, as_read
 
 
 class RowGroupReader(Protocol):
     def __call__(
-        self, files: Sequence[tuple[Path, int]], plan: Sequence[int], columns: Sequence[str], workers: int
-    ) -> Generator[pa.Table, None, None]: ...
+        self,
+        files: Sequence[tuple[Path, int]],
+        plan: Sequence[int],
+        columns: Sequence[str],
+        workers: int,
+        prepare: Prepare = as_read,
+    ) -> Generator[Any, None, None]: ...
 
 
 def row_group_reader(name: ReaderName) -> RowGroupReader:

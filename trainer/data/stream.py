@@ -1,9 +1,10 @@
 """One rank's row groups in the order of its plan, each counted, and the rows of its windows cut out of them."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,8 @@ from trainer.data.memory import keep_freed_memory
 from trainer.data.plan import ReadPlan, Segment
 from trainer.data.readers import row_group_reader
 from trainer.data.rows import Rows, concatenated, rows_of, selected
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,25 +31,32 @@ class Planned:
     workers: int
     where: str
 
-    def tables(self, from_row: int) -> Generator[tuple[Segment, pa.Table], None, None]:
-        """Each segment of the rank from its row `from_row` on, with its whole row group. DataContractError if the reader gives
-        a row group too few or too many, or one of another size than the plan's."""
+    def prepared(self, from_row: int, prepare: Callable[[Segment, pa.Table], T]) -> Generator[T, None, None]:
+        """What `prepare` makes, in the reader's threads, of each segment of the rank from its row `from_row` on and its whole
+        row group. DataContractError if the reader gives a row group too few or too many, or one of another size than the
+        plan's."""
         keep_freed_memory()
         segments = self.plan.segments(self.rank, from_row)
-        given = 0
-        read = row_group_reader(self.reader)
-        with closing(read(self.files, [segment.group for segment in segments], self.columns, self.workers)) as tables:
-            for table in tables:
+
+        def made(place: int, table: pa.Table) -> tuple[int, T]:
+            self._check(segments[place], table.num_rows)
+            return table.num_rows, prepare(segments[place], table)
+
+        given, groups = 0, [segment.group for segment in segments]
+        with closing(row_group_reader(self.reader)(self.files, groups, self.columns, self.workers, made)) as found:
+            for rows, value in found:
                 if given == len(segments):
                     raise self.wrong(f"the reader gave more row groups than the {given} of the plan")
-                segment = segments[given]
-                if table.num_rows != self.plan.row_groups[segment.group]:
-                    pinned = self.plan.row_groups[segment.group]
-                    raise self.wrong(f"row group {segment.group} has {table.num_rows} rows, the plan says {pinned}")
+                self._check(segments[given], rows)  # once more: it may have been made for another place
                 given += 1
-                yield segment, table
+                yield value
         if given != len(segments):
             raise self.wrong(f"the reader gave {given} of {len(segments)} row groups")
+
+    def _check(self, segment: Segment, rows: int) -> None:
+        pinned = self.plan.row_groups[segment.group]
+        if rows != pinned:
+            raise self.wrong(f"row group {segment.group} has {rows} rows, the plan says {pinned}")
 
     def wrong(self, what: str) -> DataContractError:
         return DataContractError(
@@ -62,20 +72,22 @@ class RowStream:
     def __init__(self, planned: Planned, from_row: int, items: int) -> None:
         self._planned = planned
         self._items = items
-        self._tables = planned.tables(from_row)
+        self._found = planned.prepared(from_row, self._rows)
         self._kept: list[Rows] = []
 
     def __enter__(self) -> "RowStream":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tables.close()
+        self._found.close()
 
     def take(self, count: int) -> Rows:
         """The next `count` rows."""
         have = sum(map(len, self._kept))
         while have < count:
-            rows = self._next()
+            rows = next(self._found, None)
+            if rows is None:
+                raise self._planned.wrong("the row groups ended before the last window")
             self._kept.append(rows)
             have += len(rows)
         if not self._kept:
@@ -87,15 +99,11 @@ class RowStream:
 
     def finish(self) -> None:
         """DataContractError if the windows have not asked for every row there was."""
-        left = sum(map(len, self._kept)) + sum(segment.rows for segment, _ in self._tables)
+        left = sum(map(len, self._kept)) + sum(map(len, self._found))
         if left:
             raise self._planned.wrong(f"{left} rows were left over")
 
-    def _next(self) -> Rows:
-        found = next(self._tables, None)
-        if found is None:
-            raise self._planned.wrong("the row groups ended before the last window")
-        segment, table = found
+    def _rows(self, segment: Segment, table: pa.Table) -> Rows:
         where = f"{self._planned.where}, row group {segment.group}"
         rows = rows_of(table, where)
         check_ids(rows, self._items, where)

@@ -1,0 +1,14 @@
+"""What a reader's thread may make of a row group before it hands it on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+Prepare = Callable[[int, pa.Table], Any]
+"""From the place in the plan and its row group to what the reader gives. Called in the thread that read the row group, which is
+still in the core's cache then; from several threads at once."""
+
+
+def as_read(_place: int, table: pa.Table) -> pa.Table:
+    return table
