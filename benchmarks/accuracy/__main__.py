@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.accuracy.attributes import read_attributes
 from benchmarks.accuracy.fit import Known, Outcome, ask, device_of, fit
-from benchmarks.accuracy.report import commit, figures, said
+from benchmarks.accuracy.report import commit, figures, said, told
 from benchmarks.accuracy.sequences import COLD, Protocol, Sequences, cold_targets, held_out, questions, read_sequences
 from benchmarks.accuracy.texts import read_texts
 from feature_store.contracts.config import merged, validate
@@ -89,12 +89,12 @@ def _run(
     asked = questions(data, 1, 1, every_target=options.titles is not None)
     by_user = ask(outcome.ranker, asked, device_of(config))
     test = {"of": asked.asked, **figures(by_user, seed)}
-    print(f"seed {seed}, {protocol}: test {test}", file=sys.stderr, flush=True)
+    print(f"seed {seed}, {protocol}: test {told(test)}", file=sys.stderr, flush=True)
     if options.titles is None:
         return {**result, "test": test}
     cold_B = cold_targets(asked, data, held_out(protocol))
     cold = figures({name: values[cold_B] for name, values in by_user.items()}, seed)
-    print(f"seed {seed}, {protocol}: items of at most {COLD} events {cold}", file=sys.stderr, flush=True)
+    print(f"seed {seed}, {protocol}: items of at most {COLD} events {told(cold)}", file=sys.stderr, flush=True)
     return {**result, "test": test, "cold_items": cold}
 
 

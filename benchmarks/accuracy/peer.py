@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.accuracy.fit import KS, means
-from benchmarks.accuracy.report import commit, figures
+from benchmarks.accuracy.report import commit, figures, told
 from benchmarks.accuracy.sequences import Protocol, Questions, Sequences, held_out, known_lines, questions, read_sequences
 from benchmarks.accuracy.sequences import training_lines as lines
 from benchmarks.peers.process import SCRIPTS, Message, Peer
@@ -90,7 +90,7 @@ def one(protocol: Protocol, data: Sequences, seed: int, epochs: int, options: ar
         with Peer(options.peer_python, SCRIPTS[options.peer], {**order, **run}) as peer:
             done = peer.finish(judge)
     tested = {"of": test.asked, **figures(judged(done["lists"], test), seed)}
-    print(f"seed {seed}, {protocol}: test {tested}", file=sys.stderr, flush=True)
+    print(f"seed {seed}, {protocol}: test {told(tested)}", file=sys.stderr, flush=True)
     return {
         "protocol": protocol,
         "seed": seed,

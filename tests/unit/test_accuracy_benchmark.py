@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import __main__ as accuracy
-from benchmarks.accuracy import cold, draw
+from benchmarks.accuracy import cold, draw, paired
 from benchmarks.accuracy.attributes import read_attributes
+from benchmarks.accuracy.report import figures, unpacked
 from benchmarks.accuracy.sequences import questions, read_sequences
 from benchmarks.accuracy.texts import read_texts
 from feature_store.contracts.errors import DataContractError
@@ -133,3 +134,41 @@ def test_shares_of_the_bias_and_shrunk_ids_are_tabled_without_the_test_split(tmp
 def _only_validation(data, back, hold, every_target):
     assert (back, hold) == (2, 2)
     return questions(data, back, hold, every_target)
+
+
+def ranked(ranks):
+    """Metrics by user of one target each that stands at `ranks`, 0 being nowhere."""
+    ranks = np.array(ranks)
+    result = {}
+    for k in (10, 20):
+        inside = (ranks > 0) & (ranks <= k)
+        result[f"recall@{k}"] = inside.astype(float)
+        result[f"ndcg@{k}"] = np.where(inside, 1 / np.log2(np.maximum(ranks, 1) + 1), 0.0)
+    return result
+
+
+def test_ranks_travel_with_the_figures():
+    given = ranked([0, *range(1, 21), 0, 20, 1])
+    back = unpacked(figures(given, seed=1)["ranks"])
+    for name in ("recall@10", "ndcg@10"):
+        assert back[name] == pytest.approx(given[name])
+
+
+def test_a_small_sure_difference_is_seen_user_by_user(tmp_path, monkeypatch, capsys):
+    random = np.random.default_rng(0)
+    theirs = np.where(random.random(2000) < 0.1, random.integers(1, 11, 2000), 0)
+    ours = np.where((theirs > 1) & (random.random(2000) < 0.3), 1, theirs)
+    for name, ranks in (("ours", ours), ("theirs", theirs)):
+        run = {"protocol": "strict", "test": figures(ranked(ranks), seed=1)}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"name": name, "runs": [run]}))
+    monkeypatch.setattr(sys, "argv", ["paired", str(tmp_path / "ours.json"), str(tmp_path / "theirs.json")])
+    (row,) = paired.main()
+    assert row["ndcg@10"]["interval"][0] > 0 and row["recall@10"]["mean"] == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["a"], told["b"]) == ("ours", "theirs")
+    (tmp_path / "theirs.json").write_text((tmp_path / "theirs.json").read_text().replace("strict", "refit"))
+    assert paired.main() == []
+    run = {"protocol": "strict", "test": figures(ranked(theirs[:50]), seed=1)}
+    (tmp_path / "theirs.json").write_text(json.dumps({"name": "theirs", "runs": [run]}))
+    with pytest.raises(DataContractError, match="2000 users against 50"):
+        paired.main()
