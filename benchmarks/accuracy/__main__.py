@@ -35,23 +35,23 @@ def main() -> dict[str, Any]:
     data = read_sequences(options.data)
     texts = read_texts(options.titles, data, options.text_encoder, options.threads) if options.titles else None
     known = Known(texts, read_attributes(options.attributes, data) if options.attributes else None)
-    runs = [run for seed in options.seeds for run in one_seed(config, data, known, seed, options)]
-    result = {
+    result: dict[str, Any] = {
         "name": options.name or (options.config or ["defaults"])[-1].rpartition("/")[2],
         "data": options.data.parent.name,
         "users": data.users,
         "items": data.items,
-        "runs": runs,
+        "runs": [],
         "settings": config.model_dump(mode="json", include={"model", "loss", "optimizer", "measure", "batch_rows"}),
         "command": "python -m benchmarks.accuracy " + " ".join(said(argument) for argument in sys.argv[1:]),
         "commit": commit(),
         "machine": f"{platform.machine()}, {options.threads} threads",
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    text = json.dumps(result, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n")
-    print(text)
+    for seed in options.seeds:
+        result["runs"] += one_seed(config, data, known, seed, options)
+        if options.out:  # what is done stays, whatever comes after
+            options.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
     return result
 
 
