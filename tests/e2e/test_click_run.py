@@ -1,9 +1,6 @@
 """Named click rankers: trained, interrupted, resumed, registered in a real MLflow, loaded as pyfunc, scored as Spark does."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,8 +15,8 @@ from feature_store.contracts.model_ref import CLICKS, load_model_ref
 from feature_store.contracts.stage import load_context, run_stage
 from ranker.clicks.bundle import load_click_bundle
 from spark_jobs.executor.click_score import KEPT, ClickRules, click_scorer
-from tests.e2e.test_pyfunc import ISOLATED
 from tests.impression_lake import ALONE, impression_lake, write_click_run
+from tests.isolated_model import predicted_elsewhere
 from tests.training_jobs import CPU
 from tests.unit.test_click_stage import Interrupted, StopsAt
 from trainer import tracker
@@ -119,15 +116,9 @@ def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(lake, tmp_path
     """The newest version of the tests above, in a process that may import none of our engines."""
     root, _ = lake
     ref = load_model_ref(root / CLICKS)
-    script = ISOLATED.replace("nightrank@challenger", "nightrank-clicks@champion")
-    packages = next(path for path in sys.path if path.endswith("site-packages"))
-    rows = json.dumps(ROWS.iloc[:3].fillna(0.0).to_dict("records"))
-    script = f"import sys; sys.path.append({packages!r})\n{script}"
-    command = [sys.executable, "-S", "-c", script, f"sqlite:///{root}/mlflow/mlflow.db", rows]
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    got = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("RESULT"))[6:])
+    rows, uri = ROWS.iloc[:3].fillna(0.0).to_dict("records"), f"sqlite:///{root}/mlflow/mlflow.db"
+    told = predicted_elsewhere(uri, ["models:/nightrank-clicks@champion"], rows, tmp_path)
+    (got,) = told["answers"]
     wanted = load_click_bundle(root / ref.bundle).predict(pa.Table.from_pandas(ROWS.iloc[:3].fillna(0.0))).numpy()
     assert np.array([list(row.values()) for row in got["rows"]]) == pytest.approx(wanted, abs=1e-6)
-    assert not got["ranker"].startswith(str(ROOT))
+    assert not told["ranker"].startswith(str(ROOT))
