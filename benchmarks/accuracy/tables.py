@@ -41,7 +41,7 @@ def runs(data: Path, peers: dict[str, str]) -> dict[str, list[str]]:
         f"beauty_peer_{name}": ["benchmarks.accuracy.peer", "--peer", name, "--peer-python", python, "--data", beauty, *every]
         for name, python in peers.items()
     }
-    return {**_beauty(data / "amazon-beauty"), **_games(data / "amazon-games"), **clicks, **theirs}
+    return {**_beauty(data / "amazon-beauty"), **_games(data / "amazon-games"), **clicks, **_pointwise(data), **theirs}
 
 
 def _beauty(folder: Path) -> dict[str, list[str]]:
@@ -51,6 +51,15 @@ def _beauty(folder: Path) -> dict[str, list[str]]:
     table = {f"beauty_{name}": [*both, "--config", f"models/{name}", "--seeds", *SEEDS] for name in BEAUTY}
     once = {f"beauty_{name}": [*both, "--config", f"models/{name}", "--seeds", "1"] for name in BEAUTY_ONCE}
     return {**table, "beauty_transformer_attributes": ours, **once}
+
+
+def _pointwise(data: Path) -> dict[str, list[str]]:
+    rows = ["benchmarks.accuracy.pointwise", "--data"]
+    attributes = ["--attributes", str(data / "amazon-beauty" / "Beauty_item2attributes.json")]
+    return {
+        "pointwise_beauty": [*rows, str(data / "amazon-beauty" / "Beauty.txt"), *attributes],
+        "pointwise_movielens": [*rows, str(data / "ml-latest-small" / "ratings.csv")],
+    }
 
 
 def _games(folder: Path) -> dict[str, list[str]]:

@@ -1,0 +1,93 @@
+"""One seed of a click ranker on rows in memory, and what is said of it.
+
+Choices are made on `valid`; `test`, where it is given, is read once, after training.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from feature_store.contracts.errors import ConfigError
+from ranker.click_metrics import auc, log_loss
+from ranker.clicks.batch import ImpressionBatch
+from ranker.clicks.compose import ClickRanker, compose_clicks
+from ranker.clicks.config import ClickShapes
+from trainer.clicks.config import ClickTrainerConfig, load_clicks
+from trainer.clicks.fit import EpochReport, fit_clicks, measure, probabilities
+from trainer.communicator import SingleProcess
+from trainer.device import Device
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+def settings(model: str, overrides: list[str]) -> ClickTrainerConfig:
+    paths = [ROOT / "conf" / "models" / "clicks" / f"{prefix}{model}.yaml" for prefix in ("ctr_", "")]
+    found = [path for path in paths if path.exists()]
+    if not found:
+        raise ConfigError(f"there is no model {model}", f"write {paths[1].relative_to(ROOT)}, or name one that is there")
+    return load_clicks(found[:1], overrides)
+
+
+def one_seed(
+    config: ClickTrainerConfig, parts: dict[str, ImpressionBatch], shapes: ClickShapes, seed: int, device: Device
+) -> dict[str, Any]:
+    """Trained on train, chosen on valid, measured on test where that part is given."""
+    started = time.monotonic()
+    ranker = compose_clicks(config.model, shapes, seed)
+
+    def tell(report: EpochReport) -> None:
+        print(f"seed {seed}, {json.dumps(asdict(report))}", file=sys.stderr, flush=True)
+
+    curve = fit_clicks(ranker, parts["train"], parts["valid"], config, seed, SingleProcess(), device, tell)
+    return {
+        "seed": seed,
+        **{part: measured(ranker, rows) for part, rows in parts.items() if part != "train"},
+        "epochs": len(curve.epochs),
+        "best_epoch": curve.best,
+        "seconds": round(time.monotonic() - started, 1),
+        "seconds_per_epoch": round(float(np.median([epoch.seconds for epoch in curve.epochs])), 2),
+        "params": sum(parameter.numel() for parameter in ranker.parameters()),
+        "valid_curve": [round(epoch.valid["auc"], 5) for epoch in curve.epochs],
+    }
+
+
+def measured(ranker: ClickRanker, rows: ImpressionBatch) -> dict[str, float]:
+    """`auc` and `log_loss`; of several actions also each one's own."""
+    figures, labels = measure(ranker, rows), ranker.shapes.labels
+    if len(labels) == 1:
+        return figures
+    scores_NA, labels_NA = probabilities(ranker, rows), rows.labels_BA.numpy()
+    for place, label in enumerate(labels):
+        asked = ~np.isnan(labels_NA[:, place])
+        scores, wanted = scores_NA[asked, place], labels_NA[asked, place]
+        figures |= {f"{label}/auc": auc(scores, wanted), f"{label}/log_loss": log_loss(scores, wanted)}
+    return figures
+
+
+def means(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    return {
+        part: {name: float(np.mean([run[part][name] for run in runs])) for name in runs[0][part]}
+        for part in ("valid", "test")
+        if part in runs[0]
+    }
+
+
+def machine() -> dict[str, Any]:
+    cpu = platform.processor() or platform.machine()
+    return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+
+
+def commit() -> str:
+    """The commit, with `+` where the checkout was changed after it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    return told.stdout.strip() or "unknown"
