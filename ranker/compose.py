@@ -14,6 +14,7 @@ from ranker.encoders.causal_lm import CausalLmEncoder
 from ranker.encoders.cloze import ClozeEncoder
 from ranker.encoders.factors import FactorsEncoder
 from ranker.encoders.hstu import HstuEncoder
+from ranker.encoders.members import MembersEncoder
 from ranker.encoders.recurrent import RecurrentEncoder
 from ranker.encoders.towers import TowersEncoder
 from ranker.encoders.transformer import TransformerEncoder
@@ -42,7 +43,12 @@ ENCODERS: Final[dict[str, Callable[[RankerConfig, ItemShapes], UserEncoder]]] = 
 
 
 def build_encoder(config: RankerConfig, shapes: ItemShapes) -> UserEncoder:
-    return ENCODERS[config.encoder.name](config, shapes)
+    """Of as many parts as the ranker has members."""
+    build = ENCODERS[config.encoder.name]
+    if config.members == 1:
+        return build(config, shapes)
+    one = config.model_copy(update={"width": config.width // config.members, "members": 1})
+    return MembersEncoder([build(one, shapes) for _ in range(config.members)])
 
 
 HEADS: Final[dict[str, Callable[[RankerConfig], Head]]] = {"dot": DotHead, "mlp": MlpHead, "transformer": TransformerHead}

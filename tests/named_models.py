@@ -17,7 +17,7 @@ CUT = {
 def small(name):
     """The model's own file with narrow layers."""
     tree = merged([CONF / f"{name}.yaml"], [])["trainer"]
-    tree = overlay(tree, {"model": {"width": 16}, **CUT})
+    tree = overlay(tree, {"model": {"width": 16 * tree["model"].get("members", 1)}, **CUT})
     encoder, head, item = tree["model"]["encoder"], tree["model"].get("head", {}), tree["model"].get("item", {})
     for part, key in ((encoder, "hidden"), (head, "hidden"), (item, "tower")):
         if key in part:

@@ -10,7 +10,8 @@ from ranker.config import DotConfig, RankerConfig
 class DotHead(nn.Module):  # type: ignore[misc]
     """s = u . v, or cos(u, v) / temperature with `normalise`; with `item_bias` a share of the item's bias on top.
 
-    It has no weights. What is served carries the bias as one more column, against a 1 in the user's vector.
+    It has no weights. Of several members it is the mean of their scores. What is served carries the bias as one more column,
+    against a 1 in the user's vector.
     """
 
     def __init__(self, config: RankerConfig) -> None:
@@ -21,6 +22,7 @@ class DotHead(nn.Module):  # type: ignore[misc]
         """Columns of `query` and `catalogue`."""
         self.keeps_inputs = not config.head.normalise
         """The first d columns of `catalogue` are the item vectors as the encoder reads them."""
+        self.members = config.members
         self.biased, self.served = config.head.item_bias, config.head.item_bias_served
 
     def user(self, states_Td: Tensor) -> Tensor:
@@ -41,6 +43,7 @@ class DotHead(nn.Module):  # type: ignore[misc]
     def query(self, states_Td: Tensor) -> Tensor:
         """[T, d] of `user` as they are held against `catalogue`: [T, d + 1] with an item bias."""
         vectors_Td = self.user(states_Td)
+        vectors_Td = vectors_Td / self.members if self.members > 1 else vectors_Td
         return torch.cat([vectors_Td, vectors_Td.new_ones(len(vectors_Td), 1)], dim=1) if self.biased else vectors_Td
 
     def catalogue(self, vectors_Nd: Tensor, bias_N: Tensor | None) -> Tensor:

@@ -41,7 +41,8 @@ def _loss(
     if config.name == "full_softmax":
         return _full(ranker, targets, config)
     sampler = sampler or NegativeSampler.of(config, ranker.items.popularity)
-    losses_S = _losses(_scores(ranker, targets, config, generator, sampler), config, ranker.shapes.items)
+    members = _scores(ranker, targets, config, generator, sampler)
+    losses_S = torch.stack([_losses(scores, config, ranker.shapes.items) for scores in members]).mean(0)
     weights_S = targets.weight_S.float()
     return (losses_S * weights_S).sum(), weights_S.sum()
 
@@ -49,8 +50,20 @@ def _loss(
 def _full(ranker: Ranker, targets: Targets, config: LossConfig) -> tuple[Tensor, Tensor]:
     table_Id = ranker.item_table()
     states_Sd = ranker.user_states(targets.inputs, table_Id).index_select(0, targets.state_S)
-    scored_Id = ranker.head.item(table_Id)
-    return full_softmax(states_Sd, targets.item_S, scored_Id, targets.weight_S, config.chunk_elements, ranker.items.bias)
+    sides = _by_member(ranker, states_Sd, ranker.head.item(table_Id))
+    losses = [
+        full_softmax(states, targets.item_S, scored, targets.weight_S, config.chunk_elements, ranker.items.bias)[0]
+        for states, scored in sides
+    ]
+    return torch.stack(losses).mean(), targets.weight_S.float().sum()
+
+
+def _by_member(ranker: Ranker, *sides: Tensor) -> list[tuple[Tensor, ...]]:
+    """Each member's columns of every side."""
+    members = ranker.config.members
+    if members == 1:
+        return [sides]
+    return list(zip(*([part.contiguous() for part in side.chunk(members, dim=1)] for side in sides), strict=True))
 
 
 def _losses(scores: Scores, config: LossConfig, items: int) -> Tensor:
@@ -65,7 +78,8 @@ def _losses(scores: Scores, config: LossConfig, items: int) -> Tensor:
 
 def _scores(
     ranker: Ranker, targets: Targets, config: LossConfig, generator: torch.Generator, sampler: NegativeSampler
-) -> Scores:
+) -> list[Scores]:
+    """Of each member."""
     if config.sampling == "in_batch":
         negatives_M, log_q_M = targets.item_S, sampler.log_q(targets.item_S)
         asked = torch.cat([targets.inputs.items_T, targets.item_S])
@@ -77,15 +91,23 @@ def _scores(
         asked = torch.cat([targets.inputs.items_T, targets.item_S, negatives_M])
         sizes = [targets.inputs.tokens, len(targets.item_S), len(negatives_M)]
         inputs_Td, wanted_Sd, negative_Md = ranker.item_inputs(asked).split(sizes)
-    head, bias_I = ranker.head, ranker.items.bias
+    head = ranker.head
     states_Sd = head.user(ranker.encoder(inputs_Td, targets.inputs)).index_select(0, targets.state_S)
-    positive_S = head.own(states_Sd, head.item(wanted_Sd))
-    negative_SM = head.every(states_Sd, head.item(negative_Md))
+    sides = _by_member(ranker, states_Sd, head.item(wanted_Sd), head.item(negative_Md))
+    log_q_S = sampler.log_q(targets.item_S)
+    return [Scores(*_logits(ranker, targets.item_S, negatives_M, *side), log_q_M, log_q_S) for side in sides]
+
+
+def _logits(
+    ranker: Ranker, items_S: Tensor, negatives_M: Tensor, states_Sd: Tensor, wanted_Sd: Tensor, negative_Md: Tensor
+) -> tuple[Tensor, Tensor]:
+    """([S], [S, M]) with the items' bias; a negative that is the target itself has -inf."""
+    positive_S, negative_SM = ranker.head.own(states_Sd, wanted_Sd), ranker.head.every(states_Sd, negative_Md)
+    bias_I = ranker.items.bias
     if bias_I is not None:
-        positive_S = positive_S + bias_I.index_select(0, targets.item_S)
+        positive_S = positive_S + bias_I.index_select(0, items_S)
         negative_SM = negative_SM + bias_I.index_select(0, negatives_M)
-    negative_SM = negative_SM.masked_fill(targets.item_S.unsqueeze(1) == negatives_M, float("-inf"))
-    return Scores(positive_S, negative_SM, log_q_M, sampler.log_q(targets.item_S))
+    return positive_S, negative_SM.masked_fill(items_S.unsqueeze(1) == negatives_M, float("-inf"))
 
 
 def _nothing(ranker: Ranker) -> tuple[Tensor, Tensor]:

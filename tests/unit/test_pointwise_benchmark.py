@@ -1,6 +1,7 @@
 """The pointwise benchmark on a handful of histories: which rows it asks, what a row knows, what it writes."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def beauty(tmp_path):
 def rows(batch):
     """(user, item, label, history) of each row."""
     ends = batch.offsets_B1.tolist()
-    past = [tuple(batch.history_T[a:b].tolist()) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    past = [tuple(batch.history_T[a:b].tolist()) for a, b in pairwise(ends)]
     codes = batch.codes_BF.tolist()
     return [(u, i, y, h) for (u, i, *_), y, h in zip(codes, batch.labels_BA[:, 0].tolist(), past, strict=True)]
 
