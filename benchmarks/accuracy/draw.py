@@ -10,8 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from benchmarks.accuracy.paired import by_user
+from benchmarks.accuracy.report import DRAWS, SHOWN
+from trainer.evaluation.bootstrap import percentile_interval, resampled_means
 
 RESULTS: Final = Path(__file__).parents[1] / "results"
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -56,14 +61,15 @@ def mean(runs: Sequence[Result], part: str, metric: str) -> float:
 
 
 def table(results: Sequence[Result], part: str) -> str:
-    """One row a model and protocol: means over seeds, and the widest of their intervals."""
+    """One row a model and protocol: means over seeds with the interval of that mean (bootstrap of users, each one's value being
+    the mean over seeds); the widest of the seeds' intervals where ranks were not kept."""
     heads = ("model", "protocol", "seeds", "Recall@10", "NDCG@10", "epochs", "minutes", "parameters")
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for result in results:
         for protocol in ("strict", "refit"):
             runs = runs_of(result, protocol)
             if runs:
-                cells = [_estimate(runs, part, metric) for metric in ("recall@10", "ndcg@10")]
+                cells = _estimates(runs, by_user(result, protocol, part), part)
                 epochs, minutes = _range(runs, "epoch", 0), _range(runs, "minutes", 1)
                 row = [_named(result), protocol, str(len(runs)), *cells, epochs, minutes, f"{runs[0]['parameters']:,}"]
                 lines.append(f"| {' | '.join(row)} |")
@@ -76,10 +82,16 @@ def _named(result: Result) -> str:
     return f"{name.removeprefix('peer_')} (peer)" if "public" in result else name
 
 
-def _estimate(runs: Sequence[Result], part: str, metric: str) -> str:
-    low = min(run[part]["intervals"][metric][0] for run in runs)
-    high = max(run[part]["intervals"][metric][1] for run in runs)
-    return f"{_short(mean(runs, part, metric))} [{_short(low)}, {_short(high)}]"
+def _estimates(runs: Sequence[Result], kept: np.ndarray, part: str) -> list[str]:
+    """Of each metric; `kept` [users, metrics] has no rows where ranks are missing."""
+    if len(kept):
+        resampled = resampled_means(kept, 1, DRAWS)
+        bounds = [percentile_interval(resampled[:, place], 0.95) for place in range(len(SHOWN))]
+    else:
+        each = [[run[part]["intervals"][metric] for run in runs] for metric in SHOWN]
+        bounds = [(min(low for low, _ in found), max(high for _, high in found)) for found in each]
+    means = [_short(mean(runs, part, metric)) for metric in SHOWN]
+    return [f"{value} [{_short(low)}, {_short(high)}]" for value, (low, high) in zip(means, bounds, strict=True)]
 
 
 def _short(value: float) -> str:

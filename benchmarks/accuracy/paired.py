@@ -33,9 +33,9 @@ def main() -> list[dict[str, Any]]:
 
 
 def by_user(result: dict[str, Any], protocol: str, part: str) -> np.ndarray:
-    """[users, metrics] of a protocol, the mean over seeds; no rows where the result has none."""
-    runs = [run[part] for run in result["runs"] if run["protocol"] == protocol and "ranks" in run.get(part, {})]
-    if not runs:
+    """[users, metrics] of a protocol, the mean over seeds; no rows where one of them kept no ranks."""
+    runs = [run[part] for run in result["runs"] if run["protocol"] == protocol and part in run]
+    if not runs or not all("ranks" in run for run in runs):
         return np.zeros((0, len(SHOWN)))
     if len({run["n"] for run in runs}) > 1:
         raise DataContractError(f"the seeds of {result['name']} were asked of different users", "run them again")
