@@ -11,12 +11,17 @@ REPORT = "report.html"
 
 def write_report(run_dir: Path, result: dict[str, Any]) -> Path:
     """`report.html` in the run's folder, whole or not at all. Artefacts that are not there leave their section out."""
-    train = _read(run_dir / "stages" / "train.json", {})
-    curves = train.get("extra", {}).get("curves") or {}
+    curves = _extra(run_dir, "train").get("curves") or {}
+    click_curves = _extra(run_dir, "train_clicks").get("click_training", {}).get("curves", {}).get("clicks")
     users = _read(run_dir / "sample_users.json", [])
     path = run_dir / REPORT
-    write_atomic(path, render(result, curves, users).encode())
+    write_atomic(path, render(result, curves, users, click_curves).encode())
     return path
+
+
+def _extra(run_dir: Path, stage: str) -> dict[str, Any]:
+    found: dict[str, Any] = _read(run_dir / "stages" / f"{stage}.json", {}).get("extra", {})
+    return found
 
 
 def _read(path: Path, default: Any) -> Any:

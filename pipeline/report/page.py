@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.report import overview, wording
+from pipeline.report.clicks import clicks
 from pipeline.report.quality import gate, quality
 from pipeline.report.training import training
 from pipeline.report.users import sample_users
@@ -15,7 +16,12 @@ from pipeline.report.users import sample_users
 HERE = Path(__file__).parent
 
 
-def render(result: Mapping[str, Any], curves: Mapping[str, Any], users: Sequence[Mapping[str, Any]]) -> str:
+def render(
+    result: Mapping[str, Any],
+    curves: Mapping[str, Any],
+    users: Sequence[Mapping[str, Any]],
+    click_curves: Mapping[str, Any] | None = None,
+) -> str:
     """One self-contained HTML page. A section whose stage did not run is left out, so partial and failed runs render too."""
     counts, release = result.get("counts") or {}, result.get("release") or {}
     versions = overview.table_versions(result["stages"])
@@ -30,6 +36,7 @@ def render(result: Mapping[str, Any], curves: Mapping[str, Any], users: Sequence
         "quality": quality(result.get("metrics") or []),
         "gate": gate(result.get("gate")),
         "training": training(result.get("training"), curves),
+        "clicks": clicks(result.get("clicks"), click_curves or {}),
         "counts": overview.data_counts(counts),
         "quarantine": overview.quarantine_bars(counts),
         "fallback": overview.fallback_bars(release),
