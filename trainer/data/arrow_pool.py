@@ -7,7 +7,8 @@ end early nor change the order.
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from feature_store.contracts.errors import DataContractError
@@ -17,6 +18,34 @@ POLL_SECONDS: Final = 0.2
 
 _STOP: Final = object()
 EndOfPlan = Callable[[], BaseException]
+
+
+class Feed:
+    """Petastorm's ventilator protocol (start, processed_item, completed, stop) without a thread: `ahead` items at once, then
+    one for each that was taken. Petastorm's own wakes up every millisecond to see whether there is room."""
+
+    def __init__(self, ventilate: Callable[..., None], items: Sequence[Mapping[str, Any]], ahead: int) -> None:
+        self._ventilate = ventilate
+        self._ahead = ahead
+        self._waiting: Iterator[Mapping[str, Any]] = iter(items)
+        self._left = len(items)
+
+    def start(self) -> None:
+        self._give(self._ahead)
+
+    def processed_item(self) -> None:
+        self._give(1)
+
+    def completed(self) -> bool:
+        return self._left == 0
+
+    def stop(self) -> None:
+        self._left = 0
+
+    def _give(self, count: int) -> None:
+        for item in islice(self._waiting, min(count, self._left)):
+            self._left -= 1
+            self._ventilate(**item)
 
 
 class ArrowPool:
@@ -46,7 +75,7 @@ class ArrowPool:
             ventilator.start()
 
     def ventilate(self, **item: Any) -> None:
-        """Called by the ventilator's thread, which keeps only a few items in flight: this is what bounds the read-ahead."""
+        """Called by the ventilator, which keeps only a few items in flight: this is what bounds the read-ahead."""
         self._inboxes[self._asked % self.workers_count].put(item)
         self._asked += 1
 

@@ -15,10 +15,9 @@ from petastorm.arrow_reader_worker import ArrowReaderWorker
 from petastorm.fs_utils import FilesystemResolver
 from petastorm.reader import Reader
 from petastorm.workers_pool import EmptyResultError
-from petastorm.workers_pool.ventilator import ConcurrentVentilator
 
 from feature_store.contracts.errors import DataContractError
-from trainer.data.arrow_pool import ArrowPool
+from trainer.data.arrow_pool import ArrowPool, Feed
 from trainer.data.conformance import no_row_group, unreadable
 from trainer.data.prepare import Prepare, as_read
 
@@ -80,16 +79,10 @@ class _PlannedReader(Reader):  # type: ignore[misc]
             raise no_row_group(Path(path), group)
         return [piece_of[key] for key in self._wanted], None
 
-    def _create_ventilator(self, row_group_indexes: Any, *_rest: Any) -> ConcurrentVentilator:
+    def _create_ventilator(self, row_group_indexes: Any, *_rest: Any) -> Feed:
         rest = {"worker_predicate": None, "shuffle_row_drop_partition": (0, 1)}
         items = [{"piece_index": index, "place": place, **rest} for place, index in enumerate(row_group_indexes)]
-        return ConcurrentVentilator(
-            self._workers_pool.ventilate,
-            items,
-            iterations=1,
-            max_ventilation_queue_size=self._workers_pool.workers_count * READ_AHEAD,
-            ventilation_interval=0.001,
-        )
+        return Feed(self._workers_pool.ventilate, items, ahead=self._workers_pool.workers_count * READ_AHEAD)
 
 
 class _TableReader:
