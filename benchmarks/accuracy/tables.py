@@ -38,7 +38,18 @@ def runs(data: Path, peers: dict[str, str]) -> dict[str, list[str]]:
     clicks = {f"frappe_{name}": [*frappe, "--model", name, "--seeds", *SEEDS] for name in CLICKS}
     beauty, every = str(data / "amazon-beauty" / "Beauty.txt"), ["--every", "2"]
     theirs = {
-        f"beauty_peer_{name}": ["benchmarks.accuracy.peer", "--peer", name, "--peer-python", python, "--data", beauty, *every]
+        f"beauty_peer_{name}": [
+            "benchmarks.accuracy.peer",
+            "--peer",
+            name,
+            "--peer-python",
+            python,
+            "--data",
+            beauty,
+            *every,
+            "--seed",
+            *SEEDS,
+        ]
         for name, python in peers.items()
     }
     return {**_beauty(data / "amazon-beauty"), **_games(data / "amazon-games"), **clicks, **_pointwise(data), **theirs}
@@ -50,7 +61,8 @@ def _beauty(folder: Path) -> dict[str, list[str]]:
     ours = [*both, "--config", "models/transformer", "--seeds", *SEEDS, *attributes]
     table = {f"beauty_{name}": [*both, "--config", f"models/{name}", "--seeds", *SEEDS] for name in BEAUTY}
     once = {f"beauty_{name}": [*both, "--config", f"models/{name}", "--seeds", "1"] for name in BEAUTY_ONCE}
-    return {**table, "beauty_transformer_attributes": ours, **once}
+    ensemble = [*both, "--config", "models/ensemble", "--seeds", *SEEDS, *attributes[:2], "--name", "ensemble, attributes"]
+    return {**table, "beauty_transformer_attributes": ours, "beauty_ensemble_attributes": ensemble, **once}
 
 
 def _pointwise(data: Path) -> dict[str, list[str]]:
