@@ -120,7 +120,7 @@ def picture(results: Sequence[Result], protocols: Sequence[str], part: str) -> F
         axes.set_ylim(-0.6, len(shown) - 0.4)
         for name, value in PUBLISHED.get(protocol, {}).items() if part == "test" and "beauty" in results[0]["data"] else ():
             axes.axvline(value, color=LINE, linewidth=1, linestyle="--", label=f"published: {name} {_short(value)}")
-            axes.legend(frameon=False, fontsize=8)
+            axes.legend(frameon=False, fontsize=8, loc="lower right")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", color="#e3e6ea", linewidth=0.8)
         axes.set_axisbelow(True)
