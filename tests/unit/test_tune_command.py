@@ -88,7 +88,7 @@ def test_a_plan_writes_nothing(tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     plan = plan_of(spec_of(asked(tmp_path, trials=7)))
     assert (plan["status"], plan["run_id"], plan["trials"], plan["begun"]) == ("planned", RUN, 7, 0)
-    assert plan["space"]["trainer.model.width"] == {"choices": [64, 128, 256]}
+    assert plan["space"]["trainer.model.width"] == {"choices": [96, 192, 288]}
     assert plan["process"][1:4] == ["-m", "trainer.tune.run", "--study-dir"]
     assert sorted(tmp_path.rglob("*")) == before
 
