@@ -1,10 +1,13 @@
 """The one definition of the metrics of probabilities: numpy, over all rows at once.
 
+Shapes: N rows, A actions.
+
 Formulas, for scores s and labels y in {0, 1} of N rows:
   auc      = P(s of a row with y = 1 > s of a row with y = 0) + P(equal) / 2, over all such pairs
   log_loss = -1/N sum y log p + (1 - y) log(1 - p), p cut to [1e-15, 1 - 1e-15]
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -46,6 +49,26 @@ def log_loss(probabilities: Numbers, labels: Labels) -> float:
         )
     cut = np.clip(values, CUT, 1 - CUT)
     return float(-np.where(wanted, np.log(cut), np.log1p(-cut)).mean())
+
+
+def by_action(actions: Sequence[str], scores_NA: Numbers, labels_NA: Labels) -> dict[str, dict[str, float]]:
+    """action -> `auc` and `log_loss` over the rows that were asked about it: a label that is NaN was not."""
+    figures = {}
+    for place, action in enumerate(actions):
+        asked_N = ~np.isnan(labels_NA[:, place])
+        scores, wanted = scores_NA[asked_N, place], labels_NA[asked_N, place]
+        figures[action] = {"auc": auc(scores, wanted), "log_loss": log_loss(scores, wanted)}
+    return figures
+
+
+def mean_over_actions(figures: dict[str, dict[str, float]]) -> dict[str, float]:
+    """`auc` and `log_loss`, each the mean over the actions."""
+    return {name: float(np.mean([figure[name] for figure in figures.values()])) for name in ("auc", "log_loss")}
+
+
+def told_apart(figures: dict[str, dict[str, float]]) -> dict[str, float]:
+    """The same figures flat, as `<action>/auc` and `<action>/log_loss`."""
+    return {f"{action}/{name}": value for action, figure in figures.items() for name, value in figure.items()}
 
 
 def _checked(scores: Numbers, labels: Labels) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from feature_store.contracts.errors import ConfigError
-from ranker.click_metrics import auc, log_loss
+from ranker.click_metrics import mean_over_actions, told_apart
 from ranker.clicks.batch import ImpressionBatch
 from ranker.clicks.compose import ClickRanker, compose_clicks
 from ranker.clicks.config import ClickShapes
 from trainer.clicks.config import ClickTrainerConfig, load_clicks
-from trainer.clicks.fit import EpochReport, fit_clicks, measure, probabilities
+from trainer.clicks.fit import EpochReport, fit_clicks, measure_each
 from trainer.communicator import SingleProcess
 from trainer.device import Device
 
@@ -62,15 +62,8 @@ def one_seed(
 
 def measured(ranker: ClickRanker, rows: ImpressionBatch) -> dict[str, float]:
     """`auc` and `log_loss`; of several actions also each one's own."""
-    figures, labels = measure(ranker, rows), ranker.shapes.labels
-    if len(labels) == 1:
-        return figures
-    scores_NA, labels_NA = probabilities(ranker, rows), rows.labels_BA.numpy()
-    for place, label in enumerate(labels):
-        asked = ~np.isnan(labels_NA[:, place])
-        scores, wanted = scores_NA[asked, place], labels_NA[asked, place]
-        figures |= {f"{label}/auc": auc(scores, wanted), f"{label}/log_loss": log_loss(scores, wanted)}
-    return figures
+    each = measure_each(ranker, rows)
+    return {**mean_over_actions(each), **(told_apart(each) if len(each) > 1 else {})}
 
 
 def means(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.report import wording
-from pipeline.report.line_chart import LineChart, line_chart
+from pipeline.report.line_chart import LineChart
+from pipeline.report.training import curve_charts
 
 CHANCE = 0.5
 
@@ -36,17 +37,5 @@ def clicks(section: Mapping[str, Any] | None, curves: Mapping[str, Any]) -> Clic
             (label, wording.figure(test[f"{label}/auc"]), wording.figure(test.get(f"{label}/log_loss"))) for label in labels
         ),
         at_chance=tuple(label for label in labels if test[f"{label}/auc"] <= CHANCE),
-        charts=_charts(curves),
+        charts=curve_charts(curves, "auc", "AUC on validation, mean over answers"),
     )
-
-
-def _charts(curves: Mapping[str, Any]) -> tuple[LineChart, ...]:
-    losses = zip(curves.get("step", []), curves.get("loss", []), strict=False)
-    loss = [(float(step), float(value)) for step, value in losses if value is not None]
-    measured = [(float(row["step"]), float(row["auc"])) for row in curves.get("valid") or [] if row.get("auc") is not None]
-    drawn = []
-    if loss:
-        drawn.append(line_chart("Training loss", loss))
-    if measured:
-        drawn.append(line_chart("AUC on validation, mean over answers", measured, marked=True))
-    return tuple(drawn)

@@ -36,18 +36,23 @@ def training(body: Mapping[str, Any] | None, curves: Mapping[str, Any]) -> Train
 
 
 def _phase(name: str, curve: Mapping[str, Any]) -> Phase:
+    metric = _metric_of(curve.get("valid") or [])
+    base, _, k = (metric or "").partition("@")
+    label = f"{wording.metric(base, int(k) if k.isdigit() else None)} on validation"
+    return Phase(PHASES.get(name, wording.plain(name).capitalize()), curve_charts(curve, metric, label))
+
+
+def curve_charts(curve: Mapping[str, Any], metric: str | None, label: str) -> tuple[LineChart, ...]:
+    """Training loss, and the validated metric under its label; what the curve does not hold is left out."""
     charts = []
     loss = [(float(x), float(y)) for x, y in zip(curve.get("step", []), curve.get("loss", []), strict=False) if y is not None]
     if loss:
         charts.append(line_chart("Training loss", loss))
     measured = curve.get("valid") or []
-    metric = _metric_of(measured)
-    if metric is not None:
-        points = [(float(row["step"]), float(row[metric])) for row in measured if row.get(metric) is not None]
-        base, _, k = metric.partition("@")
-        label = wording.metric(base, int(k) if k.isdigit() else None)
-        charts.append(line_chart(f"{label} on validation", points, marked=True))
-    return Phase(PHASES.get(name, wording.plain(name).capitalize()), tuple(charts))
+    points = [(float(row["step"]), float(row[metric])) for row in measured if row.get(metric) is not None] if metric else []
+    if points:
+        charts.append(line_chart(label, points, marked=True))
+    return tuple(charts)
 
 
 def _metric_of(measured: Sequence[Mapping[str, Any]]) -> str | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_store.contracts.errors import DataContractError
-from ranker.click_metrics import auc, log_loss
+from ranker.click_metrics import by_action, mean_over_actions
 from ranker.clicks.batch import ImpressionBatch, check_impressions
 from ranker.clicks.compose import ClickRanker
 from trainer.clicks.config import ClickTrainerConfig
@@ -84,13 +84,12 @@ def fit_clicks(
 
 def measure(ranker: ClickRanker, rows: ImpressionBatch) -> dict[str, float]:
     """`auc` and `log_loss` over the rows that were asked, each the mean over the actions."""
-    scores_NA, labels_NA = probabilities(ranker, rows), rows.labels_BA.numpy()
-    asked_NA = ~np.isnan(labels_NA)
-    figures = [
-        {name: metric(scores_NA[asked, a], labels_NA[asked, a]) for name, metric in (("auc", auc), ("log_loss", log_loss))}
-        for a, asked in enumerate(asked_NA.T)
-    ]
-    return {name: float(np.mean([figure[name] for figure in figures])) for name in ("auc", "log_loss")}
+    return mean_over_actions(measure_each(ranker, rows))
+
+
+def measure_each(ranker: ClickRanker, rows: ImpressionBatch) -> dict[str, dict[str, float]]:
+    """action -> `auc` and `log_loss` over the rows that were asked about it."""
+    return by_action(ranker.shapes.labels, probabilities(ranker, rows), rows.labels_BA.numpy())
 
 
 def probabilities(ranker: ClickRanker, rows: ImpressionBatch, chunk: int = 16_384) -> Probabilities:

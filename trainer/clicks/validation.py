@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from feature_store.contracts.errors import DataContractError
-from ranker.click_metrics import auc, log_loss
+from ranker.click_metrics import by_action, mean_over_actions, told_apart
 from ranker.clicks.batch import ImpressionBatch
 from ranker.clicks.compose import ClickRanker
 from trainer.clicks.fit import Probabilities, probabilities
@@ -70,18 +70,12 @@ class ClickValidator:
             left -= batch.rows
 
     def _figures(self, labels: tuple[str, ...], scores_NA: Probabilities, labels_NA: Probabilities) -> Figures:
-        figures: Figures = {"n": float(len(labels_NA))}
-        for place, label in enumerate(labels):
-            asked = labels_NA[:, place] != NOT_ASKED
-            scores, wanted = scores_NA[asked, place], labels_NA[asked, place]
-            if len(set(wanted.tolist())) == 2:
-                figures[f"{label}/auc"], figures[f"{label}/log_loss"] = auc(scores, wanted), log_loss(scores, wanted)
-        for name in ("auc", "log_loss"):
-            values = [value for key, value in figures.items() if key.endswith(f"/{name}")]
-            if not values:
-                raise DataContractError(
-                    f"the {len(labels_NA)} rows of {self.source.part} hold both answers of none of {', '.join(labels)}",
-                    "validate on more rows: training_set.valid_days and test_days, or impressions.days",
-                )
-            figures[name] = float(np.mean(values))
-        return figures
+        asked_NA = np.where(labels_NA == NOT_ASKED, np.nan, labels_NA)
+        each = by_action(labels, scores_NA, asked_NA)
+        each = {label: figures for label, figures in each.items() if not np.isnan(figures["auc"])}
+        if not each:
+            raise DataContractError(
+                f"the {len(labels_NA)} rows of {self.source.part} hold both answers of none of {', '.join(labels)}",
+                "validate on more rows: training_set.valid_days and test_days, or impressions.days",
+            )
+        return {"n": float(len(labels_NA)), **told_apart(each), **mean_over_actions(each)}
