@@ -6,16 +6,15 @@ Choices are made on `valid`; `test`, where it is given, is read once, after trai
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.accuracy.report import ROOT
 from feature_store.contracts.errors import ConfigError
 from ranker.click_metrics import mean_over_actions, told_apart
 from ranker.clicks.batch import ImpressionBatch
@@ -25,8 +24,6 @@ from trainer.clicks.config import ClickTrainerConfig, load_clicks
 from trainer.clicks.fit import EpochReport, fit_clicks, measure_each
 from trainer.communicator import SingleProcess
 from trainer.device import Device
-
-ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def settings(model: str, overrides: list[str]) -> ClickTrainerConfig:
@@ -77,10 +74,3 @@ def means(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def machine() -> dict[str, Any]:
     cpu = platform.processor() or platform.machine()
     return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-
-
-def commit() -> str:
-    """The commit, with `+` where the checkout was changed after it."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    return told.stdout.strip() or "unknown"

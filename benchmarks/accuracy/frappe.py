@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from benchmarks.accuracy.clicks import commit, machine, means, one_seed, settings
+from benchmarks.accuracy.clicks import machine, means, one_seed, settings
+from benchmarks.accuracy.report import commit
 from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.files import write_json
 from ranker.clicks.batch import ImpressionBatch

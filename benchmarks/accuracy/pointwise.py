@@ -19,7 +19,8 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.accuracy.attributes import read_attributes
-from benchmarks.accuracy.clicks import commit, machine, one_seed, settings
+from benchmarks.accuracy.clicks import machine, one_seed, settings
+from benchmarks.accuracy.report import commit
 from benchmarks.accuracy.sequences import Sequences, read_sequences
 from feature_store.contracts.files import write_json
 from ranker.clicks.batch import ImpressionBatch

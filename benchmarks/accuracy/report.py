@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.accuracy.fit import means
 from trainer.evaluation.bootstrap import percentile_interval, resampled_means
 
+ROOT: Final = Path(__file__).resolve().parents[2]
 SHOWN: Final = ("recall@10", "ndcg@10")
 DRAWS: Final = 1000
 
@@ -51,4 +52,7 @@ def said(argument: str) -> str:
 
 
 def commit() -> str:
-    return subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    """The commit, with `+` where the checkout was changed after it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    return told.stdout.strip() or "unknown"
