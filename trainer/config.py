@@ -116,6 +116,8 @@ class TrainerConfig(FrozenConfig):
     """Rows of one rank's step."""
     piece_tokens: int = Field(4096, ge=1)
     """Tokens a rank holds activations of at once: a step of long histories is taken in pieces whose gradients add up."""
+    reorder: float = Field(0.0, ge=0)
+    """Events of a training history change places at random, each moving by less than so many; up to 1 all stay."""
     log_seconds: float = Field(15.0, gt=0)
     model: RankerConfig = RankerConfig()
     loss: LossConfig = LossConfig()

@@ -10,18 +10,20 @@ from ranker.config import LossConfig
 from ranker.losses.sampling import NegativeSampler
 from ranker.losses.training import training_loss
 from ranker.model import Ranker
+from trainer.reorder import reordered
 from trainer.step import pieces
 
 
 class SequenceObjective:
-    def __init__(self, ranker: Ranker, loss: LossConfig, piece_tokens: int) -> None:
+    def __init__(self, ranker: Ranker, loss: LossConfig, piece_tokens: int, reorder: float = 0.0) -> None:
         self._ranker = ranker
         self._loss = loss
         self._piece_tokens = piece_tokens
+        self._reorder = reorder
         self._sampler = NegativeSampler.of(loss, ranker.items.popularity)
 
     def pieces(self, batch: Batch) -> Iterator[Batch]:
-        return pieces(batch, self._piece_tokens)
+        return pieces(reordered(batch, self._reorder), self._piece_tokens)
 
     def loss(self, piece: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         return training_loss(self._ranker, piece, self._loss, generator, self._sampler)

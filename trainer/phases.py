@@ -67,7 +67,7 @@ def build_phase(training: Training, name: str) -> Phase:
         training.optimizer,
         training.communicator,
         training.device,
-        SequenceObjective(training.ranker, trainer.loss, trainer.piece_tokens),
+        SequenceObjective(training.ranker, trainer.loss, trainer.piece_tokens, trainer.reorder),
         trainer.optimizer,
         phase_seed(training.job.seed, name),
         Anchor(training.ranker, _start_weights(training), config.anchor) if config.anchor else None,

@@ -96,7 +96,7 @@ def fit(
     started_from = user_folder(config.model, TextSettings(encoder="none" if folder is None else str(folder)))
     ranker = compose(config.model, item_inputs(data, hold, known), seed, text_encoder=folder, user_encoder=started_from)
     optimizer, device = AdamW(ranker, config.optimizer), device_of(config)
-    objective = SequenceObjective(ranker, config.loss, config.piece_tokens)
+    objective = SequenceObjective(ranker, config.loss, config.piece_tokens, config.reorder)
     step = TrainStep(ranker, optimizer, SingleProcess(), device, objective, config.optimizer, seed)
     rows = training_rows(data, hold, config.model.encoder.max_length)
     valid = None if epochs is not None else questions(data, 2, 2 + ahead, known.texts is not None)
