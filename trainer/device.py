@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from feature_store.contracts.errors import ConfigError
 from trainer.config import TrainerConfig
@@ -53,3 +54,12 @@ def make_deterministic(device: Device) -> None:
     torch.backends.cudnn.benchmark = False
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+def choose_attention(model: nn.Module, device: Device) -> None:
+    """Hugging Face parts take attention as plain products where that is faster, which is on a CPU in bf16: forth and back
+    torch's fused kernel takes two and a half to seven times as long there (`benchmarks.attention`). Elsewhere the kernel stays."""
+    if device.bf16 and device.torch_device.type == "cpu":
+        for module in model.modules():
+            if hasattr(module, "set_attn_implementation"):
+                module.set_attn_implementation("eager")

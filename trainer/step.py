@@ -13,7 +13,7 @@ from feature_store.contracts.errors import NightrankError
 from ranker.batch import Batch
 from trainer.communicator import Communicator, agree
 from trainer.config import OptimizerConfig
-from trainer.device import Device
+from trainer.device import Device, choose_attention
 from trainer.faults import DivergedError
 from trainer.optim import FAULTS, LOSS, ROWS, TOKENS, WEIGHT, AdamW, FlatGradient, divisor, trainable
 from trainer.source import phase_seed
@@ -95,6 +95,7 @@ class TrainStep(Generic[Taken]):
         self._flat = FlatGradient(list(trainable(model).values()), communicator.size)
         self._generator = torch.Generator()
         self._taken: list[tuple[Taken, Tensor]] = []
+        choose_attention(model, device)
 
     def __call__(self, batches: Iterator[Taken], step: int, rate: float) -> StepReport:
         """Takes the next batch and moves the weights. A fault of one rank is raised on all; DivergedError for a loss or a

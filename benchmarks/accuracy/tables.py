@@ -62,7 +62,8 @@ def _beauty(folder: Path) -> dict[str, list[str]]:
     table = {f"beauty_{name}": [*both, "--config", f"models/{name}", "--seeds", *SEEDS] for name in BEAUTY}
     once = {f"beauty_{name}": [*both, "--config", f"models/{name}", "--seeds", "1"] for name in BEAUTY_ONCE}
     ensemble = [*both, "--config", "models/ensemble", "--seeds", *SEEDS, *attributes[:2], "--name", "ensemble, attributes"]
-    return {**table, "beauty_transformer_attributes": ours, "beauty_ensemble_attributes": ensemble, **once}
+    als = {"beauty_als": ["benchmarks.accuracy.als", "--data", str(folder / "Beauty.txt")]}
+    return {**table, "beauty_transformer_attributes": ours, "beauty_ensemble_attributes": ensemble, **once, **als}
 
 
 def _pointwise(data: Path) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from tests.text_models import WORDS, text_inputs, texts, tiny_bert, tiny_gpt2, v
 from tests.training_jobs import ITEMS, job_of, training_of
 from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
 from trainer import loop
+from trainer.device import Device, choose_attention
 from trainer.incremental.growth import LIVE
 from trainer.job import Parent
 from trainer.phases import train
@@ -110,6 +111,17 @@ def test_adapters_are_drawn_from_the_seed_and_leave_torchs_own_generator_alone(b
     same = [torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True)]
     assert all(same)
     assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_on_a_cpu_in_bf16_attention_is_plain_products_with_the_same_states(bert, bf16):
+    model, ids = pretrained_model(bert), torch.tensor([[1, 7, 9, 2], [1, 8, 2, 0]])
+    mask = (ids > 0).long()
+    before = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    choose_attention(torch.nn.ModuleDict({"deep": torch.nn.Sequential(model)}), Device(torch.device("cpu"), bf16))
+    assert model.config._attn_implementation == ("eager" if bf16 else "sdpa")
+    now = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    torch.testing.assert_close(now[mask.bool()], before[mask.bool()], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["lora", "full"])
