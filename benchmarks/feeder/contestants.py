@@ -14,6 +14,8 @@ from trainer.data.conformance import files_of, row_groups_of
 from trainer.data.dense import DenseReader
 from trainer.data.epoch import EpochReader, make_plan
 from trainer.data.plan import ReadPlan
+from trainer.data.readers import row_group_reader
+from trainer.data.rows import ROW_COLUMNS
 from trainer.data.stream import Planned
 
 BATCH: Final = 4096
@@ -47,6 +49,19 @@ def ours_sequences(reader: ReaderName) -> Run:
         tally = Tally(summed)
         for batch in EpochReader(snapshot, files.root, "train", plan, 0, reader=reader, workers=WORKERS):
             tally.add(batch.rows, lambda name, batch=batch: getattr(batch, FIELDS[name]).numpy())
+        return tally.total()
+
+    return run
+
+
+def ours_tables(reader: ReaderName) -> Run:
+    """The same row groups as Arrow tables, neither shuffled nor cut into batches: how far the reader could get at most."""
+
+    def run(files: Files, epoch: int, summed: Sequence[str]) -> Total:
+        groups = ReadPlan(row_groups_of(files.part), SEED, epoch, world_size=1, batch_rows=BATCH).order.tolist()
+        tally = Tally(summed)
+        for table in row_group_reader(reader)(files_of(files.part, files.root), groups, ROW_COLUMNS, WORKERS):
+            tally.add(len(table), lambda name, table=table: _flat(table.column(name).combine_chunks()))
         return tally.total()
 
     return run
