@@ -26,7 +26,7 @@ from trainer.communicator import SingleProcess
 from trainer.config import PhaseConfig, TrainerConfig
 from trainer.data.collate import batch_of
 from trainer.data.plan import ReadPlan
-from trainer.data.rows import Rows, selected
+from trainer.data.rows import Rows, offsets_of, selected, token_index
 from trainer.device import Device, multiplies_in_bf16
 from trainer.objective import SequenceObjective
 from trainer.optim import AdamW
@@ -152,16 +152,36 @@ def ask(ranker: Ranker, asked: Questions, device: Device, rows: int = 1024) -> d
     catalogue = ranker.all_item_vectors()
     longest = ranker.config.encoder.max_length
     lists = []
+    # Histories of a length stand together: what pads them wastes little.
+    order_B = torch.argsort(asked.history.lengths, stable=True)
+    history = _rows(asked.history, order_B)
     with torch.no_grad():
-        for first in range(0, asked.history.rows, rows):
-            part = rows_between(asked.history, first, min(first + rows, asked.history.rows))
+        for first in range(0, history.rows, rows):
+            part = rows_between(history, first, min(first + rows, history.rows))
             with device.autocast():
                 queries = ranker.user_vectors(part.newest(longest))
             seen = (part.items_T, part.offsets_B1)
             lists.append(best_items(ranker.head, queries.float(), catalogue, max(KS), seen)[0].numpy())
     ranker.train(was)
+    found_BK = np.empty((history.rows, max(KS)), np.int64)
+    found_BK[order_B.numpy()] = np.concatenate(lists)
     target = asked.target_B.numpy()
-    return per_row(np.concatenate(lists), target, np.arange(len(target) + 1), KS)
+    return per_row(found_BK, target, np.arange(len(target) + 1), KS)
+
+
+def _rows(batch: Batch, order_B: Tensor) -> Batch:
+    """The rows in that order."""
+    lengths_B = batch.lengths[order_B]
+    index_T = torch.from_numpy(token_index(batch.offsets_B1[:-1][order_B].numpy(), lengths_B.numpy()))
+    return Batch(
+        items_T=batch.items_T[index_T],
+        actions_T=batch.actions_T[index_T],
+        times_T=batch.times_T[index_T],
+        offsets_B1=torch.from_numpy(offsets_of(lengths_B.numpy())),
+        loss_from_B=batch.loss_from_B[order_B],
+        weight_B=batch.weight_B[order_B],
+        users_B=batch.users_B[order_B],
+    )
 
 
 def means(by_user: dict[str, np.ndarray]) -> dict[str, float]:

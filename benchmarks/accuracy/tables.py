@@ -27,8 +27,8 @@ GAMES: Final[dict[str, tuple[str, ...]]] = {
     "lora": ("trainer.model.item.text.name=lora", "trainer.model.item.text.items_per_step=24"),
 }
 """What an item is made of -> settings over `amazon-games`."""
-GAMES_MODELS: Final = ("jd_tower", "bert_behaviour")
-"""Rankers that want texts, one seed."""
+GAMES_MODELS: Final[dict[str, tuple[str, ...]]] = {"jd_tower": (), "bert_behaviour": ("trainer.measure.epochs=1",)}
+"""Rankers that want texts, one seed, and what their own file is changed in."""
 CLICKS: Final = ("lr", "dnn", "dcnv2", "finalmlp")
 
 
@@ -79,7 +79,7 @@ def _games(folder: Path) -> dict[str, list[str]]:
     files = ["--data", str(folder / "sequences.txt"), "--titles", str(folder / "Games-6k.item")]
     strict = ["benchmarks.accuracy", *files, "--protocol", "strict", "--seeds", "1", "--every", "3", "--config", "amazon-games"]
     table = {f"games_{name}": [*strict, "--name", f"games_{name}", "--set", *changes] for name, changes in GAMES.items()}
-    return table | {f"games_{name}": [*strict, f"models/{name}"] for name in GAMES_MODELS}
+    return table | {f"games_{name}": [*strict, f"models/{name}", "--set", *more] for name, more in GAMES_MODELS.items()}
 
 
 def main() -> int:

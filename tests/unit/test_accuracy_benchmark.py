@@ -9,12 +9,14 @@ import pytest
 from benchmarks.accuracy import __main__ as accuracy
 from benchmarks.accuracy import cold, draw, paired
 from benchmarks.accuracy.attributes import read_attributes
+from benchmarks.accuracy.fit import ask, device_of, fit
 from benchmarks.accuracy.report import figures, unpacked
-from benchmarks.accuracy.sequences import questions, read_sequences
+from benchmarks.accuracy.sequences import Questions, questions, read_sequences
 from benchmarks.accuracy.texts import read_texts
 from feature_store.contracts.errors import DataContractError
 from tests.text_models import WIDTH, tiny_bert
 from tests.training_lake import synthetic_sequences
+from trainer.config import TrainerConfig
 
 FROM_ZERO = "7 0 1 2 3\n8 1 2 3 4 9\n"
 
@@ -172,3 +174,16 @@ def test_a_small_sure_difference_is_seen_user_by_user(tmp_path, monkeypatch, cap
     (tmp_path / "theirs.json").write_text(json.dumps({"name": "theirs", "runs": [run]}))
     with pytest.raises(DataContractError, match="2000 users against 50"):
         paired.main()
+
+
+def test_who_is_asked_together_changes_nobodys_figures(sequences):
+    data = read_sequences(sequences)
+    outcome = fit(TrainerConfig(measure={"epochs": 0}, model={"width": 8}), data, "strict", 1, print)
+    asked = questions(data, 1, 1)
+    together, in_threes = (ask(outcome.ranker, asked, device_of(TrainerConfig(precision="fp32")), rows) for rows in (1024, 3))
+    assert together["ndcg@20"].any()
+    for name, values in together.items():
+        np.testing.assert_array_equal(values, in_threes[name])
+    hits = [together["ndcg@20"][row] > 0 for row in range(asked.history.rows)]
+    alone = ask(outcome.ranker, Questions(asked.history, asked.target_B.flip(0), asked.asked), device_of(TrainerConfig()))
+    assert hits != (alone["ndcg@20"] > 0).tolist()
