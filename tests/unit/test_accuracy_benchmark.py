@@ -17,6 +17,7 @@ from feature_store.contracts.errors import DataContractError
 from tests.text_models import WIDTH, tiny_bert
 from tests.training_lake import synthetic_sequences
 from trainer.config import TrainerConfig
+from trainer.step import rows_between
 
 FROM_ZERO = "7 0 1 2 3\n8 1 2 3 4 9\n"
 
@@ -177,13 +178,13 @@ def test_a_small_sure_difference_is_seen_user_by_user(tmp_path, monkeypatch, cap
 
 
 def test_who_is_asked_together_changes_nobodys_figures(sequences):
-    data = read_sequences(sequences)
-    outcome = fit(TrainerConfig(measure={"epochs": 0}, model={"width": 8}), data, "strict", 1, print)
+    data, device = read_sequences(sequences), device_of(TrainerConfig(precision="fp32"))
+    ranker = fit(TrainerConfig(measure={"epochs": 0}, model={"width": 8}), data, "strict", 1, print).ranker
     asked = questions(data, 1, 1)
-    together, in_threes = (ask(outcome.ranker, asked, device_of(TrainerConfig(precision="fp32")), rows) for rows in (1024, 3))
-    assert together["ndcg@20"].any()
-    for name, values in together.items():
-        np.testing.assert_array_equal(values, in_threes[name])
-    hits = [together["ndcg@20"][row] > 0 for row in range(asked.history.rows)]
-    alone = ask(outcome.ranker, Questions(asked.history, asked.target_B.flip(0), asked.asked), device_of(TrainerConfig()))
-    assert hits != (alone["ndcg@20"] > 0).tolist()
+    assert len(asked.history.lengths.unique()) > 3
+    together = ask(ranker, asked, device, rows=7)["ndcg@20"]
+    each = [
+        Questions(rows_between(asked.history, row, row + 1), asked.target_B[row : row + 1], 1) for row in range(len(together))
+    ]
+    assert 0 < (together > 0).sum() < len(together)
+    np.testing.assert_array_equal(together, [ask(ranker, one, device)["ndcg@20"][0] for one in each])
