@@ -68,3 +68,4 @@ doctor: setup ## what this machine may trip over, each with its remedy
 clean: ## remove the environment and every cache of the checkout; Horovod's wheel and lakes stay
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f trainer/data/*.so

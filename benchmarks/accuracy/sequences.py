@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ranker.batch import Batch
 from trainer.data.collate import batch_of
-from trainer.data.rows import Rows, offsets_of, selected
+from trainer.data.rows import Rows, chosen, offsets_of, token_index
 
 Protocol = Literal["strict", "refit"]
 COLD: Final = 5
@@ -88,17 +88,7 @@ def training_rows(data: Sequences, hold: int, longest: int) -> Rows:
     lengths = data.lengths - hold
     kept = np.minimum(lengths, longest + 1)
     users = np.flatnonzero(kept >= 2)
-    count = len(users)
-    return Rows(
-        users=users + 1,
-        loss_from=np.ones(count, np.int32),
-        weight=np.ones(count, np.float32),
-        starts=(data.offsets[:-1] + lengths - kept)[users],
-        lengths=kept[users],
-        items=data.flat,
-        actions=np.zeros(len(data.flat), np.int8),
-        times=np.zeros(len(data.flat), np.int64),
-    )
+    return _rows(data, users, (data.offsets[:-1] + lengths - kept)[users], kept[users], 1)
 
 
 def questions(data: Sequences, back: int, hold: int, every_target: bool = False) -> Questions:
@@ -110,8 +100,8 @@ def questions(data: Sequences, back: int, hold: int, every_target: bool = False)
     lengths = ends - data.offsets[:-1]
     seen = [int(t) in data.flat[s:e] for t, s, e in zip(target, data.offsets[:-1], ends, strict=True)]
     kept = np.flatnonzero(((counts[target] > 0) | every_target) & ~np.array(seen))
-    rows = training_rows(data, back, int(lengths.max()))
-    return Questions(_histories(data, lengths, rows, kept), torch.from_numpy(target[kept]), data.users)
+    history = batch_of(chosen(_rows(data, kept, data.offsets[:-1][kept], lengths[kept], 0)))
+    return Questions(history, torch.from_numpy(target[kept]), data.users)
 
 
 def cold_targets(asked: Questions, data: Sequences, hold: int) -> npt.NDArray[np.bool_]:
@@ -120,15 +110,15 @@ def cold_targets(asked: Questions, data: Sequences, hold: int) -> npt.NDArray[np
     return cold_B
 
 
-def _histories(data: Sequences, lengths: Integers, like: Rows, kept: Integers) -> Batch:
-    whole = Rows(
-        users=np.arange(1, data.users + 1),
-        loss_from=np.zeros(data.users, np.int32),
-        weight=np.ones(data.users, np.float32),
-        starts=data.offsets[:-1],
-        lengths=lengths,
-        items=like.items,
-        actions=like.actions,
-        times=like.times,
+def _rows(data: Sequences, users: Integers, starts: Integers, lengths: Integers, loss_from: int) -> Rows:
+    """A row for each of `users`: the `lengths` items from `starts` on."""
+    items = data.flat[token_index(starts, lengths)].astype(np.int32)
+    return Rows(
+        users=(users + 1).astype(np.int32),
+        loss_from=np.full(len(users), loss_from, np.int32),
+        weight=np.ones(len(users), np.float32),
+        offsets=offsets_of(lengths).astype(np.int32),
+        items=items,
+        actions=np.zeros(len(items), np.int8),
+        times=np.zeros(len(items), np.int64),
     )
-    return batch_of(selected(whole, kept))

@@ -14,7 +14,7 @@ from pipeline.doctor.horovod import check_horovod, check_own_name
 from pipeline.doctor.java import check_java
 from pipeline.doctor.machine import Machine, this_machine
 from pipeline.doctor.places import check_places
-from pipeline.doctor.python_env import check_interpreters, check_packages, check_pyarrow
+from pipeline.doctor.python_env import check_compiled, check_interpreters, check_packages, check_pyarrow
 from pipeline.doctor.spark import check_data_loss, check_trio
 from pipeline.doctor.tracking import check_mlflow
 
@@ -33,6 +33,7 @@ def run_checks(root: Path | None, settings: DataSettings | None = None, machine:
         lambda: check_interpreters(here, configured),
         check_packages,
         check_pyarrow,
+        check_compiled,
         lambda: check_horovod(here),
         lambda: check_own_name(here),
         lambda: check_caches(here, configured),

@@ -1,6 +1,7 @@
 """Is one Python, with one set of packages, on both sides of Spark, and do those packages fit together?"""
 
 import importlib.metadata
+import importlib.util
 import json
 import shutil
 
@@ -14,6 +15,7 @@ from pipeline.doctor.spark import spark_settings
 
 SHARED = ("pyspark", "pyarrow", "numpy", "pandas", "torch", "safetensors", "transformers", "pydantic")
 """Packages whose values or code cross from the driver to an executor."""
+COMPILED = "trainer.data._gather"
 PYARROW_FROM, PYARROW_BELOW = Version("12"), Version("15")
 
 PROBE = f"""
@@ -79,6 +81,13 @@ def check_pyarrow(version: str | None = None) -> list[Finding]:
         seen = f"pyarrow {version}; Petastorm reads on 12, 13 and 14"
         return [Finding("pyarrow_for_petastorm", "fail", seen, "run `make setup`: the lock holds 14.0.2")]
     return [Finding("pyarrow_for_petastorm", "ok", f"pyarrow {version} (12 to 14)")]
+
+
+def check_compiled(part: str = COMPILED) -> list[Finding]:
+    """The reader's compiled part stands beside its source, built for this Python."""
+    if importlib.util.find_spec(part) is None:
+        return [Finding("compiled_reader", "fail", f"{part} is not built for this Python", "run `make setup`")]
+    return [Finding("compiled_reader", "ok", f"{part} is built")]
 
 
 def _interpreters(machine: Machine, settings: DataSettings) -> tuple[str, str]:

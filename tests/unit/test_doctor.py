@@ -14,7 +14,7 @@ from pipeline.doctor.horovod import check_horovod, check_own_name
 from pipeline.doctor.java import check_java
 from pipeline.doctor.machine import Machine, Output
 from pipeline.doctor.places import check_places
-from pipeline.doctor.python_env import check_interpreters, check_packages, check_pyarrow
+from pipeline.doctor.python_env import check_compiled, check_interpreters, check_packages, check_pyarrow
 from pipeline.doctor.spark import check_data_loss, check_trio
 from pipeline.doctor.tracking import check_mlflow
 
@@ -138,6 +138,12 @@ def test_the_range_of_pyarrow(version, status):
 
 def test_every_requirement_is_met_here():
     assert only(check_packages()).status == "ok"
+
+
+def test_the_compiled_part_is_built_here_and_named_where_it_is_not():
+    assert only(check_compiled()).status == "ok"
+    missing = only(check_compiled("trainer.data._gathered"))
+    assert missing.status == "fail" and "trainer.data._gathered is not built" in missing.seen
 
 
 def horovod_says(tmp_path, **changes):

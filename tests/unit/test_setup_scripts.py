@@ -76,9 +76,20 @@ def test_everything_missing_is_named_at_once(bare):
     assert "g++ openjdk-17-jdk-headless" in line
 
 
-def test_a_set_up_that_stands_is_recognised_soon_and_only_for_the_same_lock(tmp_path):
+@pytest.fixture
+def stood(tmp_path):
+    """(runs the script, its folder): a checkout that says it is set up."""
+    compiled, source = tmp_path / "trainer/data/_gather.here.so", "trainer/data/gather.cpp"
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
-    for name in ("requirements.lock", "requirements-horovod.lock", "requirements-tools.lock", "pyproject.toml"):
+    compiled.parent.mkdir(parents=True)
+    for name in (
+        "requirements.lock",
+        "requirements-horovod.lock",
+        "requirements-tools.lock",
+        "pyproject.toml",
+        "setup.py",
+        source,
+    ):
         shutil.copy(ROOT / name, tmp_path / name)
 
     def setup(*arguments):
@@ -86,14 +97,32 @@ def test_a_set_up_that_stands_is_recognised_soon_and_only_for_the_same_lock(tmp_
 
     before = setup("--status")
     assert before.returncode == 1
+    compiled.touch()
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/.nightrank-setup").write_text(before.stdout)
+    return setup, tmp_path
+
+
+def test_a_set_up_that_stands_is_recognised_soon_and_only_for_the_same_lock(stood):
+    setup, folder = stood
     started = time.monotonic()
     done = setup()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "") and time.monotonic() - started < 2
-    assert sorted(path.name for path in (tmp_path / ".venv").iterdir()) == [".nightrank-setup"]
-    with open(tmp_path / "requirements.lock", "a") as lock:
+    assert sorted(path.name for path in (folder / ".venv").iterdir()) == [".nightrank-setup"]
+    with open(folder / "requirements.lock", "a") as lock:
         lock.write("# changed\n")
+    assert setup("--status").returncode == 1
+
+
+def test_a_compiled_part_that_is_gone_or_changed_is_built_again(stood):
+    setup, folder = stood
+    assert setup("--status").returncode == 0
+    with open(folder / "trainer/data/gather.cpp", "a") as source:
+        source.write("// changed\n")
+    assert setup("--status").returncode == 1
+    (folder / ".venv/.nightrank-setup").write_text(setup("--status").stdout)
+    assert setup("--status").returncode == 0
+    (folder / "trainer/data/_gather.here.so").unlink()
     assert setup("--status").returncode == 1
 
 

@@ -16,7 +16,7 @@ from trainer.data.collate import batch_of, batches_of
 from trainer.data.conformance import check_part, files_of, part_of, row_groups_of
 from trainer.data.native_reader import read_row_groups
 from trainer.data.plan import ReadPlan, Segment
-from trainer.data.rows import ROW_COLUMNS, rows_of, selected
+from trainer.data.rows import ROW_COLUMNS, chosen, rows_of
 from trainer.data.stream import Planned, RowStream, check_ids
 
 ROW_SCHEMA = pa.schema([schemas.EXAMPLES.field(name) for name in ROW_COLUMNS])
@@ -111,8 +111,9 @@ def iter_part(
         for cut, table in zip(cuts, tables, strict=True):
             rows = rows_of(table, f"{where}, row group {cut.group}")
             check_ids(rows, snapshot.items, f"{where}, row group {cut.group}")
+            whole = chosen(rows)
             for at in range(cut.start, cut.stop, batch_rows):
-                batch = batch_of(selected(rows, slice(at, min(at + batch_rows, cut.stop))))
+                batch = batch_of(whole.take(slice(at, min(at + batch_rows, cut.stop))))
                 given += batch.rows
                 yield batch
     wanted = sum(cut.rows for cut in cuts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -14,25 +15,92 @@ from trainer.data.plan import Indices
 
 ROW_COLUMNS: Final = (c.USER, c.N, c.LOSS_FROM, c.WEIGHT, c.ITEMS, c.ACTIONS, c.TIMES)
 """What the trainer reads of `schemas.EXAMPLES`; split and source stay in the files."""
+WIDTHS: Final = {
+    "offsets": np.dtype(np.int32),
+    "items": np.dtype(np.int32),
+    "actions": np.dtype(np.int8),
+    "times": np.dtype(np.int64),
+    "loss_from": np.dtype(np.int32),
+    "users": np.dtype(np.int32),
+    "weight": np.dtype(np.float32),
+}
+"""Of the arrays of Rows, in the order of `places`: those of the files."""
+PART: Final = 32
+"""A place is part << PART | row."""
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """B rows over T tokens. Row b owns tokens [starts[b], starts[b] + lengths[b]); integer widths are those of the files."""
+    """B rows over T tokens. Row b owns tokens [offsets[b], offsets[b + 1])."""
 
     users: Array
     loss_from: Array
     weight: Array
-    starts: Indices
-    lengths: Indices
+    offsets: Array
     items: Array
     actions: Array
     times: Array
 
+    def __post_init__(self) -> None:
+        for name, width in WIDTHS.items():
+            values = getattr(self, name)
+            if values.dtype != width or not values.flags.c_contiguous:
+                raise TypeError(f"{name} is {values.dtype}, not {width} in one piece")
+        if not (len(self) == len(self.loss_from) == len(self.weight) == len(self.offsets) - 1):
+            raise ValueError(f"{len(self)} users, {len(self.loss_from)} loss_from, {len(self.weight)} weights")
+        if not len(self.items) == len(self.actions) == len(self.times):
+            raise ValueError(f"{len(self.items)} items, {len(self.actions)} actions, {len(self.times)} times")
+
     def __len__(self) -> int:
         return len(self.users)
+
+    @cached_property
+    def places(self) -> Indices:
+        """[1, 9] where each array stands in memory, rows, tokens: what `_gather` reads. True while the rows live."""
+        address = [getattr(self, name).__array_interface__["data"][0] for name in WIDTHS]
+        return np.array([[*address, len(self), len(self.items)]], np.int64)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """B rows of one or several `Rows` in an order of their own. Tokens stay where they are."""
+
+    parts: tuple[Rows, ...]
+    index: Indices
+    """[B] part << PART | row."""
+    lengths: Array
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, places: Indices | slice) -> "Chosen":
+        """The rows at `places` of these, in that order."""
+        if isinstance(places, slice):
+            return Chosen(self.parts, self.index[places], self.lengths[places])
+        # `take` is twice as fast as indexing, but copies what a slice would only view.
+        return Chosen(self.parts, self.index.take(places), self.lengths.take(places))
+
+
+def chosen(rows: Rows, order: Indices | None = None) -> Chosen:
+    """The rows at `order`; all of them as they stand without it."""
+    lengths = np.diff(rows.offsets)
+    if order is None:
+        return Chosen((rows,), np.arange(len(rows)), lengths)
+    return Chosen((rows,), order, lengths.take(order))
+
+
+def joined(several: Sequence[Chosen]) -> Chosen:
+    """All of them, in order."""
+    if len(several) == 1:
+        return several[0]
+    shifts = np.cumsum([0, *(len(one.parts) for one in several)])
+    return Chosen(
+        parts=tuple(part for one in several for part in one.parts),
+        index=np.concatenate([one.index + (shift << PART) for one, shift in zip(several, shifts[:-1], strict=True)]),
+        lengths=np.concatenate([one.lengths for one in several]),
+    )
 
 
 def rows_of(table: pa.Table, where: str) -> Rows:
@@ -51,90 +119,29 @@ def rows_of(table: pa.Table, where: str) -> Rows:
     if not shared:
         raise _broken(where, "items, actions and times do not share their offsets")
     _refuse((loss_from < 0) | (loss_from >= stated), where, "loss_from outside [0, n)", loss_from)
-    starts, lengths = offsets[:-1].astype(np.int64), stated.astype(np.int64)
-    return Rows(_plain(table, c.USER), loss_from, _plain(table, c.WEIGHT), starts, lengths, items, actions, times)
-
-
-def concatenated(parts: Sequence[Rows]) -> Rows:
-    """All rows of the parts, in order, in one set of buffers. A part that uses little of its own is compacted first."""
-    if len(parts) == 1:
-        return parts[0]
-    parts = [part if 2 * part.lengths.sum() >= len(part.items) else compacted(part) for part in parts]
-    shifts = np.cumsum([0, *(len(part.items) for part in parts)])
     return Rows(
-        users=np.concatenate([part.users for part in parts]),
-        loss_from=np.concatenate([part.loss_from for part in parts]),
-        weight=np.concatenate([part.weight for part in parts]),
-        starts=np.concatenate([part.starts + shift for part, shift in zip(parts, shifts[:-1], strict=True)]),
-        lengths=np.concatenate([part.lengths for part in parts]),
-        items=np.concatenate([part.items for part in parts]),
-        actions=np.concatenate([part.actions for part in parts]),
-        times=np.concatenate([part.times for part in parts]),
-    )
-
-
-def selected(rows: Rows, index: Indices | slice) -> Rows:
-    """The rows at `index`, in that order, as views on the same tokens; a slice copies nothing at all."""
-
-    def of(values: Array) -> Array:
-        # `take` is twice as fast as indexing, but copies what a slice would only view.
-        return values[index] if isinstance(index, slice) else values.take(index)
-
-    return Rows(
-        users=of(rows.users),
-        loss_from=of(rows.loss_from),
-        weight=of(rows.weight),
-        starts=of(rows.starts),
-        lengths=of(rows.lengths),
-        items=rows.items,
-        actions=rows.actions,
-        times=rows.times,
-    )
-
-
-def compacted(rows: Rows) -> Rows:
-    """The same rows with tokens of their own, so that the buffers they were cut from can go."""
-    offsets = offsets_of(rows.lengths)
-    items, actions, times = gathered(rows, offsets)
-    return Rows(
-        users=rows.users,
-        loss_from=rows.loss_from,
-        weight=rows.weight,
-        starts=offsets[:-1],
-        lengths=rows.lengths,
+        users=_plain(table, c.USER),
+        loss_from=loss_from,
+        weight=_plain(table, c.WEIGHT),
+        offsets=offsets,
         items=items,
         actions=actions,
         times=times,
     )
 
 
-def gathered(rows: Rows, offsets: Indices) -> tuple[Array, Array, Array]:
-    """(items, actions, times), row after row. `offsets` [B + 1] is where each row then begins, counted from any place."""
-    index = token_index(rows.starts, rows.lengths, offsets)
-    edges = np.concatenate([rows.starts, rows.starts + rows.lengths - 1])
-
-    def of(values: Array) -> Array:
-        # First every row's first and last token: many of these loads wait for memory at once, the gather's would one by one.
-        values.take(edges if values.itemsize > 1 else rows.starts, mode="clip")
-        # No index is outside, rows were checked against their offsets; without "clip" numpy gathers into a copy of `out`.
-        out = np.empty(len(index), values.dtype)
-        return values.take(index, out=out, mode="clip")
-
-    return of(rows.items), of(rows.actions), of(rows.times)
-
-
-def offsets_of(lengths: Indices) -> Indices:
+def offsets_of(lengths: Array) -> Indices:
     """[B + 1] offsets of lists laid end to end."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
 
 
-def token_index(starts: Indices, lengths: Indices, offsets: Indices | None = None) -> Indices:
-    """Where the tokens of the lists stand in the flat array, list after list; `offsets` [B + 1] of the lengths, if known."""
-    offsets = offsets_of(lengths) if offsets is None else offsets
+def token_index(starts: Indices, lengths: Indices) -> Indices:
+    """Where the tokens of the lists stand in the flat array, list after list."""
+    offsets = offsets_of(lengths)
     index: Indices = np.repeat(starts - offsets[:-1], lengths)
-    index += np.arange(offsets[0], offsets[-1])
+    index += np.arange(offsets[-1])
     return index
 
 

@@ -14,7 +14,7 @@ from trainer.config import ReaderName
 from trainer.data.memory import keep_freed_memory
 from trainer.data.plan import ReadPlan, Segment
 from trainer.data.readers import row_group_reader
-from trainer.data.rows import Rows, concatenated, rows_of, selected
+from trainer.data.rows import Chosen, Rows, chosen, joined, rows_of
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class RowStream:
         self._planned = planned
         self._items = items
         self._found = planned.prepared(from_row, self._rows)
-        self._kept: list[Rows] = []
+        self._kept: list[Chosen] = []
 
     def __enter__(self) -> "RowStream":
         return self
@@ -81,7 +81,7 @@ class RowStream:
     def __exit__(self, *_: object) -> None:
         self._found.close()
 
-    def take(self, count: int) -> Rows:
+    def take(self, count: int) -> Chosen:
         """The next `count` rows."""
         have = sum(map(len, self._kept))
         while have < count:
@@ -94,8 +94,8 @@ class RowStream:
             return EMPTY
         *whole, last = self._kept
         cut = len(last) - (have - count)
-        self._kept = [selected(last, slice(cut, None))] if have > count else []
-        return concatenated([*whole, selected(last, slice(cut))])
+        self._kept = [last.take(slice(cut, None))] if have > count else []
+        return joined([*whole, last.take(slice(cut))])
 
     def finish(self) -> None:
         """DataContractError if the windows have not asked for every row there was."""
@@ -103,11 +103,11 @@ class RowStream:
         if left:
             raise self._planned.wrong(f"{left} rows were left over")
 
-    def _rows(self, segment: Segment, table: pa.Table) -> Rows:
+    def _rows(self, segment: Segment, table: pa.Table) -> Chosen:
         where = f"{self._planned.where}, row group {segment.group}"
         rows = rows_of(table, where)
         check_ids(rows, self._items, where)
-        return selected(rows, self._planned.plan.row_order(segment))
+        return chosen(rows, self._planned.plan.row_order(segment))
 
 
 def check_ids(rows: Rows, items: int, where: str) -> None:
@@ -119,6 +119,5 @@ def check_ids(rows: Rows, items: int, where: str) -> None:
         )
 
 
-_NONE = np.zeros(0, np.int64)
-EMPTY = Rows(_NONE, _NONE, np.zeros(0, np.float32), _NONE, _NONE, _NONE, _NONE, _NONE)
+EMPTY = Chosen((), np.zeros(0, np.int64), np.zeros(0, np.int32))
 """No row at all."""
