@@ -4,6 +4,12 @@ from setuptools import Extension, setup
 
 setup(
     ext_modules=[
-        Extension("trainer.data._gather", ["trainer/data/gather.cpp"], language="c++", extra_compile_args=["-O3", "-std=c++17"])
+        Extension(
+            "trainer.data._native",
+            ["trainer/data/native/module.cpp"],
+            depends=[f"trainer/data/native/{name}.hpp" for name in ("gather", "heads", "order")],
+            language="c++",
+            extra_compile_args=["-O3", "-std=c++17"],
+        )
     ]
 )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ranker.batch import Batch
 from trainer.data.collate import batch_of
-from trainer.data.rows import Rows, chosen, offsets_of, token_index
+from trainer.data.rows import Columns, Rows, Tokens, chosen, offsets_of, token_index
 
 Protocol = Literal["strict", "refit"]
 COLD: Final = 5
@@ -113,12 +113,9 @@ def cold_targets(asked: Questions, data: Sequences, hold: int) -> npt.NDArray[np
 def _rows(data: Sequences, users: Integers, starts: Integers, lengths: Integers, loss_from: int) -> Rows:
     """A row for each of `users`: the `lengths` items from `starts` on."""
     items = data.flat[token_index(starts, lengths)].astype(np.int32)
-    return Rows(
-        users=(users + 1).astype(np.int32),
-        loss_from=np.full(len(users), loss_from, np.int32),
-        weight=np.ones(len(users), np.float32),
-        offsets=offsets_of(lengths).astype(np.int32),
-        items=items,
-        actions=np.zeros(len(items), np.int8),
-        times=np.zeros(len(items), np.int64),
+    columns = Columns(users + 1, np.full(len(users), loss_from), np.ones(len(users)), lengths)
+    rows = Rows.of(
+        columns, [offsets_of(lengths)] * 3, Tokens(items, np.zeros(len(items), np.int8), np.zeros(len(items), np.int64))
     )
+    assert rows is not None, "lengths are those of the offsets"
+    return rows

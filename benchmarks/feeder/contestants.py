@@ -10,12 +10,12 @@ import pyarrow.dataset as ds
 from benchmarks.feeder.files import COLUMNS, Files
 from benchmarks.feeder.race import Run, Tally, Total
 from trainer.config import ReaderName
+from trainer.data.arrow_rows import ROW_COLUMNS
 from trainer.data.conformance import files_of, row_groups_of
 from trainer.data.dense import DenseReader
 from trainer.data.epoch import EpochReader, make_plan
 from trainer.data.plan import ReadPlan
 from trainer.data.readers import row_group_reader
-from trainer.data.rows import ROW_COLUMNS
 from trainer.data.stream import Planned
 
 BATCH: Final = 4096

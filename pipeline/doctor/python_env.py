@@ -15,7 +15,7 @@ from pipeline.doctor.spark import spark_settings
 
 SHARED = ("pyspark", "pyarrow", "numpy", "pandas", "torch", "safetensors", "transformers", "pydantic")
 """Packages whose values or code cross from the driver to an executor."""
-COMPILED = "trainer.data._gather"
+COMPILED = "trainer.data._native"
 PYARROW_FROM, PYARROW_BELOW = Version("12"), Version("15")
 
 PROBE = f"""

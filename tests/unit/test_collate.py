@@ -11,9 +11,10 @@ import torch
 from feature_store.contracts.errors import DataContractError
 from ranker.batch import Batch
 from tests.snapshots import Example, examples_table, random_examples
-from trainer.data._gather import gather_rows
+from trainer.data.arrow_rows import rows_of
 from trainer.data.collate import batch_of, batches_of
-from trainer.data.rows import Rows, chosen, joined, rows_of
+from trainer.data.compiled import gather_rows, heads_of, permutation, sorted_by_length
+from trainer.data.rows import HEAD, Columns, Rows, Tokens, chosen, joined
 
 TENSORS = [field.name for field in fields(Batch) if field.name != "wait_B"]
 
@@ -96,23 +97,72 @@ def test_the_compiled_loop_writes_nothing_outside_what_it_was_given():
 def test_tokens_outside_their_row_group_are_refused():
     rows = rows_of(examples_table([Example(1, [1, 2]), Example(2, [3, 4, 5])], "train"), "x")
     for offsets in ([0, 2, 6], [-1, 2, 5], [3, 2, 5]):
+        heads = rows.heads.copy()
+        heads["offset"] = offsets
         with pytest.raises(IndexError, match=r"row \d of 2 is outside"):
-            gathered_from(replace(rows, offsets=np.array(offsets, np.int32)), [0, 1], 5)
+            gathered_from(replace(rows, heads=heads), [0, 1], 5)
 
 
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"items": np.zeros(5, np.int64)}, TypeError, "items is int64, not int32"),
-        ({"items": np.zeros(10, np.int32)[::2]}, TypeError, "in one piece"),
-        ({"items": np.zeros(4, np.int32)}, ValueError, "4 items, 5 actions, 5 times"),
-        ({"weight": np.zeros(3, np.float32)}, ValueError, "2 users, 2 loss_from, 3 weights"),
-    ],
-)
-def test_arrays_the_compiled_loop_could_not_read_are_refused(change, error, message):
-    rows = rows_of(examples_table([Example(1, [1, 2]), Example(2, [3, 4, 5])], "train"), "x")
-    with pytest.raises(error, match=message):
-        Rows(**{**vars(rows), **change})
+def written_out(**changes):
+    """Two rows of two and three tokens."""
+    facts = {"offsets": [0, 2, 5], "stated": [2, 3], "loss_from": [1, 0], "items": np.arange(1, 6, dtype=np.int32), **changes}
+    columns = Columns(np.array([7, 9]), np.array(facts["loss_from"]), np.ones(2), np.array(facts["stated"]))
+    offsets = [np.array(facts.get(name, facts["offsets"])) for name in ("offsets", "of_actions", "of_times")]
+    return Rows.of(columns, offsets, Tokens(facts["items"], np.zeros(5, np.int8), np.zeros(5, np.int64)))
+
+
+def test_rows_are_none_where_their_parts_do_not_go_together():
+    assert written_out().span == (1, 5) and written_out().heads["user"][:2].tolist() == [7, 9]
+    for change in (
+        {"stated": [2, 2]},
+        {"of_actions": [0, 3, 5]},
+        {"of_times": [0, 2, 4]},
+        {"loss_from": [2, 0]},
+        {"loss_from": [0, -1]},
+    ):
+        assert written_out(**change) is None, change
+
+
+@pytest.mark.parametrize("items", [np.zeros(5, np.int64), np.zeros(10, np.int32)[::2]])
+def test_tokens_the_compiled_loop_could_not_read_are_refused(items):
+    with pytest.raises(TypeError, match=r"items is int\d\d, not int32 in one piece"):
+        written_out(items=items)
+
+
+def test_columns_of_another_size_are_refused():
+    with pytest.raises(ValueError, match="different sizes"):
+        written_out(stated=[2, 3, 1])
+    with pytest.raises(ValueError, match="a head for each row"):
+        three, two = np.zeros(3, np.int32), np.zeros(2, np.int32)
+        heads_of(np.zeros(2, HEAD), three, three, three, two, two, two, np.zeros(2, np.float32), two)
+
+
+def test_a_permutation_is_a_function_of_its_seed_and_every_place_is_as_likely():
+    drawn = np.empty((3000, 5), np.int64)
+    for seed, out in enumerate(drawn):
+        permutation(out, seed)
+    assert (np.sort(drawn, axis=1) == np.arange(5)).all()
+    seen = np.stack([(drawn == value).sum(0) for value in range(5)])
+    assert abs(seen - 600).max() < 5 * np.sqrt(600 * 0.8)
+    again, large = np.empty(5, np.int64), np.empty(5, np.int64)
+    permutation(again, 7)
+    permutation(large, 2**64 - 1)
+    assert again.tolist() == drawn[7].tolist()
+    permutation(np.empty(0, np.int64), 1)
+
+
+def test_places_by_length_are_stable_in_nothing_but_the_length():
+    lengths = np.random.default_rng(1).integers(0, 9, 4000).astype(np.int32)
+    orders = np.empty((2, 4000), np.int64)
+    for seed, out in enumerate(orders):
+        sorted_by_length(out, lengths, seed)
+        assert (lengths[out] == np.sort(lengths)).all() and (np.sort(out) == np.arange(4000)).all()
+    shortest = orders[:, : int((lengths == 0).sum())]
+    assert (shortest[0] != shortest[1]).mean() > 0.9 and (np.diff(shortest[0]) < 0).any()
+    with pytest.raises(ValueError, match="below 0"):
+        sorted_by_length(np.empty(2, np.int64), np.array([3, -1], np.int32), 1)
+    with pytest.raises(ValueError, match="a place for each length"):
+        sorted_by_length(np.empty(3, np.int64), np.array([3, 1], np.int32), 1)
 
 
 def test_a_chunked_table_is_read_as_one():

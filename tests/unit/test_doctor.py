@@ -142,8 +142,8 @@ def test_every_requirement_is_met_here():
 
 def test_the_compiled_part_is_built_here_and_named_where_it_is_not():
     assert only(check_compiled()).status == "ok"
-    missing = only(check_compiled("trainer.data._gathered"))
-    assert missing.status == "fail" and "trainer.data._gathered is not built" in missing.seen
+    missing = only(check_compiled("trainer.data._foreign"))
+    assert missing.status == "fail" and "trainer.data._foreign is not built" in missing.seen
 
 
 def horovod_says(tmp_path, **changes):

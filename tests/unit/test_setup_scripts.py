@@ -79,9 +79,9 @@ def test_everything_missing_is_named_at_once(bare):
 @pytest.fixture
 def stood(tmp_path):
     """(runs the script, its folder): a checkout that says it is set up."""
-    compiled, source = tmp_path / "trainer/data/_gather.here.so", "trainer/data/gather.cpp"
+    compiled, source = tmp_path / "trainer/data/_native.here.so", "trainer/data/native/module.cpp"
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
-    compiled.parent.mkdir(parents=True)
+    (compiled.parent / "native").mkdir(parents=True)
     for name in (
         "requirements.lock",
         "requirements-horovod.lock",
@@ -117,12 +117,12 @@ def test_a_set_up_that_stands_is_recognised_soon_and_only_for_the_same_lock(stoo
 def test_a_compiled_part_that_is_gone_or_changed_is_built_again(stood):
     setup, folder = stood
     assert setup("--status").returncode == 0
-    with open(folder / "trainer/data/gather.cpp", "a") as source:
+    with open(folder / "trainer/data/native/module.cpp", "a") as source:
         source.write("// changed\n")
     assert setup("--status").returncode == 1
     (folder / ".venv/.nightrank-setup").write_text(setup("--status").stdout)
     assert setup("--status").returncode == 0
-    (folder / "trainer/data/_gather.here.so").unlink()
+    (folder / "trainer/data/_native.here.so").unlink()
     assert setup("--status").returncode == 1
 
 

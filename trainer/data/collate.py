@@ -10,15 +10,10 @@ from typing import Final
 import numpy as np
 import torch
 
-from feature_store.contracts.errors import ConfigError
 from ranker.batch import Batch
+from trainer.data.compiled import gather_rows
 from trainer.data.plan import Indices
-from trainer.data.rows import Chosen, offsets_of
-
-try:
-    from trainer.data._gather import gather_rows
-except ImportError as error:
-    raise ConfigError(f"the reader's compiled part cannot be loaded: {error}", "run `make setup`") from None
+from trainer.data.rows import PLACES, Chosen, offsets_of
 
 SLAB_TOKENS: Final = 98_304
 
@@ -45,14 +40,14 @@ def batches_of(rows: Chosen, places: Sequence[Indices]) -> Iterator[Batch]:
 
 
 def _places(rows: Chosen) -> Indices:
-    """[P, 9] `Rows.places` of every part."""
-    return np.concatenate([part.places for part in rows.parts]) if rows.parts else np.zeros((0, 9), np.int64)
+    """[P, PLACES] `Rows.places` of every part."""
+    return np.concatenate([part.places for part in rows.parts]) if rows.parts else np.zeros((0, PLACES), np.int64)
 
 
 def _slab(rows: Chosen, parts: Indices, sizes: Sequence[int], offsets: Indices) -> Iterator[Batch]:
     """The rows as batches of `sizes` rows. `offsets` [B + 1] is where their tokens begin, counted from any place."""
     tokens = int(offsets[-1] - offsets[0])
-    flat = [np.empty(tokens, np.int64) for _ in range(3)]
+    flat = list(np.empty((3, tokens), np.int64))
     columns = [np.empty(len(rows), kind) for kind in (np.int64, np.int64, np.float32)]
     gather_rows(parts, rows.index, *flat, *columns)
     bounds = [0, *accumulate(sizes)]

@@ -12,11 +12,12 @@ from feature_store.contracts.errors import ConfigError, DataContractError
 from feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from ranker.batch import Batch
 from trainer.config import ReaderName
+from trainer.data.arrow_rows import ROW_COLUMNS, rows_of
 from trainer.data.collate import batch_of, batches_of
 from trainer.data.conformance import check_part, files_of, part_of, row_groups_of
 from trainer.data.native_reader import read_row_groups
 from trainer.data.plan import ReadPlan, Segment
-from trainer.data.rows import ROW_COLUMNS, chosen, rows_of
+from trainer.data.rows import chosen
 from trainer.data.stream import Planned, RowStream, check_ids
 
 ROW_SCHEMA = pa.schema([schemas.EXAMPLES.field(name) for name in ROW_COLUMNS])

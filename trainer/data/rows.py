@@ -1,66 +1,76 @@
-"""Training rows as flat numpy arrays, straight from Arrow buffers: no Python loop ever runs over rows."""
+"""Training rows as flat numpy arrays, and choices of them: no Python loop ever runs over rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.errors import DataContractError
+from trainer.data.compiled import heads_of
 from trainer.data.plan import Indices
 
-ROW_COLUMNS: Final = (c.USER, c.N, c.LOSS_FROM, c.WEIGHT, c.ITEMS, c.ACTIONS, c.TIMES)
-"""What the trainer reads of `schemas.EXAMPLES`; split and source stay in the files."""
-WIDTHS: Final = {
-    "offsets": np.dtype(np.int32),
-    "items": np.dtype(np.int32),
-    "actions": np.dtype(np.int8),
-    "times": np.dtype(np.int64),
-    "loss_from": np.dtype(np.int32),
-    "users": np.dtype(np.int32),
-    "weight": np.dtype(np.float32),
-}
-"""Of the arrays of Rows, in the order of `places`: those of the files."""
+HEAD: Final = np.dtype([("offset", np.int32), ("user", np.int32), ("loss_from", np.int32), ("weight", np.float32)])
+"""What there is of a row beside its tokens, laid together: rows are read in random order, and each place costs a wait."""
 PART: Final = 32
 """A place is part << PART | row."""
+PLACES: Final = 6
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Rows:
-    """B rows over T tokens. Row b owns tokens [offsets[b], offsets[b + 1])."""
+class Columns(NamedTuple):
+    """[B] each: what there is of rows beside their tokens. `stated` is n."""
 
     users: Array
     loss_from: Array
     weight: Array
-    offsets: Array
+    stated: Array
+
+
+class Tokens(NamedTuple):
+    """[T] each, one row after the other, in the files' widths."""
+
     items: Array
     actions: Array
     times: Array
 
-    def __post_init__(self) -> None:
-        for name, width in WIDTHS.items():
-            values = getattr(self, name)
-            if values.dtype != width or not values.flags.c_contiguous:
-                raise TypeError(f"{name} is {values.dtype}, not {width} in one piece")
-        if not (len(self) == len(self.loss_from) == len(self.weight) == len(self.offsets) - 1):
-            raise ValueError(f"{len(self)} users, {len(self.loss_from)} loss_from, {len(self.weight)} weights")
-        if not len(self.items) == len(self.actions) == len(self.times):
-            raise ValueError(f"{len(self.items)} items, {len(self.actions)} actions, {len(self.times)} times")
+
+@dataclass(frozen=True)
+class Rows:
+    """B rows over T tokens. Row b owns tokens [offset of head b, offset of head b + 1)."""
+
+    heads: Array
+    """[B + 1] HEAD; of the last only the offset counts."""
+    lengths: Array
+    tokens: Tokens
+    span: tuple[int, int]
+    """The least and the greatest item id."""
+
+    @classmethod
+    def of(cls, columns: Columns, offsets: Sequence[Array], tokens: Tokens) -> "Rows | None":
+        """None where offsets [B + 1] of items, actions and times differ, where a list is not as long as stated, or where
+        loss_from is not inside it. TypeError for widths that are not the files'."""
+        for name, values, kind in zip(Tokens._fields, tokens, (np.int32, np.int8, np.int64), strict=True):
+            if values.dtype != kind or not values.flags.c_contiguous:
+                raise TypeError(f"{name} is {values.dtype}, not {np.dtype(kind)} in one piece")
+        users, loss_from, stated = map(_whole, (columns.users, columns.loss_from, columns.stated))
+        heads = np.empty(len(users) + 1, HEAD)
+        weight = np.ascontiguousarray(columns.weight, np.float32)
+        first, second, third = map(_whole, offsets)
+        fine, low, high = heads_of(heads, first, second, third, stated, loss_from, users, weight, tokens.items)
+        return cls(heads, stated, tokens, (low, high)) if fine else None
 
     def __len__(self) -> int:
-        return len(self.users)
+        return len(self.lengths)
 
     @cached_property
     def places(self) -> Indices:
-        """[1, 9] where each array stands in memory, rows, tokens: what `_gather` reads. True while the rows live."""
-        address = [getattr(self, name).__array_interface__["data"][0] for name in WIDTHS]
-        return np.array([[*address, len(self), len(self.items)]], np.int64)
+        """[1, PLACES] where each array stands in memory, rows, tokens: what `gather_rows` reads. True while the rows live."""
+        arrays = (self.heads, *self.tokens)
+        address = [values.__array_interface__["data"][0] for values in arrays]
+        return np.array([[*address, len(self), len(self.tokens.items)]], np.int64)
 
 
 @dataclass(frozen=True)
@@ -85,10 +95,9 @@ class Chosen:
 
 def chosen(rows: Rows, order: Indices | None = None) -> Chosen:
     """The rows at `order`; all of them as they stand without it."""
-    lengths = np.diff(rows.offsets)
     if order is None:
-        return Chosen((rows,), np.arange(len(rows)), lengths)
-    return Chosen((rows,), order, lengths.take(order))
+        return Chosen((rows,), np.arange(len(rows)), rows.lengths)
+    return Chosen((rows,), order, rows.lengths.take(order))
 
 
 def joined(several: Sequence[Chosen]) -> Chosen:
@@ -100,33 +109,6 @@ def joined(several: Sequence[Chosen]) -> Chosen:
         parts=tuple(part for one in several for part in one.parts),
         index=np.concatenate([one.index + (shift << PART) for one, shift in zip(several, shifts[:-1], strict=True)]),
         lengths=np.concatenate([one.lengths for one in several]),
-    )
-
-
-def rows_of(table: pa.Table, where: str) -> Rows:
-    """The table's rows without a copy where Arrow allows it. DataContractError naming `where` on nulls, on lists whose length
-    is not `n`, and on `loss_from` outside [0, n)."""
-    for name in ROW_COLUMNS:
-        if table.column(name).null_count:
-            raise _broken(where, f"column {name} holds {table.column(name).null_count} nulls")
-    items, offsets = _list(table, c.ITEMS, where)
-    actions, *others = _list(table, c.ACTIONS, where)
-    times, *more = _list(table, c.TIMES, where)
-    loss_from, stated = _plain(table, c.LOSS_FROM), _plain(table, c.N)
-    shared = all(np.array_equal(offsets, found) for found in (*others, *more))
-    for found in (offsets,) if shared else (offsets, *others, *more):
-        _refuse(np.diff(found) != stated, where, "a list whose length is not its n", stated)
-    if not shared:
-        raise _broken(where, "items, actions and times do not share their offsets")
-    _refuse((loss_from < 0) | (loss_from >= stated), where, "loss_from outside [0, n)", loss_from)
-    return Rows(
-        users=_plain(table, c.USER),
-        loss_from=loss_from,
-        weight=_plain(table, c.WEIGHT),
-        offsets=offsets,
-        items=items,
-        actions=actions,
-        times=times,
     )
 
 
@@ -145,27 +127,5 @@ def token_index(starts: Indices, lengths: Indices) -> Indices:
     return index
 
 
-def _plain(table: pa.Table, name: str) -> Array:
-    result: Array = table.column(name).to_numpy()
-    return result
-
-
-def _list(table: pa.Table, name: str, where: str) -> tuple[Array, Array]:
-    """(values, offsets [B + 1] into them)"""
-    column = table.column(name)
-    # A row group is one chunk nearly always; concatenating even one would copy it.
-    chunk = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([*column.chunks, pa.array([], column.type)])
-    values = chunk.values
-    if values.null_count:
-        raise _broken(where, f"column {name} holds {values.null_count} nulls inside its lists")
-    return values.to_numpy(), chunk.offsets.to_numpy()
-
-
-def _refuse(bad: Array, where: str, what: str, values: Array) -> None:
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise _broken(where, f"{int(bad.sum())} rows have {what}, the first is row {row} ({int(values[row])})")
-
-
-def _broken(where: str, what: str) -> DataContractError:
-    return DataContractError(f"{where}: {what}", "build the training set again (stage build_training_set)")
+def _whole(values: Array) -> npt.NDArray[np.int32]:
+    return np.ascontiguousarray(values, np.int32)

@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from feature_store.contracts.errors import DataContractError
 from trainer.config import ReaderName
+from trainer.data.arrow_rows import rows_of
 from trainer.data.memory import keep_freed_memory
 from trainer.data.plan import ReadPlan, Segment
 from trainer.data.readers import row_group_reader
-from trainer.data.rows import Chosen, Rows, chosen, joined, rows_of
+from trainer.data.rows import Chosen, Rows, chosen, joined
 
 T = TypeVar("T")
 
@@ -112,7 +113,7 @@ class RowStream:
 
 def check_ids(rows: Rows, items: int, where: str) -> None:
     """DataContractError for an item id outside 1..items: it would be a fault on one rank between two collectives later."""
-    low, high = int(rows.items.min(initial=1)), int(rows.items.max(initial=1))
+    low, high = rows.span
     if low < 1 or high > items:
         raise DataContractError(
             f"{where}: item ids span {low}..{high}, the vocabulary has 1..{items}", "build the training set again"

@@ -1,0 +1,112 @@
+// trainer.data._native, as _native.pyi describes it: buffers in, buffers filled, Python's lock let go of meanwhile.
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "gather.hpp"
+#include "heads.hpp"
+#include "order.hpp"
+
+namespace {
+
+using namespace nightrank;
+
+// The buffers of one call, given back whatever happens.
+template <int COUNT>
+class Buffers {
+  public:
+    Py_buffer each[COUNT] = {};
+    ~Buffers() {
+        for (Py_buffer& buffer : each)
+            if (buffer.obj != nullptr) PyBuffer_Release(&buffer);
+    }
+
+    template <typename T>
+    T* values(int at) const {
+        return static_cast<T*>(each[at].buf);
+    }
+    template <typename T>
+    int64_t size(int at) const {
+        return each[at].len / static_cast<int64_t>(sizeof(T));
+    }
+};
+
+PyObject* refused(const char* what) {
+    PyErr_SetString(PyExc_ValueError, what);
+    return nullptr;
+}
+
+PyObject* gather_rows(PyObject*, PyObject* arguments) {
+    Buffers<8> held;
+    Py_buffer* b = held.each;
+    if (!PyArg_ParseTuple(arguments, "y*y*w*w*w*w*w*w*", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7)) return nullptr;
+    const int64_t rows = held.size<int64_t>(1), tokens = held.size<int64_t>(2);
+    if (b[3].len != b[2].len || b[4].len != b[2].len || b[5].len != b[1].len || b[6].len != b[1].len || held.size<float>(7) != rows)
+        return refused("what is written into has another size than what is written");
+    const Source from{held.values<const Part>(0), held.size<Part>(0), held.values<const int64_t>(1), rows};
+    const Target to{held.values<int64_t>(2), held.values<int64_t>(3), held.values<int64_t>(4),
+                    held.values<int64_t>(5), held.values<int64_t>(6), held.values<float>(7), tokens};
+    int64_t copied = 0;
+    Py_BEGIN_ALLOW_THREADS;
+    copied = gather(from, to);
+    Py_END_ALLOW_THREADS;
+    if (copied != rows) return PyErr_Format(PyExc_IndexError, "row %lld of %lld is outside", (long long)copied, (long long)rows);
+    Py_RETURN_NONE;
+}
+
+PyObject* heads_of(PyObject*, PyObject* arguments) {
+    Buffers<9> held;
+    Py_buffer* b = held.each;
+    if (!PyArg_ParseTuple(arguments, "w*y*y*y*y*y*y*y*y*", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7, b + 8)) return nullptr;
+    const int64_t rows = held.size<int32_t>(4);
+    for (int at = 1; at < 8; ++at)
+        if (held.size<int32_t>(at) != rows + (at < 4)) return refused("columns of different sizes");
+    if (held.size<Head>(0) != rows + 1) return refused("there is a head for each row and one more");
+    const Columns from{{held.values<const int32_t>(1), held.values<const int32_t>(2), held.values<const int32_t>(3)},
+                       held.values<const int32_t>(4),
+                       held.values<const int32_t>(5),
+                       held.values<const int32_t>(6),
+                       held.values<const float>(7),
+                       rows};
+    bool fine = false;
+    Span span{};
+    Py_BEGIN_ALLOW_THREADS;
+    fine = fill_heads(from, held.values<Head>(0));
+    span = span_of(held.values<const int32_t>(8), held.size<int32_t>(8));
+    Py_END_ALLOW_THREADS;
+    return Py_BuildValue("Oii", fine ? Py_True : Py_False, span.low, span.high);
+}
+
+PyObject* permutation(PyObject*, PyObject* arguments) {
+    Buffers<1> held;
+    unsigned long long seed = 0;
+    if (!PyArg_ParseTuple(arguments, "w*K", held.each, &seed)) return nullptr;
+    Py_BEGIN_ALLOW_THREADS;
+    permute(held.values<int64_t>(0), held.size<int64_t>(0), seed);
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
+}
+
+PyObject* sorted_by_length(PyObject*, PyObject* arguments) {
+    Buffers<2> held;
+    unsigned long long seed = 0;
+    if (!PyArg_ParseTuple(arguments, "w*y*K", held.each, held.each + 1, &seed)) return nullptr;
+    if (held.size<int64_t>(0) != held.size<int32_t>(1)) return refused("there is a place for each length");
+    bool fine = false;
+    Py_BEGIN_ALLOW_THREADS;
+    fine = by_length(held.values<int64_t>(0), held.values<const int32_t>(1), held.size<int32_t>(1), seed);
+    Py_END_ALLOW_THREADS;
+    if (!fine) return refused("a length is below 0");
+    Py_RETURN_NONE;
+}
+
+PyMethodDef METHODS[] = {{"gather_rows", gather_rows, METH_VARARGS, nullptr},
+                         {"heads_of", heads_of, METH_VARARGS, nullptr},
+                         {"permutation", permutation, METH_VARARGS, nullptr},
+                         {"sorted_by_length", sorted_by_length, METH_VARARGS, nullptr},
+                         {nullptr, nullptr, 0, nullptr}};
+PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_native", nullptr, 0, METHODS, nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__native() { return PyModule_Create(&MODULE); }
