@@ -16,6 +16,7 @@ from ranker.inputs import ItemInputs
 from ranker.model import Ranker
 from trainer.checkpoint import Checkpoint, CheckpointFolder
 from trainer.communicator import Communicator, told_by_root
+from trainer.data.plan import REVISION
 from trainer.device import Device
 from trainer.job import Job
 from trainer.optim import AdamW
@@ -124,6 +125,7 @@ class Training(Resumable):
             "lineage": self.lineage,
             "seed": self.job.seed,
             "world_size": self.communicator.size,
+            "row_order": REVISION,
             "config": self.job.config.model_dump(mode="json", include=WHAT_THE_CURVE_DEPENDS_ON),
         }
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_store.contracts.errors import ConfigError
-from trainer.data.plan import ReadPlan
+from trainer.data.plan import REVISION, ReadPlan
 
 plans = st.builds(
     ReadPlan,
@@ -143,3 +143,13 @@ def test_no_rows_no_steps():
 def test_an_impossible_plan_is_refused():
     with pytest.raises(ConfigError, match="batch_rows is 0"):
         ReadPlan((3,), 0, 0, 1, 0)
+
+
+def test_orders_do_not_change_but_with_the_revision():
+    """What checkpoints rely on: if this fails on purpose, count the revision up."""
+    plan = ReadPlan(row_groups=(12,), seed=1, epoch=0, world_size=1, batch_rows=4)
+    lengths = np.array([3, 3, 3, 2, 2, 2, 5, 5, 5, 3, 2, 5])
+    order = plan.row_order(plan.segments(0)[0]).tolist()
+    batches = [places.tolist() for places in plan.batches(plan.windows(0)[0], 0, lengths)]
+    assert (REVISION, order) == (2, [7, 1, 2, 5, 11, 10, 8, 0, 4, 9, 3, 6])
+    assert batches == [[4, 10, 3, 5], [8, 6, 11, 7], [1, 9, 2, 0]]

@@ -12,6 +12,7 @@ from trainer.clicks.fit import step_of
 from trainer.clicks.validation import ClickValidator
 from trainer.communicator import together
 from trainer.data.impressions import ImpressionSource
+from trainer.data.plan import REVISION
 from trainer.loop import exhaust
 from trainer.plateau import Plateau
 from trainer.source import phase_seed
@@ -36,6 +37,7 @@ class ClickTraining(Resumable):
             "snapshot": self.snapshot.id,
             "seed": self.job.seed,
             "world_size": self.communicator.size,
+            "row_order": REVISION,
             "config": self.config.model_dump(mode="json"),
             "precision": self.job.config.precision,
         }

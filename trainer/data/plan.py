@@ -28,6 +28,9 @@ from trainer.data.compiled import permutation, sorted_by_length
 
 Indices = npt.NDArray[np.int64]
 
+REVISION: Final = 2
+"""Of the orders that seeds give. A checkpoint of another revision is not taken up: its epoch would go on with other rows."""
+
 GROUP_ORDER: Final = 1
 ROW_ORDER: Final = 2
 BATCH_ORDER: Final = 3
