@@ -7,7 +7,7 @@ setup(
         Extension(
             "trainer.data._native",
             ["trainer/data/native/module.cpp"],
-            depends=[f"trainer/data/native/{name}.hpp" for name in ("gather", "heads", "order")],
+            depends=[f"trainer/data/native/{name}.hpp" for name in ("heads", "order", "scatter")],
             language="c++",
             extra_compile_args=["-O3", "-std=c++17"],
         )

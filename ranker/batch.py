@@ -82,8 +82,8 @@ class Batch:
         return torch.arange(self.tokens, device=self.items_T.device) - self.offsets_B1[self.row_T]
 
     def to(self, device: torch.device | str) -> "Batch":
-        moved = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Batch(**{name: None if value is None else value.to(device) for name, value in moved.items()})
+        """There, and every integer widened to 64 bits: a reader gives them in the files' widths, so that less is sent."""
+        return Batch(**{field.name: _widened(getattr(self, field.name), device) for field in fields(self)})
 
     def keep(self, mask_T: Tensor) -> "Batch":
         """Only the tokens in the mask; rows stay, also those left without a token. `loss_from_B` is not moved, and
@@ -124,6 +124,11 @@ class Batch:
         then_B, now_B = self.times_T[last_B], self.times_T[(last_B - 1).clamp_min(0)]
         known_B = (self.lengths > 1) & (now_B > 0) & (then_B > 0)
         return replace(kept, wait_B=torch.where(known_B, (then_B - now_B).clamp_min(0), -1))
+
+
+def _widened(values: Tensor | None, device: torch.device | str) -> Tensor | None:
+    there = None if values is None else values.to(device)
+    return there if there is None or there.is_floating_point() else there.to(torch.int64)
 
 
 def _flat(rows: Sequence[Sequence[int]]) -> Tensor:

@@ -24,9 +24,9 @@ from ranker.metrics import per_row
 from ranker.model import Ranker
 from trainer.communicator import SingleProcess
 from trainer.config import PhaseConfig, TrainerConfig
-from trainer.data.collate import batches_of
+from trainer.data.filling import Passing, filled
 from trainer.data.plan import ReadPlan
-from trainer.data.rows import Rows, chosen, offsets_of, token_index
+from trainer.data.rows import Rows, offsets_of, token_index
 from trainer.device import Device, multiplies_in_bf16
 from trainer.objective import SequenceObjective
 from trainer.optim import AdamW
@@ -138,10 +138,9 @@ def _epoch(step: TrainStep[Batch], ranker: Ranker, rows: Rows, plan: ReadPlan, p
 
 
 def epoch_batches(rows: Rows, plan: ReadPlan) -> Iterator[Batch]:
-    epoch = chosen(rows, np.concatenate([plan.row_order(segment) for segment in plan.segments(0)]))
-    for window in plan.windows(0):
-        inside = epoch.take(slice(window.first_row, window.first_row + window.rows))
-        yield from batches_of(inside, plan.batches(window, 0, inside.lengths))
+    groups = iter([Passing(rows, plan.row_order(segment)) for segment in plan.segments(0)])
+    for _, sheet in filled(plan, 0, plan.windows(0), groups, ValueError):
+        yield from sheet.batches()
 
 
 def ask(ranker: Ranker, asked: Questions, device: Device, rows: int = 1024) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ranker.batch import Batch
 from trainer.data.collate import batch_of
-from trainer.data.rows import Columns, Rows, Tokens, chosen, offsets_of, token_index
+from trainer.data.rows import Columns, Rows, Tokens, offsets_of, token_index
 
 Protocol = Literal["strict", "refit"]
 COLD: Final = 5
@@ -100,7 +100,7 @@ def questions(data: Sequences, back: int, hold: int, every_target: bool = False)
     lengths = ends - data.offsets[:-1]
     seen = [int(t) in data.flat[s:e] for t, s, e in zip(target, data.offsets[:-1], ends, strict=True)]
     kept = np.flatnonzero(((counts[target] > 0) | every_target) & ~np.array(seen))
-    history = batch_of(chosen(_rows(data, kept, data.offsets[:-1][kept], lengths[kept], 0)))
+    history = batch_of(_rows(data, kept, data.offsets[:-1][kept], lengths[kept], 0))
     return Questions(history, torch.from_numpy(target[kept]), data.users)
 
 

@@ -1,19 +1,16 @@
 import numpy as np
 import numpy.typing as npt
 
-def gather_rows(
-    places: npt.NDArray[np.int64],
-    index: npt.NDArray[np.int64],
-    items_T: npt.NDArray[np.int64],
-    actions_T: npt.NDArray[np.int64],
-    times_T: npt.NDArray[np.int64],
-    loss_from_B: npt.NDArray[np.int64],
-    users_B: npt.NDArray[np.int64],
-    weight_B: npt.NDArray[np.float32],
+def dealt(
+    batch_of_place: npt.NDArray[np.int32],
+    tokens: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int32],
+    sizes: npt.NDArray[np.int64],
+    batch_of_bucket: npt.NDArray[np.int64],
+    seed: int,
 ) -> None:
-    """Fills the last six with the rows at `index` [B], part << 32 | row, of the parts whose `Rows.places` are `places`, one a
-    line. ValueError for arrays of sizes that do not fit one another; IndexError for a row that its part does not have, or
-    tokens that do not fill `items_T`; the last six are undefined then."""
+    """`sorted_by_length` cut into buckets of `sizes`: fills `batch_of_place` [N] with the batch of each place's bucket and adds
+    the lengths of each batch to `tokens` [batches]. ValueError for a length below 0 and for sizes that are not N together."""
 
 def heads_of(
     heads: npt.NDArray[np.void],
@@ -35,3 +32,7 @@ def permutation(out: npt.NDArray[np.int64], seed: int) -> None:
 def sorted_by_length(out: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32], seed: int) -> None:
     """Fills `out` [N] with the places of `lengths` from the shortest to the longest, equal ones in a random order. ValueError
     for a length below 0."""
+
+def scatter_rows(place: npt.NDArray[np.int64], batch_of_row: npt.NDArray[np.int32], cursors: npt.NDArray[np.int64]) -> None:
+    """Writes each row of the row group at `place` (`Rows.place`) to the end of its batch, rows of batch -1 to none, and moves
+    `cursors` [batches, CURSOR] on. IndexError naming the first row that has no such batch, no room in it, or tokens outside."""

@@ -13,12 +13,12 @@ from feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from ranker.batch import Batch
 from trainer.config import ReaderName
 from trainer.data.arrow_rows import ROW_COLUMNS, rows_of
-from trainer.data.collate import batch_of, batches_of
+from trainer.data.collate import batch_of
 from trainer.data.conformance import check_part, files_of, part_of, row_groups_of
+from trainer.data.filling import Passing, filled
 from trainer.data.native_reader import read_row_groups
 from trainer.data.plan import ReadPlan, Segment
-from trainer.data.rows import chosen
-from trainer.data.stream import Planned, RowStream, check_ids
+from trainer.data.stream import Planned, check_ids
 
 ROW_SCHEMA = pa.schema([schemas.EXAMPLES.field(name) for name in ROW_COLUMNS])
 
@@ -40,7 +40,8 @@ def make_plan(
 
 @dataclass
 class EpochReader:
-    """Iterates Batches: exactly `plan.steps - start_step` of them, the same on every rank, some perhaps without a row.
+    """Iterates Batches: exactly `plan.steps - start_step` of them, the same on every rank, some perhaps without a row;
+    items and actions are in the files' widths, which `Batch.to` widens.
 
     `rows_read` counts the rows handed out. After the last batch it equals what the plan gives this rank from `start_step`
     on, or DataContractError is raised. Pinned files are checked (sizes, footers, types) when the reader is made.
@@ -79,19 +80,23 @@ class EpochReader:
         self.rows_read = 0
         windows = self.plan.windows(self.rank, self.start_step)
         passed = windows[0].first_row if windows else self.plan.rank_rows(self.rank)
-        with RowStream(self._planned, passed, self.snapshot.items) as stream:
-            for window in windows:
-                rows = stream.take(window.rows)
-                places = self.plan.batches(window, self.rank, rows.lengths)
+        with closing(self._planned.prepared(passed, self._passing)) as groups:
+            for window, sheet in filled(self.plan, self.rank, windows, groups, self._planned.wrong):
+                batches = sheet.batches()
                 skip = max(self.start_step - window.first_step, 0)
-                passed += sum(map(len, places[:skip]))
-                for batch in batches_of(rows, places[skip:]):
+                passed += sum(batch.rows for batch in batches[:skip])
+                for batch in batches[skip:]:
                     self.rows_read += batch.rows
                     yield batch
-            stream.finish()
         wanted = self.plan.rank_rows(self.rank) - passed
         if self.rows_read != wanted:
             raise self._planned.wrong(f"{self.rows_read} rows of {wanted} were read")
+
+    def _passing(self, segment: Segment, table: pa.Table) -> Passing:
+        where = f"{self._planned.where}, row group {segment.group}"
+        rows = rows_of(table, where)
+        check_ids(rows, self.snapshot.items, where)
+        return Passing(rows, self.plan.row_order(segment))
 
 
 def name_of(snapshot: DatasetSnapshot, part: PartName) -> str:
@@ -112,9 +117,8 @@ def iter_part(
         for cut, table in zip(cuts, tables, strict=True):
             rows = rows_of(table, f"{where}, row group {cut.group}")
             check_ids(rows, snapshot.items, f"{where}, row group {cut.group}")
-            whole = chosen(rows)
             for at in range(cut.start, cut.stop, batch_rows):
-                batch = batch_of(whole.take(slice(at, min(at + batch_rows, cut.stop))))
+                batch = batch_of(rows, at, min(at + batch_rows, cut.stop))
                 given += batch.rows
                 yield batch
     wanted = sum(cut.rows for cut in cuts)

@@ -11,20 +11,21 @@ How an epoch is laid out:
    the batches are then taken in an order that all ranks share: at any step all ranks work on rows of about the same length.
 
 Memory is bounded by rows: a batch has at most `batch_rows`, a row at most the snapshot's longest history, so a batch has at
-most batch_rows x longest tokens. A window holds `window_rows` rows (or one batch, if that is more) plus the rest of one row
-group, and the reader's threads a few row groups ahead. Batches are not bounded by tokens, because then the number of steps
+most batch_rows x longest tokens. In memory are the batches of
+the windows that touch one row group (a window has `window_rows` rows, or one batch, if that is more), that row group, and a few
+that the reader's threads have read ahead. Batches are not bounded by tokens, because then the number of steps
 would depend on lengths that no rank knows of the others.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from feature_store.contracts.errors import ConfigError
-from trainer.data.compiled import permutation, sorted_by_length
+from trainer.data.compiled import dealt, permutation, sorted_by_length
 
 Indices = npt.NDArray[np.int64]
 
@@ -63,6 +64,14 @@ class Window:
     @property
     def rows(self) -> int:
         return sum(self.sizes)
+
+
+class Dealt(NamedTuple):
+    """The batch of each of a window's rows, counted from the window's first step; rows and tokens of each batch."""
+
+    batch_of_place: npt.NDArray[np.int32]
+    rows: Indices
+    tokens: Indices
 
 
 @dataclass(frozen=True)
@@ -160,8 +169,19 @@ class ReadPlan:
         by_length = np.empty(len(lengths), np.int64)
         sorted_by_length(by_length, np.ascontiguousarray(lengths, np.int32), self._seed(TIES, window.index, rank))
         buckets = np.split(by_length, np.cumsum(window.sizes)[:-1])
-        shared = self._random(BATCH_ORDER, window.index).permutation(len(window.sizes))
-        return [buckets[i] for i in shared]
+        return [buckets[i] for i in self._bucket_of_batch(window)]
+
+    def dealt(self, window: Window, rank: int, lengths: npt.NDArray[np.int32]) -> Dealt:
+        """The same the other way round: the batch of each place."""
+        bucket_of_batch, sizes = self._bucket_of_batch(window), np.array(window.sizes, np.int64)
+        batch_of_place, tokens = np.empty(len(lengths), np.int32), np.zeros(len(sizes), np.int64)
+        batch_of_bucket = np.argsort(bucket_of_batch).astype(np.int64)
+        dealt(batch_of_place, tokens, lengths, sizes, batch_of_bucket, self._seed(TIES, window.index, rank))
+        return Dealt(batch_of_place, sizes[bucket_of_batch], tokens)
+
+    def _bucket_of_batch(self, window: Window) -> Indices:
+        """The same on all ranks."""
+        return self._random(BATCH_ORDER, window.index).permutation(len(window.sizes))
 
     def _random(self, purpose: int, *keys: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, self.epoch, purpose, *keys])

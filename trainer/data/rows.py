@@ -1,8 +1,7 @@
-"""Training rows as flat numpy arrays, and choices of them: no Python loop ever runs over rows."""
+"""Training rows as flat numpy arrays: no Python loop ever runs over rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -12,10 +11,7 @@ from trainer.data.compiled import heads_of
 from trainer.data.plan import Indices
 
 HEAD: Final = np.dtype([("offset", np.int32), ("user", np.int32), ("loss_from", np.int32), ("weight", np.float32)])
-"""What there is of a row beside its tokens, laid together: rows are read in random order, and each place costs a wait."""
-PART: Final = 32
-"""A place is part << PART | row."""
-PLACES: Final = 6
+"""What there is of a row beside its tokens, laid together."""
 
 Array = npt.NDArray[Any]
 
@@ -65,51 +61,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    @cached_property
-    def places(self) -> Indices:
-        """[1, PLACES] where each array stands in memory, rows, tokens: what `gather_rows` reads. True while the rows live."""
-        arrays = (self.heads, *self.tokens)
-        address = [values.__array_interface__["data"][0] for values in arrays]
-        return np.array([[*address, len(self), len(self.tokens.items)]], np.int64)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """B rows of one or several `Rows` in an order of their own. Tokens stay where they are."""
-
-    parts: tuple[Rows, ...]
-    index: Indices
-    """[B] part << PART | row."""
-    lengths: Array
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def take(self, places: Indices | slice) -> "Chosen":
-        """The rows at `places` of these, in that order."""
-        if isinstance(places, slice):
-            return Chosen(self.parts, self.index[places], self.lengths[places])
-        # `take` is twice as fast as indexing, but copies what a slice would only view.
-        return Chosen(self.parts, self.index.take(places), self.lengths.take(places))
-
-
-def chosen(rows: Rows, order: Indices | None = None) -> Chosen:
-    """The rows at `order`; all of them as they stand without it."""
-    if order is None:
-        return Chosen((rows,), np.arange(len(rows)), rows.lengths)
-    return Chosen((rows,), order, rows.lengths.take(order))
-
-
-def joined(several: Sequence[Chosen]) -> Chosen:
-    """All of them, in order."""
-    if len(several) == 1:
-        return several[0]
-    shifts = np.cumsum([0, *(len(one.parts) for one in several)])
-    return Chosen(
-        parts=tuple(part for one in several for part in one.parts),
-        index=np.concatenate([one.index + (shift << PART) for one, shift in zip(several, shifts[:-1], strict=True)]),
-        lengths=np.concatenate([one.lengths for one in several]),
-    )
+    @property
+    def place(self) -> Indices:
+        """[6] where each array stands in memory, rows, tokens: what `scatter_rows` reads. True while the rows live."""
+        address = [values.__array_interface__["data"][0] for values in (self.heads, *self.tokens)]
+        return np.array([*address, len(self), len(self.tokens.items)], np.int64)
 
 
 def offsets_of(lengths: Array) -> Indices:

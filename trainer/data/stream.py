@@ -1,4 +1,4 @@
-"""One rank's row groups in the order of its plan, each counted, and the rows of its windows cut out of them."""
+"""One rank's row groups in the order of its plan, each counted."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import pyarrow as pa
 
 from feature_store.contracts.errors import DataContractError
 from trainer.config import ReaderName
-from trainer.data.arrow_rows import rows_of
 from trainer.data.memory import keep_freed_memory
 from trainer.data.plan import ReadPlan, Segment
 from trainer.data.readers import row_group_reader
-from trainer.data.rows import Chosen, Rows, chosen, joined
+from trainer.data.rows import Rows
 
 T = TypeVar("T")
 
@@ -66,51 +64,6 @@ class Planned:
         )
 
 
-class RowStream:
-    """The rank's training rows in stream order, given out window by window; keeps what a row group has more than a window
-    takes. Use it as a context: leaving it ends the reader's threads."""
-
-    def __init__(self, planned: Planned, from_row: int, items: int) -> None:
-        self._planned = planned
-        self._items = items
-        self._found = planned.prepared(from_row, self._rows)
-        self._kept: list[Chosen] = []
-
-    def __enter__(self) -> "RowStream":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._found.close()
-
-    def take(self, count: int) -> Chosen:
-        """The next `count` rows."""
-        have = sum(map(len, self._kept))
-        while have < count:
-            rows = next(self._found, None)
-            if rows is None:
-                raise self._planned.wrong("the row groups ended before the last window")
-            self._kept.append(rows)
-            have += len(rows)
-        if not self._kept:
-            return EMPTY
-        *whole, last = self._kept
-        cut = len(last) - (have - count)
-        self._kept = [last.take(slice(cut, None))] if have > count else []
-        return joined([*whole, last.take(slice(cut))])
-
-    def finish(self) -> None:
-        """DataContractError if the windows have not asked for every row there was."""
-        left = sum(map(len, self._kept)) + sum(map(len, self._found))
-        if left:
-            raise self._planned.wrong(f"{left} rows were left over")
-
-    def _rows(self, segment: Segment, table: pa.Table) -> Chosen:
-        where = f"{self._planned.where}, row group {segment.group}"
-        rows = rows_of(table, where)
-        check_ids(rows, self._items, where)
-        return chosen(rows, self._planned.plan.row_order(segment))
-
-
 def check_ids(rows: Rows, items: int, where: str) -> None:
     """DataContractError for an item id outside 1..items: it would be a fault on one rank between two collectives later."""
     low, high = rows.span
@@ -118,7 +71,3 @@ def check_ids(rows: Rows, items: int, where: str) -> None:
         raise DataContractError(
             f"{where}: item ids span {low}..{high}, the vocabulary has 1..{items}", "build the training set again"
         )
-
-
-EMPTY = Chosen((), np.zeros(0, np.int64), np.zeros(0, np.int32))
-"""No row at all."""

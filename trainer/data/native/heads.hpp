@@ -7,7 +7,7 @@
 
 namespace nightrank {
 
-// As `rows.HEAD`. Together, because rows are read in random order and each place costs a wait.
+// As `rows.HEAD`.
 struct Head {
     int32_t offset;
     int32_t user;

@@ -3,9 +3,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "gather.hpp"
 #include "heads.hpp"
 #include "order.hpp"
+#include "scatter.hpp"
 
 namespace {
 
@@ -36,21 +36,16 @@ PyObject* refused(const char* what) {
     return nullptr;
 }
 
-PyObject* gather_rows(PyObject*, PyObject* arguments) {
-    Buffers<8> held;
+PyObject* scatter_rows(PyObject*, PyObject* arguments) {
+    Buffers<3> held;
     Py_buffer* b = held.each;
-    if (!PyArg_ParseTuple(arguments, "y*y*w*w*w*w*w*w*", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7)) return nullptr;
-    const int64_t rows = held.size<int64_t>(1), tokens = held.size<int64_t>(2);
-    if (b[3].len != b[2].len || b[4].len != b[2].len || b[5].len != b[1].len || b[6].len != b[1].len || held.size<float>(7) != rows)
-        return refused("what is written into has another size than what is written");
-    const Source from{held.values<const Part>(0), held.size<Part>(0), held.values<const int64_t>(1), rows};
-    const Target to{held.values<int64_t>(2), held.values<int64_t>(3), held.values<int64_t>(4),
-                    held.values<int64_t>(5), held.values<int64_t>(6), held.values<float>(7), tokens};
-    int64_t copied = 0;
+    if (!PyArg_ParseTuple(arguments, "y*y*w*", b, b + 1, b + 2)) return nullptr;
+    if (held.size<Part>(0) != 1 || held.values<const Part>(0)->rows != held.size<int32_t>(1)) return refused("there is a batch for each row");
+    int64_t fault = 0;
     Py_BEGIN_ALLOW_THREADS;
-    copied = gather(from, to);
+    fault = scatter(*held.values<const Part>(0), held.values<const int32_t>(1), held.values<Cursor>(2), held.size<Cursor>(2));
     Py_END_ALLOW_THREADS;
-    if (copied != rows) return PyErr_Format(PyExc_IndexError, "row %lld of %lld is outside", (long long)copied, (long long)rows);
+    if (fault >= 0) return PyErr_Format(PyExc_IndexError, "row %lld does not fit its batch", (long long)fault);
     Py_RETURN_NONE;
 }
 
@@ -100,9 +95,25 @@ PyObject* sorted_by_length(PyObject*, PyObject* arguments) {
     Py_RETURN_NONE;
 }
 
-PyMethodDef METHODS[] = {{"gather_rows", gather_rows, METH_VARARGS, nullptr},
+PyObject* dealt(PyObject*, PyObject* arguments) {
+    Buffers<5> held;
+    Py_buffer* b = held.each;
+    unsigned long long seed = 0;
+    if (!PyArg_ParseTuple(arguments, "w*w*y*y*y*K", b, b + 1, b + 2, b + 3, b + 4, &seed)) return nullptr;
+    if (b[0].len != b[2].len || b[1].len != b[3].len || b[3].len != b[4].len) return refused("arrays of different sizes");
+    bool fine = false;
+    Py_BEGIN_ALLOW_THREADS;
+    fine = deal(held.values<int32_t>(0), held.values<int64_t>(1), held.values<const int32_t>(2), held.size<int32_t>(2),
+                held.values<const int64_t>(3), held.values<const int64_t>(4), held.size<int64_t>(3), seed);
+    Py_END_ALLOW_THREADS;
+    if (!fine) return refused("a length is below 0, or the batches do not take every place");
+    Py_RETURN_NONE;
+}
+
+PyMethodDef METHODS[] = {{"dealt", dealt, METH_VARARGS, nullptr},
                          {"heads_of", heads_of, METH_VARARGS, nullptr},
                          {"permutation", permutation, METH_VARARGS, nullptr},
+                         {"scatter_rows", scatter_rows, METH_VARARGS, nullptr},
                          {"sorted_by_length", sorted_by_length, METH_VARARGS, nullptr},
                          {nullptr, nullptr, 0, nullptr}};
 PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_native", nullptr, 0, METHODS, nullptr, nullptr, nullptr, nullptr};

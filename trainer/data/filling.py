@@ -1,0 +1,145 @@
+"""Batches that are filled while row groups come by.
+
+A row group is gone through once, in the order of the file, when the batch of each of its rows is known; each row is written to
+the end of its batch. So a window's batches are whole when the row groups that it touches have passed. In memory are the row
+groups that are read ahead, the one that is being planned, and the batches of the windows that touch it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ranker.batch import Batch
+from trainer.data.compiled import scatter_rows
+from trainer.data.plan import Indices, ReadPlan, Window
+from trainer.data.rows import Array, Rows, offsets_of
+
+CURSOR: Final = 10
+"""Seven addresses; rows and tokens there is room for; tokens written."""
+ROWS_LEFT: Final = 7
+
+
+class Sheet:
+    """Batches of known sizes that wait for their rows. They are slices of common memory, in the widths of the files."""
+
+    def __init__(self, rows: Indices, tokens: Indices) -> None:
+        self._rows, self._tokens = rows, tokens
+        row_at, token_at, batch = offsets_of(rows)[:-1], offsets_of(tokens)[:-1], np.arange(len(rows))
+        kinds = (np.int32, np.int8, np.int64)
+        self._flat = [np.empty(int(tokens.sum()), kind) for kind in kinds]
+        self._ends = np.empty(int(rows.sum()) + len(rows), np.int64)
+        self._ends[row_at + batch] = 0
+        self._columns = [np.empty(int(rows.sum()), kind) for kind in (np.int64, np.int64, np.float32)]
+        addresses = [
+            *(_address(values) + values.itemsize * token_at for values in self._flat),
+            _address(self._ends) + 8 * (row_at + batch + 1),
+            *(_address(values) + values.itemsize * row_at for values in self._columns),
+        ]
+        self.cursors = np.stack([*addresses, rows, tokens, np.zeros_like(rows)], axis=1)
+
+    @property
+    def is_full(self) -> bool:
+        return not self.cursors[:, ROWS_LEFT].any()
+
+    def batches(self) -> list[Batch]:
+        rows, tokens = self._rows.tolist(), self._tokens.tolist()
+        items, actions, times = (torch.from_numpy(values).split(tokens) for values in self._flat)
+        loss_from, users, weight = (torch.from_numpy(values).split(rows) for values in self._columns)
+        offsets = torch.from_numpy(self._ends).split([count + 1 for count in rows])
+        return [Batch(*of) for of in zip(items, actions, times, offsets, loss_from, weight, users, strict=True)]
+
+
+@dataclass
+class Passing:
+    """A row group on its way: its rows at `order` are dealt out to batches."""
+
+    rows: Rows
+    order: Indices
+    taken: int = 0
+    sheets: list[Sheet] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._batch_of_row = np.full(len(self.rows), -1, np.int32)
+
+    @property
+    def left(self) -> int:
+        return len(self.order) - self.taken
+
+    def lengths(self, count: int) -> Array:
+        """Of the next `count` rows."""
+        lengths: Array = self.rows.lengths.take(self.order[self.taken : self.taken + count])
+        return lengths
+
+    def deal(self, batches: npt.NDArray[np.int32], sheet: Sheet) -> None:
+        """The next rows go into these batches of the sheet."""
+        before = sum(len(known.cursors) for known in self.sheets)
+        self._batch_of_row[self.order[self.taken : self.taken + len(batches)]] = batches + before
+        self.taken += len(batches)
+        self.sheets.append(sheet)
+
+    def pass_by(self) -> None:
+        """Every row that was dealt out stands in its batch."""
+        cursors = np.concatenate([sheet.cursors for sheet in self.sheets])
+        scatter_rows(self.rows.place, self._batch_of_row, cursors)
+        first = 0
+        for sheet in self.sheets:
+            sheet.cursors[:] = cursors[first : first + len(sheet.cursors)]
+            first += len(sheet.cursors)
+
+
+def filled(
+    plan: ReadPlan, rank: int, windows: Iterable[Window], groups: Iterator[Passing], wrong: Callable[[str], Exception]
+) -> Iterator[tuple[Window, Sheet]]:
+    """Each window with its batches, in step order. What `wrong` makes is raised where windows and row groups do not end
+    together."""
+    passing: deque[Passing] = deque()
+    waiting: deque[tuple[Window, Sheet]] = deque()
+    for window in windows:
+        pieces = _pieces(window.rows, passing, groups)
+        if sum(count for _, count in pieces) < window.rows:
+            raise wrong("the row groups ended before the last window")
+        waiting.append((window, _dealt(plan, rank, window, pieces)))
+        while passing and not passing[0].left:
+            passing.popleft().pass_by()
+        while waiting and waiting[0][1].is_full:
+            yield waiting.popleft()
+    left = sum(group.left for group in (*passing, *groups))
+    if left:
+        raise wrong(f"{left} rows were left over")
+
+
+def _pieces(need: int, passing: deque[Passing], groups: Iterator[Passing]) -> list[tuple[Passing, int]]:
+    """The row groups of the next `need` rows with how many each has of them; `passing` has grown by those that came."""
+    pieces: list[tuple[Passing, int]] = []
+    while need:
+        if not (passing and passing[-1].left > sum(count for group, count in pieces if group is passing[-1])):
+            group = next(groups, None)
+            if group is None:
+                break
+            passing.append(group)
+        count = min(need, passing[-1].left)
+        pieces.append((passing[-1], count))
+        need -= count
+    return pieces
+
+
+def _dealt(plan: ReadPlan, rank: int, window: Window, pieces: list[tuple[Passing, int]]) -> Sheet:
+    """The window's rows dealt out to its batches, as the plan has them."""
+    lengths = np.concatenate([np.zeros(0, np.int32), *(group.lengths(count) for group, count in pieces)])
+    dealt = plan.dealt(window, rank, lengths)
+    sheet = Sheet(dealt.rows, dealt.tokens)
+    at = 0
+    for group, count in pieces:
+        group.deal(dealt.batch_of_place[at : at + count], sheet)
+        at += count
+    return sheet
+
+
+def _address(values: Array) -> int:
+    address: int = values.__array_interface__["data"][0]
+    return address
