@@ -130,3 +130,4 @@ class ArrowPool:
                 answer = (fault, None)
             made.clear()
             self._outboxes[number].put(answer)
+            del answer  # or a row group that has long been used would live until the next one is read
