@@ -41,7 +41,7 @@ def ours_numeric(reader: ReaderName) -> Run:
 
 
 def ours_sequences(reader: ReaderName) -> Run:
-    """Batches of histories as training takes them: bucketed by length, packed, int64."""
+    """Batches of histories as the trainer is given them: bucketed by length, packed, in the files' widths."""
 
     def run(files: Files, epoch: int, summed: Sequence[str]) -> Total:
         snapshot = files.snapshot()

@@ -23,12 +23,17 @@ def examples_of(count):
     ]
 
 
-def passing(examples, plan, rank=0, from_row=0):
-    """The rank's row groups, and what stands at each of their places."""
+def passing(examples, plan):
+    """The row groups in the plan's order."""
     starts = np.concatenate([[0], np.cumsum(plan.row_groups)])
-    for segment in plan.segments(rank, from_row):
+    for segment in plan.segments(0):
         rows = rows_of(examples_table(examples[starts[segment.group] : starts[segment.group + 1]], "train"), "x")
         yield Passing(rows, plan.row_order(segment))
+
+
+def batches_of(plan, examples):
+    windows = filled(plan, 0, plan.windows(0), passing(examples, plan), ValueError)
+    return [batch for _, sheet in windows for batch in sheet.batches()]
 
 
 def rows_in(batch):
@@ -45,9 +50,7 @@ def rows_in(batch):
 def test_every_row_stands_once_in_its_batch_with_its_own_values(groups, window):
     examples = examples_of(200)
     plan = ReadPlan(groups, seed=3, epoch=1, world_size=1, batch_rows=16, window_rows=window)
-    batches = [
-        batch for _, sheet in filled(plan, 0, plan.windows(0), passing(examples, plan), ValueError) for batch in sheet.batches()
-    ]
+    batches = batches_of(plan, examples)
     assert [batch.rows for batch in batches] != [] and len(batches) == plan.steps
     wanted = {
         row.user: (row.user, row.loss_from, row.weight, list(row.items), list(row.actions), list(row.times)) for row in examples
@@ -68,17 +71,13 @@ def test_batches_hold_the_rows_that_the_plan_gives_them():
         at += window.rows
         lengths = np.array([len(row.items) for row in inside])
         wanted += [sorted(inside[place].user for place in places) for places in plan.batches(window, 0, lengths)]
-    batches = (
-        batch for _, sheet in filled(plan, 0, plan.windows(0), passing(examples, plan), ValueError) for batch in sheet.batches()
-    )
-    assert [sorted(batch.users_B.tolist()) for batch in batches] == wanted
+    assert [sorted(batch.users_B.tolist()) for batch in batches_of(plan, examples)] == wanted
 
 
 def test_integers_keep_the_width_of_the_file_until_they_are_moved():
     examples = examples_of(20)
     plan = ReadPlan((20,), seed=5, epoch=0, world_size=1, batch_rows=20)
-    [(_, sheet)] = filled(plan, 0, plan.windows(0), passing(examples, plan), ValueError)
-    [batch] = sheet.batches()
+    [batch] = batches_of(plan, examples)
     assert (batch.items_T.dtype, batch.actions_T.dtype, batch.times_T.dtype) == (torch.int32, torch.int8, torch.int64)
     moved = batch.to("cpu")
     assert (moved.items_T.dtype, moved.actions_T.dtype, moved.weight_B.dtype) == (torch.int64, torch.int64, torch.float32)

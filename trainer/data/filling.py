@@ -8,6 +8,7 @@ groups that are read ahead, the one that is being planned, and the batches of th
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from ranker.batch import Batch
 from trainer.data.compiled import scatter_rows
 from trainer.data.plan import Indices, ReadPlan, Window
-from trainer.data.rows import Array, Rows, offsets_of
+from trainer.data.rows import Array, Rows, address_of, offsets_of
 
 CURSOR: Final = 10
 """Seven addresses; rows and tokens there is room for; tokens written."""
@@ -36,9 +37,9 @@ class Sheet:
         self._ends[row_at + batch] = 0
         self._columns = [np.empty(int(rows.sum()), kind) for kind in (np.int64, np.int64, np.float32)]
         addresses = [
-            *(_address(values) + values.itemsize * token_at for values in self._flat),
-            _address(self._ends) + 8 * (row_at + batch + 1),
-            *(_address(values) + values.itemsize * row_at for values in self._columns),
+            *(address_of(values) + values.itemsize * token_at for values in self._flat),
+            address_of(self._ends) + 8 * (row_at + batch + 1),
+            *(address_of(values) + values.itemsize * row_at for values in self._columns),
         ]
         self.cursors = np.stack([*addresses, rows, tokens, np.zeros_like(rows)], axis=1)
 
@@ -97,39 +98,35 @@ def filled(
 ) -> Iterator[tuple[Window, Sheet]]:
     """Each window with its batches, in step order. What `wrong` makes is raised where windows and row groups do not end
     together."""
-    passing: deque[Passing] = deque()
+    passing: list[Passing] = []
     waiting: deque[tuple[Window, Sheet]] = deque()
     for window in windows:
-        pieces = _pieces(window.rows, passing, groups)
-        if sum(count for _, count in pieces) < window.rows:
-            raise wrong("the row groups ended before the last window")
-        waiting.append((window, _dealt(plan, rank, window, pieces)))
-        while passing and not passing[0].left:
-            passing.popleft().pass_by()
+        have = sum(group.left for group in passing)
+        while have < window.rows:
+            group = next(groups, None)
+            if group is None:
+                raise wrong("the row groups ended before the last window")
+            passing.append(group)
+            have += group.left
+        waiting.append((window, _dealt(plan, rank, window, passing)))
+        for group in passing:
+            if not group.left:
+                group.pass_by()
+        passing = [group for group in passing if group.left]  # none, or the last
         while waiting and waiting[0][1].is_full:
             yield waiting.popleft()
-    left = sum(group.left for group in (*passing, *groups))
+    left = sum(group.left for group in chain(passing, groups))
     if left:
         raise wrong(f"{left} rows were left over")
 
 
-def _pieces(need: int, passing: deque[Passing], groups: Iterator[Passing]) -> list[tuple[Passing, int]]:
-    """The row groups of the next `need` rows with how many each has of them; `passing` has grown by those that came."""
-    pieces: list[tuple[Passing, int]] = []
-    while need:
-        if not (passing and passing[-1].left > sum(count for group, count in pieces if group is passing[-1])):
-            group = next(groups, None)
-            if group is None:
-                break
-            passing.append(group)
-        count = min(need, passing[-1].left)
-        pieces.append((passing[-1], count))
-        need -= count
-    return pieces
-
-
-def _dealt(plan: ReadPlan, rank: int, window: Window, pieces: list[tuple[Passing, int]]) -> Sheet:
-    """The window's rows dealt out to its batches, as the plan has them."""
+def _dealt(plan: ReadPlan, rank: int, window: Window, passing: list[Passing]) -> Sheet:
+    """The window's rows dealt out to its batches, as the plan has them: all that the row groups have left, less what the last of
+    them has more than the window takes."""
+    counts = [group.left for group in passing]
+    if counts:
+        counts[-1] -= sum(counts) - window.rows
+    pieces = list(zip(passing, counts, strict=True))
     lengths = np.concatenate([np.zeros(0, np.int32), *(group.lengths(count) for group, count in pieces)])
     dealt = plan.dealt(window, rank, lengths)
     sheet = Sheet(dealt.rows, dealt.tokens)
@@ -138,8 +135,3 @@ def _dealt(plan: ReadPlan, rank: int, window: Window, pieces: list[tuple[Passing
         group.deal(dealt.batch_of_place[at : at + count], sheet)
         at += count
     return sheet
-
-
-def _address(values: Array) -> int:
-    address: int = values.__array_interface__["data"][0]
-    return address

@@ -11,10 +11,9 @@ How an epoch is laid out:
    the batches are then taken in an order that all ranks share: at any step all ranks work on rows of about the same length.
 
 Memory is bounded by rows: a batch has at most `batch_rows`, a row at most the snapshot's longest history, so a batch has at
-most batch_rows x longest tokens. In memory are the batches of
-the windows that touch one row group (a window has `window_rows` rows, or one batch, if that is more), that row group, and a few
-that the reader's threads have read ahead. Batches are not bounded by tokens, because then the number of steps
-would depend on lengths that no rank knows of the others.
+most batch_rows x longest tokens. In memory are the batches of the windows that touch one row group (a window has `window_rows`
+rows, or one batch, if that is more), that row group, and a few that the reader's threads have read ahead. Batches are not
+bounded by tokens, because then the number of steps would depend on lengths that no rank knows of the others.
 """
 
 from dataclasses import dataclass

@@ -64,8 +64,7 @@ class Rows:
     @property
     def place(self) -> Indices:
         """[6] where each array stands in memory, rows, tokens: what `scatter_rows` reads. True while the rows live."""
-        address = [values.__array_interface__["data"][0] for values in (self.heads, *self.tokens)]
-        return np.array([*address, len(self), len(self.tokens.items)], np.int64)
+        return np.array([*map(address_of, (self.heads, *self.tokens)), len(self), len(self.tokens.items)], np.int64)
 
 
 def offsets_of(lengths: Array) -> Indices:
@@ -81,6 +80,12 @@ def token_index(starts: Indices, lengths: Indices) -> Indices:
     index: Indices = np.repeat(starts - offsets[:-1], lengths)
     index += np.arange(offsets[-1])
     return index
+
+
+def address_of(values: Array) -> int:
+    """Where the array's first value stands in memory."""
+    address: int = values.__array_interface__["data"][0]
+    return address
 
 
 def _whole(values: Array) -> npt.NDArray[np.int32]:
