@@ -121,8 +121,8 @@ def filled(
 
 
 def _dealt(plan: ReadPlan, rank: int, window: Window, passing: list[Passing]) -> Sheet:
-    """The window's rows dealt out to its batches, as the plan has them: all that the row groups have left, less what the last of
-    them has more than the window takes."""
+    """The window's rows dealt out to its batches, as the plan has them: all that the row groups have left, less what the last
+    of them has more than the window takes."""
     counts = [group.left for group in passing]
     if counts:
         counts[-1] -= sum(counts) - window.rows
