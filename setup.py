@@ -1,15 +1,41 @@
-"""The one compiled part; all else is in pyproject.toml."""
+"""The compiled parts; all else is in pyproject.toml."""
+
+import importlib.util
+from pathlib import Path
 
 from setuptools import Extension, setup
 
-setup(
-    ext_modules=[
-        Extension(
-            "trainer.data._native",
-            ["trainer/data/native/module.cpp"],
-            depends=[f"trainer/data/native/{name}.hpp" for name in ("heads", "order", "scatter")],
-            language="c++",
-            extra_compile_args=["-O3", "-std=c++17"],
-        )
-    ]
-)
+NATIVE = Path("trainer/data/native")
+FLAGS = ["-O3", "-std=c++17"]
+
+
+def native() -> Extension:
+    """The inner loops of the reader."""
+    headers = [str(NATIVE / f"{name}.hpp") for name in ("buffers", "heads", "order", "scatter")]
+    return Extension(
+        "trainer.data._native", [str(NATIVE / "module.cpp")], depends=headers, language="c++", extra_compile_args=FLAGS
+    )
+
+
+def parquet() -> Extension:
+    """Training rows by libparquet, out of the installed pyarrow; built for that version alone."""
+    spec = importlib.util.find_spec("pyarrow")
+    if spec is None or spec.origin is None:
+        raise SystemExit("pyarrow is not installed; run `make setup`")
+    pyarrow = Path(spec.origin).parent
+    libraries = [next(pyarrow.glob(f"{name}.so.*")) for name in ("libarrow", "libparquet")]
+    new_abi = b"OpenFileERKNSt7__cxx11" in libraries[1].read_bytes()  # wheels for old systems have the strings of before C++11
+    headers = [str(NATIVE / f"{name}.hpp") for name in ("buffers", "leaves")]
+    return Extension(
+        "trainer.data._parquet",
+        [str(NATIVE / "parquet.cpp")],
+        depends=headers,
+        language="c++",
+        include_dirs=[str(pyarrow / "include")],
+        define_macros=[("_GLIBCXX_USE_CXX11_ABI", str(int(new_abi)))],
+        extra_compile_args=FLAGS,
+        extra_link_args=[f"-L{pyarrow}", *(f"-l:{library.name}" for library in libraries)],
+    )
+
+
+setup(ext_modules=[native(), parquet()])

@@ -6,7 +6,7 @@ benchmarks/results/<name>.json. Names:
 feeder_native_vs_petastorm   40 numeric columns, shuffled: the pyarrow reader under our plan; Petastorm's shuffling loader
 feeder_native_vs_scan        the same rows: the pyarrow reader; the scan
 feeder_sequences_vs_padded   sequences: Petastorm with our worker, packed; Petastorm as it comes, padded to 50; the scan; our
-                             readers without shuffle and batches (`tables`), which is as far as they could get
+                             readers without shuffle and batches (`rows`), which is as far as they could get
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any, Final
 import pyarrow as pa
 import torch
 
-from benchmarks.feeder.contestants import SEED, SUMMED, ours_numeric, ours_sequences, ours_tables, petastorm, scan
+from benchmarks.feeder.contestants import SEED, SUMMED, ours_numeric, ours_rows, ours_sequences, petastorm, scan
 from benchmarks.feeder.files import COLUMNS, numeric_rows, padded_rows, sequence_rows, write
 from benchmarks.feeder.race import Contestant, Laps, race
 from trainer.data.arrow_rows import ROW_COLUMNS
@@ -49,8 +49,8 @@ def sequences(root: Path, rows: int, rounds: int) -> dict[str, Laps]:
     contestants = {
         "ours": Contestant(ours_sequences("petastorm"), packed),
         "ours_native": Contestant(ours_sequences("arrow"), packed),
-        "tables": Contestant(ours_tables("petastorm"), packed),
-        "tables_native": Contestant(ours_tables("arrow"), packed),
+        "rows": Contestant(ours_rows("petastorm"), packed),
+        "rows_native": Contestant(ours_rows("arrow"), packed),
         "peer": Contestant(petastorm(ROW_COLUMNS), padded),
         "limit": Contestant(scan(ROW_COLUMNS), packed),
     }

@@ -10,13 +10,15 @@ import pyarrow.dataset as ds
 from benchmarks.feeder.files import COLUMNS, Files
 from benchmarks.feeder.race import Run, Tally, Total
 from trainer.config import ReaderName
-from trainer.data.arrow_rows import ROW_COLUMNS
 from trainer.data.conformance import files_of, row_groups_of
 from trainer.data.dense import DenseReader
 from trainer.data.epoch import EpochReader, make_plan
 from trainer.data.plan import ReadPlan
 from trainer.data.readers import row_group_reader
+from trainer.data.rows import Rows
+from trainer.data.sources import Tables
 from trainer.data.stream import Planned
+from trainer.data.training_rows import TrainingRows
 
 BATCH: Final = 4096
 QUEUE: Final = 100_000
@@ -31,7 +33,7 @@ def ours_numeric(reader: ReaderName) -> Run:
 
     def run(files: Files, epoch: int, summed: Sequence[str]) -> Total:
         plan = ReadPlan(row_groups_of(files.part), SEED, epoch, world_size=1, batch_rows=BATCH)
-        planned = Planned(files_of(files.part, files.root), plan, 0, COLUMNS, reader, WORKERS, "numeric")
+        planned = Planned(files_of(files.part, files.root), plan, 0, Tables(COLUMNS), reader, WORKERS, "numeric")
         tally = Tally(summed)
         for batch in DenseReader(planned):
             tally.add(len(batch), lambda name, batch=batch: batch[:, COLUMNS.index(name)].numpy())
@@ -54,14 +56,14 @@ def ours_sequences(reader: ReaderName) -> Run:
     return run
 
 
-def ours_tables(reader: ReaderName) -> Run:
-    """The same row groups as Arrow tables, neither shuffled nor cut into batches: how far the reader could get at most."""
+def ours_rows(reader: ReaderName) -> Run:
+    """The same row groups as they are decoded, neither shuffled nor cut into batches: how far the reader could get at most."""
 
     def run(files: Files, epoch: int, summed: Sequence[str]) -> Total:
         groups = ReadPlan(row_groups_of(files.part), SEED, epoch, world_size=1, batch_rows=BATCH).order.tolist()
         tally = Tally(summed)
-        for table in row_group_reader(reader)(files_of(files.part, files.root), groups, ROW_COLUMNS, WORKERS):
-            tally.add(len(table), lambda name, table=table: _flat(table.column(name).combine_chunks()))
+        for rows in row_group_reader(reader)(files_of(files.part, files.root), groups, TrainingRows(), WORKERS):
+            tally.add(len(rows), lambda name, rows=rows: _column(rows, name))
         return tally.total()
 
     return run
@@ -96,6 +98,10 @@ def scan(columns: Sequence[str]) -> Run:
         return tally.total()
 
     return run
+
+
+def _column(rows: Rows, name: str) -> np.ndarray:
+    return rows.heads[name][:-1] if name in ("user", "weight") else getattr(rows.tokens, name)
 
 
 def _flat(column: pa.Array) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Is one Python, with one set of packages, on both sides of Spark, and do those packages fit together?"""
 
+import importlib
 import importlib.metadata
-import importlib.util
 import json
 import shutil
+from collections.abc import Sequence
 
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -15,7 +16,7 @@ from pipeline.doctor.spark import spark_settings
 
 SHARED = ("pyspark", "pyarrow", "numpy", "pandas", "torch", "safetensors", "transformers", "pydantic")
 """Packages whose values or code cross from the driver to an executor."""
-COMPILED = "trainer.data._native"
+COMPILED = ("trainer.data._native", "trainer.data._parquet")
 PYARROW_FROM, PYARROW_BELOW = Version("12"), Version("15")
 
 PROBE = f"""
@@ -83,11 +84,15 @@ def check_pyarrow(version: str | None = None) -> list[Finding]:
     return [Finding("pyarrow_for_petastorm", "ok", f"pyarrow {version} (12 to 14)")]
 
 
-def check_compiled(part: str = COMPILED) -> list[Finding]:
-    """The reader's compiled part stands beside its source, built for this Python."""
-    if importlib.util.find_spec(part) is None:
-        return [Finding("compiled_reader", "fail", f"{part} is not built for this Python", "run `make setup`")]
-    return [Finding("compiled_reader", "ok", f"{part} is built")]
+def check_compiled(parts: Sequence[str] = COMPILED) -> list[Finding]:
+    """The reader's compiled parts stand beside their source, built for this Python, and load with this pyarrow."""
+    for part in parts:
+        try:
+            importlib.import_module("pyarrow.parquet")  # brings the libraries that a part may be linked against
+            importlib.import_module(part)
+        except ImportError as error:
+            return [Finding("compiled_reader", "fail", f"{part} does not load: {error}", "run `make setup`")]
+    return [Finding("compiled_reader", "ok", " and ".join(parts))]
 
 
 def _interpreters(machine: Machine, settings: DataSettings) -> tuple[str, str]:

@@ -17,6 +17,8 @@ from trainer.data import stream
 from trainer.data.conformance import files_of, row_groups_of
 from trainer.data.epoch import EpochReader, make_plan
 from trainer.data.readers import row_group_reader
+from trainer.data.sources import Tables
+from trainer.data.training_rows import TrainingRows
 
 GROUPS = [[13, 7], [20], [1, 19, 5], [11, 9], [15]]
 ROWS = sum(map(sum, GROUPS))
@@ -44,7 +46,7 @@ def reader_of(lake, name, rank=0, world=1, epoch=0, **fields):
 
 def fetched(lake, name, plan, workers=2, columns=("user",)):
     root, snapshot = lake
-    return row_group_reader(name)(files_of(snapshot.parts["train"], root), plan, columns, workers)
+    return row_group_reader(name)(files_of(snapshot.parts["train"], root), plan, Tables(columns), workers)
 
 
 def path_of(lake, number):
@@ -205,19 +207,20 @@ def test_damaged_pages_are_named_and_leave_no_threads(lake, name):
     wait_until(lambda: set(threading.enumerate()) <= before)
 
 
-def test_a_row_group_that_the_file_does_not_have_is_named(lake, name):
+@pytest.mark.parametrize("source", [Tables(["user"]), TrainingRows()], ids=["tables", "rows"])
+def test_a_row_group_that_the_file_does_not_have_is_named(lake, name, source):
     root, snapshot = lake
     files = files_of(snapshot.parts["train"], root)
     pretended = [(path, groups + (number == 1)) for number, (path, groups) in enumerate(files)]
     with pytest.raises(DataContractError, match=r"part-00001\.parquet has no row group 1"):
-        list(row_group_reader(name)(pretended, [0, 1, 3], ["user"], 2))
+        list(row_group_reader(name)(pretended, [0, 1, 3], source, 2))
 
 
 def test_any_fault_in_a_worker_thread_surfaces(lake, name, monkeypatch):
     def fails(*_, **__):
         raise ZeroDivisionError("in the thread")
 
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", fails)
+    monkeypatch.setattr(TrainingRows, "read", fails)
     with pytest.raises(ZeroDivisionError, match="in the thread"):
         list(reader_of(lake, name, workers=2))
 

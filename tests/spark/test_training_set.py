@@ -17,6 +17,9 @@ from feature_store.transforms import item_inputs
 from spark_jobs import build_training_set, training_snapshot
 from tests.spark.conftest import DAY, make_context
 from tests.spark.hand_lake import event, fill, micros
+from trainer.data import arrow_rows
+from trainer.data.rows import Rows
+from trainer.data.training_rows import TrainingRows
 
 pytestmark = pytest.mark.spark
 SMALL = {"max_length": 4, "overlap": 2, "holdout_modulus": 1_000_000, "replay_fraction": 0.0}
@@ -42,6 +45,7 @@ def test_leave_one_out_rows_by_hand_and_the_same_run_again(spark, lake):
     fill(spark, lake, events, clock="position")
     _, result, snapshot = build(spark, lake)
     assert rows_of(lake, snapshot, "train") == [(1, [1, 2, 3, 4], 1, "history"), (3, [5, 6], 1, "history")]
+    _spark_writes_what_the_trainer_reads_from_leaves(lake, snapshot)
     assert rows_of(lake, snapshot, "valid") == [(1, [1, 2, 3, 4, 5], 4, "history"), (2, [1, 2], 1, "history")]
     assert rows_of(lake, snapshot, "test") == [(1, [2, 3, 4, 5, 6], 4, "history"), (2, [1, 2, 3], 2, "history")]
     assert rows_of(lake, snapshot, "refresh") == [(1, [3, 4, 5, 6], 2, "history"), (2, [1, 2, 3], 1, "history")]
@@ -102,6 +106,15 @@ def champion(spark, lake, day):
     }  # fmt: skip
     write_json(lake.root / "champion.json", body)
     return snapshot
+
+
+def _spark_writes_what_the_trainer_reads_from_leaves(lake, snapshot):
+    for part in snapshot.parts.values():
+        for file in part.files:
+            path = lake.table(part.table) / file.path
+            found = TrainingRows().read(path, 0)
+            assert isinstance(found, Rows)
+            assert found.heads.tobytes() == arrow_rows.rows_of(pq.ParquetFile(path).read_row_group(0), "x").heads.tobytes()
 
 
 def _item_inputs_are_the_champions(spark, lake, base, snapshot):

@@ -12,6 +12,7 @@ from tests.snapshots import write_part
 from trainer.data.conformance import files_of, row_groups_of
 from trainer.data.dense import DenseReader
 from trainer.data.plan import ReadPlan
+from trainer.data.sources import Tables
 from trainer.data.stream import Planned
 
 GROUPS = [[13, 7], [20], [1, 19, 5], [], [11, 9], [15]]
@@ -27,7 +28,7 @@ def table(**changed):
 
 def planned(root, part, rank=0, world=1, batch_rows=8, epoch=0, reader="arrow"):
     plan = ReadPlan(row_groups_of(part), seed=3, epoch=epoch, world_size=world, batch_rows=batch_rows)
-    return Planned(files_of(part, root), plan, rank, COLUMNS, reader, 2, "table clicks")
+    return Planned(files_of(part, root), plan, rank, Tables(COLUMNS), reader, 2, "table clicks")
 
 
 @pytest.fixture

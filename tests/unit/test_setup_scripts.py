@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+COMPILED = ("_native.here.so", "_parquet.here.so")
 SHELL_TOOLS = ("bash", "sh", "env", "grep", "head", "sort", "xargs", "sed", "dirname", "cat", "make", "echo", "printf")
 
 
@@ -79,9 +80,9 @@ def test_everything_missing_is_named_at_once(bare):
 @pytest.fixture
 def stood(tmp_path):
     """(runs the script, its folder): a checkout that says it is set up."""
-    compiled, source = tmp_path / "trainer/data/_native.here.so", "trainer/data/native/module.cpp"
+    folder, source = tmp_path / "trainer/data", "trainer/data/native/module.cpp"
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
-    (compiled.parent / "native").mkdir(parents=True)
+    (folder / "native").mkdir(parents=True)
     for name in (
         "requirements.lock",
         "requirements-horovod.lock",
@@ -97,7 +98,8 @@ def stood(tmp_path):
 
     before = setup("--status")
     assert before.returncode == 1
-    compiled.touch()
+    for part in COMPILED:
+        (folder / part).touch()
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/.nightrank-setup").write_text(before.stdout)
     return setup, tmp_path
@@ -122,8 +124,11 @@ def test_a_compiled_part_that_is_gone_or_changed_is_built_again(stood):
     assert setup("--status").returncode == 1
     (folder / ".venv/.nightrank-setup").write_text(setup("--status").stdout)
     assert setup("--status").returncode == 0
-    (folder / "trainer/data/_native.here.so").unlink()
-    assert setup("--status").returncode == 1
+    for part in COMPILED:
+        (folder / "trainer/data" / part).unlink()
+        assert setup("--status").returncode == 1
+        (folder / "trainer/data" / part).touch()
+    assert setup("--status").returncode == 0
 
 
 def test_help_names_every_target():

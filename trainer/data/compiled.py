@@ -1,10 +1,13 @@
-"""The reader's compiled part (`native/`), which `make setup` builds beside its source."""
+"""The reader's compiled parts (`native/`), which `make setup` builds beside their sources."""
+
+import pyarrow.parquet  # noqa: F401 - brings the libraries that _parquet is linked against
 
 from feature_store.contracts.errors import ConfigError
 
 try:
     from trainer.data._native import dealt, heads_of, permutation, scatter_rows, sorted_by_length
+    from trainer.data._parquet import footer, read_rows, shape
 except ImportError as error:
     raise ConfigError(f"the reader's compiled part cannot be loaded: {error}", "run `make setup`") from None
 
-__all__ = ["dealt", "heads_of", "permutation", "scatter_rows", "sorted_by_length"]
+__all__ = ["dealt", "footer", "heads_of", "permutation", "read_rows", "scatter_rows", "shape", "sorted_by_length"]

@@ -43,7 +43,7 @@ class DenseReader:
         self.rows_read = 0
         planned = self.planned
         bounds = planned.plan.bounds(planned.rank)[self.start_step :]
-        kept = [torch.zeros(len(planned.columns), 0)]
+        kept = [torch.zeros(len(planned.source.columns), 0)]
         with closing(planned.prepared(bounds[0] if bounds else planned.plan.rank_rows(planned.rank), self._block)) as blocks:
             for size in (high - low for low, high in pairwise(bounds)):
                 while _rows(kept) < size:
@@ -60,9 +60,9 @@ class DenseReader:
     def _block(self, segment: Segment, table: pa.Table) -> Tensor:
         """[C, rows] of the segment, in stream order."""
         order = torch.from_numpy(self.planned.plan.row_order(segment).astype(np.int32))  # half the cache of int64
-        block = torch.empty(len(self.planned.columns), len(order))
+        block = torch.empty(len(self.planned.source.columns), len(order))
         column = torch.empty(table.num_rows)
-        for out, name in zip(block, self.planned.columns, strict=True):
+        for out, name in zip(block, self.planned.source.columns, strict=True):
             values = self._values(table.column(name), f"row group {segment.group}, column {name}")
             # Copied in order first: that brings it into the cache, where the gather is twice as fast.
             np.copyto(column.numpy(), values, casting="unsafe")

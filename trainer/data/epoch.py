@@ -18,7 +18,9 @@ from trainer.data.conformance import check_part, files_of, part_of, row_groups_o
 from trainer.data.filling import Passing, filled
 from trainer.data.native_reader import read_row_groups
 from trainer.data.plan import ReadPlan, Segment
+from trainer.data.rows import Rows
 from trainer.data.stream import Planned, check_ids
+from trainer.data.training_rows import TrainingRows
 
 ROW_SCHEMA = pa.schema([schemas.EXAMPLES.field(name) for name in ROW_COLUMNS])
 
@@ -67,7 +69,7 @@ class EpochReader:
             files=files_of(pinned, self.root),
             plan=self.plan,
             rank=self.rank,
-            columns=ROW_COLUMNS,
+            source=TrainingRows(),
             reader=self.reader,
             workers=self.workers,
             where=name_of(self.snapshot, self.part),
@@ -92,11 +94,9 @@ class EpochReader:
         if self.rows_read != wanted:
             raise self._planned.wrong(f"{self.rows_read} rows of {wanted} were read")
 
-    def _passing(self, segment: Segment, table: pa.Table) -> Passing:
+    def _passing(self, segment: Segment, found: Rows | pa.Table) -> Passing:
         where = f"{self._planned.where}, row group {segment.group}"
-        rows = rows_of(table, where)
-        check_ids(rows, self.snapshot.items, where)
-        return Passing(rows, self.plan.row_order(segment))
+        return Passing(_checked(found, self.snapshot.items, where), self.plan.row_order(segment))
 
 
 def name_of(snapshot: DatasetSnapshot, part: PartName) -> str:
@@ -113,10 +113,9 @@ def iter_part(
     check_part(pinned, root, ROW_SCHEMA)
     cuts = list(_cuts(row_groups_of(pinned), pinned.rows * rank // world_size, pinned.rows * (rank + 1) // world_size))
     where, given = name_of(snapshot, part), 0
-    with closing(read_row_groups(files_of(pinned, root), [cut.group for cut in cuts], ROW_COLUMNS, workers=1)) as tables:
-        for cut, table in zip(cuts, tables, strict=True):
-            rows = rows_of(table, f"{where}, row group {cut.group}")
-            check_ids(rows, snapshot.items, f"{where}, row group {cut.group}")
+    with closing(read_row_groups(files_of(pinned, root), [cut.group for cut in cuts], TrainingRows(), workers=1)) as row_groups:
+        for cut, found in zip(cuts, row_groups, strict=True):
+            rows = _checked(found, snapshot.items, f"{where}, row group {cut.group}")
             for at in range(cut.start, cut.stop, batch_rows):
                 batch = batch_of(rows, at, min(at + batch_rows, cut.stop))
                 given += batch.rows
@@ -124,6 +123,12 @@ def iter_part(
     wanted = sum(cut.rows for cut in cuts)
     if given != wanted:
         raise DataContractError(f"{where}: {given} of {wanted} rows were read", "start again")
+
+
+def _checked(found: Rows | pa.Table, items: int, where: str) -> Rows:
+    rows = found if isinstance(found, Rows) else rows_of(found, where)
+    check_ids(rows, items, where)
+    return rows
 
 
 def _cuts(row_groups: Sequence[int], first: int, last: int) -> Iterator[Segment]:

@@ -21,6 +21,7 @@ from trainer.config import ReaderName
 from trainer.data.conformance import check_part, part_of, pinned_paths, row_groups_of
 from trainer.data.plan import ReadPlan
 from trainer.data.readers import row_group_reader
+from trainer.data.sources import Tables
 
 COLUMNS: Final = (c.WEIGHT, c.CODES, c.NUMERIC, c.LABELS, c.HISTORY)
 """What the trainer reads of `schemas.POINTWISE`."""
@@ -78,7 +79,7 @@ class ImpressionSource:
         pinned, segments = part_of(self.snapshot, self.part), plan.segments(self.rank, from_row)
         paths = pinned_paths(pinned, self.tables)
         files = [(path, len(file.row_groups)) for path, file in zip(paths, pinned.files, strict=True)]
-        tables = row_group_reader(self.reader)(files, [segment.group for segment in segments], COLUMNS, self.workers)
+        tables = row_group_reader(self.reader)(files, [segment.group for segment in segments], Tables(COLUMNS), self.workers)
         try:
             for segment, table in zip(segments, tables, strict=True):
                 order = torch.from_numpy(plan.row_order(segment))

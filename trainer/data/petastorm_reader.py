@@ -1,7 +1,7 @@
 """The only Petastorm import: its batch reader fetches row groups on the pinned files, in the order a ReadPlan says.
 
-Petastorm 0.13.1 is private-API territory here (`_filter_row_groups`, `_load_rows`, `_create_ventilator`); the version is pinned
-and tests/distributed/test_reader.py covers each of the three.
+Petastorm 0.13.1 is private-API territory here (`_filter_row_groups`, `_create_ventilator`); the version is pinned and
+tests/distributed/test_reader.py covers both.
 """
 
 import warnings
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from petastorm.arrow_reader_worker import ArrowReaderWorker
 from petastorm.fs_utils import FilesystemResolver
 from petastorm.reader import Reader
@@ -20,22 +19,23 @@ from feature_store.contracts.errors import DataContractError
 from trainer.data.arrow_pool import ArrowPool, Feed
 from trainer.data.conformance import no_row_group, unreadable
 from trainer.data.prepare import Prepare, as_read
+from trainer.data.sources import Source
 
 READ_AHEAD = 2
 """Row groups in flight a worker: one being read, one waiting."""
 
 
 def read_row_groups(
-    files: Sequence[tuple[Path, int]], plan: Sequence[int], columns: Sequence[str], workers: int, prepare: Prepare = as_read
+    files: Sequence[tuple[Path, int]], plan: Sequence[int], source: Source, workers: int, prepare: Prepare = as_read
 ) -> Generator[Any, None, None]:
     """The row groups `plan` (numbers into all row groups of `files`, each a path and its number of row groups), in that order,
-    each exactly once, as Arrow tables with `columns` or as what `prepare` makes of them. At most `workers` x READ_AHEAD of
+    each exactly once, as `source` reads them or as what `prepare` makes of them. At most `workers` x READ_AHEAD of
     them are in memory. DataContractError names a file that cannot be read."""
     if not plan:
         return
     where = [(str(path), group) for path, groups in files for group in range(groups)]
     wanted = [where[number] for number in plan]
-    reader = _PlannedReader(wanted, list(columns), workers, prepare)
+    reader = _PlannedReader(wanted, source, workers, prepare)
     given = 0
     try:
         for found in reader:
@@ -51,7 +51,7 @@ def read_row_groups(
 class _PlannedReader(Reader):  # type: ignore[misc]
     """Petastorm's batch reader, as `make_batch_reader` builds it, with our plan, our pool and our worker."""
 
-    def __init__(self, wanted: list[tuple[str, int]], columns: list[str], workers: int, prepare: Prepare) -> None:
+    def __init__(self, wanted: list[tuple[str, int]], source: Source, workers: int, prepare: Prepare) -> None:
         self._wanted = wanted
         paths = sorted({path for path, _ in wanted})
         workers = min(workers, len(wanted))
@@ -61,8 +61,8 @@ class _PlannedReader(Reader):  # type: ignore[misc]
                 super().__init__(
                     FilesystemResolver("file:///").filesystem(),
                     paths,
-                    schema_fields=[f"^{name}$" for name in columns],
-                    worker_class=_worker_class(columns, prepare),
+                    schema_fields=[f"^{name}$" for name in source.columns],
+                    worker_class=_worker_class(source, prepare),
                     reader_pool=ArrowPool(workers, len(wanted), EmptyResultError),
                     shuffle_row_groups=False,
                     num_epochs=1,
@@ -97,9 +97,9 @@ class _TableReader:
             raise StopIteration from None
 
 
-def _worker_class(columns: list[str], prepare: Prepare) -> type[ArrowReaderWorker]:
+def _worker_class(source: Source, prepare: Prepare) -> type[ArrowReaderWorker]:
     class ArrowWorker(ArrowReaderWorker):  # type: ignore[misc]
-        """Reads one row group and hands its Arrow values and offsets on; lists of any length are welcome."""
+        """Reads one row group as `source` does and hands on what `prepare` makes of it; lists of any length are welcome."""
 
         @staticmethod
         def new_results_queue_reader() -> _TableReader:
@@ -107,14 +107,6 @@ def _worker_class(columns: list[str], prepare: Prepare) -> type[ArrowReaderWorke
 
         def process(self, piece_index: int, place: int, worker_predicate: Any, shuffle_row_drop_partition: Any) -> None:
             piece = self._split_pieces[piece_index]
-            try:
-                with pq.ParquetFile(piece.path) as file:
-                    table = self._load_rows(file, piece, shuffle_row_drop_partition)
-            except (pa.ArrowException, OSError) as error:
-                raise unreadable([Path(piece.path)], error) from None
-            self.publish_func(prepare(place, table))
-
-        def _load_rows(self, pq_file: pq.ParquetFile, piece: Any, _range: Any) -> pa.Table:
-            return pq_file.read_row_group(piece.row_group, columns=columns, use_threads=False)
+            self.publish_func(prepare(place, source.read(Path(piece.path), piece.row_group)))
 
     return ArrowWorker

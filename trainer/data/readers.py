@@ -1,8 +1,8 @@
 """Which reader fetches row groups: both keep one contract (tests/distributed/test_reader.py holds them to it).
 
-They take pinned files, the row groups a plan wants, columns and a number of threads, and give Arrow tables in the plan's order,
-or what `prepare` makes of each in the thread that read it. What the rows of a batch are never depends on the reader, so a run
-may be resumed with the other one.
+They take pinned files, the row groups a plan wants, a source and a number of threads, and give what the source reads in the
+plan's order, or what `prepare` makes of each in the thread that read it. What the rows of a batch are never depends on the
+reader, so a run may be resumed with the other one.
 """
 
 from collections.abc import Generator, Sequence
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from trainer.config import ReaderName
 from trainer.data.prepare import Prepare, as_read
+from trainer.data.sources import Source
 
 
 class RowGroupReader(Protocol):
@@ -18,7 +19,7 @@ class RowGroupReader(Protocol):
         self,
         files: Sequence[tuple[Path, int]],
         plan: Sequence[int],
-        columns: Sequence[str],
+        source: Source,
         workers: int,
         prepare: Prepare = as_read,
     ) -> Generator[Any, None, None]: ...

@@ -4,9 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-import pyarrow as pa
+from typing import Any, TypeVar
 
 from feature_store.contracts.errors import DataContractError
 from trainer.config import ReaderName
@@ -14,6 +12,7 @@ from trainer.data.memory import keep_freed_memory
 from trainer.data.plan import ReadPlan, Segment
 from trainer.data.readers import row_group_reader
 from trainer.data.rows import Rows
+from trainer.data.sources import Source
 
 T = TypeVar("T")
 
@@ -25,24 +24,24 @@ class Planned:
     files: Sequence[tuple[Path, int]]
     plan: ReadPlan
     rank: int
-    columns: Sequence[str]
+    source: Source
     reader: ReaderName
     workers: int
     where: str
 
-    def prepared(self, from_row: int, prepare: Callable[[Segment, pa.Table], T]) -> Generator[T, None, None]:
+    def prepared(self, from_row: int, prepare: Callable[[Segment, Any], T]) -> Generator[T, None, None]:
         """What `prepare` makes, in the reader's threads, of each segment of the rank from its row `from_row` on and its whole
-        row group. DataContractError if the reader gives a row group too few or too many, or one of another size than the
-        plan's."""
+        row group, as the source reads it. DataContractError if the reader gives a row group too few or too many, or one of
+        another size than the plan's."""
         keep_freed_memory()
         segments = self.plan.segments(self.rank, from_row)
 
-        def made(place: int, table: pa.Table) -> tuple[int, T]:
-            self._check(segments[place], table.num_rows)
-            return table.num_rows, prepare(segments[place], table)
+        def made(place: int, row_group: Any) -> tuple[int, T]:
+            self._check(segments[place], len(row_group))
+            return len(row_group), prepare(segments[place], row_group)
 
         given, groups = 0, [segment.group for segment in segments]
-        with closing(row_group_reader(self.reader)(self.files, groups, self.columns, self.workers, made)) as found:
+        with closing(row_group_reader(self.reader)(self.files, groups, self.source, self.workers, made)) as found:
             for rows, value in found:
                 if given == len(segments):
                     raise self.wrong(f"the reader gave more row groups than the {given} of the plan")

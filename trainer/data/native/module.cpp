@@ -1,8 +1,6 @@
 // trainer.data._native, as _native.pyi describes it: buffers in, buffers filled, Python's lock let go of meanwhile.
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
+#include "buffers.hpp"
 #include "heads.hpp"
 #include "order.hpp"
 #include "scatter.hpp"
@@ -10,31 +8,6 @@
 namespace {
 
 using namespace nightrank;
-
-// The buffers of one call, given back whatever happens.
-template <int COUNT>
-class Buffers {
-  public:
-    Py_buffer each[COUNT] = {};
-    ~Buffers() {
-        for (Py_buffer& buffer : each)
-            if (buffer.obj != nullptr) PyBuffer_Release(&buffer);
-    }
-
-    template <typename T>
-    T* values(int at) const {
-        return static_cast<T*>(each[at].buf);
-    }
-    template <typename T>
-    int64_t size(int at) const {
-        return each[at].len / static_cast<int64_t>(sizeof(T));
-    }
-};
-
-PyObject* refused(const char* what) {
-    PyErr_SetString(PyExc_ValueError, what);
-    return nullptr;
-}
 
 PyObject* scatter_rows(PyObject*, PyObject* arguments) {
     Buffers<3> held;
