@@ -151,18 +151,23 @@ class TrainStep(Generic[Taken]):
         undivided = self._flat.norm()
         norm = undivided / over
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise DivergedError(
-                f"step {step}: loss sum {loss}, gradient norm {norm}, over a weight of {weight}; {self._suspects()}",
-                "the last good checkpoint is kept; lower the phase's learning_rate or clip_norm, or look at that batch",
-            )
+            raise self._diverged(f"step {step}: loss sum {loss}, gradient norm {norm}, over a weight of {weight}")
         self._optimizer.step(rate, divisor(undivided, over, self._config.clip_norm))
         return norm
 
-    def _suspects(self) -> str:
-        """The pieces of this rank whose own loss is no number; all of them where none is."""
+    def _diverged(self, what: str) -> DivergedError:
+        """The same fault on all ranks: it names the pieces, on the first rank that has any, whose own loss is no number. Where
+        every loss is a number and the gradient is not, it is returned with all the pieces of this rank."""
         broken = [piece for piece, loss in self._taken if not math.isfinite(float(loss))]
-        named = ", ".join(piece.label for piece in broken or [piece for piece, _ in self._taken])
-        return f"rank {self._communicator.rank} had {named or 'no rows'}"
+        agree(self._communicator, self._naming(broken, what) if broken else None)
+        return self._naming([piece for piece, _ in self._taken], f"{what}, every loss a number")
+
+    def _naming(self, suspects: list[Taken], what: str) -> DivergedError:
+        named = ", ".join(piece.label for piece in suspects) or "no rows"
+        return DivergedError(
+            f"{what}; rank {self._communicator.rank} had {named}",
+            "the last good checkpoint is kept; lower the phase's learning_rate or clip_norm, or look at that batch",
+        )
 
 
 def pieces(batch: Batch, tokens: int) -> Iterator[Batch]:

@@ -128,18 +128,25 @@ def test_training_stops_when_validation_does_not_get_better(lake):
     assert training.folder.load("best-measure").state.epoch == 2
 
 
-def test_a_loss_that_is_no_number_stops_before_any_weight_moved(lake):
+def test_a_loss_that_is_no_number_stops_before_any_weight_moved_and_the_last_good_checkpoint_is_kept(lake, monkeypatch):
     root, snapshot = lake
     training = training_of(job_of(root, snapshot, {"checkpoint": {"every_steps": 1}}, run_id="nan"))
     phase = build_phase(training, MEASURE)
-    with torch.no_grad():
-        training.ranker.items.ids.weight[5] = float("nan")
-    before = {name: value.clone() for name, value in training.ranker.state_dict().items()}
-    with pytest.raises(DivergedError, match=r"step 0: .*rank 0 had \d+ rows of users \d+, \d+"):
+    stock, before = phase.step._update, {}
+
+    def breaks_after_two_steps(loss: float, weight: float, step: int, rate: float) -> float:
+        if step == 2:
+            before.update({name: value.clone() for name, value in training.ranker.state_dict().items()})
+        return stock(loss if step < 2 else float("nan"), weight, step, rate)
+
+    monkeypatch.setattr(phase.step, "_update", breaks_after_two_steps)
+    with pytest.raises(DivergedError, match=r"step 2: .*rank 0 had \d+ rows of users \d+, \d+"):
         fit(phase, training)
     after = training.ranker.state_dict()
-    assert all(torch.allclose(before[name], after[name], equal_nan=True, rtol=0, atol=0) for name in before)
-    assert training.folder.newest() is None
+    assert before and all(torch.equal(before[name], after[name]) for name in before)
+    again = training_of(job_of(root, snapshot, {"checkpoint": {"every_steps": 1}}, run_id="nan"))
+    assert again.take_up(None) and again.state.step == 2
+    assert all(torch.equal(again.ranker.state_dict()[name], value) for name, value in before.items())
 
 
 class Short(PartSource):

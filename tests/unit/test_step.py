@@ -5,9 +5,11 @@ from ranker.batch import Batch
 from ranker.compose import compose
 from ranker.config import LossConfig, RankerConfig
 from ranker.inputs import ItemInputs
+from tests.thread_world import on_ranks
 from tests.training_jobs import CPU
-from trainer.communicator import SingleProcess
+from trainer.communicator import Communicator, SingleProcess
 from trainer.config import OptimizerConfig
+from trainer.faults import DivergedError
 from trainer.objective import SequenceObjective
 from trainer.optim import AdamW
 from trainer.step import TrainStep, pieces
@@ -33,7 +35,7 @@ def test_a_batch_without_rows_has_no_pieces():
     assert list(pieces(Batch.from_lists([]), 10)) == []
 
 
-def step_with(piece_tokens: int, loss: str):
+def step_with(piece_tokens: int, loss: str, communicator: Communicator | None = None):
     torch.set_num_threads(1)
     config = RankerConfig.model_validate({"width": 16, "encoder": {"dropout": 0.0, "blocks": 1}})
     ranker = compose(config, ItemInputs(items=20))
@@ -42,7 +44,7 @@ def step_with(piece_tokens: int, loss: str):
     step = TrainStep(
         ranker,
         AdamW(ranker, optimizer),
-        SingleProcess(),
+        communicator or SingleProcess(),
         CPU,
         SequenceObjective(ranker, LossConfig(name=loss, negatives=8), piece_tokens),
         optimizer,
@@ -70,3 +72,20 @@ def test_a_step_without_rows_moves_nothing():
     report = step(iter([Batch.from_lists([])]), 0, 0.1)
     assert (report.loss, report.rows, report.tokens) == (0.0, [0], 0)
     assert all(torch.equal(before[name], value) for name, value in ranker.state_dict().items())
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_a_loss_that_is_no_number_names_the_rows_of_the_rank_that_had_it(bad):
+    def work(communicator):
+        step, ranker = step_with(5, "sampled_softmax", communicator)
+        before = [value.clone() for value in ranker.parameters()]
+        weights = [1.0, 1.0, float("nan") if communicator.rank == bad else 1.0, 1.0, 1.0]
+        users = [communicator.rank * 10 + row for row in range(len(ROWS))]
+        with pytest.raises(DivergedError) as raised:
+            step(iter([Batch.from_lists(ROWS, weights=weights, users=users)]), 7, 0.01)
+        assert all(torch.equal(was, now) for was, now in zip(before, ranker.parameters(), strict=True))
+        return raised.value.message
+
+    found = on_ranks(2, work)
+    assert found[0] == found[1] and "step 7: loss sum nan" in found[0]
+    assert found[0].endswith(f"rank {bad} had 1 rows of users {bad * 10 + 2}")
