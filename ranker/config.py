@@ -147,7 +147,8 @@ class LossConfig(FrozenConfig):
     gbce_t: float = Field(0.75, ge=0, le=1)
     """Calibration of gBCE (Petrov & Macdonald 2023): 0 is BCE, 1 as if all items were negatives."""
     chunk_elements: int = Field(4_000_000, ge=1024)
-    """Logits held at once by the full softmax."""
+    """Logits held at once by the full softmax, or those of 64 targets, if that is more: thinner products would read the table
+    more often than they use it."""
 
     @model_validator(mode="after")
     def _hard_is_not_corrected(self) -> "LossConfig":

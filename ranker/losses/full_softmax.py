@@ -7,12 +7,15 @@ The gradient of a chunk, w_t (p_ti - [i = y_t]), is taken while its logits are s
 nothing but two gradients of the inputs' own size is kept (the idea of fused linear cross entropy, Hsu et al. 2024).
 """
 
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from ranker.blocks.one_dnn import times_transposed
+
+LEAST_ROWS: Final = 64
+"""Targets of a chunk, however large the table."""
 
 
 def full_softmax(
@@ -51,7 +54,7 @@ class _FullSoftmax(torch.autograd.Function):  # type: ignore[misc]
         grad_table_dI = torch.zeros(table.shape[::-1], dtype=torch.float32, device=table.device) if want else None
         grad_bias = torch.zeros(table.shape[0], dtype=torch.float32, device=table.device) if ctx.needs_input_grad[4] else None
         total = torch.zeros((), dtype=torch.float32, device=states.device)
-        rows = max(64, chunk_elements // max(1, table.shape[0]))
+        rows = max(LEAST_ROWS, chunk_elements // max(1, table.shape[0]))
         with torch.autocast(device, enabled=False):
             for start in range(0, states.shape[0], rows):
                 part = slice(start, start + rows)

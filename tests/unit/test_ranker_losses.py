@@ -13,6 +13,7 @@ from ranker.batch import Batch
 from ranker.compose import compose
 from ranker.config import LossConfig, RankerConfig, TransformerConfig
 from ranker.inputs import ItemInputs
+from ranker.losses import full_softmax as softmax_module
 from ranker.losses.full_softmax import full_softmax
 from ranker.losses.sampled import Scores, bpr, gbce, hardest, sampled_softmax
 from ranker.losses.sampling import NegativeSampler
@@ -56,6 +57,22 @@ def test_full_softmax_equals_cross_entropy_in_value_and_gradient(chunk_elements,
     for one, other in zip(got, want, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6 * targets, rtol=1e-4)
     assert (got[1][0] == 0).all()
+
+
+@pytest.mark.parametrize(("chunk_elements", "targets"), [(1, 64), (100 * (ITEMS + 1), 100), (10**6, 150)])
+def test_full_softmax_never_holds_more_logits_than_a_chunk(monkeypatch, chunk_elements, targets):
+    made, stock = [], softmax_module.times_transposed
+
+    def counted(left, right):
+        out = stock(left, right)
+        made.append(tuple(out.shape))
+        return out
+
+    monkeypatch.setattr(softmax_module, "times_transposed", counted)
+    states, table, wanted, weights = case(150, dtype=torch.float32)
+    full_softmax(states, wanted, table, weights, chunk_elements)
+    logits = [rows for rows, columns in made if columns == ITEMS + 1 and rows != states.shape[1]]
+    assert max(logits) == targets and sum(logits) == 150
 
 
 def test_full_softmax_in_bf16_is_near():
