@@ -56,8 +56,8 @@ format: setup ## let ruff rewrite what check complains about
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## feeder, trainer and scoring against peers and limits; results under benchmarks/results
-	nice $(BIN)/python -m benchmarks
+bench: setup ## speed against peers and limits, results under benchmarks/results; training beside PEERS on DATA=Beauty.txt
+	nice $(BIN)/python -m benchmarks $(if $(PEERS),--data $(DATA) --peer-python $(PEERS))
 
 bench-accuracy: setup ## accuracy tables on public sets under DATA=FOLDER, peers by PEERS="rectools=PYTHON replay=PYTHON"; hours
 	nice $(BIN)/python -m benchmarks.accuracy.tables --data $(or $(DATA),$(error say where the data sets are: make bench-accuracy DATA=FOLDER)) $(if $(PEERS),--peer-python $(PEERS))

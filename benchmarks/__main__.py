@@ -1,30 +1,62 @@
-"""All benchmarks, one after the other, each in a process of its own; figures go to benchmarks/results/<name>.json."""
+"""All speed benchmarks, one after the other, each in a process of its own; figures go to benchmarks/results/<name>.json.
 
+`python -m benchmarks [--data Beauty.txt --peer-python rectools=ENV/bin/python replay=ENV/bin/python]`: training beside a peer
+runs where the peer's own environment is named (docs/figures.md says what is in it).
+"""
+
+import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
-RESULTS = Path(__file__).parent / "results"
-FEEDER = ("feeder_native_vs_petastorm", "feeder_native_vs_scan", "feeder_sequences_vs_padded")
+from benchmarks.peers.process import SCRIPTS
+
+RESULTS: Final = Path(__file__).parent / "results"
+WRITING: Final = (
+    ("benchmarks.feeder", "feeder_native_vs_petastorm"),
+    ("benchmarks.feeder", "feeder_native_vs_scan"),
+    ("benchmarks.feeder", "feeder_sequences_vs_padded"),
+    ("benchmarks.encode",),
+)
 """These write their files themselves."""
-PRINTING = ("train_tokens", "scoring", "demo_stages")
+PRINTING: Final = ("train_tokens", "scoring", "demo_stages")
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--data", type=Path, help="Amazon Beauty's file of `user item item ...` lines")
+    parser.add_argument("--peer-python", nargs="*", default=[], help="NAME=PYTHON of each peer's own environment")
+    options = parser.parse_args(arguments)
+    peers = dict(given.split("=", 1) for given in options.peer_python if given.partition("=")[0] in SCRIPTS)
+    if len(peers) != len(options.peer_python) or bool(peers) != bool(options.data):
+        parser.error(f"--data goes with --peer-python, which takes {' and '.join(f'{name}=PYTHON' for name in SCRIPTS)}")
     RESULTS.mkdir(exist_ok=True)
-    failed = 0
-    for name in FEEDER:
-        print(f"== {name}", file=sys.stderr)
-        failed |= subprocess.run([sys.executable, "-m", "benchmarks.feeder", name], check=False).returncode
-    failed |= subprocess.run([sys.executable, "-m", "benchmarks.encode"], check=False).returncode
-    for name in PRINTING:
-        print(f"== {name}", file=sys.stderr)
-        done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, check=False)
-        failed |= done.returncode
-        if done.returncode == 0:
-            (RESULTS / f"{name}.json").write_bytes(done.stdout)
-            sys.stdout.write(done.stdout.decode())
-    return int(failed != 0)
+    failed = [name for name in map(_written, [*WRITING, *(_beside(name, peers[name], options.data) for name in peers)]) if name]
+    failed += [name for name in PRINTING if not _printed(name)]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _beside(peer: str, python: str, data: Path) -> tuple[str, ...]:
+    out = str(RESULTS / f"train_tokens_vs_{peer}.json")
+    return ("benchmarks.train_vs_peer", "--peer", peer, "--peer-python", python, "--data", str(data), "--out", out)
+
+
+def _written(command: tuple[str, ...]) -> str | None:
+    """Its name, if it fails."""
+    print(f"== {' '.join(command[:3])}", file=sys.stderr)
+    done = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL, check=False)
+    return command[0] if done.returncode else None
+
+
+def _printed(name: str) -> bool:
+    print(f"== {name}", file=sys.stderr)
+    done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, check=False)
+    if done.returncode == 0:
+        (RESULTS / f"{name}.json").write_bytes(done.stdout)
+    return done.returncode == 0
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ def main() -> dict[str, Any]:
         results = [json.loads(path.read_text()) for path in sorted(root.glob("runs/*/result.json"))]
     return {
         "name": "demo_stages",
+        "command": "python -m benchmarks.demo_stages",
         "seconds": round(seconds, 1),
         "runs": {result["run_id"]: {stage["name"]: stage["seconds"] for stage in result["stages"]} for result in results},
         "machine": results[0]["machine"],

@@ -9,12 +9,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from benchmarks.machine import machine
 from ranker.topk import exact_topk
+
+SEED: Final = 17
 
 
 def rate(run: Callable[[], object], users: int, seconds: float) -> float:
@@ -44,7 +47,8 @@ def main() -> dict[str, Any]:
     parser.add_argument("--seconds", type=float, default=2.0)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    random = torch.Generator().manual_seed(17)
+    before = machine(threads=options.threads)
+    random = torch.Generator().manual_seed(SEED)
     users_BD = torch.randn(options.users, options.width, generator=random)
     items_ID = torch.randn(options.items + 1, options.width, generator=random)
     runs = contestants(users_BD, items_ID, options.k)
@@ -57,6 +61,9 @@ def main() -> dict[str, Any]:
     medians = {who: statistics.median(values) for who, values in figures.items()}
     return {
         "name": "scoring",
+        "command": "python -m benchmarks.scoring",
+        "seed": SEED,
+        "machine": before,
         "settings": vars(options),
         "users_per_second": {who: round(value) for who, value in medians.items()},
         "ours_over_peer": round(medians["ours"] / medians["peer"], 3),

@@ -6,14 +6,14 @@ figure stands the limit: the same step's matrix products alone at the speed this
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import time
-from typing import Any
+from typing import Any, Final
 
 import torch
 
+from benchmarks.machine import machine
 from ranker.batch import Batch
 from ranker.blocks.one_dnn import times_transposed
 from ranker.compose import compose
@@ -26,12 +26,13 @@ from trainer.objective import SequenceObjective
 from trainer.optim import AdamW
 from trainer.step import TrainStep
 
+SEED: Final = 7
 CPU = torch.device("cpu")
 
 
 def batches(items: int, rows: int, count: int) -> list[Batch]:
     """Histories with lengths as in a shop's log: many short, few long (geometric, mean 8, at most 50)."""
-    generator = torch.Generator().manual_seed(7)
+    generator = torch.Generator().manual_seed(SEED)
     made = []
     for _ in range(count):
         lengths = (torch.empty(rows).exponential_(1 / 6.0, generator=generator).long() + 2).clamp_max(50).tolist()
@@ -80,6 +81,7 @@ def main() -> dict[str, Any]:
     parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    before = machine(threads=options.threads)
     data = batches(options.items, options.rows, 16)
     precisions = [False, True] if multiplies_in_bf16(CPU) else [False]
     modes = [(loss, bf16) for loss in ("sampled_softmax", "full_softmax") for bf16 in precisions]
@@ -90,8 +92,10 @@ def main() -> dict[str, Any]:
             figures[mode].append(tokens_per_second(steps[mode], data, options.seconds))
         print(f"train_tokens: round {round_number + 1} of {options.rounds}", file=sys.stderr)
     return {
-        "benchmark": "train_tokens",
-        "machine": {"cpu": platform.processor() or platform.machine(), "threads": options.threads},
+        "name": "train_tokens",
+        "command": "python -m benchmarks.train_tokens",
+        "seed": SEED,
+        "machine": before,
         "settings": vars(options),
         "results": [
             {

@@ -10,7 +10,6 @@ in the results: `train_tokens_vs_rectools`, `train_tokens_vs_replay`.
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import torch
 
 from benchmarks.accuracy.fit import CPU
 from benchmarks.accuracy.sequences import Sequences, read_sequences, training_lines
+from benchmarks.machine import machine
 from benchmarks.peers.process import SCRIPTS, Message, Peer
 from benchmarks.train_ours import OURS, RATE, Ours
 
@@ -124,6 +124,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options = _options(arguments)
     os.sched_setaffinity(0, set(range(options.threads)))
     torch.set_num_threads(options.threads)
+    before = machine(threads=options.threads, device=CPU.type)
     data, settings = read_sequences(options.data), settings_of(options.peer, options.peer_precision)
     with tempfile.TemporaryDirectory() as folder:
         train = Path(folder) / "train.txt"
@@ -142,7 +143,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         "settings": {"ours": OURS, "peer": settings},
         "seed": options.seed,
         "command": f"python -m benchmarks.train_vs_peer {given} --data Beauty.txt --peer-python ENV/bin/python --out FILE",
-        "machine": {"cpu": platform.machine(), "threads": options.threads, "torch": torch.__version__, "device": CPU.type},
+        "machine": before,
     }
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
@@ -155,7 +156,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--peer-python", type=Path, required=True, help="Python of the peer's own environment")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=50, help="of a round")
+    parser.add_argument("--steps", type=int, default=20, help="of a round")
     parser.add_argument("--threads", type=int, default=2, help="as many cores, from the first on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tolerance", type=float, default=0.05)

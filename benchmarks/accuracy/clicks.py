@@ -4,15 +4,12 @@ Choices are made on `valid`; `test`, where it is given, is read once, after trai
 """
 
 import json
-import os
-import platform
 import sys
 import time
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.accuracy.report import ROOT
 from feature_store.contracts.errors import ConfigError
@@ -69,8 +66,3 @@ def means(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         for part in ("valid", "test")
         if part in runs[0]
     }
-
-
-def machine() -> dict[str, Any]:
-    cpu = platform.processor() or platform.machine()
-    return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}

@@ -7,6 +7,7 @@ have no history (so not `din`) and one label.
 
 import argparse
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from benchmarks.accuracy.clicks import machine, means, one_seed, settings
+from benchmarks.accuracy.clicks import means, one_seed, settings
 from benchmarks.accuracy.report import commit
+from benchmarks.machine import machine
 from feature_store.contracts.errors import DataContractError
 from feature_store.contracts.files import write_json
 from ranker.clicks.batch import ImpressionBatch
@@ -65,7 +67,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parts = {part: impressions(table, codes) for part, table in tables.items()}
     runs = [one_seed(config, parts, ClickShapes(fields=codes.shapes), seed, device) for seed in options.seeds]
     result = {
-        "benchmark": "frappe_x1",
+        "name": f"frappe_{options.model}",
         "model": options.model,
         "seeds": options.seeds,
         "mean": means(runs),
@@ -73,8 +75,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         "settings": config.model_dump(mode="json"),
         "rows": {part: rows.rows for part, rows in parts.items()},
         "precision": "bf16" if bf16 else "fp32",
-        "machine": machine(),
+        "machine": machine(threads=torch.get_num_threads()),
         "commit": made_by,
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": _command(options),
     }
     if options.out:

@@ -19,9 +19,10 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.accuracy.attributes import read_attributes
-from benchmarks.accuracy.clicks import machine, one_seed, settings
+from benchmarks.accuracy.clicks import one_seed, settings
 from benchmarks.accuracy.report import commit
 from benchmarks.accuracy.sequences import Sequences, read_sequences
+from benchmarks.machine import machine
 from feature_store.contracts.files import write_json
 from ranker.clicks.batch import ImpressionBatch
 from ranker.clicks.config import ClickShapes, FieldShape
@@ -137,7 +138,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     result: dict[str, Any] = {
         "name": options.name or f"pointwise_{options.data.parent.name}",
         "rows": {part: batch.rows for part, batch in rows.items()},
-        "machine": machine(),
+        "machine": machine(threads=torch.get_num_threads()),
         "commit": commit(),
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": _command(options),

@@ -16,27 +16,45 @@ from benchmarks.peers.process import SCRIPTS
 RESULTS: Final = Path(__file__).parents[1] / "results"
 SEEDS: Final = ("1", "2", "3")
 BEAUTY: Final = ("transformer", "sasrec")
-"""Three seeds."""
+"""Ids alone, three seeds."""
 BEAUTY_ONCE: Final = ("gru", "lstm", "hstu", "bert4rec", "towers", "towers_sigmoid", "mf", "gsasrec")
 """One seed."""
 GAMES: Final[dict[str, tuple[str, ...]]] = {
     "id": ("trainer.model.item.use_text=false",),
     "id_whole_bias": ("trainer.model.item.use_text=false", "trainer.model.head.item_bias_served=1.0"),
-    "text": ("trainer.model.item.use_id=false",),
+    "text": ("trainer.model.item.use_id=false", "trainer.model.head.item_bias_served=0.7"),
     "frozen": (),
     "lora": ("trainer.model.item.text.name=lora", "trainer.model.item.text.items_per_step=24"),
 }
 """What an item is made of -> settings over `amazon-games`."""
-GAMES_MODELS: Final[dict[str, tuple[str, ...]]] = {"jd_tower": (), "bert_behaviour": ("trainer.measure.epochs=1",)}
-"""Rankers that want texts, one seed, and what their own file is changed in."""
-CLICKS: Final = ("lr", "dnn", "dcnv2", "finalmlp")
+GAMES_MODELS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "jd_tower": (SEEDS, ()),
+    "bert_behaviour": (("1",), ("trainer.measure.epochs=1",)),
+}
+"""Rankers that want texts -> seeds, and what their own file is changed in."""
+CLICKS: Final[dict[str, tuple[str, ...]]] = {
+    "lr": (),
+    "dnn": (),
+    "dcnv2": (),
+    "finalmlp": (),
+    "finalmlp_width_10": ("model.width=10",),
+}
+"""Name of a row, which begins with the model's -> settings."""
+PEERS: Final[dict[str, tuple[str, ...]]] = {
+    "rectools": ("--every", "3", "--patience", "3"),
+    "replay": ("--every", "2"),
+}
+"""An epoch of RecTools is a minute and more: it is asked less often."""
 
 
 def runs(data: Path, peers: dict[str, str]) -> dict[str, list[str]]:
     """name -> module and arguments."""
     frappe = ["benchmarks.accuracy.frappe", "--data", str(data / "frappe_x1")]
-    clicks = {f"frappe_{name}": [*frappe, "--model", name, "--seeds", *SEEDS] for name in CLICKS}
-    beauty, every = str(data / "amazon-beauty" / "Beauty.txt"), ["--every", "2"]
+    clicks = {
+        f"frappe_{name}": [*frappe, "--model", name.partition("_")[0], "--seeds", *SEEDS, *_set(changes)]
+        for name, changes in CLICKS.items()
+    }
+    beauty = str(data / "amazon-beauty" / "Beauty.txt")
     theirs = {
         f"beauty_peer_{name}": [
             "benchmarks.accuracy.peer",
@@ -46,13 +64,17 @@ def runs(data: Path, peers: dict[str, str]) -> dict[str, list[str]]:
             python,
             "--data",
             beauty,
-            *every,
+            *PEERS[name],
             "--seed",
             *SEEDS,
         ]
         for name, python in peers.items()
     }
     return {**_beauty(data / "amazon-beauty"), **_games(data / "amazon-games"), **clicks, **_pointwise(data), **theirs}
+
+
+def _set(changes: tuple[str, ...]) -> list[str]:
+    return [word for change in changes for word in ("--set", change)]
 
 
 def _beauty(folder: Path) -> dict[str, list[str]]:
@@ -79,7 +101,12 @@ def _games(folder: Path) -> dict[str, list[str]]:
     files = ["--data", str(folder / "sequences.txt"), "--titles", str(folder / "Games-6k.item")]
     strict = ["benchmarks.accuracy", *files, "--protocol", "strict", "--seeds", "1", "--every", "3", "--config", "amazon-games"]
     table = {f"games_{name}": [*strict, "--name", f"games_{name}", "--set", *changes] for name, changes in GAMES.items()}
-    return table | {f"games_{name}": [*strict, f"models/{name}", "--set", *more] for name, more in GAMES_MODELS.items()}
+    files_of = ["benchmarks.accuracy", *files, "--protocol", "strict", "--every", "3", "--config", "amazon-games"]
+    models = {
+        f"games_{name}": [*files_of, f"models/{name}", "--seeds", *seeds, "--set", *more]
+        for name, (seeds, more) in GAMES_MODELS.items()
+    }
+    return table | models
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ import transformers
 from transformers import AutoTokenizer
 
 from benchmarks.encode.contestants import SEED, Run, generated, ours, peer, products, titles
+from benchmarks.machine import machine
 from feature_store.contracts.settings import TextSettings
 from feature_store.text_model import text_model
 from spark_jobs.executor.encode import EncodeOptions
@@ -46,8 +47,10 @@ def race(runs: dict[str, Run], texts: list[str], rounds: int) -> tuple[Seconds, 
 
 
 def main() -> dict[str, Any]:
-    asked, load = _options(), os.getloadavg()[0]
+    asked = _options()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.threads])
+    versions = {"transformers": transformers.__version__, "sentence_transformers": sentence_transformers.__version__}
+    before = machine(threads=asked.threads, **versions)
     torch.set_num_threads(asked.threads)
     settings = TextSettings(max_tokens=asked.max_tokens)
     model = text_model(settings)
@@ -80,7 +83,7 @@ def main() -> dict[str, Any]:
         "texts": len(texts),
         "tokens": tokens,
         "seed": SEED,
-        "machine": {**_machine(), "threads": asked.threads, "load_before": round(load, 2)},
+        "machine": before,
     }
 
 
@@ -106,24 +109,13 @@ def _name(asked: argparse.Namespace) -> str:
     return f"{NAME}_titles" if asked.titles else NAME
 
 
-def _machine() -> dict[str, Any]:
-    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "cpu": model[0].partition(":")[2].strip() if model else "unknown",
-        "cores": sorted(os.sched_getaffinity(0)),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "sentence_transformers": sentence_transformers.__version__,
-    }
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--titles", type=Path, help="take the titles of this .item file instead of generated texts")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--max-tokens", type=int, default=256)
     parser.add_argument("--peer-batch", type=int, default=32, help="32 is what encode() takes by itself")
-    for name, default in (("texts", 2000), ("rounds", 5), ("threads", 1)):
+    for name, default in (("texts", 600), ("rounds", 5), ("threads", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     return parser.parse_args()
 

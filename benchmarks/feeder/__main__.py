@@ -12,7 +12,6 @@ feeder_sequences_vs_padded   sequences: Petastorm with our worker, packed; Petas
 import argparse
 import json
 import os
-import platform
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ import torch
 from benchmarks.feeder.contestants import SEED, SUMMED, ours_numeric, ours_rows, ours_sequences, petastorm, scan
 from benchmarks.feeder.files import COLUMNS, numeric_rows, padded_rows, sequence_rows, write
 from benchmarks.feeder.race import Contestant, Laps, race
+from benchmarks.machine import machine
 from trainer.data.arrow_rows import ROW_COLUMNS
 from trainer.data.memory import keep_freed_memory
 
@@ -76,22 +76,11 @@ def result(name: str, laps: dict[str, Laps], before: dict[str, Any], rows: int, 
     }
 
 
-def machine() -> dict[str, Any]:
-    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "cpu": model[0].partition(":")[2].strip() if model else platform.processor(),
-        "cores": sorted(os.sched_getaffinity(0)),
-        "load_before": round(os.getloadavg()[0], 2),
-        "pyarrow": pa.__version__,
-        "torch": torch.__version__,
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--out", type=Path, default=None)
     asked = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
@@ -99,7 +88,7 @@ def main() -> None:
     pa.set_cpu_count(2)
     keep_freed_memory()  # for all of them; a training worker does it too, before it reads
     warnings.simplefilter("ignore")
-    before = machine()
+    before = machine(pyarrow=pa.__version__)
     with tempfile.TemporaryDirectory() as folder:
         if asked.name == "feeder_sequences_vs_padded":
             laps = sequences(Path(folder), asked.rows, asked.rounds)
