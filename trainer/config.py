@@ -104,7 +104,7 @@ class TrainerConfig(FrozenConfig):
     hosts: str | None = None
     """horovodrun's -H, such as `a:4,b:4`; None: all workers on this machine."""
     reader: ReaderName = "petastorm"
-    """What fetches row groups: Petastorm, or pyarrow alone (`arrow`). Batches are the same, byte for byte."""
+    """What fetches row groups: Petastorm, or threads of our own (`arrow`). Batches are the same, byte for byte."""
     threads_per_worker: int | None = Field(None, ge=1)
     """None: the machine's cores divided by the workers on it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

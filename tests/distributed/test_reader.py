@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -135,21 +134,27 @@ def wait_until(holds, seconds=5.0):
         time.sleep(0.01)
 
 
-def test_no_more_than_a_few_row_groups_are_read_ahead(tmp_path, name, monkeypatch):
+class Counted:
+    """A source that keeps what was read of it."""
+
+    def __init__(self, source):
+        self.source, self.columns, self.groups = source, source.columns, []
+
+    def read(self, path, group):
+        self.groups.append(group)
+        return self.source.read(path, group)
+
+
+@pytest.mark.parametrize("source", [Tables(["user"]), TrainingRows()], ids=["tables", "rows"])
+def test_no_more_than_a_few_row_groups_are_read_ahead(tmp_path, name, source):
     part = write_part(tmp_path, "examples_train", examples_table(random_examples(120, 9), "train"), [[3] * 20, [3] * 20])
-    read, stock = [], pq.ParquetFile.read_row_group
-
-    def counted(file, group, **options):
-        read.append(group)
-        return stock(file, group, **options)
-
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
-    tables = fetched((tmp_path, make_snapshot({"train": part}, items=9)), name, list(range(40)), workers=2)
-    next(tables)
+    counted = Counted(source)
+    row_groups = row_group_reader(name)(files_of(part, tmp_path), list(range(40)), counted, 2)
+    assert len(next(row_groups)) == 3
     time.sleep(0.3)
-    assert 1 <= len(read) <= 2 * 2 + 1, "two workers, each reading one and having one to give, and the one that was taken"
-    assert len(list(tables)) == 39
-    assert len(read) == 40
+    assert 1 <= len(counted.groups) <= 2 * 2 + 1, "two workers, each reading one and having one to give, and the one taken"
+    assert [len(rows) for rows in row_groups] == [3] * 39
+    assert len(counted.groups) == 40
 
 
 def test_a_part_without_rows_gives_no_batch(tmp_path, name):
