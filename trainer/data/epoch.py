@@ -108,7 +108,7 @@ def iter_part(
     snapshot: DatasetSnapshot, root: Path, part: PartName, *, batch_rows: int = 1024, rank: int = 0, world_size: int = 1
 ) -> Iterator[Batch]:
     """The part's rows in file order, rank r taking rows [r R / W, (r + 1) R / W). Ranks may take different numbers of batches:
-    for sums over the part, not for steps. Read by pyarrow alone, whatever reads the epochs. Raises as EpochReader does."""
+    for sums over the part, not for steps. Read without Petastorm, whatever reads the epochs. Raises as EpochReader does."""
     pinned = part_of(snapshot, part)
     check_part(pinned, root, ROW_SCHEMA)
     cuts = list(_cuts(row_groups_of(pinned), pinned.rows * rank // world_size, pinned.rows * (rank + 1) // world_size))
