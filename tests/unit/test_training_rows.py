@@ -8,8 +8,8 @@ import pytest
 from feature_store.contracts.errors import DataContractError
 from tests.snapshots import Example, examples_table, random_examples
 from trainer.data.arrow_rows import ROW_COLUMNS, rows_of
-from trainer.data.compiled import footer, read_rows, shape
 from trainer.data.rows import Rows
+from trainer.data.sources import Tables
 from trainer.data.training_rows import TrainingRows
 
 LONGEST = 60
@@ -152,38 +152,27 @@ def test_a_file_that_is_gone_cut_off_or_damaged_is_named(tmp_path):
         source.read(written(tmp_path, many(10)), 1)
 
 
-@pytest.fixture
-def fitting(tmp_path):
-    """(path, footer, arrays) of a file with one row group."""
-    path = written(tmp_path, many(10))
-    found = footer(str(path))
-    rows, tokens = shape(found, 0, "items")
-    kinds = [*[np.int32] * 3, np.float32, np.int32, np.int32, np.int8, np.int64]
-    sizes = [rows] * 4 + [rows + 1] + [tokens] * 3
-    return str(path), found, [np.empty(size, kind) for size, kind in zip(sizes, kinds, strict=True)]
+def outcome(read):
+    """The rows' bytes, or how they were refused."""
+    try:
+        found = read()
+        return bytes_of(found if isinstance(found, Rows) else rows_of(found, "x"))
+    except (DataContractError, pa.ArrowException, OSError):
+        return "refused"
 
 
-@pytest.mark.parametrize("short", [1, 2, 3, 4, 6, 7])
-def test_arrays_that_do_not_fit_each_other_are_refused(fitting, short):
-    path, found, arrays = fitting
-    arrays[short] = arrays[short][:-1]
-    with pytest.raises(ValueError, match="of different sizes"):
-        read_rows(found, path, 0, ROW_COLUMNS, tuple(arrays))
-
-
-@pytest.mark.parametrize("fewer", [range(5), range(5, 8)], ids=["rows", "tokens"])
-def test_a_row_group_of_another_size_is_not_read(fitting, fewer):
-    path, found, arrays = fitting
-    assert read_rows(found, path, 0, ROW_COLUMNS, tuple(arrays))
-    cut = [array[:-1] if at in fewer else array for at, array in enumerate(arrays)]
-    assert not read_rows(found, path, 0, ROW_COLUMNS, tuple(cut))
-
-
-def test_what_a_file_does_not_have_has_no_shape(fitting):
-    path, found, arrays = fitting
-    assert shape(found, 1, "items") is None and shape(found, -1, "items") is None and shape(found, 0, "nothing") is None
-    assert not read_rows(found, path, 0, (*ROW_COLUMNS[:-1], "nothing"), tuple(arrays))
-    with pytest.raises(OSError, match=r"row group -?1"):
-        read_rows(found, path, 1, ROW_COLUMNS, tuple(arrays))
-    with pytest.raises(ValueError, match=r"PyCapsule"):
-        shape(object(), 0, "items")
+@pytest.mark.parametrize("way", ["as it comes", "small pages", "pages of version 2", "deltas"])
+def test_damaged_pages_give_what_arrow_gives(tmp_path, way):
+    """One to three bytes of the pages are others: both see the same rows, or both see a fault; nothing is written elsewhere."""
+    path, random = written(tmp_path, many(150), **WAYS[way]), np.random.default_rng(2)
+    whole = path.read_bytes()
+    pages, seen = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), set()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for at in random.integers(4, pages, random.integers(1, 4)):
+            damaged[at] = random.integers(256)
+        path.write_bytes(damaged)
+        ours, arrows = outcome(lambda: TrainingRows().read(path, 0)), outcome(lambda: Tables(ROW_COLUMNS).read(path, 0))
+        assert ours == arrows
+        seen.add(ours == "refused")
+    assert seen == {True, False}
