@@ -29,10 +29,13 @@ from trainer.watchdog import Progress
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
+MODELS = ROOT / "conf" / "models" / "clicks"
 NARROW = {
     "ctr_lr": ["model.name=lr"],
     "ctr_dnn": ["model.width=4", "model.hidden=[8, 6]"],
+    "dcnv2": ["model.width=4", "model.crosses=2", "model.hidden=[8]"],
     "din": ["model.width=4", "model.attention=[6]", "model.hidden=[8]"],
+    "finalmlp": ["model.width=4", "model.first.hidden=[8]", "model.second.hidden=[6]", "model.heads=2"],
     "mmoe": ["model.width=4", "model.experts=2", "model.expert_hidden=[6]", "model.tower_hidden=[4]"],
 }
 ROWS = pd.DataFrame(
@@ -66,12 +69,12 @@ def trained(context):
     return run_stage(stage.NAME, stage.run, context)
 
 
-@pytest.mark.parametrize("name", NARROW)
+@pytest.mark.parametrize("name", sorted(path.stem for path in MODELS.glob("*.yaml")))
 def test_from_rows_to_scores(lake, tmp_path, name):
     import mlflow
 
     root, snapshot = lake
-    asked = load_clicks([ROOT / "conf" / "models" / "clicks" / f"{name}.yaml"], [*NARROW[name], "batch_rows=60", "epochs=2"])
+    asked = load_clicks([MODELS / f"{name}.yaml"], [*NARROW[name], "batch_rows=60", "epochs=2"])
     trainer = {**ALONE, "checkpoint": {"every_steps": 2}}
     run_dir = write_click_run(root, f"full-{name}", snapshot, clicks=asked.model_dump(), trainer=trainer)
     context = load_context(run_dir)

@@ -18,7 +18,7 @@ from feature_store.contracts.stage import load_context
 from feature_store.pins import live_snapshots
 from ranker.click_metrics import auc, log_loss
 from ranker.clicks.bundle import load_click_bundle
-from tests.click_batches import impressions
+from tests.click_batches import SMALL, impressions
 from tests.impression_lake import (
     LAKE_SHAPES,
     ROWS,
@@ -66,7 +66,7 @@ def trained(job, communicator=None, progress=None):
     return train_clicks(job, communicator or SingleProcess(), progress or Progress(), CPU, time.monotonic())
 
 
-@pytest.mark.parametrize("name", ["lr", "din", "mmoe"])
+@pytest.mark.parametrize("name", sorted(SMALL))
 def test_interrupted_anywhere_and_run_again_ends_in_the_same_curve_and_bundle(lake, name):
     root, snapshot = lake
     clicks = click_section(name)

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from feature_store.contracts.config import merged, overlay
 from feature_store.contracts.errors import ConfigError
 from pipeline.config import find, packaged_names, resolve
+from tests.named_models import NAMES
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-DATA = ["amazon-games", "demo", "movielens", "simulator", "tiny"]
+DATA = [name for name in packaged_names() if "/" not in name]
+FILES = sorted(path.stem for path in (CONF / "models").glob("*.yaml"))
+CLICK_FILES = sorted(path.stem for path in (CONF / "models" / "clicks").glob("*.yaml"))
 NAMED = {
     "transformer": "transformer",
     "sasrec": "transformer",
@@ -21,21 +25,30 @@ NAMED = {
     "bert4rec": "bert4rec",
     "mf": "mf",
     "jd_tower": "causal_lm",
+    "ensemble": "transformer",
+    "bert_behaviour": "bert_behaviour",
 }
-
-
-@pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("name", NAMED)
-def test_a_model_lies_over_a_data_set(name, data):
-    model = resolve([data, f"models/{name}"], [])["trainer"]["model"]
-    assert model["encoder"]["name"] == NAMED[name]
-    assert resolve([data, f"models/{name}"], []) == resolve([data, str(CONF / "models" / f"{name}.yaml")], [])
-
-
 CLICKS = {"ctr_lr": "lr", "ctr_dnn": "dnn", "dcnv2": "dcnv2", "din": "din", "finalmlp": "finalmlp", "mmoe": "mmoe"}
 
 
-@pytest.mark.parametrize("name", CLICKS)
+def test_no_file_is_forgotten():
+    assert sorted(NAMED) == FILES == NAMES and sorted(CLICKS) == CLICK_FILES
+    assert {path.stem for path in CONF.glob("*.yaml")} - set(DATA) == {"mapping-example", "tune"}
+    assert {*DATA, *(f"models/{name}" for name in FILES), *(f"models/clicks/{name}" for name in CLICK_FILES)} == set(
+        packaged_names()
+    )
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("name", FILES)
+def test_a_model_lies_over_a_data_set(name, data):
+    file = CONF / "models" / f"{name}.yaml"
+    found = resolve([data, f"models/{name}"], [])
+    assert found["trainer"]["model"]["encoder"]["name"] == NAMED[name]
+    assert found == resolve([data, str(file)], []) == overlay(found, merged([file], []))
+
+
+@pytest.mark.parametrize("name", CLICK_FILES)
 def test_a_click_ranker_lies_over_a_data_set_and_switches_its_stages_on(name):
     found = resolve(["tiny", f"models/clicks/{name}"], [])
     assert found["clicks"]["model"]["name"] == CLICKS[name] and found["impressions"]["enabled"] is True
@@ -66,7 +79,6 @@ def test_an_input_or_part_that_is_not_known_is_named(override, message):
 
 
 def test_what_is_there_is_said():
-    assert {f"models/{name}" for name in NAMED} <= set(packaged_names())
     with pytest.raises(ConfigError, match="models/nobody") as fault:
         find("models/nobody")
     assert "models/sasrec" in fault.value.remedy

@@ -30,11 +30,8 @@ ENCODERS = {
     "mf": {},
     "causal_lm": {"heads": 2},
 }
-PAIRS = [
-    *((name, "dot") for name in ENCODERS),
-    ("gru", "mlp"),
-    ("causal_lm", "mlp"),
-]
+PAIRS = [*((name, "dot") for name in ENCODERS), ("gru", "mlp"), ("gru", "transformer"), ("causal_lm", "mlp")]
+INIT = {"dot": "normal", "mlp": "normal", "transformer": "xavier"}
 
 
 def inputs(items=ITEMS, users=USERS):
@@ -44,7 +41,8 @@ def inputs(items=ITEMS, users=USERS):
 
 def ranker(name, head="dot", width=16, known=None, **item):
     encoder = {"name": name, "max_length": 10, "dropout": 0.0, **ENCODERS[name]}
-    config = validate(RankerConfig, {"width": width, "encoder": encoder, "head": {"name": head}, "item": item})
+    tree = {"width": width, "encoder": encoder, "head": {"name": head}, "item": item, "init": INIT[head]}
+    config = validate(RankerConfig, tree)
     return compose(config, known or inputs(), seed=1)
 
 
