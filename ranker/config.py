@@ -66,7 +66,7 @@ class MlpConfig(FrozenConfig):
 
 class TransformerHeadConfig(FrozenConfig):
     """How a state and an item become a score: a transformer block over the two as a sequence, read at the item. Scored pair by
-    pair, some ten times as dear as `mlp`."""
+    pair, some ten times as dear as `mlp`. Wants `init: xavier`, as `mlp` does: little of a small start comes through a head."""
 
     name: Literal["transformer"] = "transformer"
     hidden: int = Field(32, ge=1)
