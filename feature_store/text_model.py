@@ -15,6 +15,8 @@ from feature_store.contracts.settings import TextSettings
 PACKAGED: Final = "packaged:"
 SUFFIXES: Final = {".json", ".txt", ".safetensors", ".bin", ".model"}
 HUB_NAME: Final = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+HUB_SECONDS: Final = 10.0
+"""How long the hub may take to say that it is there."""
 METHOD: Final = "mean-pooled, L2-normalised, tokens kept, 2"
 """Part of the revision: raise the number when the same files would give other vectors."""
 
@@ -63,14 +65,24 @@ def _packaged(wheel: str, key: str) -> Path:
 
 
 def _from_hub(name: str, key: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    """The hub's newest files; those of the cache where it does not answer, or not in time."""
+    from huggingface_hub import HfApi, snapshot_download
 
+    # The error of whichever HTTP package the hub's client is made with.
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+
+    said = None
     try:
-        return Path(snapshot_download(name, allow_patterns=[f"*{suffix}" for suffix in sorted(SUFFIXES)]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        # Asked with a limit first: snapshot_download sets none, and would wait forever where packets are swallowed.
+        HfApi().model_info(name, timeout=HUB_SECONDS)
+    except (HTTPError, OSError, ValueError) as error:
+        said = type(error).__name__
+    try:
+        patterns = [f"*{suffix}" for suffix in sorted(SUFFIXES)]
+        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=said is not None))
+    except (HTTPError, OSError, ValueError) as error:
         raise DependencyUnreachable(
-            f"{key} {name}: neither a folder nor a model the hub gave ({type(error).__name__})",
+            f"{key} {name}: neither a folder nor a model the hub gave ({said or type(error).__name__})",
             "check the name and the network, or download the model and name its folder",
         ) from None
 

@@ -9,12 +9,13 @@ from ranker.inputs import ItemInputs, Tokens
 
 WORDS = 40
 WIDTH = 16
+MARKS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
 
 
-def tiny_bert(folder: Path) -> Path:
+def tiny_bert(folder: Path, seed: int = 0) -> Path:
     from transformers import BertConfig, BertModel
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=WORDS,
         hidden_size=WIDTH,
@@ -32,6 +33,30 @@ def tiny_gpt2(folder: Path, width: int = WIDTH) -> Path:
 
     torch.manual_seed(0)
     GPT2Model(GPT2Config(vocab_size=WORDS, n_positions=64, n_embd=width, n_layer=2, n_head=2)).save_pretrained(folder)
+    return folder
+
+
+def tiny_roberta(folder: Path) -> Path:
+    """32 tokens fit: its positions count from 1."""
+    from transformers import RobertaConfig, RobertaModel
+
+    torch.manual_seed(0)
+    few = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 33}
+    RobertaModel(RobertaConfig(vocab_size=WORDS, hidden_size=WIDTH, pad_token_id=0, **few)).save_pretrained(folder)
+    return folder
+
+
+def with_tokenizer(folder: Path, pad: bool = True) -> Path:
+    """The folder with a tokenizer of the words `w4` to `w39`, one token each, between an opening and a closing mark."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = [*MARKS, *(f"w{word}" for word in range(len(MARKS), WORDS))]
+    plain = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    plain.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
+    named = {"unk_token": "[UNK]", **({"pad_token": "[PAD]"} if pad else {})}
+    PreTrainedTokenizerFast(tokenizer_object=plain, **named).save_pretrained(folder)
     return folder
 
 

@@ -16,6 +16,7 @@ from ranker.encoders.config import BehaviourTextConfig
 from ranker.inputs import ItemInputs, ItemShapes
 from ranker.targets import Targets
 from ranker.text.pooling import mean_states
+from ranker.text.positions import most_tokens
 from ranker.text.pretrained import adopt, empty_model, tuned
 from ranker.text.words import Words, opening_and_closing, words_of
 
@@ -35,8 +36,7 @@ class BehaviourTextEncoder(UserEncoder):
                 "set text.encoder, or another encoder",
             )
         model = empty_model(encoder.architecture)
-        positions = getattr(model.config, "max_position_embeddings", None) or encoder.max_tokens
-        self.longest, self.max_tokens = encoder.max_length, min(encoder.max_tokens, int(positions))
+        self.longest, self.max_tokens = encoder.max_length, min(encoder.max_tokens, most_tokens(model) or encoder.max_tokens)
         self.model = tuned(model, encoder.tuning, seed=0)
         self.dense = nn.Linear(int(model.config.hidden_size), config.width)
         self.register_buffer("words", torch.zeros(shapes.items + 1, encoder.words, dtype=torch.int32))

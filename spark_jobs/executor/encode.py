@@ -17,6 +17,7 @@ import pyarrow as pa
 from feature_store.contracts import columns as c
 from feature_store.contracts.schemas import TEXT_CACHE
 from ranker.text.packing import packed
+from ranker.text.positions import most_tokens
 
 TEXT: Final = "text"
 
@@ -132,8 +133,7 @@ def _forward(encoder: Encoder, rows: list[list[int]]) -> Any:
 
 def _longest(encoder: Encoder, max_tokens: int) -> int:
     """The configured length, unless the model has fewer positions."""
-    positions = getattr(encoder.model.config, "max_position_embeddings", None)
-    return min(max_tokens, positions) if positions else max_tokens
+    return min(max_tokens, most_tokens(encoder.model) or max_tokens)
 
 
 def _multiplies_bf16() -> bool:

@@ -212,6 +212,19 @@ def spec_in(root: Path, **changes) -> StudySpec:
     return spec_of(TuneRequest(lake_in(root, **changes), [], soon, space=root / "space.yaml"))
 
 
+def test_a_configuration_file_is_what_a_trial_trains(tmp_path):
+    """Two epochs of a batch that the run did not have."""
+    root = lake_in(tmp_path)
+    changes = {"batch_rows": 60, "measure": {**SMALL["measure"], "epochs": 2}}
+    (root / "mine.yaml").write_text(yaml.safe_dump({"trainer": {**SMALL, **changes}}))
+    spec = spec_of(TuneRequest(root, [str(root / "mine.yaml")], [], space=root / "space.yaml"))
+    config = TuneConfig.model_validate(spec.config["tune"])
+    trial = studies.begin(studies.open_study(spec.folder, config.pruner), spec.space, config, spec.seed, None)
+    outcome = run_trial(spec, trial.number, {})
+    assert (outcome.state, outcome.facts["epochs"]) == ("complete", 2)
+    assert (outcome.facts["steps"], outcome.facts["rows_read"]) == (2 * 5, 2 * 300)
+
+
 def test_a_trial_that_diverges_is_a_failed_trial(tmp_path):
     outcome = run_trial(spec_in(tmp_path), 0, {"trainer.measure.learning_rate": 1e30})
     assert (outcome.state, outcome.value) == ("failed", None)

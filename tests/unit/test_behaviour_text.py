@@ -12,7 +12,7 @@ from ranker.inputs import ItemInputs, Tokens
 from ranker.text.architecture import architecture_of
 from ranker.text.pretrained import pretrained_model
 from ranker.text.words import Words, opening_and_closing, words_of
-from tests.text_models import text_inputs, tiny_bert, tiny_gpt2
+from tests.text_models import text_inputs, tiny_bert, tiny_gpt2, tiny_roberta
 from trainer.config import TrainerConfig
 from trainer.pretrained import TextSettings, user_folder, with_architectures
 
@@ -68,6 +68,17 @@ def test_a_state_depends_on_the_words_of_the_history_alone(bert):
     alone = ranker.user_vectors(Batch.from_lists([[7]]))
     torch.testing.assert_close(alone[0], states[2], atol=1e-5, rtol=1e-5)
     assert not torch.allclose(ranker.user_vectors(Batch.from_lists([[2, 1, 3]]))[0], states[0])
+
+
+def test_a_history_of_more_words_than_the_encoder_has_positions_loses_its_oldest(tmp_path):
+    """A model of RoBERTa's kind has one position fewer for every id up to its padding token's."""
+    roberta = tiny_roberta(tmp_path)
+    config, inputs = behaviour(roberta, max_tokens=128), text_inputs(roberta, ITEMS, 0)
+    ranker = compose(config, inputs, user_encoder=roberta).eval()
+    assert ranker.encoder.max_tokens == 32
+    long, longer = (ranker.user_vectors(Batch.from_lists([[*range(first, 20)]])) for first in (2, 1))
+    assert long.any()
+    torch.testing.assert_close(longer, long)
 
 
 def test_one_place_of_each_history_is_asked_for_and_all_come_up(bert):

@@ -91,13 +91,18 @@ def test_a_step_encodes_so_many_items_anew_and_only_they_move_the_encoder(bert):
         torch.testing.assert_close(ranker.items(fresh), before)
 
 
-def test_gradient_checkpointing_gives_the_same_gradients(bert):
+@pytest.mark.parametrize("name", ["lora", "full"])
+def test_gradient_checkpointing_computes_each_layer_twice_and_gives_the_same_gradients(bert, name):
     grads = []
     for on in (False, True):
-        tower = open_tower(bert, TextTuningConfig(name="full", gradient_checkpointing=on), inputs(bert), seed=1).train()
+        tower = open_tower(bert, TextTuningConfig(name=name, gradient_checkpointing=on), inputs(bert), seed=1).train()
         assert tower.model.is_gradient_checkpointing is on
+        computed = []
+        tower.model.encoder.layer[0].attention.register_forward_hook(lambda *_, computed=computed: computed.append(1))
         tower(torch.tensor([1, 2, 3])).square().sum(0)[:4].sum().backward()
+        assert len(computed) == (2 if on else 1)
         grads.append([p.grad.clone() for p in tower.parameters() if p.grad is not None])
+    assert any(grad.any() for grad in grads[0])
     for plain, again in zip(*grads, strict=True):
         torch.testing.assert_close(plain, again)
 

@@ -1,5 +1,8 @@
 """What `nightrank tune` is asked for: which run, which configuration, which study; and what is refused before any process."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from pipeline.tune.asked import TuneRequest, spec_of
 from pipeline.tune.search import plan_of, tune
 from tests.training_jobs import small_lake
 from tests.training_lake import row, write_run, write_snapshot
+from trainer.config import TrainerConfig
+from trainer.tune.objective import build_job
 from trainer.tune.spec import NOTE
 
 RUN = "full-2024-01-01"
@@ -81,6 +86,29 @@ def test_a_configuration_the_training_set_was_not_made_by_is_refused(tmp_path: P
     with pytest.raises(ConfigError, match=said) as caught:
         spec_of(asked(tmp_path, *overrides, files=files))
     assert caught.value.remedy
+
+
+def test_a_file_stands_for_the_runs_configuration_and_its_trials_have_it(tmp_path: Path) -> None:
+    """What the run was configured with and the file leaves out is the default again; `--set` comes after the file."""
+    finished_run(tmp_path, trainer={"workers": 1, "batch_rows": 4})
+    file = tmp_path / "other.yaml"
+    file.write_text("seed: 5\ntrainer: {batch_rows: 8, measure: {epochs: 2}, model: {encoder: {blocks: 3}}}\n")
+    made = spec_of(asked(tmp_path, "trainer.measure.epochs=7", files=[str(file)]))
+    job = build_job(made, 0, {"trainer.model.width": 96})
+    assert (job.config.batch_rows, job.config.measure.epochs, job.config.model.encoder.blocks) == (8, 7, 3)
+    assert (job.seed, job.config.model.width, job.config.workers) == (5, 96, TrainerConfig().workers)
+    assert made.study != spec_of(asked(tmp_path)).study
+
+
+def test_the_command_plans_a_study_of_the_file_it_was_given(tmp_path: Path) -> None:
+    finished_run(tmp_path)
+    file = tmp_path / "other.yaml"
+    file.write_text("trainer: {batch_rows: 8}\n")
+    for files in ([], [str(file)]):
+        named = [part for name in files for part in ("--config", name)]
+        command = [sys.executable, "-m", "pipeline.cli", "tune", "--root", str(tmp_path), "--dry-run", "--json", *named]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert json.loads(done.stdout)["study"] == spec_of(asked(tmp_path, files=files)).study, done.stderr
 
 
 def test_a_plan_writes_nothing(tmp_path: Path) -> None:
