@@ -61,6 +61,7 @@ bench: setup ## speed against peers and limits, results under benchmarks/results
 
 bench-accuracy: setup ## accuracy tables on public sets under DATA=FOLDER, peers by PEERS="rectools=PYTHON replay=PYTHON"; hours
 	nice $(BIN)/python -m benchmarks.accuracy.tables --data $(or $(DATA),$(error say where the data sets are: make bench-accuracy DATA=FOLDER)) $(if $(PEERS),--peer-python $(PEERS))
+	$(BIN)/python -m benchmarks.accuracy.draw
 
 doctor: setup ## what this machine may trip over, each with its remedy
 	@$(BIN)/nightrank doctor
