@@ -18,7 +18,9 @@ from spark_jobs import build_training_set, training_snapshot
 from tests.spark.conftest import DAY, make_context
 from tests.spark.hand_lake import event, fill, micros
 from trainer.data import arrow_rows
+from trainer.data.conformance import files_of
 from trainer.data.rows import Rows
+from trainer.data.sources import Tables
 from trainer.data.training_rows import TrainingRows
 
 pytestmark = pytest.mark.spark
@@ -109,12 +111,12 @@ def champion(spark, lake, day):
 
 
 def _spark_writes_what_the_trainer_reads_from_leaves(lake, snapshot):
-    for part in snapshot.parts.values():
-        for file in part.files:
-            path = lake.table(part.table) / file.path
-            found = TrainingRows().read(path, 0)
-            assert isinstance(found, Rows)
-            assert found.heads.tobytes() == arrow_rows.rows_of(pq.ParquetFile(path).read_row_group(0), "x").heads.tobytes()
+    for part in (snapshot.parts[name] for name in ("train", "valid", "test", "refresh")):
+        for path, groups in files_of(part, lake.root):
+            assert groups == 1
+            found, table = TrainingRows().read(path, 0), Tables(arrow_rows.ROW_COLUMNS).read(path, 0)
+            assert isinstance(found, Rows) and len(found) == 2
+            assert found.heads.tobytes() == arrow_rows.rows_of(table, "x").heads.tobytes()
 
 
 def _item_inputs_are_the_champions(spark, lake, base, snapshot):
