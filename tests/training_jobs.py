@@ -5,16 +5,20 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from feature_store.contracts.config import overlay, validate
 from feature_store.contracts.snapshot import DatasetSnapshot
 from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
+from trainer import loop
 from trainer.communicator import Communicator, SingleProcess
 from trainer.config import TrainerConfig
 from trainer.device import Device
 from trainer.job import Job, Parent
 from trainer.session import prepare
+from trainer.state import TrainState
+from trainer.step import StepReport
 from trainer.training import Training
 from trainer.watchdog import Progress
 
@@ -64,3 +68,30 @@ def job_of(
 def training_of(job: Job, communicator: Communicator | None = None) -> Training:
     torch.set_num_threads(1)
     return prepare(job, communicator or SingleProcess(), Progress(), CPU)
+
+
+def parent_of(training: Training, state: TrainState) -> Parent:
+    """A finished run as the champion of the next night."""
+    return Parent(
+        version=1,
+        bundle=f"models/{state.bundles['live']}",
+        checkpoint=f"checkpoints/{training.job.run_id}",
+        lineage=training.lineage,
+        snapshot_id=training.snapshot.id,
+    )
+
+
+class Stopped(Exception):
+    """Stands for the process' end."""
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """The process ends after `steps` steps, with whatever checkpoints it had made."""
+    advance = loop.ProgressLog.step
+
+    def step(self: loop.ProgressLog, report: StepReport) -> None:
+        if self.training.state.total_steps >= steps:
+            raise Stopped
+        advance(self, report)
+
+    monkeypatch.setattr(loop.ProgressLog, "step", step)

@@ -10,17 +10,12 @@ from ranker.batch import Batch
 from ranker.bundle import load_bundle
 from ranker.text.pretrained import pretrained_model
 from tests.text_models import tiny_gpt2
-from tests.training_jobs import job_of, small_lake, training_of
-from trainer import loop
+from tests.training_jobs import Stopped, job_of, small_lake, stop_after, training_of
 from trainer.job import Job
 from trainer.phases import train
 from trainer.pretrained import with_architectures
 
 HISTORIES = [["i1", "i2", "i3"], ["i40"], ["i7", "i9"]]
-
-
-class Stopped(Exception):
-    """Stands for the process' end."""
 
 
 def job_in(root, snapshot, folder, run_id) -> Job:
@@ -52,7 +47,7 @@ def test_a_causal_model_trains_from_its_folder_resumes_and_scores_the_same_when_
 
     job = job_in(tmp_path, snapshot, folder, "stopped")
     with monkeypatch.context() as patched, pytest.raises(Stopped):
-        patched.setattr(loop.ProgressLog, "step", _stop_at_5)
+        stop_after(patched, 5)
         train(training_of(job))
     resumed = train(training_of(job))
     assert resumed.resumed_from and resumed.bundles == state.bundles
@@ -65,8 +60,3 @@ def test_a_causal_model_trains_from_its_folder_resumes_and_scores_the_same_when_
     batch = Batch.from_lists([[1, 2, 3], [40], [7, 9]])
     with torch.no_grad():
         torch.testing.assert_close(bundle.user_vectors(batch), training.ranker.eval().user_vectors(batch))
-
-
-def _stop_at_5(log, report):
-    if log.training.state.total_steps >= 5:
-        raise Stopped

@@ -3,11 +3,10 @@ import torch
 
 from feature_store.contracts.errors import DataContractError
 from ranker.bundle import load_bundle
-from tests.training_jobs import ITEMS, job_of, small_lake, training_of
+from tests.training_jobs import ITEMS, job_of, parent_of, small_lake, training_of
 from tests.training_lake import row, write_snapshot
 from trainer.data.item_inputs import load_item_inputs, load_vocabulary
 from trainer.incremental.growth import champion, check_extends, grown, grown_moments
-from trainer.job import Parent
 from trainer.phases import train
 
 NEW = 7
@@ -19,13 +18,7 @@ def night(tmp_path_factory):
     root = tmp_path_factory.mktemp("lake")
     training = training_of(job_of(root, small_lake(root), {"measure": {"epochs": 1}}, run_id="full"))
     state = train(training)
-    parent = Parent(
-        version=1,
-        bundle=f"models/{state.bundles['live']}",
-        checkpoint="checkpoints/full",
-        lineage=training.lineage,
-        snapshot_id=training.snapshot.id,
-    )
+    parent = parent_of(training, state)
     rows = [row(u, [u, u + 1, ITEMS + 1 + u % NEW], 1, "train", "day") for u in range(1, 40)]
     snapshot = write_snapshot(root, {"train": rows}, ITEMS + NEW, 300, kind="nightly", date="2024-01-02", tag="v1")
     return root, parent, snapshot

@@ -9,7 +9,7 @@ from feature_store.contracts.errors import DataContractError
 from ranker.batch import Batch
 from ranker.bundle import load_bundle
 from tests.thread_world import on_ranks
-from tests.training_jobs import CPU, job_of, small_lake, training_of
+from tests.training_jobs import CPU, Stopped, job_of, small_lake, stop_after, training_of
 from trainer import loop
 from trainer.faults import DivergedError
 from trainer.loop import fit
@@ -23,22 +23,6 @@ from trainer.validation import Validator
 def lake(tmp_path_factory):
     root = tmp_path_factory.mktemp("lake")
     return root, small_lake(root)
-
-
-class Stopped(Exception):
-    """Stands for the process' end."""
-
-
-def stop_after(monkeypatch, steps):
-    """The process ends after `steps` steps, with whatever checkpoints it had made."""
-    advance = loop.ProgressLog.step
-
-    def step(self, report):
-        if self.training.state.total_steps >= steps:
-            raise Stopped
-        advance(self, report)
-
-    monkeypatch.setattr(loop.ProgressLog, "step", step)
 
 
 def curves(state):

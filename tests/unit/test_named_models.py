@@ -10,17 +10,12 @@ from feature_store.text_model import text_model
 from ranker.bundle import load_bundle
 from tests.named_models import NAMES, small
 from tests.text_models import text_inputs, texts, tiny_bert, vectors
-from tests.training_jobs import ITEMS, job_of, training_of
+from tests.training_jobs import ITEMS, Stopped, job_of, stop_after, training_of
 from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
-from trainer import loop
 from trainer.phases import train
 from trainer.pretrained import with_architectures
 
 USERS = 120
-
-
-class Stopped(Exception):
-    """Stands for the process' end."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +54,7 @@ def test_a_named_model_trains_resumes_loads_lists_and_grows(lake, monkeypatch, n
 
     stopped = job(lake, name, f"{name}-stopped")
     with monkeypatch.context() as patched, pytest.raises(Stopped):
-        patched.setattr(loop.ProgressLog, "step", _stop_at(7))
+        stop_after(patched, 7)
         train(training_of(stopped))
     resumed = train(training_of(stopped))
     assert resumed.resumed_from and resumed.bundles == undisturbed.bundles
@@ -70,11 +65,3 @@ def test_a_named_model_trains_resumes_loads_lists_and_grows(lake, monkeypatch, n
     assert [score for _, score in listed] == sorted((score for _, score in listed), reverse=True)
     grown = bundle.ranker(text_inputs(Path(text.encoder), ITEMS + 3, USERS + 2))
     assert grown.all_item_vectors().shape == (ITEMS + 4, bundle.head.width)
-
-
-def _stop_at(steps):
-    def step(self, report):
-        if self.training.state.total_steps >= steps:
-            raise Stopped
-
-    return step

@@ -15,9 +15,8 @@ from ranker.text.config import TextTuningConfig
 from ranker.text.open_tower import open_tower
 from ranker.text.pretrained import pretrained_model, tuned
 from tests.text_models import WORDS, text_inputs, texts, tiny_bert, tiny_gpt2, vectors
-from tests.training_jobs import ITEMS, job_of, training_of
+from tests.training_jobs import ITEMS, Stopped, job_of, stop_after, training_of
 from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
-from trainer import loop
 from trainer.device import Device, choose_attention
 from trainer.incremental.growth import LIVE
 from trainer.job import Parent
@@ -146,7 +145,7 @@ def test_a_tuned_encoder_trains_resumes_to_the_same_bytes_and_has_a_revision_of_
 
     job_ = job(lake, bert, text, f"{name}-stopped")
     with monkeypatch.context() as patched, pytest.raises(Stopped):
-        patched.setattr(loop.ProgressLog, "step", _stop_at(5))
+        stop_after(patched, 5)
         train(training_of(job_))
     resumed = train(training_of(job_))
     assert resumed.resumed_from and resumed.bundles == undisturbed.bundles
@@ -208,15 +207,3 @@ def test_a_folder_without_a_model_and_a_token_beyond_the_encoder_are_named(bert,
     beyond = Tokens(known.tokens.flat + WORDS, known.tokens.offsets)
     with pytest.raises(DataContractError, match=f"is beyond the {WORDS} of text encoder"):
         open_tower(bert, TextTuningConfig(name="lora"), ItemInputs(ITEMS, text=known.text, tokens=beyond), seed=1)
-
-
-class Stopped(Exception):
-    """Stands for the process' end."""
-
-
-def _stop_at(steps):
-    def step(self, report):
-        if self.training.state.total_steps >= steps:
-            raise Stopped
-
-    return step

@@ -8,11 +8,10 @@ from ranker.batch import Batch
 from ranker.bundle import load_bundle
 from ranker.heads.transformer import TransformerHead
 from ranker.listing import best_items
-from tests.training_jobs import ITEMS, job_of, small_lake, training_of
+from tests.training_jobs import ITEMS, job_of, parent_of, small_lake, training_of
 from tests.training_lake import row, write_snapshot
 from trainer.data.item_inputs import load_item_inputs
 from trainer.incremental.growth import grown
-from trainer.job import Parent
 from trainer.phases import train
 
 NEW, K = 7, 10
@@ -77,14 +76,7 @@ def test_grown_it_scores_old_items_by_the_same_bits_and_new_ones_too(full, bundl
 
 def test_a_night_trains_it_on(full, bundle, night):
     root, training, state = full
-    parent = Parent(
-        version=1,
-        bundle=f"models/{state.bundles['live']}",
-        checkpoint="checkpoints/full",
-        lineage=training.lineage,
-        snapshot_id=training.snapshot.id,
-    )
-    second = training_of(job_of(root, night, SETTINGS, run_id="night", kind="nightly", parent=parent))
+    second = training_of(job_of(root, night, SETTINGS, run_id="night", kind="nightly", parent=parent_of(training, state)))
     assert not second.optimizer.fresh
     after = load_bundle(root / "models" / train(second).bundles["live"])
     assert after.info.items == ITEMS + NEW
