@@ -6,14 +6,14 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 NATIVE = Path("trainer/data/native")
+HEADERS = [str(path) for path in sorted(NATIVE.glob("*.hpp"))]
 FLAGS = ["-O3", "-std=c++17"]
 
 
 def native() -> Extension:
     """The inner loops of the reader."""
-    headers = [str(NATIVE / f"{name}.hpp") for name in ("buffers", "heads", "order", "scatter")]
     return Extension(
-        "trainer.data._native", [str(NATIVE / "module.cpp")], depends=headers, language="c++", extra_compile_args=FLAGS
+        "trainer.data._native", [str(NATIVE / "module.cpp")], depends=HEADERS, language="c++", extra_compile_args=FLAGS
     )
 
 
@@ -25,11 +25,10 @@ def parquet() -> Extension:
     pyarrow = Path(spec.origin).parent
     libraries = [next(pyarrow.glob(f"{name}.so.*")) for name in ("libarrow", "libparquet")]
     new_abi = b"OpenFileERKNSt7__cxx11" in libraries[1].read_bytes()  # wheels for old systems have the strings of before C++11
-    headers = [str(NATIVE / f"{name}.hpp") for name in ("buffers", "leaves")]
     return Extension(
         "trainer.data._parquet",
         [str(NATIVE / "parquet.cpp")],
-        depends=headers,
+        depends=HEADERS,
         language="c++",
         include_dirs=[str(pyarrow / "include")],
         define_macros=[("_GLIBCXX_USE_CXX11_ABI", str(int(new_abi)))],

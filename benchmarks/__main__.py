@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from benchmarks.peers.process import SCRIPTS
+from benchmarks.peers.process import add_pythons, pythons
 
 RESULTS: Final = Path(__file__).parent / "results"
 WRITING: Final = (
@@ -26,11 +26,11 @@ PRINTING: Final = ("train_tokens", "scoring", "demo_stages")
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--data", type=Path, help="Amazon Beauty's file of `user item item ...` lines")
-    parser.add_argument("--peer-python", nargs="*", default=[], help="NAME=PYTHON of each peer's own environment")
+    add_pythons(parser)
     options = parser.parse_args(arguments)
-    peers = dict(given.split("=", 1) for given in options.peer_python if given.partition("=")[0] in SCRIPTS)
-    if len(peers) != len(options.peer_python) or bool(peers) != bool(options.data):
-        parser.error(f"--data goes with --peer-python, which takes {' and '.join(f'{name}=PYTHON' for name in SCRIPTS)}")
+    peers = pythons(parser, options)
+    if bool(peers) != bool(options.data):
+        parser.error("--data goes with --peer-python")
     RESULTS.mkdir(exist_ok=True)
     failed = [name for name in map(_written, [*WRITING, *(_beside(name, peers[name], options.data) for name in peers)]) if name]
     failed += [name for name in PRINTING if not _printed(name)]

@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--without-test", action="store_true", help="leave test unread: for choosing settings on valid")
     parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
     options = parser.parse_args(arguments)
-    config, made_by = settings(options.model, options.overrides), commit()
+    config, made_by, before = settings(options.model, options.overrides), commit(), machine(threads=torch.get_num_threads())
     bf16 = multiplies_in_bf16(CPU) if options.precision == "auto" else options.precision == "bf16"
     device = Device(CPU, bf16)
     make_deterministic(device)
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         "settings": config.model_dump(mode="json"),
         "rows": {part: rows.rows for part, rows in parts.items()},
         "precision": "bf16" if bf16 else "fp32",
-        "machine": machine(threads=torch.get_num_threads()),
+        "machine": before,
         "commit": made_by,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": _command(options),

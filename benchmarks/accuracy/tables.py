@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from benchmarks.peers.process import SCRIPTS
+from benchmarks.peers.process import add_pythons, pythons
 
 RESULTS: Final = Path(__file__).parents[1] / "results"
 SEEDS: Final = ("1", "2", "3")
@@ -99,11 +99,13 @@ def _pointwise(data: Path) -> dict[str, list[str]]:
 
 def _games(folder: Path) -> dict[str, list[str]]:
     files = ["--data", str(folder / "sequences.txt"), "--titles", str(folder / "Games-6k.item")]
-    strict = ["benchmarks.accuracy", *files, "--protocol", "strict", "--seeds", "1", "--every", "3", "--config", "amazon-games"]
-    table = {f"games_{name}": [*strict, "--name", f"games_{name}", "--set", *changes] for name, changes in GAMES.items()}
-    files_of = ["benchmarks.accuracy", *files, "--protocol", "strict", "--every", "3", "--config", "amazon-games"]
+    strict = ["benchmarks.accuracy", *files, "--protocol", "strict", "--every", "3", "--config", "amazon-games"]
+    table = {
+        f"games_{name}": [*strict, "--seeds", "1", "--name", f"games_{name}", "--set", *changes]
+        for name, changes in GAMES.items()
+    }
     models = {
-        f"games_{name}": [*files_of, f"models/{name}", "--seeds", *seeds, "--set", *more]
+        f"games_{name}": [*strict, f"models/{name}", "--seeds", *seeds, "--set", *more]
         for name, (seeds, more) in GAMES_MODELS.items()
     }
     return table | models
@@ -113,12 +115,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.tables", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--only", nargs="*", help="names of runs; all of them without it")
-    parser.add_argument("--peer-python", nargs="*", default=[], help="NAME=PYTHON of each peer's own environment")
+    add_pythons(parser)
     options = parser.parse_args()
-    peers = dict(given.split("=", 1) for given in options.peer_python if given.partition("=")[0] in SCRIPTS)
-    if len(peers) != len(options.peer_python):
-        parser.error(f"--peer-python takes {' and '.join(f'{name}=PYTHON' for name in SCRIPTS)}")
-    table = runs(options.data, peers)
+    table = runs(options.data, pythons(parser, options))
     unknown = sorted(set(options.only or ()) - set(table))
     if unknown:
         parser.error(f"no run {', '.join(unknown)}; there are {', '.join(table)}")

@@ -1,5 +1,6 @@
 """Our end of the conversation with a peer that runs in an environment of its own (see `conversation`)."""
 
+import argparse
 import json
 import subprocess
 from collections.abc import Callable
@@ -9,6 +10,18 @@ from typing import Any, Final
 Message = dict[str, Any]
 HERE: Final = Path(__file__).parent
 SCRIPTS: Final = {"rectools": HERE / "rectools_sasrec.py", "replay": HERE / "replay_sasrec.py"}
+
+
+def add_pythons(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--peer-python", nargs="*", default=[], help="NAME=PYTHON of each peer's own environment")
+
+
+def pythons(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[str, str]:
+    """Peer -> Python, as `--peer-python` names them; ends the program where it names something else."""
+    found = dict(given.split("=", 1) for given in options.peer_python if given.partition("=")[0] in SCRIPTS)
+    if len(found) != len(options.peer_python):
+        parser.error(f"--peer-python takes {' and '.join(f'{name}=PYTHON' for name in SCRIPTS)}")
+    return found
 
 
 class Peer:

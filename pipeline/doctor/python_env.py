@@ -86,9 +86,8 @@ def check_pyarrow(version: str | None = None) -> list[Finding]:
 
 def check_compiled(parts: Sequence[str] = COMPILED) -> list[Finding]:
     """The reader's compiled parts stand beside their source, built for this Python, and load with this pyarrow."""
-    for part in parts:
+    for part in ("pyarrow.parquet", *parts):  # it brings the libraries that a part may be linked against
         try:
-            importlib.import_module("pyarrow.parquet")  # brings the libraries that a part may be linked against
             importlib.import_module(part)
         except ImportError as error:
             return [Finding("compiled_reader", "fail", f"{part} does not load: {error}", "run `make setup`")]
