@@ -13,7 +13,11 @@ FLAGS = ["-O3", "-std=c++17"]
 def native() -> Extension:
     """The inner loops of the reader."""
     return Extension(
-        "trainer.data._native", [str(NATIVE / "module.cpp")], depends=HEADERS, language="c++", extra_compile_args=FLAGS
+        "nightrank.trainer.data._native",
+        [str(NATIVE / "module.cpp")],
+        depends=HEADERS,
+        language="c++",
+        extra_compile_args=FLAGS,
     )
 
 
@@ -26,7 +30,7 @@ def parquet() -> Extension:
     libraries = [next(pyarrow.glob(f"{name}.so.*")) for name in ("libarrow", "libparquet")]
     new_abi = b"OpenFileERKNSt7__cxx11" in libraries[1].read_bytes()  # wheels for old systems have the strings of before C++11
     return Extension(
-        "trainer.data._parquet",
+        "nightrank.trainer.data._parquet",
         [str(NATIVE / "parquet.cpp")],
         depends=HEADERS,
         language="c++",

@@ -1,7 +1,7 @@
 """Attention forth and back on one thread of a CPU: `python -m benchmarks.attention [--out FILE]`.
 
 Torch's fused kernel beside plain products (what Hugging Face calls eager), by length of the texts, in bf16 and fp32. Rounds are
-interleaved; milliseconds of CPU time are medians. What `trainer.device.choose_attention` goes by.
+interleaved; milliseconds of CPU time are medians. What `nightrank.trainer.ranks.device.choose_attention` goes by.
 """
 
 import argparse

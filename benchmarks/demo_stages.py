@@ -13,7 +13,9 @@ def main() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "lake"
         started = time.monotonic()
-        subprocess.run([sys.executable, "-m", "pipeline.cli", "demo", "--root", str(root)], check=True, stdout=sys.stderr)
+        subprocess.run(
+            [sys.executable, "-m", "nightrank.pipeline.cli", "demo", "--root", str(root)], check=True, stdout=sys.stderr
+        )
         seconds = time.monotonic() - started
         results = [json.loads(path.read_text()) for path in sorted(root.glob("runs/*/result.json"))]
     return {

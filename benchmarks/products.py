@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ranker.blocks.one_dnn import times_transposed
+from nightrank.ranker.blocks.one_dnn import times_transposed
 
 Operand = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]
 Product = tuple[str, tuple[Operand, ...]]

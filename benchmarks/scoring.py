@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.machine import machine
-from ranker.topk import exact_topk
+from nightrank.ranker.retrieval.topk import exact_topk
 
 SEED: Final = 17
 

@@ -31,7 +31,7 @@ def shuffled_titles(titles: Path, out: Path) -> Path:
 
 
 def nightrank(*arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "pipeline.cli", *arguments, "--json"]
+    command = [sys.executable, "-m", "nightrank.pipeline.cli", *arguments, "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)} ended with {done.returncode}\n{done.stdout[-2000:]}")

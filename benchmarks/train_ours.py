@@ -9,15 +9,15 @@ from typing import Any, Final
 from benchmarks.accuracy.fit import device_of, epoch_batches, item_inputs
 from benchmarks.accuracy.sequences import Sequences, training_rows
 from benchmarks.products import RecordedProducts
-from feature_store.contracts.config import validate
-from ranker.batch import Batch
-from ranker.compose import compose
-from trainer.communicator import SingleProcess
-from trainer.config import TrainerConfig
-from trainer.data.plan import ReadPlan
-from trainer.objective import SequenceObjective
-from trainer.optim import AdamW
-from trainer.step import TrainStep
+from nightrank.feature_store.contracts.config import validate
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.compose import compose
+from nightrank.trainer.config.training import TrainerConfig
+from nightrank.trainer.data.plan import ReadPlan
+from nightrank.trainer.loop.objective import SequenceObjective
+from nightrank.trainer.loop.optim import AdamW
+from nightrank.trainer.loop.step import TrainStep
+from nightrank.trainer.ranks.communicator import SingleProcess
 
 RATE: Final = 1e-3
 OURS: Final[dict[str, Any]] = {

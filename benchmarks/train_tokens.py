@@ -14,17 +14,17 @@ from typing import Any, Final
 import torch
 
 from benchmarks.machine import machine
-from ranker.batch import Batch
-from ranker.blocks.one_dnn import times_transposed
-from ranker.compose import compose
-from ranker.config import LossConfig, RankerConfig
-from ranker.inputs import ItemInputs
-from trainer.communicator import SingleProcess
-from trainer.config import OptimizerConfig
-from trainer.device import Device, multiplies_in_bf16
-from trainer.objective import SequenceObjective
-from trainer.optim import AdamW
-from trainer.step import TrainStep
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.blocks.one_dnn import times_transposed
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import LossConfig, RankerConfig
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.trainer.config.training import OptimizerConfig
+from nightrank.trainer.loop.objective import SequenceObjective
+from nightrank.trainer.loop.optim import AdamW
+from nightrank.trainer.loop.step import TrainStep
+from nightrank.trainer.ranks.communicator import SingleProcess
+from nightrank.trainer.ranks.device import Device, multiplies_in_bf16
 
 SEED: Final = 7
 CPU = torch.device("cpu")

@@ -7,8 +7,8 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, MapType, StructType
 
-from feature_store.contracts.tables import TableRef
-from feature_store.spark_schema import to_spark
+from nightrank.feature_store.contracts.tables import TableRef
+from nightrank.feature_store.spark_schema import to_spark
 
 
 def content_sha256(df: DataFrame, table: TableRef) -> str:

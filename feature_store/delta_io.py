@@ -16,17 +16,17 @@ from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 
-from feature_store import delta_log, delta_read
-from feature_store.content_hash import comparable
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.failpoints import failpoint
-from feature_store.contracts.files import sha256_of
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.stage import StageContext
-from feature_store.contracts.tables import EVENTS, INTERACTIONS, ITEMS, USERS, TableRef
-from feature_store.delta_log import exists, version
-from feature_store.lineage import sources
-from feature_store.spark_schema import conform, to_spark
+from nightrank.feature_store import delta_log, delta_read
+from nightrank.feature_store.content_hash import comparable
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.failpoints import failpoint
+from nightrank.feature_store.contracts.files import sha256_of
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.tables import EVENTS, INTERACTIONS, ITEMS, USERS, TableRef
+from nightrank.feature_store.delta_log import exists, version
+from nightrank.feature_store.lineage import sources
+from nightrank.feature_store.spark_schema import conform, to_spark
 
 __all__ = [
     "Commit",

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.tables import TableRef
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.tables import TableRef
 
 RUN: Final = "run_id"
 KEY: Final = "key"

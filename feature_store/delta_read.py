@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.release import Release
-from feature_store.contracts.tables import RECOMMENDATIONS, RELEASES
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.release import Release
+from nightrank.feature_store.contracts.tables import RECOMMENDATIONS, RELEASES
 
 
 def open_table(lake: Lake, name: str, version: int | None = None) -> DeltaTable:

@@ -5,11 +5,11 @@ from typing import Any
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
-from feature_store import delta_io, delta_read
-from feature_store.content_hash import content_hashes
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.tables import TableRef
-from feature_store.spark_schema import to_spark
+from nightrank.feature_store import delta_io, delta_read
+from nightrank.feature_store.content_hash import content_hashes
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.tables import TableRef
+from nightrank.feature_store.spark_schema import to_spark
 
 
 def table_entries(spark: SparkSession, lake: Lake, written: list[tuple[TableRef, int | None]]) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from feature_store import lease_claims as claims
-from feature_store.contracts.errors import ConflictError
-from feature_store.contracts.lake import Lake
-from feature_store.lease_claims import Owner
+from nightrank.feature_store import lease_claims as claims
+from nightrank.feature_store.contracts.errors import ConflictError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.lease_claims import Owner
 
 HEARTBEAT_SECONDS: Final = 5.0
 SILENT_SECONDS: Final = 45.0

@@ -1,4 +1,4 @@
-"""The files behind a lease: one claim a fence, put in place whole and never overwritten. For `feature_store.lease` alone."""
+"""The files behind a lease: one claim a fence, put in place whole and never overwritten. For `lease` alone."""
 
 import contextlib
 import json
@@ -8,8 +8,8 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from feature_store.contracts.files import canonical_json, write_atomic, write_json
-from feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.files import canonical_json, write_atomic, write_json
+from nightrank.feature_store.contracts.lake import Lake
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from feature_store import delta_read
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.model_ref import CLICKS, load_model_ref
-from feature_store.contracts.settings import MaintenanceSettings
-from feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
-from feature_store.contracts.tables import INTERACTIONS, RECOMMENDATIONS, VOCABULARY
+from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.model_ref import CLICKS, load_model_ref
+from nightrank.feature_store.contracts.settings import MaintenanceSettings
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
+from nightrank.feature_store.contracts.tables import INTERACTIONS, RECOMMENDATIONS, VOCABULARY
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from feature_store import delta_read
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.files import sha256_of
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.snapshot import DatasetSnapshot, Part, PinnedFile
-from feature_store.contracts.stage import StageContext
+from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.files import sha256_of
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Part, PinnedFile
+from nightrank.feature_store.contracts.stage import StageContext
 
 
 def pin(lake: Lake, name: str, version: int) -> Part:

@@ -6,8 +6,8 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
-from feature_store.transforms.calendar import start_of_day
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.transforms.calendar import start_of_day
 
 RAW: Final = "_raw"
 """Key that an import leaves in `context` or `attributes` for cells it could not read."""

@@ -8,10 +8,10 @@ from typing import Final
 
 from pyspark.sql import SparkSession
 
-from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.settings import SparkSettings
+from nightrank import IMPORT_PATH
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.settings import SparkSettings
 
-PROJECT: Final = Path(__file__).resolve().parents[1]
 FIXED: Final[dict[str, str]] = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -88,5 +88,5 @@ def _python_environment(settings: SparkSettings) -> None:
         # A machine whose host name does not resolve still binds. Not on a cluster: its executors must reach the driver.
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     known = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    if str(PROJECT) not in known:
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *known])
+    if str(IMPORT_PATH) not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(IMPORT_PATH), *known])

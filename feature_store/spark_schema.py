@@ -6,8 +6,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.tables import TableRef
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.tables import TableRef
 
 
 def to_spark(schema: pa.Schema) -> StructType:

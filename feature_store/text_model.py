@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from feature_store.contracts.errors import ConfigError, DependencyUnreachable
-from feature_store.contracts.files import sha256_file
-from feature_store.contracts.settings import TextSettings
+from nightrank.feature_store.contracts.errors import ConfigError, DependencyUnreachable
+from nightrank.feature_store.contracts.files import sha256_file
+from nightrank.feature_store.contracts.settings import TextSettings
 
 PACKAGED: Final = "packaged:"
 SUFFIXES: Final = {".json", ".txt", ".safetensors", ".bin", ".model"}

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.actions import ACTION_CODES
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from feature_store.training_rows import Cut, Flags, History, Limits, collapse, evaluation_row, loss_rows
+from nightrank.feature_store.training_rows import Cut, Flags, History, Limits, collapse, evaluation_row, loss_rows
 
 
 class RowRules(NamedTuple):

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import typer
 
-from feature_store.contracts.errors import NightrankError, UsageError
-from pipeline.commands import data, demos, looks, runs, tunes
+from nightrank.feature_store.contracts.errors import NightrankError, UsageError
+from nightrank.pipeline.commands import data, demos, looks, runs, tunes
 
 WRONG_USE: Final[Any] = typer.BadParameter.__mro__[1]
 """The parser's own UsageError, whichever copy of click this typer brings."""
@@ -62,7 +62,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _fault(error: NightrankError, as_json: bool) -> int:
-    from pipeline.commands.output import print_fault
+    from nightrank.pipeline.output import print_fault
 
     print_fault(error, as_json)
     return error.exit_code

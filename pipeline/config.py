@@ -1,19 +1,18 @@
 """NightConfig: the whole configuration of a night, validated before anything starts. Each section is owned by its room."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import model_validator
 
-from feature_store.contracts import config as configs
-from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.settings import DataSettings
-from trainer.clicks.config import ClickTrainerConfig
-from trainer.config import TrainerConfig
-from trainer.evaluation.config import EvaluationConfig, GateConfig
-from trainer.tune.config import TuneConfig
-
-CONF: Final = Path(__file__).resolve().parents[1] / "conf"
+from nightrank import CONF
+from nightrank.feature_store.contracts import config as configs
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.trainer.config.ctr import ClickTrainerConfig
+from nightrank.trainer.config.evaluation import EvaluationConfig, GateConfig
+from nightrank.trainer.config.training import TrainerConfig
+from nightrank.trainer.config.tune import TuneConfig
 
 
 class NightConfig(DataSettings):

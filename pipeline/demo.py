@@ -4,15 +4,15 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from feature_store.contracts.errors import NightrankError, UsageError
-from feature_store.contracts.files import read_json, write_json
-from feature_store.contracts.lake import Lake
-from pipeline.config import resolve
-from pipeline.progress import choose
-from pipeline.recommend import recommendations
-from pipeline.run.request import RunRequest
-from pipeline.runner import Runner
-from pipeline.simulate.market import simulate
+from nightrank.feature_store.contracts.errors import NightrankError, UsageError
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.pipeline.config import resolve
+from nightrank.pipeline.progress import choose
+from nightrank.pipeline.recommend import recommendations
+from nightrank.pipeline.run.request import RunRequest
+from nightrank.pipeline.runner import Runner
+from nightrank.pipeline.simulate.market import simulate
 
 SIZES: Final = ("demo", "tiny")
 
@@ -39,7 +39,7 @@ def run_demo(root: Path, size: str, overrides: list[str]) -> dict[str, Any]:
 
 def show(answer: dict[str, Any]) -> None:
     """The same for a person."""
-    from pipeline.commands.output import table
+    from nightrank.pipeline.output import table
 
     for run in answer["runs"]:
         print(f"{run['run_id']}: {run['status']}" + (f" ({run['error']['message']})" if run["error"] else ""))

@@ -5,14 +5,14 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from feature_store import delta_read
-from feature_store.contracts import columns as c
-from feature_store.contracts.config import validate
-from feature_store.contracts.errors import UsageError
-from feature_store.contracts.files import read_json
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.settings import IdSettings
-from feature_store.contracts.tables import ITEMS
+from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.settings import IdSettings
+from nightrank.feature_store.contracts.tables import ITEMS
 
 
 def recommendations(lake: Lake, user: str, files: list[str], overrides: list[str]) -> dict[str, Any]:
@@ -49,8 +49,8 @@ def titles_of(lake: Lake, item_ids: list[str]) -> dict[str, str]:
 
 def _known_as(lake: Lake, user: str, files: list[str], overrides: list[str]) -> str:
     """The id under which the lake knows the user: itself, or its keyed hash where ingest replaced ids."""
-    from pipeline.config import resolve
-    from spark_jobs.user_key import user_key
+    from nightrank.pipeline.config import resolve
+    from nightrank.spark_jobs.ingest.user_key import user_key
 
     ids = resolve(files, overrides)["ids"] if files or overrides else _ids_of_current_run(lake)
     key = user_key(validate(IdSettings, ids), lake)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, Final
 
-from feature_store.contracts.files import read_json, write_json
-from pipeline.stages import Stage
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.pipeline.stages import Stage
 
 SCHEMA: Final = "nightrank/result/1"
 STAGE_FIELDS: Final = (

@@ -5,22 +5,22 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from feature_store.contracts.errors import NothingToDo, UsageError
-from feature_store.contracts.files import write_json
-from feature_store.lease import Lease, held, is_local
-from pipeline import result as results
-from pipeline.progress import LineProgress, Progress
-from pipeline.report.files import write_report
-from pipeline.run import request as requests
-from pipeline.run.attempt import Attempt
-from pipeline.run.book import RunBook, open_book
-from pipeline.run.children import Child, end_processes
-from pipeline.run.request import RunRequest
-from pipeline.run.signals import StopRequest, caught
-from pipeline.run.steps import steps_of
-from pipeline.stages import STAGES, Stage, stages_of
+from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.lease import Lease, held, is_local
+from nightrank.pipeline import result as results
+from nightrank.pipeline.progress import LineProgress, Progress
+from nightrank.pipeline.report.files import write_report
+from nightrank.pipeline.run import request as requests
+from nightrank.pipeline.run.attempt import Attempt
+from nightrank.pipeline.run.book import RunBook, open_book
+from nightrank.pipeline.run.children import Child, end_processes
+from nightrank.pipeline.run.request import RunRequest
+from nightrank.pipeline.run.signals import StopRequest, caught
+from nightrank.pipeline.run.steps import steps_of
+from nightrank.pipeline.stages import STAGES, Stage, stages_of
 
-FINISH: Final = (sys.executable, "-m", "trainer.tracking")
+FINISH: Final = (sys.executable, "-m", "nightrank.trainer.tracking.runs")
 FINISH_SECONDS: Final = 300.0
 
 

@@ -1,7 +1,7 @@
 """Stage `verdict`: ends the run with 7 if the gate rejected the challenger. Lists are live by then, made by the champion."""
 
-from feature_store.contracts.errors import GateRejected
-from feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.feature_store.contracts.errors import GateRejected
+from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 
 NAME = "verdict"
 

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from pyarrow import ArrowException
 
-from feature_store import delta_read
-from feature_store.contracts.errors import DataContractError, NightrankError, UsageError
-from feature_store.contracts.lake import Lake
-from pipeline.checks import lists, model, run_files, snapshot
-from pipeline.checks.check import Check, NotApplicable, Subject
+from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts.errors import DataContractError, NightrankError, UsageError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.pipeline.checks import lists, model, run_files, snapshot
+from nightrank.pipeline.checks.check import Check, NotApplicable, Subject
 
 CHECKS: Final[dict[str, Callable[[Subject], str]]] = {
     "run.json": run_files.run_json,

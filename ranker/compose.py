@@ -7,24 +7,24 @@ from typing import Any, Final
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ranker.config import RankerConfig
-from ranker.encoders.base import UserEncoder
-from ranker.encoders.behaviour_text import BehaviourTextEncoder
-from ranker.encoders.causal_lm import CausalLmEncoder
-from ranker.encoders.cloze import ClozeEncoder
-from ranker.encoders.factors import FactorsEncoder
-from ranker.encoders.hstu import HstuEncoder
-from ranker.encoders.members import MembersEncoder
-from ranker.encoders.recurrent import RecurrentEncoder
-from ranker.encoders.towers import TowersEncoder
-from ranker.encoders.transformer import TransformerEncoder
-from ranker.heads.dot import DotHead
-from ranker.heads.mlp import MlpHead
-from ranker.heads.pairs import PairHead
-from ranker.heads.transformer import TransformerHead
-from ranker.inputs import ItemInputs, ItemShapes
-from ranker.model import Ranker
-from ranker.text.open_tower import open_tower
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.encoders.base import UserEncoder
+from nightrank.ranker.encoders.behaviour_text import BehaviourTextEncoder
+from nightrank.ranker.encoders.causal_lm import CausalLmEncoder
+from nightrank.ranker.encoders.cloze import ClozeEncoder
+from nightrank.ranker.encoders.factors import FactorsEncoder
+from nightrank.ranker.encoders.hstu import HstuEncoder
+from nightrank.ranker.encoders.members import MembersEncoder
+from nightrank.ranker.encoders.recurrent import RecurrentEncoder
+from nightrank.ranker.encoders.towers import TowersEncoder
+from nightrank.ranker.encoders.transformer import TransformerEncoder
+from nightrank.ranker.heads.dot import DotHead
+from nightrank.ranker.heads.mlp import MlpHead
+from nightrank.ranker.heads.pairs import PairHead
+from nightrank.ranker.heads.transformer import TransformerHead
+from nightrank.ranker.inputs import ItemInputs, ItemShapes
+from nightrank.ranker.model import Ranker
+from nightrank.ranker.text.open_tower import open_tower
 
 Head = DotHead | PairHead
 

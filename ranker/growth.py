@@ -8,11 +8,11 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from feature_store.contracts.errors import DataContractError
-from ranker.compose import compose_empty, materialise
-from ranker.inputs import ItemInputs, ItemShapes
-from ranker.model import Ranker
-from ranker.text.tower import TextTower
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.compose import compose_empty, materialise
+from nightrank.ranker.inputs import ItemInputs, ItemShapes
+from nightrank.ranker.model import Ranker
+from nightrank.ranker.text.tower import TextTower
 
 IDS: Final = "items.ids.weight"
 TOWER: Final = "items.text_tower."

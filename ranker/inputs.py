@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.errors import DataContractError
 
 
 @dataclass(frozen=True)

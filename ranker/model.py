@@ -6,14 +6,14 @@ Shapes: T tokens, B rows, N ids, I1 = items + 1, d width.
 import torch
 from torch import Tensor, nn
 
-from ranker.batch import Batch
-from ranker.config import RankerConfig
-from ranker.encoders.base import UserEncoder
-from ranker.encoders.items import ItemEncoder
-from ranker.heads.dot import DotHead
-from ranker.heads.pairs import PairHead
-from ranker.init import init_weights
-from ranker.inputs import ItemShapes
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.encoders.base import UserEncoder
+from nightrank.ranker.encoders.items import ItemEncoder
+from nightrank.ranker.heads.dot import DotHead
+from nightrank.ranker.heads.pairs import PairHead
+from nightrank.ranker.init import init_weights
+from nightrank.ranker.inputs import ItemShapes
 
 
 class Ranker(nn.Module):  # type: ignore[misc]

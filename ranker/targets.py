@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ranker.batch import Batch
+from nightrank.ranker.batch import Batch
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,23 @@
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from feature_store import delta_io
-from feature_store.contracts import columns as c
-from feature_store.contracts import tables
-from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.settings import DataSettings, FeatureSettings
-from feature_store.contracts.stage import StageContext, StageResult
-from feature_store.contracts.tables import TableRef
-from feature_store.delta_io import Commit
-from feature_store.entries import table_entries
-from feature_store.session import get_session
-from feature_store.transforms.activity import AsOf
-from feature_store.transforms.calendar import known_by
-from feature_store.transforms.interactions import interactions
-from feature_store.transforms.item_features import item_features
-from feature_store.transforms.user_features import user_features
-from feature_store.transforms.vocabulary import new_ids, sightings
-from spark_jobs import submit
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.settings import DataSettings, FeatureSettings
+from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.contracts.tables import TableRef
+from nightrank.feature_store.delta_io import Commit
+from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.session import get_session
+from nightrank.feature_store.transforms.activity import AsOf
+from nightrank.feature_store.transforms.calendar import known_by
+from nightrank.feature_store.transforms.interactions import interactions
+from nightrank.feature_store.transforms.item_features import item_features
+from nightrank.feature_store.transforms.user_features import user_features
+from nightrank.feature_store.transforms.vocabulary import new_ids, sightings
+from nightrank.spark_jobs.driver import submit
 
 NAME = "build_features"
 MOST_PRUNED_DAYS = 400

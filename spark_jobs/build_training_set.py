@@ -7,25 +7,26 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from feature_store import delta_io
-from feature_store.contracts import columns as c
-from feature_store.contracts.actions import ACTION_CODES
-from feature_store.contracts.errors import ConfigError, NothingToDo
-from feature_store.contracts.settings import DataSettings
-from feature_store.contracts.snapshot import SplitRule
-from feature_store.contracts.stage import StageContext, StageResult
-from feature_store.contracts.tables import EXAMPLES, INTERACTIONS, VOCABULARY
-from feature_store.session import get_session
-from feature_store.spark_schema import to_spark
-from feature_store.training_rows import Limits
-from feature_store.transforms.replay import replayed
-from feature_store.transforms.sequences import FRESH, known_interactions, user_sequences
-from feature_store.transforms.splits import held_out, split_rule
-from feature_store.user_rows import RowRules
-from spark_jobs import submit, training_snapshot
-from spark_jobs.executor.rows import HELD_OUT, REPLAYED, rows_builder
-from spark_jobs.pointwise import write_impressions
-from spark_jobs.split_tables import write_splits
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.errors import ConfigError, NothingToDo
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.feature_store.contracts.snapshot import SplitRule
+from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.contracts.tables import EXAMPLES, INTERACTIONS, VOCABULARY
+from nightrank.feature_store.session import get_session
+from nightrank.feature_store.spark_schema import to_spark
+from nightrank.feature_store.training_rows import Limits
+from nightrank.feature_store.transforms.replay import replayed
+from nightrank.feature_store.transforms.sequences import FRESH, known_interactions, user_sequences
+from nightrank.feature_store.transforms.splits import held_out, split_rule
+from nightrank.feature_store.user_rows import RowRules
+from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.executor.rows import HELD_OUT, REPLAYED, rows_builder
+from nightrank.spark_jobs.training_set import snapshot as training_snapshot
+from nightrank.spark_jobs.training_set.pointwise import write_impressions
+from nightrank.spark_jobs.training_set.split_tables import write_splits
 
 NAME: Final = "build_training_set"
 FULL_SPLITS: Final = ("train", "refresh", "valid", "test", "holdout")

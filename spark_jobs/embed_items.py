@@ -7,20 +7,20 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from feature_store import delta_io
-from feature_store.contracts import columns as c
-from feature_store.contracts import tables
-from feature_store.contracts.settings import DataSettings, TextSettings
-from feature_store.contracts.stage import StageContext, StageResult
-from feature_store.delta_io import Commit
-from feature_store.entries import table_entries
-from feature_store.session import get_session
-from feature_store.spark_schema import to_spark
-from feature_store.text_model import TextModel, text_model
-from feature_store.transforms.calendar import known_by
-from feature_store.transforms.vocabulary import dense
-from spark_jobs import submit
-from spark_jobs.executor.encode import TEXT, EncodeOptions, encode_batches
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.settings import DataSettings, TextSettings
+from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.delta_io import Commit
+from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.session import get_session
+from nightrank.feature_store.spark_schema import to_spark
+from nightrank.feature_store.text_model import TextModel, text_model
+from nightrank.feature_store.transforms.calendar import known_by
+from nightrank.feature_store.transforms.vocabulary import dense
+from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.executor.encode import TEXT, EncodeOptions, encode_batches
 
 NAME: Final = "embed_items"
 ARROW_ROWS: Final = "spark.sql.execution.arrow.maxRecordsPerBatch"

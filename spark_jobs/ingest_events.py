@@ -6,21 +6,22 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from feature_store import delta_io, quality
-from feature_store.contracts import columns as c
-from feature_store.contracts import tables
-from feature_store.contracts.errors import NothingToDo
-from feature_store.contracts.files import sha256_of
-from feature_store.contracts.lake import LandingKind
-from feature_store.contracts.settings import DataSettings
-from feature_store.contracts.stage import StageContext, StageResult
-from feature_store.delta_io import Commit
-from feature_store.entries import table_entries
-from feature_store.session import get_session
-from feature_store.transforms import events as transforms
-from spark_jobs import landing, submit
-from spark_jobs.ingest_batch import Batch, judged, refuse_broken
-from spark_jobs.user_key import user_key
+from nightrank.feature_store import delta_io, quality
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.errors import NothingToDo
+from nightrank.feature_store.contracts.files import sha256_of
+from nightrank.feature_store.contracts.lake import LandingKind
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.delta_io import Commit
+from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.session import get_session
+from nightrank.feature_store.transforms import events as transforms
+from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.ingest import landing
+from nightrank.spark_jobs.ingest.batch import Batch, judged, refuse_broken
+from nightrank.spark_jobs.ingest.user_key import user_key
 
 NAME = "ingest_events"
 NEWER = """(s.availability_time > t.availability_time

@@ -13,11 +13,11 @@ from urllib.parse import unquote, urlsplit
 
 from pyspark.sql import SparkSession
 
-from feature_store import delta_io, delta_read, pins
-from feature_store.contracts.errors import SafetyRefusal
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.stage import StageContext, StageResult
-from feature_store.contracts.tables import (
+from nightrank.feature_store import delta_io, delta_read, pins
+from nightrank.feature_store.contracts.errors import SafetyRefusal
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.contracts.tables import (
     CATALOGUE,
     CLICK_SCORES,
     EXAMPLES,
@@ -27,9 +27,9 @@ from feature_store.contracts.tables import (
     RECOMMENDATIONS,
     TableRef,
 )
-from feature_store.entries import table_entries
-from feature_store.session import get_session
-from spark_jobs import submit
+from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.session import get_session
+from nightrank.spark_jobs.driver import submit
 
 NAME: Final = "maintain_tables"
 REWRITTEN: Final = frozenset(
@@ -65,7 +65,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def asked_by_hand(context: StageContext) -> bool:
-    """Whether this stage is a run of its own (`spark_jobs.submit` names those so) and not one of a pipeline's."""
+    """Whether this stage is a run of its own (`driver.submit` names those so) and not one of a pipeline's."""
     return context.run_id.startswith(f"stage-{NAME}-")
 
 

@@ -5,18 +5,18 @@ from typing import Any, Final
 
 from pyspark.sql import SparkSession
 
-from feature_store import delta_io, delta_read
-from feature_store.contracts.errors import ConflictError, DataContractError
-from feature_store.contracts.files import write_json
-from feature_store.contracts.release import Release
-from feature_store.contracts.stage import StageContext, StageResult
-from feature_store.contracts.tables import RECOMMENDATIONS, RELEASES
-from feature_store.entries import table_entries
-from feature_store.session import get_session
-from feature_store.spark_schema import to_spark
-from spark_jobs import submit
-from spark_jobs.sample_users import sample_users
-from spark_jobs.score_users import release_id
+from nightrank.feature_store import delta_io, delta_read
+from nightrank.feature_store.contracts.errors import ConflictError, DataContractError
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.release import Release
+from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.contracts.tables import RECOMMENDATIONS, RELEASES
+from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.session import get_session
+from nightrank.feature_store.spark_schema import to_spark
+from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.score_users import release_id
+from nightrank.spark_jobs.scoring.sample_users import sample_users
 
 NAME: Final = "release"
 SAMPLE: Final = "sample_users.json"

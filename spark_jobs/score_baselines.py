@@ -10,19 +10,19 @@ from pyspark.ml.recommendation import ALS as MLlibALS
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from feature_store import delta_io, delta_read
-from feature_store.contracts import columns as c
-from feature_store.contracts.settings import BaselineSettings, DataSettings
-from feature_store.contracts.snapshot import DatasetSnapshot, PartName, load_snapshot
-from feature_store.contracts.stage import StageContext, StageResult
-from feature_store.contracts.tables import BASELINE_LISTS, EXAMPLES, INTERACTIONS
-from feature_store.entries import table_entries
-from feature_store.session import get_session
-from feature_store.spark_schema import to_spark
-from feature_store.transforms.cooccurrence import neighbours, popularity
-from feature_store.transforms.sequences import known_interactions
-from spark_jobs import submit
-from spark_jobs.executor.baselines import ALS, COOCCURRENCE, DAY, POPULAR, ListRules, list_maker
+from nightrank.feature_store import delta_io, delta_read
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.settings import BaselineSettings, DataSettings
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName, load_snapshot
+from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.contracts.tables import BASELINE_LISTS, EXAMPLES, INTERACTIONS
+from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.session import get_session
+from nightrank.feature_store.spark_schema import to_spark
+from nightrank.feature_store.transforms.cooccurrence import neighbours, popularity
+from nightrank.feature_store.transforms.sequences import known_interactions
+from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.executor.baselines import ALS, COOCCURRENCE, DAY, POPULAR, ListRules, list_maker
 
 NAME: Final = "score_baselines"
 MEASURED: Final[tuple[PartName, ...]] = ("test", "holdout")

@@ -10,22 +10,23 @@ from uuid import uuid4
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from feature_store import delta_io
-from feature_store.contracts import columns as c
-from feature_store.contracts.actions import ACTION_CODES
-from feature_store.contracts.files import read_json, sha256_of
-from feature_store.contracts.settings import DataSettings
-from feature_store.contracts.stage import StageContext, StageResult
-from feature_store.contracts.tables import INTERACTIONS, RECOMMENDATIONS, USER_FEATURES, VOCABULARY
-from feature_store.entries import table_entries
-from feature_store.session import get_session
-from feature_store.spark_schema import to_spark
-from feature_store.transforms.segments import popularity_by_segment
-from feature_store.transforms.sequences import known_interactions, user_sequences
-from feature_store.transforms.splits import day_start
-from spark_jobs import list_checks, submit
-from spark_jobs.champion import Champion, open_champion
-from spark_jobs.executor.score import OUTPUT, ScoreRules, list_scorer
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.files import read_json, sha256_of
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.contracts.tables import INTERACTIONS, RECOMMENDATIONS, USER_FEATURES, VOCABULARY
+from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.session import get_session
+from nightrank.feature_store.spark_schema import to_spark
+from nightrank.feature_store.transforms.segments import popularity_by_segment
+from nightrank.feature_store.transforms.sequences import known_interactions, user_sequences
+from nightrank.feature_store.transforms.splits import day_start
+from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.executor.score import OUTPUT, ScoreRules, list_scorer
+from nightrank.spark_jobs.scoring import list_checks
+from nightrank.spark_jobs.scoring.champion import Champion, open_champion
 
 NAME: Final = "score_users"
 DAY: Final = 86_400_000_000

@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from feature_store.contracts.config import FrozenConfig, validate
-from ranker.clicks.batch import ImpressionBatch
-from ranker.clicks.config import ClickConfig, ClickShapes, FieldShape, NumericShape
+from nightrank.feature_store.contracts.config import FrozenConfig, validate
+from nightrank.ranker.ctr.batch import ImpressionBatch
+from nightrank.ranker.ctr.config import ClickConfig, ClickShapes, FieldShape, NumericShape
 
 SHAPES = ClickShapes(
     fields=(FieldShape(name="user", size=9), FieldShape(name="item", size=13), FieldShape(name="hour", size=4)),

@@ -8,16 +8,16 @@ import pyarrow as pa
 import torch
 from deltalake import write_deltalake
 
-from feature_store.contracts import schemas
-from feature_store.contracts.files import write_json
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.model_ref import ModelRef
-from feature_store.contracts.snapshot import DatasetSnapshot
-from feature_store.contracts.stage import StageContext, StageResult
-from ranker.bundle_store import store_bundle
-from ranker.compose import compose
-from ranker.config import RankerConfig, TransformerConfig
-from ranker.inputs import ItemInputs
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
+from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.ranker.bundle.store import store_bundle
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import RankerConfig, TransformerConfig
+from nightrank.ranker.inputs import ItemInputs
 from tests.snapshots import Example, examples_table, make_snapshot, write_part
 
 ITEMS = 40

@@ -8,16 +8,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from feature_store.contracts import schemas
-from feature_store.contracts.config import overlay, validate
-from feature_store.contracts.files import write_json
-from feature_store.contracts.snapshot import DatasetSnapshot, Impressions
-from ranker.clicks.batch import ImpressionBatch
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.config import overlay, validate
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Impressions
+from nightrank.ranker.ctr.batch import ImpressionBatch
+from nightrank.trainer.config.ctr import ClickTrainerConfig
+from nightrank.trainer.config.job import Job
+from nightrank.trainer.config.training import TrainerConfig
 from tests.click_batches import SHAPES, SMALL, impressions
 from tests.snapshots import make_snapshot, write_part
-from trainer.clicks.config import ClickTrainerConfig
-from trainer.config import TrainerConfig
-from trainer.job import Job
 
 LABELS = ("click", "cart")
 LAKE_SHAPES = SHAPES.model_copy(update={"labels": LABELS})

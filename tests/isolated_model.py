@@ -28,14 +28,14 @@ sys.path.append(order["packages"])
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in order["forbidden"]:
+        if (name.removeprefix("nightrank.")).partition(".")[0] in order["forbidden"]:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Refuse())
 import mlflow, pandas as pd
 mlflow.set_tracking_uri(order["tracking_uri"])
 answers = [mlflow.pyfunc.load_model(uri).predict(pd.DataFrame(order["rows"])) for uri in order["models"]]
-import ranker
+from nightrank import ranker
 told = [{"rows": answer.to_dict("records"), "columns": list(answer.columns)} for answer in answers]
 print("RESULT" + json.dumps({"answers": told, "ranker": ranker.__file__}))
 """

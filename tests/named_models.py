@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from feature_store.contracts.config import merged, overlay
+from nightrank.feature_store.contracts.config import merged, overlay
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "models"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml") if "trainer" in merged([path], []))

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_store.contracts import schemas
-from feature_store.contracts.files import sha256_of
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, Part, PartName, PinnedFile, SplitRule
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.files import sha256_of
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, Part, PartName, PinnedFile, SplitRule
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ranker.inputs import ItemInputs, Tokens
+from nightrank.ranker.inputs import ItemInputs, Tokens
 
 WORDS = 40
 WIDTH = 16

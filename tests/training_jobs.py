@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 import torch
 
-from feature_store.contracts.config import overlay, validate
-from feature_store.contracts.snapshot import DatasetSnapshot
+from nightrank.feature_store.contracts.config import overlay, validate
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
+from nightrank.trainer.config.job import Job, Parent
+from nightrank.trainer.config.training import TrainerConfig
+from nightrank.trainer.loop import fit as loop
+from nightrank.trainer.loop.state import TrainState
+from nightrank.trainer.loop.step import StepReport
+from nightrank.trainer.loop.training import Training
+from nightrank.trainer.ranks.communicator import Communicator, SingleProcess
+from nightrank.trainer.ranks.device import Device
+from nightrank.trainer.ranks.watchdog import Progress
+from nightrank.trainer.worker.session import prepare
 from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
-from trainer import loop
-from trainer.communicator import Communicator, SingleProcess
-from trainer.config import TrainerConfig
-from trainer.device import Device
-from trainer.job import Job, Parent
-from trainer.session import prepare
-from trainer.state import TrainState
-from trainer.step import StepReport
-from trainer.training import Training
-from trainer.watchdog import Progress
 
 ITEMS = 60
 SMALL: dict[str, Any] = {

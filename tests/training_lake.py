@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_store.contracts import schemas
-from feature_store.contracts.actions import ACTION_CODES
-from feature_store.contracts.files import write_json
-from feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, Part, PinnedFile, SplitRule
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, Part, PinnedFile, SplitRule
 
 Row = dict[str, object]
 VIEW = ACTION_CODES["view"]

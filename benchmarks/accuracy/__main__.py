@@ -20,11 +20,11 @@ from benchmarks.accuracy.fit import Known, Outcome, ask, device_of, fit
 from benchmarks.accuracy.report import commit, figures, said, told
 from benchmarks.accuracy.sequences import COLD, Protocol, Sequences, cold_targets, held_out, questions, read_sequences
 from benchmarks.accuracy.texts import read_texts
-from feature_store.contracts.config import merged, validate
-from feature_store.contracts.settings import TextSettings
-from pipeline.config import find
-from trainer.config import TrainerConfig
-from trainer.pretrained import with_architectures
+from nightrank.feature_store.contracts.config import merged, validate
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.pipeline.config import find
+from nightrank.trainer.config.pretrained import with_architectures
+from nightrank.trainer.config.training import TrainerConfig
 
 
 def main() -> dict[str, Any]:

@@ -21,13 +21,13 @@ from pyspark.sql import DataFrame, SparkSession
 from benchmarks.accuracy.fit import KS, means
 from benchmarks.accuracy.report import commit, figures, said, told
 from benchmarks.accuracy.sequences import Protocol, Questions, Sequences, held_out, questions, read_sequences
-from feature_store.contracts import columns as c
-from feature_store.contracts.settings import BaselineSettings, SparkSettings
-from feature_store.session import get_session
-from ranker.metrics import per_row
-from spark_jobs.executor.baselines import Fitted, fold_in
-from spark_jobs.executor.topk import top_k
-from spark_jobs.score_baselines import als
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.settings import BaselineSettings, SparkSettings
+from nightrank.feature_store.session import get_session
+from nightrank.ranker.metrics.ranking import per_row
+from nightrank.spark_jobs.executor.baselines import Fitted, fold_in
+from nightrank.spark_jobs.executor.topk import top_k
+from nightrank.spark_jobs.score_baselines import als
 
 GRID: Final = {"als_rank": (64, 128), "als_regularisation": (0.01, 0.05, 0.1), "als_alpha": (10.0, 40.0)}
 ITERATIONS: Final = 15

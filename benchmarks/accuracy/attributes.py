@@ -6,8 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from benchmarks.accuracy.sequences import Sequences
-from feature_store.contracts.errors import DataContractError
-from ranker.inputs import category_rectangle
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.inputs import category_rectangle
 
 
 def read_attributes(path: Path, data: Sequences) -> Tensor:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy.report import ROOT
-from feature_store.contracts.errors import ConfigError
-from ranker.click_metrics import mean_over_actions, told_apart
-from ranker.clicks.batch import ImpressionBatch
-from ranker.clicks.compose import ClickRanker, compose_clicks
-from ranker.clicks.config import ClickShapes
-from trainer.clicks.config import ClickTrainerConfig, load_clicks
-from trainer.clicks.fit import EpochReport, fit_clicks, measure_each
-from trainer.communicator import SingleProcess
-from trainer.device import Device
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.ranker.ctr.batch import ImpressionBatch
+from nightrank.ranker.ctr.compose import ClickRanker, compose_clicks
+from nightrank.ranker.ctr.config import ClickShapes
+from nightrank.ranker.metrics.ctr import mean_over_actions, told_apart
+from nightrank.trainer.config.ctr import ClickTrainerConfig, load_clicks
+from nightrank.trainer.ctr.fit import EpochReport, fit_clicks, measure_each
+from nightrank.trainer.ranks.communicator import SingleProcess
+from nightrank.trainer.ranks.device import Device
 
 
 def settings(model: str, overrides: list[str]) -> ClickTrainerConfig:

@@ -19,13 +19,13 @@ from benchmarks.accuracy.fit import Known, ask, device_of, fit
 from benchmarks.accuracy.report import figures
 from benchmarks.accuracy.sequences import Sequences, cold_targets, held_out, questions, read_sequences
 from benchmarks.accuracy.texts import read_texts
-from feature_store.contracts.config import merged, validate
-from feature_store.contracts.settings import TextSettings
-from pipeline.config import find
-from ranker.heads.dot import DotHead
-from ranker.model import Ranker
-from trainer.config import TrainerConfig
-from trainer.pretrained import with_architectures
+from nightrank.feature_store.contracts.config import merged, validate
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.pipeline.config import find
+from nightrank.ranker.heads.dot import DotHead
+from nightrank.ranker.model import Ranker
+from nightrank.trainer.config.pretrained import with_architectures
+from nightrank.trainer.config.training import TrainerConfig
 
 SHARES: Final = (1.0, 0.7, 0.5, 0.3)
 SHRINKAGES: Final = (0.0, 3.0, 10.0)

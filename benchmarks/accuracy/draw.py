@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.accuracy.paired import by_user
 from benchmarks.accuracy.report import DRAWS, SHOWN
-from trainer.evaluation.bootstrap import percentile_interval, resampled_means
+from nightrank.trainer.evaluation.bootstrap import percentile_interval, resampled_means
 
 RESULTS: Final = Path(__file__).parents[1] / "results"
 DOCS: Final = Path(__file__).parents[2] / "docs"

@@ -15,25 +15,25 @@ from torch import Tensor
 
 from benchmarks.accuracy.sequences import Protocol, Questions, Sequences, held_out, questions, training_rows
 from benchmarks.accuracy.texts import Texts
-from feature_store.contracts.settings import TextSettings
-from ranker.batch import Batch
-from ranker.compose import compose
-from ranker.inputs import ItemInputs
-from ranker.listing import best_items
-from ranker.metrics import per_row
-from ranker.model import Ranker
-from trainer.communicator import SingleProcess
-from trainer.config import PhaseConfig, TrainerConfig
-from trainer.data.filling import Passing, filled
-from trainer.data.plan import ReadPlan
-from trainer.data.rows import Rows, offsets_of, token_index
-from trainer.device import Device, multiplies_in_bf16
-from trainer.objective import SequenceObjective
-from trainer.optim import AdamW
-from trainer.pretrained import user_folder
-from trainer.schedule import learning_rate
-from trainer.step import TrainStep, rows_between
-from trainer.text import renew_texts
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.compose import compose
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.ranker.metrics.ranking import per_row
+from nightrank.ranker.model import Ranker
+from nightrank.ranker.retrieval.listing import best_items
+from nightrank.trainer.config.pretrained import user_folder
+from nightrank.trainer.config.training import PhaseConfig, TrainerConfig
+from nightrank.trainer.data.filling import Passing, filled
+from nightrank.trainer.data.plan import ReadPlan
+from nightrank.trainer.data.rows import Rows, offsets_of, token_index
+from nightrank.trainer.loop.objective import SequenceObjective
+from nightrank.trainer.loop.optim import AdamW
+from nightrank.trainer.loop.schedule import learning_rate
+from nightrank.trainer.loop.step import TrainStep, rows_between
+from nightrank.trainer.loop.text import renew_texts
+from nightrank.trainer.ranks.communicator import SingleProcess
+from nightrank.trainer.ranks.device import Device, multiplies_in_bf16
 
 CPU = torch.device("cpu")
 KS = (10, 20)

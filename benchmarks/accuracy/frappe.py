@@ -1,6 +1,6 @@
 """AUC and log loss of a click ranker on frappe_x1 (the BARS split): `python -m benchmarks.accuracy.frappe --data FOLDER`.
 
-`--model dnn` reads conf/models/clicks/ctr_dnn.yaml or clicks/dnn.yaml, whichever is there; `--set model.width=20` overrides a
+`--model dnn` reads conf/models/ctr/ctr_dnn.yaml or clicks/dnn.yaml, whichever is there; `--set model.width=20` overrides a
 value. Codes are fitted on train, epochs and learning rate chosen on valid; test is read once a seed, after training. The rows
 have no history (so not `din`) and one label.
 """
@@ -19,12 +19,12 @@ import torch
 from benchmarks.accuracy.clicks import means, one_seed, settings
 from benchmarks.accuracy.report import commit
 from benchmarks.machine import machine
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.files import write_json
-from ranker.clicks.batch import ImpressionBatch
-from ranker.clicks.codes import FieldCodes
-from ranker.clicks.config import ClickShapes
-from trainer.device import Device, make_deterministic, multiplies_in_bf16
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.ranker.ctr.batch import ImpressionBatch
+from nightrank.ranker.ctr.codes import FieldCodes
+from nightrank.ranker.ctr.config import ClickShapes
+from nightrank.trainer.ranks.device import Device, make_deterministic, multiplies_in_bf16
 
 FIELDS = ("user", "item", "daytime", "weekday", "isweekend", "homework", "cost", "weather", "country", "city")
 LABEL = "label"

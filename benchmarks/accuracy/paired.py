@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy.report import DRAWS, SHOWN, unpacked
-from feature_store.contracts.errors import DataContractError
-from trainer.evaluation.bootstrap import percentile_interval, resampled_means
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.evaluation.bootstrap import percentile_interval, resampled_means
 
 
 def main() -> list[dict[str, Any]]:

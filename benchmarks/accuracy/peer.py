@@ -23,8 +23,8 @@ from benchmarks.accuracy.sequences import Protocol, Questions, Sequences, held_o
 from benchmarks.accuracy.sequences import training_lines as lines
 from benchmarks.peers.process import SCRIPTS, Message, Peer
 from benchmarks.peers.published import RECIPES
-from feature_store.contracts.errors import DataContractError
-from ranker.metrics import per_row
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.metrics.ranking import per_row
 
 LENGTH = max(KS)
 Run = dict[str, Any]

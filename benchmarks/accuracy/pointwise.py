@@ -23,11 +23,11 @@ from benchmarks.accuracy.clicks import one_seed, settings
 from benchmarks.accuracy.report import commit
 from benchmarks.accuracy.sequences import Sequences, read_sequences
 from benchmarks.machine import machine
-from feature_store.contracts.files import write_json
-from ranker.clicks.batch import ImpressionBatch
-from ranker.clicks.config import ClickShapes, FieldShape
-from trainer.data.rows import offsets_of, token_index
-from trainer.device import Device, make_deterministic, multiplies_in_bf16
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.ranker.ctr.batch import ImpressionBatch
+from nightrank.ranker.ctr.config import ClickShapes, FieldShape
+from nightrank.trainer.data.rows import offsets_of, token_index
+from nightrank.trainer.ranks.device import Device, make_deterministic, multiplies_in_bf16
 
 MODELS: Final = ("lr", "dnn", "dcnv2", "finalmlp", "din", "mmoe")
 LIKED: Final = 4.0

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.accuracy.fit import means
-from trainer.evaluation.bootstrap import percentile_interval, resampled_means
+from nightrank.trainer.evaluation.bootstrap import percentile_interval, resampled_means
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SHOWN: Final = ("recall@10", "ndcg@10")

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ranker.batch import Batch
-from trainer.data.collate import batch_of
-from trainer.data.rows import Columns, Rows, Tokens, offsets_of, token_index
+from nightrank.ranker.batch import Batch
+from nightrank.trainer.data.collate import batch_of
+from nightrank.trainer.data.rows import Columns, Rows, Tokens, offsets_of, token_index
 
 Protocol = Literal["strict", "refit"]
 COLD: Final = 5

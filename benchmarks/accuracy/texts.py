@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.accuracy.sequences import Sequences
-from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.settings import TextSettings
-from feature_store.text_model import text_model
-from ranker.inputs import Tokens
-from spark_jobs.executor.encode import EncodeOptions, encode_tokens
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.feature_store.text_model import text_model
+from nightrank.ranker.inputs import Tokens
+from nightrank.spark_jobs.executor.encode import EncodeOptions, encode_tokens
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from transformers import AutoTokenizer
 
 from benchmarks.encode.contestants import SEED, Run, generated, ours, peer, products, titles
 from benchmarks.machine import machine
-from feature_store.contracts.settings import TextSettings
-from feature_store.text_model import text_model
-from spark_jobs.executor.encode import EncodeOptions
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.feature_store.text_model import text_model
+from nightrank.spark_jobs.executor.encode import EncodeOptions
 
 NAME: Final = "encode_vs_sentence_transformers"
 RESULTS: Final = Path(__file__).parents[1] / "results"

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from spark_jobs.embed_items import TEXTS_AT_ONCE
-from spark_jobs.executor.encode import EncodeOptions, encode, open_encoder
+from nightrank.spark_jobs.embed_items import TEXTS_AT_ONCE
+from nightrank.spark_jobs.executor.encode import EncodeOptions, encode, open_encoder
 
 SEED: Final = 1
 Run = Callable[[list[str]], np.ndarray]

@@ -25,8 +25,8 @@ from benchmarks.feeder.contestants import SEED, SUMMED, ours_numeric, ours_rows,
 from benchmarks.feeder.files import COLUMNS, numeric_rows, padded_rows, sequence_rows, write
 from benchmarks.feeder.race import Contestant, Laps, race
 from benchmarks.machine import machine
-from trainer.data.arrow_rows import ROW_COLUMNS
-from trainer.data.memory import keep_freed_memory
+from nightrank.trainer.data.arrow_rows import ROW_COLUMNS
+from nightrank.trainer.data.memory import keep_freed_memory
 
 RESULTS: Final = Path(__file__).parents[1] / "results"
 NAMES: Final = ("feeder_native_vs_petastorm", "feeder_native_vs_scan", "feeder_sequences_vs_padded")

@@ -9,16 +9,16 @@ import pyarrow.dataset as ds
 
 from benchmarks.feeder.files import COLUMNS, Files
 from benchmarks.feeder.race import Run, Tally, Total
-from trainer.config import ReaderName
-from trainer.data.conformance import files_of, row_groups_of
-from trainer.data.dense import DenseReader
-from trainer.data.epoch import EpochReader, make_plan
-from trainer.data.plan import ReadPlan
-from trainer.data.readers import row_group_reader
-from trainer.data.rows import Rows
-from trainer.data.sources import Tables
-from trainer.data.stream import Planned
-from trainer.data.training_rows import TrainingRows
+from nightrank.trainer.config.training import ReaderName
+from nightrank.trainer.data.conformance import files_of, row_groups_of
+from nightrank.trainer.data.dense import DenseReader
+from nightrank.trainer.data.epoch import EpochReader, make_plan
+from nightrank.trainer.data.plan import ReadPlan
+from nightrank.trainer.data.readers import row_group_reader
+from nightrank.trainer.data.rows import Rows
+from nightrank.trainer.data.sources import Tables
+from nightrank.trainer.data.stream import Planned
+from nightrank.trainer.data.training_rows import TrainingRows
 
 BATCH: Final = 4096
 QUEUE: Final = 100_000

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_store.contracts import schemas
-from feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, Part, PinnedFile, SplitRule
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, Part, PinnedFile, SplitRule
 
 COLUMNS: Final = tuple(f"f{i:02d}" for i in range(40))
 LISTS: Final = ("items", "actions", "times")

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.errors import ConfigError
 
 
 class FrozenConfig(BaseModel):

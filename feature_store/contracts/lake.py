@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.errors import UsageError
 
 LandingKind = Literal["events", "items", "users"]
 

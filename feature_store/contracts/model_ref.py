@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from feature_store.contracts.config import FrozenConfig
-from feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.files import read_json, write_json
 
 CLICKS: Final = "clicks.json"
 """In the lake's root: the ModelRef of the click ranker that scores, as champion.json is of the ranker of lists."""

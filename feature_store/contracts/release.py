@@ -1,6 +1,6 @@
 """Release: one appended row that says which model, vocabulary, data and lists are current. The truth about what is live."""
 
-from feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.config import FrozenConfig
 
 
 class Release(FrozenConfig):

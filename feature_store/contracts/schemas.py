@@ -4,7 +4,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import columns as c
 
 TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
 STRING_MAP: Final = pa.map_(pa.string(), pa.string())

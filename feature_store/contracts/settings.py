@@ -4,8 +4,8 @@ from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
-from feature_store.contracts.actions import ACTION_CODES
-from feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.config import FrozenConfig
 
 FIELDS: Final = ("user", "item", "category", "hour", "weekday", "position")
 NUMBERS: Final = ("log_price", "log_history", "position_number")
@@ -165,7 +165,7 @@ class MlflowSettings(FrozenConfig):
 
 
 class DataSettings(FrozenConfig):
-    """Everything a Spark job may read. The whole configuration (`pipeline.config.NightConfig`) extends this."""
+    """Everything a Spark job may read. The whole configuration (`nightrank.pipeline.config.NightConfig`) extends this."""
 
     seed: int = 17
     calendar: CalendarSettings = CalendarSettings()

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from feature_store.contracts.config import FrozenConfig
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.files import read_json, sha256_of, write_json
+from nightrank.feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.files import read_json, sha256_of, write_json
 
 PartName = Literal[
     "train",

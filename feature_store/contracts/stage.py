@@ -12,9 +12,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from feature_store.contracts.errors import ConflictError, NightrankError
-from feature_store.contracts.files import read_json, write_json
-from feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.errors import ConflictError, NightrankError
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.lake import Lake
 
 
 @dataclass(frozen=True)

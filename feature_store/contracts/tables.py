@@ -5,8 +5,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
 
 
 @dataclass(frozen=True)

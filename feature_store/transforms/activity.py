@@ -7,9 +7,9 @@ from typing import Final
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.actions import ACTION_NAMES
-from feature_store.transforms.calendar import end_of
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.actions import ACTION_NAMES
+from nightrank.feature_store.transforms.calendar import end_of
 
 DAY_SECONDS: Final = 86_400
 BY_ACTION: Final = "by_action"

@@ -5,7 +5,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import columns as c
 
 
 def start_of_day(day: Column, timezone: str) -> Column:

@@ -5,7 +5,7 @@ from typing import Final
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import columns as c
 
 NEIGHBOUR: Final = "neighbour"
 SIMILARITY: Final = "similarity"

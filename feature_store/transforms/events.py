@@ -9,9 +9,9 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.actions import ACTION_CODES
-from feature_store.transforms.calendar import day_of, start_of_day
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.transforms.calendar import day_of, start_of_day
 
 NAMED_BY = (c.USER_ID, c.ITEM_ID, c.ACTION, c.EVENT_TIME, c.VALUE, c.POSITION, c.SESSION_ID)
 """An event without an id of its own is named by these."""

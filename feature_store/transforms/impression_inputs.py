@@ -6,9 +6,9 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.settings import CONTEXT_PREFIX
-from feature_store.transforms.item_inputs import log_price
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.settings import CONTEXT_PREFIX
+from nightrank.feature_store.transforms.item_inputs import log_price
 
 KNOWN: Final = "known"
 """Events of the user's history that were available by then."""

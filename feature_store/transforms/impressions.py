@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.window import WindowSpec
 
-from feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import columns as c
 
 KEPT: Final = (c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.EVENT_TIME, c.AVAILABILITY_TIME, c.EVENT_DATE, c.POSITION, c.CONTEXT)
 """What of an event an impression keeps; times become microseconds."""

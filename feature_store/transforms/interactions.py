@@ -3,9 +3,9 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.actions import ACTION_CODES
-from feature_store.transforms.vocabulary import dense
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.transforms.vocabulary import dense
 
 
 def interactions(events: DataFrame, vocabulary: DataFrame) -> DataFrame:

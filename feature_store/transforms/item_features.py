@@ -3,9 +3,9 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
-from feature_store.transforms.activity import AsOf, as_map, counts_by_action, stamps, totals
-from feature_store.transforms.vocabulary import dense
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.transforms.activity import AsOf, as_map, counts_by_action, stamps, totals
+from nightrank.feature_store.transforms.vocabulary import dense
 
 
 def item_features(interactions: DataFrame, items: DataFrame, vocabulary: DataFrame, *, as_of: AsOf) -> DataFrame:

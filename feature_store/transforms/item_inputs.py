@@ -5,8 +5,8 @@ from typing import Final
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.snapshot import Normalisation
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.snapshot import Normalisation
 
 NUMERIC: Final = ("price", "price_missing")
 _CATEGORY: Final = "category"

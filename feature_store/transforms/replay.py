@@ -6,7 +6,7 @@ from typing import Final
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import columns as c
 
 _PARTS: Final = 1_000_000
 

@@ -3,7 +3,7 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import columns as c
 
 COUNT = "count"
 

@@ -5,9 +5,9 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.actions import ACTION_CODES
-from feature_store.transforms.splits import day_start
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.transforms.splits import day_start
 
 FRESH = "fresh"
 TODAY = "today"

@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.settings import TrainingSetSettings
-from feature_store.contracts.snapshot import SplitRule
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.settings import TrainingSetSettings
+from nightrank.feature_store.contracts.snapshot import SplitRule
 
 
 def day_start(day: date, timezone: str) -> int:

@@ -5,9 +5,9 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
-from feature_store.transforms.activity import AsOf, as_map, counts_by_action, stamps, totals
-from feature_store.transforms.vocabulary import dense
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.transforms.activity import AsOf, as_map, counts_by_action, stamps, totals
+from nightrank.feature_store.transforms.vocabulary import dense
 
 CATEGORIES_KEPT: Final = 20
 CATEGORY_AFFINITY: Final = "category_affinity"

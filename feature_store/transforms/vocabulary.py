@@ -6,7 +6,7 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import columns as c
 
 KINDS: Final = {"item": c.ITEM_ID, "user": c.USER_ID}
 

@@ -5,11 +5,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from feature_store import delta_read
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.files import read_json
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.release import Release
+from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.release import Release
 
 AGAIN = "run the same command again, or repeat the run with --redo"
 

@@ -4,11 +4,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from feature_store import delta_read
-from feature_store.contracts import columns as c
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.tables import RECOMMENDATIONS, VOCABULARY
-from pipeline.checks.check import NotApplicable, Subject, expect
+from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.tables import RECOMMENDATIONS, VOCABULARY
+from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 
 
 def release(subject: Subject) -> str:

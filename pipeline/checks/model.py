@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from feature_store.contracts.files import sha256_file
-from feature_store.contracts.model_ref import ModelRef, load_model_ref
-from pipeline.checks.check import NotApplicable, Subject, expect
+from nightrank.feature_store.contracts.files import sha256_file
+from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
+from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 
 PROMOTED = ("first", "promoted")
 

@@ -1,9 +1,9 @@
 """What a run left in its own folder: run.json, result.json, a record a stage, the report."""
 
-from feature_store.contracts.files import sha256_of
-from pipeline import result as results
-from pipeline.checks.check import NotApplicable, Subject, expect
-from pipeline.stages import stages_of
+from nightrank.feature_store.contracts.files import sha256_of
+from nightrank.pipeline import result as results
+from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
+from nightrank.pipeline.stages import stages_of
 
 RUN_FIELDS = {"root", "run_id", "kind", "date", "seed", "fence", "config", "config_sha256", "commit", "versions", "machine"}
 STATUSES = {"done": 0, "nothing": 3, "gate_rejected": 7}

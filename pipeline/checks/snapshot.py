@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from feature_store.contracts.snapshot import DatasetSnapshot, PinnedFile, load_snapshot
-from pipeline.checks.check import NotApplicable, Subject, expect
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PinnedFile, load_snapshot
+from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 
 
 def identity(subject: Subject) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 import typer
 
-from feature_store.contracts.errors import UsageError
-from feature_store.contracts.lake import Lake
-from pipeline.commands.options import absolute
+from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.pipeline.commands.options import absolute
 
 
 def run_or_plan(
@@ -30,15 +30,15 @@ def run_or_plan(
 
 
 def request_for(kind: str, root: Path, when: date, config: list[str] | None, overrides: list[str] | None, redo: bool) -> Any:
-    from pipeline.config import resolve
-    from pipeline.run.request import RunRequest
+    from nightrank.pipeline.config import resolve
+    from nightrank.pipeline.run.request import RunRequest
 
     return RunRequest(absolute(root), kind, when, resolve(config or [], overrides or []), redo)
 
 
 def runner() -> Any:
-    from pipeline.progress import choose
-    from pipeline.runner import Runner
+    from nightrank.pipeline.progress import choose
+    from nightrank.pipeline.runner import Runner
 
     return Runner(progress=choose())
 
@@ -49,20 +49,20 @@ def plan_of(request: Any, only: str | None = None) -> dict[str, Any]:
 
 
 def answer_plan(plan: dict[str, Any], as_json: bool) -> None:
-    from pipeline.commands.output import print_plan
+    from nightrank.pipeline.output import print_plan
 
     print_plan(plan, as_json)
 
 
 def answer(result: dict[str, Any], as_json: bool, root: Path) -> None:
-    from pipeline.commands.output import print_run
+    from nightrank.pipeline.output import print_run
 
     print_run(result, as_json, absolute(root))
     raise typer.Exit(result["exit_code"])
 
 
 def last_day(root: Path) -> date:
-    from pipeline.run.request import last_landing_day
+    from nightrank.pipeline.run.request import last_landing_day
 
     return last_landing_day(Lake(absolute(root)))
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root, Set, absolute, day
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root, Set, absolute, day
 
 
 def import_(
@@ -26,7 +26,7 @@ def import_(
 
       nightrank import events --input events.parquet --mapping columns.yaml --root lake
     """
-    from spark_jobs.sources.imports import import_data
+    from nightrank.spark_jobs.sources.imports import import_data
 
     counts = import_data(
         layout, input_, absolute(root), titles=titles, mapping=mapping, timezone=timezone, dry_run=dry_run, progress=_say
@@ -50,8 +50,8 @@ def simulate(
 
     Example: nightrank simulate --root lake --users 5000 --days 14 --set daily_active=2000
     """
-    from feature_store.contracts.config import merged
-    from pipeline.simulate.market import simulate as make
+    from nightrank.feature_store.contracts.config import merged
+    from nightrank.pipeline.simulate.market import simulate as make
 
     given = {"users": users, "items": items, "days": days, "seed": seed, "preset": preset}
     asked: dict[str, Any] = merged([], overrides or []) | {name: value for name, value in given.items() if value is not None}
@@ -66,7 +66,7 @@ def _say(text: str) -> None:
 
 
 def _answer(title: str, counts: dict[str, Any], as_json: bool) -> None:
-    from pipeline.commands.output import print_json, table
+    from nightrank.pipeline.output import print_json, table
 
     if as_json:
         print_json(counts)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import Json, Root, Set, absolute
+from nightrank.pipeline.commands.options import Json, Root, Set, absolute
 
 DEFAULT_DEMO_ROOT = Path("lake/demo")
 
@@ -22,8 +22,8 @@ def demo(
 
     Example: nightrank demo --root lake/demo
     """
-    from pipeline.commands.output import print_json
-    from pipeline.demo import run_demo, show
+    from nightrank.pipeline.demo import run_demo, show
+    from nightrank.pipeline.output import print_json
 
     answer = run_demo(absolute(root), size, overrides or [])
     if as_json:

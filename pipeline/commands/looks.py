@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from feature_store.contracts.errors import UsageError
-from feature_store.contracts.lake import Lake
-from pipeline.commands.options import DEFAULT_ROOT, Config, Json, Root, Set, absolute
+from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, Json, Root, Set, absolute
 
 
 def doctor(
@@ -22,9 +22,9 @@ def doctor(
 
     Example: nightrank doctor --root lake
     """
-    from feature_store.contracts.settings import DataSettings
-    from pipeline.config import resolve
-    from pipeline.doctor import main
+    from nightrank.feature_store.contracts.settings import DataSettings
+    from nightrank.pipeline.config import resolve
+    from nightrank.pipeline.doctor import main
 
     whole = resolve(config or [], overrides or [])
     settings = DataSettings.model_validate({name: whole[name] for name in DataSettings.model_fields})
@@ -44,8 +44,8 @@ def recommend(
 
     Example: nightrank recommend --root lake --user u17
     """
-    from pipeline.commands.output import print_json, table
-    from pipeline.recommend import recommendations
+    from nightrank.pipeline.output import print_json, table
+    from nightrank.pipeline.recommend import recommendations
 
     answer = recommendations(Lake(absolute(root)), user, config or [], overrides or [])
     if as_json:
@@ -67,8 +67,8 @@ def verify(
 
     Example: nightrank verify --root lake --run nightly-2024-01-15
     """
-    from pipeline.commands.output import print_json, table
-    from pipeline.verify import verify_run
+    from nightrank.pipeline.output import print_json, table
+    from nightrank.pipeline.verify import verify_run
 
     outcome = verify_run(Lake(absolute(root)), run)
     if as_json:
@@ -95,9 +95,9 @@ def config(
     """
     import yaml
 
-    from feature_store.contracts.files import sha256_of
-    from pipeline.commands.output import print_json
-    from pipeline.config import resolve
+    from nightrank.feature_store.contracts.files import sha256_of
+    from nightrank.pipeline.config import resolve
+    from nightrank.pipeline.output import print_json
 
     if not show and not files and not overrides:
         raise UsageError("nothing to check", "write `nightrank config --show`, or give --config or --set")

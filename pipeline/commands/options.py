@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.errors import UsageError
 
 Root = Annotated[Path, typer.Option("--root", help="The lake's folder.", envvar="NIGHTRANK_ROOT", show_default=True)]
 Config = Annotated[

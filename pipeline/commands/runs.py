@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from feature_store.contracts.errors import UsageError
-from feature_store.contracts.lake import Lake
-from pipeline.commands import asked
-from pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, absolute, day
+from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.pipeline.commands import asked
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, absolute, day
 
 
 def full(
@@ -60,7 +60,7 @@ def replay(
 
     Example: nightrank replay --root lake --from 2024-01-15 --to 2024-01-18
     """
-    from pipeline.commands.output import print_json, print_run
+    from nightrank.pipeline.output import print_json, print_run
 
     days = asked.days_between(day(from_, "--from"), day(to, "--to"))
     if dry_run:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, absolute
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, absolute
 
 
 def tune(
@@ -30,10 +30,10 @@ def tune(
 
     Example: nightrank tune --root lake --trials 30 --set trainer.measure.epochs=8
     """
-    from pipeline.commands.output import print_json
-    from pipeline.tune.asked import TuneRequest, spec_of
-    from pipeline.tune.search import plan_of
-    from pipeline.tune.search import tune as search
+    from nightrank.pipeline.output import print_json
+    from nightrank.pipeline.tune.asked import TuneRequest, spec_of
+    from nightrank.pipeline.tune.search import plan_of
+    from nightrank.pipeline.tune.search import tune as search
 
     spec = spec_of(TuneRequest(absolute(root), config or [], overrides or [], run, space, trials, timeout))
     if dry_run:
@@ -46,7 +46,7 @@ def tune(
 
 
 def _show_plan(plan: dict[str, Any]) -> None:
-    from pipeline.commands.output import table
+    from nightrank.pipeline.output import table
 
     title = f"study {plan['study']}: {plan['status']}, {plan['trials']} trials on the training set of {plan['run_id']}"
     table(title, ("key", "tried"), [(key, _tried(dimension)) for key, dimension in plan["space"].items()])
@@ -61,7 +61,7 @@ def _tried(dimension: dict[str, Any]) -> str:
 
 def _show(answer: dict[str, Any]) -> None:
     """The best trials, what the winner is and where it lies."""
-    from pipeline.commands.output import table
+    from nightrank.pipeline.output import table
 
     whole = sorted((row for row in answer["all"] if row["value"] is not None), key=lambda row: (-row["value"], row["trial"]))
     rows = [(row["trial"], f"{row['value']:.4f}", row["epochs"], _named(row["params"])) for row in whole[:10]]

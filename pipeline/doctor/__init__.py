@@ -6,17 +6,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from feature_store.contracts.settings import DataSettings
-from pipeline.doctor.ambient import check_clock, check_telemetry
-from pipeline.doctor.caches import check_caches
-from pipeline.doctor.finding import Finding, worst
-from pipeline.doctor.horovod import check_horovod, check_own_name
-from pipeline.doctor.java import check_java
-from pipeline.doctor.machine import Machine, this_machine
-from pipeline.doctor.places import check_places
-from pipeline.doctor.python_env import check_compiled, check_interpreters, check_packages, check_pyarrow
-from pipeline.doctor.spark import check_data_loss, check_trio
-from pipeline.doctor.tracking import check_mlflow
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.pipeline.doctor.ambient import check_clock, check_telemetry
+from nightrank.pipeline.doctor.caches import check_caches
+from nightrank.pipeline.doctor.finding import Finding, worst
+from nightrank.pipeline.doctor.horovod import check_horovod, check_own_name
+from nightrank.pipeline.doctor.java import check_java
+from nightrank.pipeline.doctor.machine import Machine, this_machine
+from nightrank.pipeline.doctor.places import check_places
+from nightrank.pipeline.doctor.python_env import check_compiled, check_interpreters, check_packages, check_pyarrow
+from nightrank.pipeline.doctor.spark import check_data_loss, check_trio
+from nightrank.pipeline.doctor.tracking import check_mlflow
 
 __all__ = ["Finding", "Machine", "main", "run_checks"]
 

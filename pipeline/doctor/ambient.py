@@ -4,10 +4,10 @@ from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.settings import DataSettings
-from pipeline.doctor.finding import Finding
-from pipeline.doctor.machine import Machine
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.pipeline.doctor.finding import Finding
+from nightrank.pipeline.doctor.machine import Machine
 
 YEARS = range(2025, 2100)
 SET_TIME = "set the time: timedatectl set-ntp true"

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from feature_store.contracts.settings import DataSettings
-from pipeline.doctor.finding import Finding
-from pipeline.doctor.machine import Machine
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.pipeline.doctor.finding import Finding
+from nightrank.pipeline.doctor.machine import Machine
 
 SHOWN = 3
 DELTA_NEEDS = ("io.delta:delta-spark", "io.delta:delta-storage", "org.antlr:antlr4-runtime")

@@ -1,7 +1,7 @@
 """Does Horovod load, was it built against this torch, and by which way will ranks speak? Can they find their own name?"""
 
-from pipeline.doctor.finding import Finding
-from pipeline.doctor.machine import Machine
+from nightrank.pipeline.doctor.finding import Finding
+from nightrank.pipeline.doctor.machine import Machine
 
 REBUILD = "delete Horovod's folder under ~/.cache/nightrank/wheels and .venv/.nightrank-setup, then run `make setup`"
 

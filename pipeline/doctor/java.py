@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from pipeline.doctor.finding import Finding
-from pipeline.doctor.machine import Machine
+from nightrank.pipeline.doctor.finding import Finding
+from nightrank.pipeline.doctor.machine import Machine
 
 SUPPORTED = (17, 21)
 INSTALL = "apt-get install -y openjdk-17-jdk-headless, then set JAVA_HOME to it or leave JAVA_HOME unset"

@@ -5,10 +5,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from feature_store.contracts.settings import DataSettings
-from pipeline.doctor.finding import Finding
-from pipeline.doctor.machine import Machine
-from pipeline.doctor.spark import spark_settings
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.pipeline.doctor.finding import Finding
+from nightrank.pipeline.doctor.machine import Machine
+from nightrank.pipeline.doctor.spark import spark_settings
 
 FAIL_BELOW, WARN_BELOW = 2, 10
 """GiB. The demo needs under one; a night on real data rewrites whole files of a table."""

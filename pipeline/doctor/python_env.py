@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from feature_store.contracts.settings import DataSettings
-from pipeline.doctor.finding import Finding
-from pipeline.doctor.machine import Machine
-from pipeline.doctor.spark import spark_settings
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.pipeline.doctor.finding import Finding
+from nightrank.pipeline.doctor.machine import Machine
+from nightrank.pipeline.doctor.spark import spark_settings
 
 SHARED = ("pyspark", "pyarrow", "numpy", "pandas", "torch", "safetensors", "transformers", "pydantic")
 """Packages whose values or code cross from the driver to an executor."""
-COMPILED = ("trainer.data._native", "trainer.data._parquet")
+COMPILED = ("nightrank.trainer.data._native", "nightrank.trainer.data._parquet")
 PYARROW_FROM, PYARROW_BELOW = Version("12"), Version("15")
 
 PROBE = f"""

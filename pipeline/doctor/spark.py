@@ -6,9 +6,9 @@ import shlex
 from itertools import pairwise
 from pathlib import Path
 
-from feature_store.contracts.settings import DataSettings
-from pipeline.doctor.finding import Finding
-from pipeline.doctor.machine import Machine
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.pipeline.doctor.finding import Finding
+from nightrank.pipeline.doctor.machine import Machine
 
 LOSES_DATA = {
     "spark.sql.files.ignoreMissingFiles": "a table reads short when a file is gone",

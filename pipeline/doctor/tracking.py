@@ -5,8 +5,8 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from feature_store.contracts.settings import DataSettings
-from pipeline.doctor.finding import Finding
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.pipeline.doctor.finding import Finding
 
 TIMEOUT_SECONDS = 5.0
 

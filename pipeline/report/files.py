@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from feature_store.contracts.files import read_json, write_atomic
-from pipeline.report.page import render
+from nightrank.feature_store.contracts.files import read_json, write_atomic
+from nightrank.pipeline.report.page import render
 
 REPORT = "report.html"
 

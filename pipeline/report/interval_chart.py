@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.report.scale import Scale, round_ticks, tick_label
+from nightrank.pipeline.report.scale import Scale, round_ticks, tick_label
 
 WIDTH, ROW, TOP, BOTTOM = 760, 34, 12, 30
 LEFT, RIGHT = 190, 545

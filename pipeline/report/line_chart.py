@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.report.scale import Scale, round_ticks, tick_label
+from nightrank.pipeline.report.scale import Scale, round_ticks, tick_label
 
 WIDTH, HEIGHT = 470, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 456, 14, 214

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.report import wording
-from pipeline.report.quality import best_baseline
+from nightrank.pipeline.report import wording
+from nightrank.pipeline.report.quality import best_baseline
 
 Result = Mapping[str, Any]
 

@@ -7,11 +7,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.report import overview, wording
-from pipeline.report.clicks import clicks
-from pipeline.report.quality import gate, quality
-from pipeline.report.training import training
-from pipeline.report.users import sample_users
+from nightrank.pipeline.report import overview, wording
+from nightrank.pipeline.report.ctr import clicks
+from nightrank.pipeline.report.quality import gate, quality
+from nightrank.pipeline.report.training import training
+from nightrank.pipeline.report.users import sample_users
 
 HERE = Path(__file__).parent
 

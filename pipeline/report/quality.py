@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.report import wording
-from pipeline.report.interval_chart import Estimate, IntervalChart, interval_chart
+from nightrank.pipeline.report import wording
+from nightrank.pipeline.report.interval_chart import Estimate, IntervalChart, interval_chart
 
 Row = dict[str, Any]
 

@@ -1,9 +1,9 @@
 """Stage `report`: one self-contained HTML page of the run so far, `runs/<id>/report.html`."""
 
-from feature_store.contracts.stage import StageContext, StageResult, stage_main
-from pipeline.report.files import write_report
-from pipeline.result import compose
-from pipeline.stages import stages_of
+from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.pipeline.report.files import write_report
+from nightrank.pipeline.result import compose
+from nightrank.pipeline.stages import stages_of
 
 NAME = "report"
 STILL_TO_RUN = (NAME, "verdict")

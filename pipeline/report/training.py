@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.report import wording
-from pipeline.report.line_chart import LineChart, line_chart
+from nightrank.pipeline.report import wording
+from nightrank.pipeline.report.line_chart import LineChart, line_chart
 
 PHASES: Final = {
     "measure": "Measured model: trained without the evaluation split",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any, Final
 
-from pipeline.report import wording
+from nightrank.pipeline.report import wording
 
 MOST_USERS: Final = 6
 NEWEST: Final = 8

@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from feature_store.contracts.errors import ConflictError
-from feature_store.contracts.files import read_json
-from feature_store.lease import Lease
-from pipeline import result as results
-from pipeline.progress import Progress
-from pipeline.run import faults
-from pipeline.run.book import RunBook
-from pipeline.run.children import Child
-from pipeline.run.faults import Fault
-from pipeline.run.sampler import Sampler
-from pipeline.run.signals import StopRequest
-from pipeline.run.steps import Step, steps_of
-from pipeline.stages import Stage
+from nightrank.feature_store.contracts.errors import ConflictError
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.lease import Lease
+from nightrank.pipeline import result as results
+from nightrank.pipeline.progress import Progress
+from nightrank.pipeline.run import faults
+from nightrank.pipeline.run.book import RunBook
+from nightrank.pipeline.run.children import Child
+from nightrank.pipeline.run.faults import Fault
+from nightrank.pipeline.run.sampler import Sampler
+from nightrank.pipeline.run.signals import StopRequest
+from nightrank.pipeline.run.steps import Step, steps_of
+from nightrank.pipeline.stages import Stage
 
 POLL_SECONDS: Final = 0.2
 STATUS_OF_CODE: Final = {0: "done", 3: "nothing", 7: "gate_rejected"}

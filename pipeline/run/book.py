@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from feature_store.contracts.files import read_json, write_json
-from pipeline.run import facts
-from pipeline.run.request import RunRequest, work_sha256
-from pipeline.stages import Stage
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.pipeline.run import facts
+from nightrank.pipeline.run.request import RunRequest, work_sha256
+from nightrank.pipeline.stages import Stage
 
 
 @dataclass(frozen=True)

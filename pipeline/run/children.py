@@ -12,7 +12,7 @@ from typing import Final
 
 import psutil
 
-from pipeline.run.facts import SOURCE
+from nightrank import IMPORT_PATH
 
 MARKER: Final = "NIGHTRANK_RUN_DIR"
 """In the environment of every process a run starts, so that what an ended runner left behind can be told from others."""
@@ -63,7 +63,7 @@ class Child:
 
 def environment(run_dir: Path) -> Mapping[str, str]:
     """The environment of a stage: ours, the marker, and the packages' folder where Python looks."""
-    path = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")]))
+    path = os.pathsep.join(filter(None, [str(IMPORT_PATH), os.environ.get("PYTHONPATH", "")]))
     python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
     return {**python, **os.environ, "PYTHONPATH": path, MARKER: str(run_dir)}
 

@@ -4,8 +4,9 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from pathlib import Path
 from typing import Any, Final
+
+from nightrank import IMPORT_PATH
 
 PACKAGES: Final = (
     "nightrank",
@@ -20,7 +21,6 @@ PACKAGES: Final = (
     "mlflow",
     "transformers",
 )
-SOURCE: Final = Path(__file__).resolve().parents[2]
 """The folder the packages lie in: the checkout, or site-packages."""
 
 
@@ -42,10 +42,10 @@ def machine() -> dict[str, Any]:
 
 def commit() -> str | None:
     """The checkout's revision, with `-dirty` where files differ from it; None outside a checkout."""
-    if not (SOURCE / ".git").exists():
+    if not (IMPORT_PATH / ".git").exists():
         return None
     try:
-        command = ["git", "-C", str(SOURCE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        command = ["git", "-C", str(IMPORT_PATH), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None

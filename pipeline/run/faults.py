@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from feature_store.contracts.errors import BY_CODE
-from feature_store.contracts.files import write_json
-from pipeline.run.book import RunBook
-from pipeline.stages import Stage
+from nightrank.feature_store.contracts.errors import BY_CODE
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.pipeline.run.book import RunBook
+from nightrank.pipeline.stages import Stage
 
 TAIL_LINES: Final = 20
 AGAIN: Final = "the same command continues at this stage"

@@ -9,9 +9,9 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
-from feature_store.contracts.errors import NothingToDo, UsageError
-from feature_store.contracts.files import read_json, sha256_of
-from feature_store.contracts.lake import Lake, LandingKind
+from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
+from nightrank.feature_store.contracts.files import read_json, sha256_of
+from nightrank.feature_store.contracts.lake import Lake, LandingKind
 
 LANDING_KINDS: Final[tuple[LandingKind, ...]] = ("events", "items", "users")
 FINISHED: Final = ("done", "gate_rejected")

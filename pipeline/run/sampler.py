@@ -6,7 +6,7 @@ from typing import Final
 
 import psutil
 
-from feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.files import write_json
 
 EVERY_SECONDS: Final = 2.0
 MOST: Final = 500

@@ -9,8 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from feature_store.contracts.errors import DependencyUnreachable
-from pipeline.stages import Stage
+from nightrank.feature_store.contracts.errors import DependencyUnreachable
+from nightrank.pipeline.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def _module(stage: Stage, run_dir: Path) -> tuple[str, ...]:
 
 def _host(stages: tuple[Stage, ...], run_dir: Path) -> tuple[str, ...]:
     listed = ",".join(stage.name for stage in stages)
-    return (sys.executable, "-m", "spark_jobs.host", "--run-dir", str(run_dir), "--stages", listed)
+    return (sys.executable, "-m", "nightrank.spark_jobs.driver.host", "--run-dir", str(run_dir), "--stages", listed)
 
 
 def _submitted(stage: Stage, run_dir: Path, spark: dict[str, Any]) -> tuple[str, ...]:

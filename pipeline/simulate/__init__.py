@@ -1,5 +1,5 @@
 """A seeded market: users, items and their events day by day, with the truth they were drawn from."""
 
-from pipeline.simulate.market import simulate
+from nightrank.pipeline.simulate.market import simulate
 
 __all__ = ["simulate"]

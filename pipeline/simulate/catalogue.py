@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
-from pipeline.simulate.config import MarketConfig
-from pipeline.simulate.truth import ITEM_SCHEMA, Floats, Ints, TruthItems
-from pipeline.simulate.words import CATEGORIES, STYLES
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
+from nightrank.pipeline.simulate.config import MarketConfig
+from nightrank.pipeline.simulate.truth import ITEM_SCHEMA, Floats, Ints, TruthItems
+from nightrank.pipeline.simulate.words import CATEGORIES, STYLES
 
 ITEM_STREAM: Final = 1
 FIRST_NUMBER: Final = 2**53 + 1

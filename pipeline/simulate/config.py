@@ -5,8 +5,8 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from feature_store.contracts.config import FrozenConfig, validate
-from feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.config import FrozenConfig, validate
+from nightrank.feature_store.contracts.errors import ConfigError
 
 
 class MarketConfig(FrozenConfig):

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
-from pipeline.simulate.config import MarketConfig
-from pipeline.simulate.truth import Ints
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
+from nightrank.pipeline.simulate.config import MarketConfig
+from nightrank.pipeline.simulate.truth import Ints
 
 FAULT_STREAM: Final = 7
 DAY_MICROS: Final = 86_400_000_000

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
-from pipeline.simulate.config import MarketConfig
-from pipeline.simulate.sessions import Visits
-from pipeline.simulate.truth import Ints, TruthItems, TruthUsers
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
+from nightrank.pipeline.simulate.config import MarketConfig
+from nightrank.pipeline.simulate.sessions import Visits
+from nightrank.pipeline.simulate.truth import Ints, TruthItems, TruthUsers
 
 JOURNAL_STREAM: Final = 6
 ACTIONS: Final = ("impression", "view", "click", "cart", "purchase")

@@ -10,17 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.files import read_json, write_atomic, write_json
-from feature_store.contracts.lake import Lake, LandingKind
-from pipeline.simulate import catalogue, population
-from pipeline.simulate.catalogue import Catalogue
-from pipeline.simulate.config import MarketConfig, market
-from pipeline.simulate.faults import Arrivals, deliver
-from pipeline.simulate.journal import events
-from pipeline.simulate.population import Population
-from pipeline.simulate.sessions import visits
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.files import read_json, write_atomic, write_json
+from nightrank.feature_store.contracts.lake import Lake, LandingKind
+from nightrank.pipeline.simulate import catalogue, population
+from nightrank.pipeline.simulate.catalogue import Catalogue
+from nightrank.pipeline.simulate.config import MarketConfig, market
+from nightrank.pipeline.simulate.faults import Arrivals, deliver
+from nightrank.pipeline.simulate.journal import events
+from nightrank.pipeline.simulate.population import Population
+from nightrank.pipeline.simulate.sessions import visits
 
 
 def simulate(root: Path, *, preset: str = "demo", dry_run: bool = False, **overrides: Any) -> dict[str, Any]:

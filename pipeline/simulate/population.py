@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
-from pipeline.simulate.catalogue import category_shares, user_names
-from pipeline.simulate.config import MarketConfig
-from pipeline.simulate.truth import USER_SCHEMA, Floats, Ints, TruthUsers
-from pipeline.simulate.words import CATEGORIES, STYLES
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
+from nightrank.pipeline.simulate.catalogue import category_shares, user_names
+from nightrank.pipeline.simulate.config import MarketConfig
+from nightrank.pipeline.simulate.truth import USER_SCHEMA, Floats, Ints, TruthUsers
+from nightrank.pipeline.simulate.words import CATEGORIES, STYLES
 
 USER_STREAM: Final = 2
 DRIFT_STREAM: Final = 3

@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.simulate.config import MarketConfig
-from pipeline.simulate.population import Population
-from pipeline.simulate.truth import Floats, Ints, TruthItems, TruthUsers, affinity, softmax
+from nightrank.pipeline.simulate.config import MarketConfig
+from nightrank.pipeline.simulate.population import Population
+from nightrank.pipeline.simulate.truth import Floats, Ints, TruthItems, TruthUsers, affinity, softmax
 
 SESSION_STREAM: Final = 5
 LONGEST: Final = 14

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_store.contracts.errors import UsageError
-from feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.lake import Lake
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]

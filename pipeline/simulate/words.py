@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.config import FrozenConfig
 
 
 class CategoryWords(FrozenConfig):

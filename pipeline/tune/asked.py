@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from feature_store.contracts import config as configs
-from feature_store.contracts.errors import ConfigError, NothingToDo, UsageError
-from feature_store.contracts.files import read_json
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.settings import TextSettings, TrainingSetSettings
-from feature_store.contracts.snapshot import load_snapshot
-from pipeline.config import CONF, NightConfig, find
-from pipeline.run.request import finished
-from trainer.tune.space import load_space
-from trainer.tune.spec import StudySpec, differing
+from nightrank import CONF
+from nightrank.feature_store.contracts import config as configs
+from nightrank.feature_store.contracts.errors import ConfigError, NothingToDo, UsageError
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.settings import TextSettings, TrainingSetSettings
+from nightrank.feature_store.contracts.snapshot import load_snapshot
+from nightrank.pipeline.config import NightConfig, find
+from nightrank.pipeline.run.request import finished
+from nightrank.trainer.tune.space import load_space
+from nightrank.trainer.tune.spec import StudySpec, differing
 
 DEFAULT_SPACE: Final = CONF / "tune.yaml"
 

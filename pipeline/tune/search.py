@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from feature_store.contracts.errors import BY_CODE, ConflictError, NightrankError, NothingToDo
-from feature_store.contracts.files import read_json
-from pipeline.run.children import Child, end_processes
-from pipeline.run.signals import caught
-from trainer.tune.spec import StudySpec
+from nightrank.feature_store.contracts.errors import BY_CODE, ConflictError, NightrankError, NothingToDo
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.pipeline.run.children import Child, end_processes
+from nightrank.pipeline.run.signals import caught
+from nightrank.trainer.tune.spec import StudySpec
 
 SHOWN: Final = ("tune: ", "train ", "checkpoint ")
 """How lines begin that a person is shown; all of them are in the study's log."""
@@ -78,7 +78,7 @@ def _search(spec: StudySpec) -> int:
 
 
 def _command(spec: StudySpec) -> tuple[str, ...]:
-    return (sys.executable, "-m", "trainer.tune.run", "--study-dir", str(spec.folder))
+    return (sys.executable, "-m", "nightrank.trainer.tune.run", "--study-dir", str(spec.folder))
 
 
 def _fault(spec: StudySpec, code: int) -> NightrankError:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.rectangle import Rectangle
 
 
 class CausalAttention(nn.Module):  # type: ignore[misc]

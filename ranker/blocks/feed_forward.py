@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ranker.blocks.dropout import Dropout
+from nightrank.ranker.blocks.dropout import Dropout
 
 
 class FeedForward(nn.Module):  # type: ignore[misc]

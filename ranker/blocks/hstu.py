@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ranker.blocks.dropout import Dropout
-from ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.dropout import Dropout
+from nightrank.ranker.blocks.rectangle import Rectangle
 
 TIME_BUCKETS = 64
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ranker.blocks.dropout import Dropout
+from nightrank.ranker.blocks.dropout import Dropout
 
 
 class Perceptron(nn.Module):  # type: ignore[misc]

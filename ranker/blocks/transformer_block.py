@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ranker.blocks.attention import CausalAttention, FullAttention
-from ranker.blocks.dropout import Dropout
-from ranker.blocks.feed_forward import FeedForward, SwiGlu
-from ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.attention import CausalAttention, FullAttention
+from nightrank.ranker.blocks.dropout import Dropout
+from nightrank.ranker.blocks.feed_forward import FeedForward, SwiGlu
+from nightrank.ranker.blocks.rectangle import Rectangle
 
 Block = Callable[[Tensor, Rectangle], Tensor]
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from torch import nn
 
-from ranker.batch import Batch
-from ranker.inputs import ItemInputs
-from ranker.targets import Targets, next_items
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.ranker.targets import Targets, next_items
 
 
 class UserEncoder(nn.Module):  # type: ignore[misc]

@@ -8,17 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from feature_store.contracts.errors import ConfigError
-from ranker.batch import Batch
-from ranker.config import RankerConfig
-from ranker.encoders.base import UserEncoder
-from ranker.encoders.config import BehaviourTextConfig
-from ranker.inputs import ItemInputs, ItemShapes
-from ranker.targets import Targets
-from ranker.text.pooling import mean_states
-from ranker.text.positions import most_tokens
-from ranker.text.pretrained import adopt, empty_model, tuned
-from ranker.text.words import Words, opening_and_closing, words_of
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.config.encoders import BehaviourTextConfig
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.encoders.base import UserEncoder
+from nightrank.ranker.inputs import ItemInputs, ItemShapes
+from nightrank.ranker.targets import Targets
+from nightrank.ranker.text.pooling import mean_states
+from nightrank.ranker.text.positions import most_tokens
+from nightrank.ranker.text.pretrained import adopt, empty_model, tuned
+from nightrank.ranker.text.words import Words, opening_and_closing, words_of
 
 
 class BehaviourTextEncoder(UserEncoder):

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ranker.batch import Batch
-from ranker.blocks.rectangle import Rectangle
-from ranker.config import RankerConfig
-from ranker.encoders.base import UserEncoder
-from ranker.encoders.config import CausalLmConfig
-from ranker.text.architecture import Architecture
-from ranker.text.pretrained import adopt, empty_model
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.config.encoders import CausalLmConfig
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.encoders.base import UserEncoder
+from nightrank.ranker.text.architecture import Architecture
+from nightrank.ranker.text.pretrained import adopt, empty_model
 
 
 class CausalLmEncoder(UserEncoder):

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ranker.batch import Batch
-from ranker.blocks.attention import FullAttention
-from ranker.blocks.dropout import Dropout
-from ranker.blocks.rectangle import Rectangle
-from ranker.blocks.transformer_block import PreNormBlock
-from ranker.config import RankerConfig
-from ranker.encoders.base import UserEncoder
-from ranker.encoders.config import ClozeConfig
-from ranker.targets import Targets
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.blocks.attention import FullAttention
+from nightrank.ranker.blocks.dropout import Dropout
+from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.transformer_block import PreNormBlock
+from nightrank.ranker.config.encoders import ClozeConfig
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.encoders.base import UserEncoder
+from nightrank.ranker.targets import Targets
 
 
 class ClozeEncoder(UserEncoder):

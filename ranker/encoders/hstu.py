@@ -6,13 +6,13 @@ Shapes: T tokens, B rows, L longest row, d width.
 import torch
 from torch import Tensor, nn
 
-from ranker.batch import Batch
-from ranker.blocks.dropout import Dropout
-from ranker.blocks.hstu import TIME_BUCKETS, HstuBlock
-from ranker.blocks.rectangle import Rectangle
-from ranker.config import RankerConfig
-from ranker.encoders.base import UserEncoder
-from ranker.encoders.config import HstuConfig
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.blocks.dropout import Dropout
+from nightrank.ranker.blocks.hstu import TIME_BUCKETS, HstuBlock
+from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.config.encoders import HstuConfig
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.encoders.base import UserEncoder
 
 MICROSECONDS = 1_000_000
 

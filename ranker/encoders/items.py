@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ranker.blocks.dropout import Dropout
-from ranker.blocks.perceptron import Perceptron
-from ranker.config import RankerConfig
-from ranker.inputs import ItemInputs, ItemShapes
-from ranker.text.tower import TextTower
+from nightrank.ranker.blocks.dropout import Dropout
+from nightrank.ranker.blocks.perceptron import Perceptron
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.inputs import ItemInputs, ItemShapes
+from nightrank.ranker.text.tower import TextTower
 
 
 class ItemEncoder(nn.Module):  # type: ignore[misc]

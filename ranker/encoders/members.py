@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ranker.batch import Batch
-from ranker.encoders.base import UserEncoder
-from ranker.inputs import ItemInputs
-from ranker.targets import Targets
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.encoders.base import UserEncoder
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.ranker.targets import Targets
 
 
 class MembersEncoder(UserEncoder):

@@ -5,12 +5,12 @@ Shapes: T tokens, B rows, L longest row, h state width, d width.
 
 from torch import Tensor, nn
 
-from ranker.batch import Batch
-from ranker.blocks.dropout import Dropout
-from ranker.blocks.rectangle import Rectangle
-from ranker.config import RankerConfig
-from ranker.encoders.base import UserEncoder
-from ranker.encoders.config import RecurrentConfig
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.blocks.dropout import Dropout
+from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.config.encoders import RecurrentConfig
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.encoders.base import UserEncoder
 
 
 class RecurrentEncoder(UserEncoder):

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from feature_store.contracts.actions import ACTION_CODES
-from ranker.batch import Batch
-from ranker.blocks.dropout import Dropout
-from ranker.blocks.perceptron import Perceptron
-from ranker.config import RankerConfig
-from ranker.encoders.base import UserEncoder
-from ranker.encoders.config import TowersConfig
-from ranker.encoders.transformer import gap_buckets
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.blocks.dropout import Dropout
+from nightrank.ranker.blocks.perceptron import Perceptron
+from nightrank.ranker.config.encoders import TowersConfig
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.encoders.base import UserEncoder
+from nightrank.ranker.encoders.transformer import gap_buckets
 
 ACTIONS: Final = max(ACTION_CODES.values()) + 1
 SCALE: Final = 0.1

@@ -8,16 +8,16 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from feature_store.contracts.actions import ACTION_CODES
-from ranker.batch import Batch
-from ranker.blocks.attention import CausalAttention
-from ranker.blocks.dropout import Dropout
-from ranker.blocks.rectangle import Rectangle
-from ranker.blocks.transformer_block import GatedBlock, PreNormBlock
-from ranker.config import RankerConfig
-from ranker.encoders.base import UserEncoder
-from ranker.encoders.config import TransformerConfig
-from ranker.targets import Targets, next_items
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.blocks.attention import CausalAttention
+from nightrank.ranker.blocks.dropout import Dropout
+from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.transformer_block import GatedBlock, PreNormBlock
+from nightrank.ranker.config.encoders import TransformerConfig
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.encoders.base import UserEncoder
+from nightrank.ranker.targets import Targets, next_items
 
 GAP_BUCKETS: Final = 32
 MICROSECONDS: Final = 1_000_000

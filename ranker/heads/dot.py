@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ranker.config import DotConfig, RankerConfig
+from nightrank.ranker.config.ranker import DotConfig, RankerConfig
 
 
 class DotHead(nn.Module):  # type: ignore[misc]

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ranker.config import MlpConfig, RankerConfig
-from ranker.heads.pairs import PairHead
+from nightrank.ranker.config.ranker import MlpConfig, RankerConfig
+from nightrank.ranker.heads.pairs import PairHead
 
 
 class MlpHead(PairHead):

@@ -8,8 +8,8 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ranker.config import RankerConfig, TransformerHeadConfig
-from ranker.heads.pairs import PairHead
+from nightrank.ranker.config.ranker import RankerConfig, TransformerHeadConfig
+from nightrank.ranker.heads.pairs import PairHead
 
 
 class TransformerHead(PairHead):

@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from ranker.blocks.one_dnn import times_transposed
+from nightrank.ranker.blocks.one_dnn import times_transposed
 
 LEAST_ROWS: Final = 64
 """Targets of a chunk, however large the table."""

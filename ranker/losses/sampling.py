@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ranker.config import LossConfig
+from nightrank.ranker.config.ranker import LossConfig
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.errors import ConfigError
 
 Architecture = dict[str, Any]
 

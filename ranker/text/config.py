@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.config import FrozenConfig
 
 
 class TextTuningConfig(FrozenConfig):

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from feature_store.contracts.errors import ConfigError, DataContractError
-from ranker.inputs import ItemInputs
-from ranker.text.config import TextTuningConfig
-from ranker.text.pretrained import pretrained_model, tuned
-from ranker.text.tower import TextTower
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.ranker.text.config import TextTuningConfig
+from nightrank.ranker.text.pretrained import pretrained_model, tuned
+from nightrank.ranker.text.tower import TextTower
 
 
 def open_tower(folder: Path | None, tuning: TextTuningConfig, inputs: ItemInputs, seed: int) -> TextTower:

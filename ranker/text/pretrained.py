@@ -10,9 +10,9 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from feature_store.contracts.errors import ConfigError
-from ranker.text.architecture import Architecture
-from ranker.text.config import TextTuningConfig
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.ranker.text.architecture import Architecture
+from nightrank.ranker.text.config import TextTuningConfig
 
 ADAPTER: Final = "lora_"
 BACK: Final = "lora_B"

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ranker.inputs import Tokens
-from ranker.text.config import TextTuningConfig
-from ranker.text.packing import packed
-from ranker.text.pooling import mean_states
+from nightrank.ranker.inputs import Tokens
+from nightrank.ranker.text.config import TextTuningConfig
+from nightrank.ranker.text.packing import packed
+from nightrank.ranker.text.pooling import mean_states
 
 FEW: Final = 8
 """Rows below which products are too small to be worth a batch of their own."""

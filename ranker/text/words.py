@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ranker.batch import Batch
-from ranker.inputs import Tokens
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.inputs import Tokens
 
 Marks = tuple[int | None, int | None]
 

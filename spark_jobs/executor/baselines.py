@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
-from spark_jobs.executor.rows import flattened
-from spark_jobs.executor.topk import Ids, Scores, block_rows, top_k
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
+from nightrank.spark_jobs.executor.rows import flattened
+from nightrank.spark_jobs.executor.topk import Ids, Scores, block_rows, top_k
 
 POPULAR: Final = "popular_7d"
 ALS: Final = "als"

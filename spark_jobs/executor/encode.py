@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.schemas import TEXT_CACHE
-from ranker.text.packing import packed
-from ranker.text.positions import most_tokens
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.schemas import TEXT_CACHE
+from nightrank.ranker.text.packing import packed
+from nightrank.ranker.text.positions import most_tokens
 
 TEXT: Final = "text"
 
@@ -92,7 +92,7 @@ def open_encoder(folder: str, threads: int, bf16: bool | None = None) -> Encoder
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
-    from spark_jobs.executor.linear import multiply_with_one_dnn
+    from nightrank.spark_jobs.executor.linear import multiply_with_one_dnn
 
     logging.disable_progress_bar()
     torch.set_num_threads(max(1, threads))
@@ -119,7 +119,7 @@ def _forward(encoder: Encoder, rows: list[list[int]]) -> Any:
     """Mean over each row's tokens, then unit length: [B, D] float32."""
     import torch
 
-    from ranker.text.pooling import mean_states
+    from nightrank.ranker.text.pooling import mean_states
 
     longest = max(map(len, rows))
     # Padded by hand: a tokenizer without a pad token works too, and what pads is masked anyway.

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import columns as c
 
 Ids = npt.NDArray[np.int64]
 

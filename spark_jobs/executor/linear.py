@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ranker.blocks.one_dnn import times_transposed
+from nightrank.ranker.blocks.one_dnn import times_transposed
 
 
 class OneDnnLinear(nn.Module):  # type: ignore[misc]

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from feature_store.contracts import columns as c
-from feature_store.transforms.impression_inputs import AVAILABLE, KNOWN, ROWS, VALUES
-from spark_jobs.executor.rows import flattened
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.transforms.impression_inputs import AVAILABLE, KNOWN, ROWS, VALUES
+from nightrank.spark_jobs.executor.rows import flattened
 
 Batches = Iterator[pa.RecordBatch]
 Ints = npt.NDArray[np.int64]

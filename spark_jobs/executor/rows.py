@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
-from feature_store.training_rows import History
-from feature_store.user_rows import Row, RowRules, user_rows
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.training_rows import History
+from nightrank.feature_store.user_rows import Row, RowRules, user_rows
 
 HELD_OUT: Final = "held_out"
 REPLAYED: Final = "replayed"

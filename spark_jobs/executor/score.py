@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from feature_store.contracts import columns as c
-from feature_store.training_rows import History, collapse
-from spark_jobs.executor.fallback import Fallback, read_fallback
-from spark_jobs.executor.rows import flattened
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.training_rows import History, collapse
+from nightrank.spark_jobs.executor.fallback import Fallback, read_fallback
+from nightrank.spark_jobs.executor.rows import flattened
 
 NO_HISTORY: Final = "no_history"
 UNKNOWN: Final = "history_unknown_to_model"
@@ -78,7 +78,7 @@ def open_bundle(folder: str, manifest: str) -> Any:
     # Imported here, so that the driver, which imports this module for its names, never loads torch.
     import torch
 
-    from ranker.bundle import load_bundle
+    from nightrank.ranker.bundle.bundle import load_bundle
 
     torch.set_num_threads(1)
     return load_bundle(Path(folder), manifest)
@@ -137,7 +137,7 @@ def _ranked(users: Users, warm: list[int], rules: ScoreRules) -> tuple[list[Ids]
         return [], []
     import torch
 
-    from ranker.batch import Batch
+    from nightrank.ranker.batch import Batch
 
     bundle = open_bundle(rules.bundle, rules.manifest)
     histories, seen = [users.histories[row] for row in warm], [users.seen[row] for row in warm]

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spark_jobs.sources.raw import RawColumn
+from nightrank.spark_jobs.sources.raw import RawColumn
 
 IdType = Literal["string", "int64"]
 INTEGER: Final = r"^[+-]?[0-9]+$"

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.lake import LandingKind
-from feature_store.contracts.schemas import TIMESTAMP
-from spark_jobs.sources.cells import IdType
-from spark_jobs.sources.landing import LandingWriter
-from spark_jobs.sources.times import EPOCH, days, start_of
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.lake import LandingKind
+from nightrank.feature_store.contracts.schemas import TIMESTAMP
+from nightrank.spark_jobs.sources.cells import IdType
+from nightrank.spark_jobs.sources.landing import LandingWriter
+from nightrank.spark_jobs.sources.times import EPOCH, days, start_of
 
 Clock = Literal["real", "position"]
 POSITION_DAY: Final = EPOCH.date()

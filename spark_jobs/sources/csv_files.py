@@ -10,9 +10,9 @@ from typing import IO, Any, Final
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from feature_store.contracts.errors import DataContractError
-from spark_jobs.sources.notes import Notes
-from spark_jobs.sources.raw import RawBatch, choose
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.spark_jobs.sources.notes import Notes
+from nightrank.spark_jobs.sources.raw import RawBatch, choose
 
 BLOCK_BYTES: Final = 8 << 20
 

@@ -8,18 +8,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
-from feature_store.contracts.actions import ACTION_CODES
-from feature_store.contracts.errors import ConfigError
-from spark_jobs.sources.cells import Cells, IdType, as_text, ids, numbers, whole_numbers
-from spark_jobs.sources.chunks import Chunk, Clock, PositionClock, Source
-from spark_jobs.sources.files import read
-from spark_jobs.sources.mapping import EventMapping, FileMapping, ItemMapping, Mapping, UserMapping
-from spark_jobs.sources.maps import conform, map_columns, with_raw
-from spark_jobs.sources.notes import Notes
-from spark_jobs.sources.raw import RawBatch
-from spark_jobs.sources.times import times
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.spark_jobs.sources.cells import Cells, IdType, as_text, ids, numbers, whole_numbers
+from nightrank.spark_jobs.sources.chunks import Chunk, Clock, PositionClock, Source
+from nightrank.spark_jobs.sources.files import read
+from nightrank.spark_jobs.sources.mapping import EventMapping, FileMapping, ItemMapping, Mapping, UserMapping
+from nightrank.spark_jobs.sources.maps import conform, map_columns, with_raw
+from nightrank.spark_jobs.sources.notes import Notes
+from nightrank.spark_jobs.sources.raw import RawBatch
+from nightrank.spark_jobs.sources.times import times
 
 TEXTS = (c.EVENT_ID, c.SESSION_ID, c.LIST_ID)
 TIMES = (c.EVENT_TIME, c.AVAILABILITY_TIME)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from feature_store.contracts.errors import DataContractError, UsageError
-from spark_jobs.sources import csv_files, json_lines, parquet_files
-from spark_jobs.sources.notes import Notes
-from spark_jobs.sources.raw import Family, RawBatch, family_of
+from nightrank.feature_store.contracts.errors import DataContractError, UsageError
+from nightrank.spark_jobs.sources import csv_files, json_lines, parquet_files
+from nightrank.spark_jobs.sources.notes import Notes
+from nightrank.spark_jobs.sources.raw import Family, RawBatch, family_of
 
 Format = Literal["csv", "jsonl", "parquet", "delta"]
 ENDINGS: Final[dict[str, Format]] = {

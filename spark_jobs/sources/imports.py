@@ -4,15 +4,15 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from feature_store.contracts.errors import ConfigError, DataContractError, UsageError
-from feature_store.contracts.files import read_json, write_json
-from feature_store.contracts.lake import Lake
-from spark_jobs.sources import events, impressions, movielens, sequences
-from spark_jobs.sources.chunks import Source, place
-from spark_jobs.sources.landing import KINDS, LandingWriter
-from spark_jobs.sources.mapping import Mapping, load_mapping
-from spark_jobs.sources.notes import Notes, Progress, to_stderr
-from spark_jobs.sources.times import zone
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, UsageError
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.spark_jobs.sources import events, impressions, movielens, sequences
+from nightrank.spark_jobs.sources.chunks import Source, place
+from nightrank.spark_jobs.sources.landing import KINDS, LandingWriter
+from nightrank.spark_jobs.sources.mapping import Mapping, load_mapping
+from nightrank.spark_jobs.sources.notes import Notes, Progress, to_stderr
+from nightrank.spark_jobs.sources.times import zone
 
 LAYOUTS: Final = ("movielens", "sequences", "impressions", "events")
 

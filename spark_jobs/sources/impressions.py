@@ -8,16 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
-from spark_jobs.sources.cells import Cells, IdType, as_text, ids, numbers, raw_where, whole_numbers
-from spark_jobs.sources.chunks import Chunk, Clock, PositionClock, Source
-from spark_jobs.sources.files import input_files, read
-from spark_jobs.sources.mapping import ImpressionMapping, Mapping
-from spark_jobs.sources.maps import conform, map_columns, with_raw
-from spark_jobs.sources.notes import Notes
-from spark_jobs.sources.raw import RawBatch, family_of
-from spark_jobs.sources.times import times
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
+from nightrank.spark_jobs.sources.cells import Cells, IdType, as_text, ids, numbers, raw_where, whole_numbers
+from nightrank.spark_jobs.sources.chunks import Chunk, Clock, PositionClock, Source
+from nightrank.spark_jobs.sources.files import input_files, read
+from nightrank.spark_jobs.sources.mapping import ImpressionMapping, Mapping
+from nightrank.spark_jobs.sources.maps import conform, map_columns, with_raw
+from nightrank.spark_jobs.sources.notes import Notes
+from nightrank.spark_jobs.sources.raw import RawBatch, family_of
+from nightrank.spark_jobs.sources.times import times
 
 LABEL = "label"
 

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from feature_store.contracts.errors import DataContractError
-from spark_jobs.sources.csv_files import open_text
-from spark_jobs.sources.notes import Notes
-from spark_jobs.sources.raw import BATCH_ROWS, Family, RawBatch, choose
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.spark_jobs.sources.csv_files import open_text
+from nightrank.spark_jobs.sources.notes import Notes
+from nightrank.spark_jobs.sources.raw import BATCH_ROWS, Family, RawBatch, choose
 
 
 class _Integer(str):

@@ -15,10 +15,10 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_store.contracts.failpoints import failpoint
-from feature_store.contracts.files import sha256_file
-from feature_store.contracts.lake import Lake, LandingKind
-from feature_store.contracts.stage import pid_alive
+from nightrank.feature_store.contracts.failpoints import failpoint
+from nightrank.feature_store.contracts.files import sha256_file
+from nightrank.feature_store.contracts.lake import Lake, LandingKind
+from nightrank.feature_store.contracts.stage import pid_alive
 
 BUDGET_BYTES: Final = 256 << 20
 FSYNCS_AT_ONCE: Final = 32

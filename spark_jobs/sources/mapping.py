@@ -5,12 +5,12 @@ from pathlib import Path
 import yaml
 from pydantic import Field, field_validator
 
-from feature_store.contracts.actions import ACTION_CODES
-from feature_store.contracts.config import FrozenConfig, validate
-from feature_store.contracts.errors import ConfigError
-from spark_jobs.sources.cells import IdType
-from spark_jobs.sources.files import Format
-from spark_jobs.sources.times import TimeFormat, Unit
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.config import FrozenConfig, validate
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.spark_jobs.sources.cells import IdType
+from nightrank.spark_jobs.sources.files import Format
+from nightrank.spark_jobs.sources.times import TimeFormat, Unit
 
 Names = tuple[str, ...]
 

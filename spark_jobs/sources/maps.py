@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_store.contracts.schemas import STRING_MAP
-from spark_jobs.sources.cells import Cells, as_text
-from spark_jobs.sources.raw import RawColumn, family_of
+from nightrank.feature_store.contracts.schemas import STRING_MAP
+from nightrank.spark_jobs.sources.cells import Cells, as_text
+from nightrank.spark_jobs.sources.raw import RawColumn, family_of
 
 RAW: Final = "_raw"
 """Key of `context` (events) and `attributes` (users): `column=text; …` of the cells of this row that could not be read."""

@@ -9,16 +9,16 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
-from feature_store.contracts.errors import DataContractError, UsageError
-from spark_jobs.sources import csv_files
-from spark_jobs.sources.cells import ids, numbers
-from spark_jobs.sources.chunks import Chunk, Source
-from spark_jobs.sources.maps import conform, map_columns, with_raw
-from spark_jobs.sources.notes import Notes
-from spark_jobs.sources.raw import BATCH_ROWS, RawBatch
-from spark_jobs.sources.times import TimeFormat, times
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.errors import DataContractError, UsageError
+from nightrank.spark_jobs.sources import csv_files
+from nightrank.spark_jobs.sources.cells import ids, numbers
+from nightrank.spark_jobs.sources.chunks import Chunk, Source
+from nightrank.spark_jobs.sources.maps import conform, map_columns, with_raw
+from nightrank.spark_jobs.sources.notes import Notes
+from nightrank.spark_jobs.sources.raw import BATCH_ROWS, RawBatch
+from nightrank.spark_jobs.sources.times import TimeFormat, times
 
 RATINGS: Final = ("userId", "movieId", "rating", "timestamp")
 MOVIES: Final = ("movieId", "title", "genres")

@@ -8,9 +8,9 @@ from urllib.parse import unquote, urlparse
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_store.contracts.errors import DataContractError
-from spark_jobs.sources.notes import Notes
-from spark_jobs.sources.raw import BATCH_ROWS, RawBatch, choose
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.spark_jobs.sources.notes import Notes
+from nightrank.spark_jobs.sources.raw import BATCH_ROWS, RawBatch, choose
 
 
 def read(

@@ -7,8 +7,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from feature_store.contracts.errors import DataContractError
-from spark_jobs.sources.notes import Notes
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.spark_jobs.sources.notes import Notes
 
 Family = Literal["text", "integer", "float", "boolean", "time", "list", "map", "binary", "null", "decimal"]
 BATCH_ROWS = 65_536

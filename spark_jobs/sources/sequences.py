@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
-from feature_store.contracts.errors import DataContractError, UsageError
-from spark_jobs.sources.chunks import Chunk, PositionClock, Source
-from spark_jobs.sources.csv_files import open_text
-from spark_jobs.sources.maps import conform
-from spark_jobs.sources.notes import Notes
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.errors import DataContractError, UsageError
+from nightrank.spark_jobs.sources.chunks import Chunk, PositionClock, Source
+from nightrank.spark_jobs.sources.csv_files import open_text
+from nightrank.spark_jobs.sources.maps import conform
+from nightrank.spark_jobs.sources.notes import Notes
 
 LINES: Final = 8_192
 ACTION: Final = "view"

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.schemas import TIMESTAMP
-from spark_jobs.sources.cells import Cells, as_text, raw_where
-from spark_jobs.sources.raw import RawColumn
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.schemas import TIMESTAMP
+from nightrank.spark_jobs.sources.cells import Cells, as_text, raw_where
+from nightrank.spark_jobs.sources.raw import RawColumn
 
 Unit = Literal["s", "ms", "us", "ns"]
 PER_SECOND: Final[dict[Unit, int]] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}

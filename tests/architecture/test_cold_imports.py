@@ -25,7 +25,14 @@ def loaded(*names):
 
 
 @pytest.mark.parametrize(
-    "name", ["pipeline.cli", "pipeline.stages", "pipeline.doctor", "pipeline.report.stage", "pipeline.runner"]
+    "name",
+    [
+        "nightrank.pipeline.cli",
+        "nightrank.pipeline.stages",
+        "nightrank.pipeline.doctor",
+        "nightrank.pipeline.report.stage",
+        "nightrank.pipeline.runner",
+    ],
 )
 def test_a_command_loads_no_engine_and_answers_soon(name):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -46,13 +53,21 @@ def test_spark_drivers_load_no_torch():
 
 def test_training_workers_load_no_spark():
     """Petastorm and horovod.spark bring pyspark's Python in, a pyfunc_model is MLflow's to import; all others stay light."""
-    others = ("trainer.launch.spark", "trainer.data.petastorm_reader", "trainer.pyfunc_model", "trainer.clicks.pyfunc_model")
+    others = (
+        "nightrank.trainer.launch.spark",
+        "nightrank.trainer.data.petastorm_reader",
+        "nightrank.trainer.tracking.pyfunc_model",
+        "nightrank.trainer.ctr.pyfunc_model",
+    )
     names = [name_of(p) for p in modules("trainer") if name_of(p) not in others]
     assert loaded(*names) & {"pyspark", "delta", "mlflow"} == set()
 
 
 def test_the_arrow_reader_needs_no_petastorm():
-    assert loaded("trainer.source", "trainer.data.native_reader") & {"petastorm", "pyspark", "pandas"} == set()
+    assert (
+        loaded("nightrank.trainer.loop.source", "nightrank.trainer.data.native_reader") & {"petastorm", "pyspark", "pandas"}
+        == set()
+    )
 
 
 def test_the_contracts_load_no_engine():

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.architecture.tree import ROOMS, ROOT, imports_of, modules, name_of
+from tests.architecture.tree import ROOT, imports_of, modules, name_of
 
 
 def imports(path, package):
@@ -16,17 +16,25 @@ def importers(package, *rooms):
 
 
 def test_only_delta_io_imports_delta():
-    assert importers("delta") == {"feature_store.delta_io"}
+    assert importers("delta") == {"nightrank.feature_store.delta_io"}
 
 
 def test_only_petastorm_reader_imports_petastorm():
-    assert importers("petastorm") == {"trainer.data.petastorm_reader"}
+    assert importers("petastorm") == {"nightrank.trainer.data.petastorm_reader"}
 
 
 def test_only_the_search_imports_optuna_and_workers_do_not_load_it():
     names = importers("optuna")
-    assert names and all(name.startswith("trainer.tune.") for name in names)
-    assert not {"trainer.tune.config", "trainer.tune.space", "trainer.tune.spec", "trainer.tune.trial"} & names
+    assert names and all(name.startswith("nightrank.trainer.tune.") for name in names)
+    assert (
+        not {
+            "nightrank.trainer.config.tune",
+            "nightrank.trainer.tune.space",
+            "nightrank.trainer.tune.spec",
+            "nightrank.trainer.worker.trial",
+        }
+        & names
+    )
 
 
 def test_only_session_builds_a_spark_session():
@@ -35,12 +43,14 @@ def test_only_session_builds_a_spark_session():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr == "builder" and "SparkSession" in ast.unparse(node.value):
                 builders.add(name_of(path))
-    assert builders == {"feature_store.session"}
+    assert builders == {"nightrank.feature_store.session"}
 
 
 def test_only_executor_code_imports_the_ranker_on_sparks_side():
     outside = {
-        name for name in importers("ranker", "spark_jobs", "feature_store") if not name.startswith("spark_jobs.executor")
+        name
+        for name in importers("nightrank.ranker", "spark_jobs", "feature_store")
+        if not name.startswith("nightrank.spark_jobs.executor")
     }
     assert outside == set()
 
@@ -55,7 +65,7 @@ def test_the_ranker_knows_of_the_feature_store_only_its_contracts():
         f"{name_of(path)}: {i.module}"
         for path in modules("ranker")
         for i in imports_of(path)
-        if i.module.startswith("feature_store") and not i.module.startswith("feature_store.contracts")
+        if i.module.startswith("nightrank.feature_store") and not i.module.startswith("nightrank.feature_store.contracts")
     ]
     assert wrong == []
 
@@ -63,8 +73,11 @@ def test_the_ranker_knows_of_the_feature_store_only_its_contracts():
 def test_mlflow_is_imported_inside_functions_of_its_rooms_only():
     """But for the files that are handed to MLflow as a model's code: there MLflow imports us."""
     at_top = [name_of(p) for p in modules() for i in imports_of(p) if i.module.split(".")[0] == "mlflow" and i.at_top]
-    rooms = {name.split(".")[0] for name in importers("mlflow")}
-    assert set(at_top) <= {"trainer.pyfunc_model", "trainer.clicks.pyfunc_model"} and rooms <= {"trainer", "spark_jobs"}
+    rooms = {name.split(".")[1] for name in importers("mlflow")}
+    assert set(at_top) <= {"nightrank.trainer.tracking.pyfunc_model", "nightrank.trainer.ctr.pyfunc_model"} and rooms <= {
+        "trainer",
+        "spark_jobs",
+    }
 
 
 @pytest.mark.parametrize("module", ["pipeline/stages.py", "pipeline/airflow_dag.py"])
@@ -72,5 +85,5 @@ def test_the_list_of_stages_is_stdlib_only(module):
     path = ROOT / module
     if module == "pipeline/airflow_dag.py" and not path.exists():
         return
-    ours = {i.module for i in imports_of(path) if i.module.split(".")[0] in {*ROOMS, "pydantic", "yaml", "pyarrow"}}
-    assert {name for name in ours if not name.startswith("pipeline.stages")} == set()
+    ours = {i.module for i in imports_of(path) if i.module.split(".")[0] in {"nightrank", "pydantic", "yaml", "pyarrow"}}
+    assert {name for name in ours if not name.startswith("nightrank.pipeline.stages")} == set()

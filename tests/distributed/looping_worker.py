@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from trainer.communicator import Horovod
-from trainer.job import load_job
-from trainer.watchdog import Heart, Progress
-from trainer.worker import _rank_of_environment
+from nightrank.trainer.config.job import load_job
+from nightrank.trainer.ranks.communicator import Horovod
+from nightrank.trainer.ranks.watchdog import Heart, Progress
+from nightrank.trainer.worker.main import _rank_of_environment
 
 
 def goes_round_for_ever() -> None:

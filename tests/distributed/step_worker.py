@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from feature_store.contracts.snapshot import load_snapshot
-from ranker.batch import Batch
+from nightrank.feature_store.contracts.snapshot import load_snapshot
+from nightrank.ranker.batch import Batch
+from nightrank.trainer.ranks.communicator import Horovod, SingleProcess
+from nightrank.trainer.ranks.watchdog import Progress
+from nightrank.trainer.worker.phases import MEASURE, build_phase
 from tests.training_jobs import CPU, job_of, training_of
-from trainer.communicator import Horovod, SingleProcess
-from trainer.phases import MEASURE, build_phase
-from trainer.watchdog import Progress
 
 STEPS = 12
 

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pytest
 import torch
 
-from feature_store.contracts.errors import ConfigError, DataContractError
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
+from nightrank.trainer.data import stream
+from nightrank.trainer.data.conformance import files_of, row_groups_of
+from nightrank.trainer.data.epoch import EpochReader, make_plan
+from nightrank.trainer.data.readers import row_group_reader
+from nightrank.trainer.data.sources import Tables
+from nightrank.trainer.data.training_rows import TrainingRows
 from tests.snapshots import examples_table, make_snapshot, random_examples, write_part
-from trainer.data import stream
-from trainer.data.conformance import files_of, row_groups_of
-from trainer.data.epoch import EpochReader, make_plan
-from trainer.data.readers import row_group_reader
-from trainer.data.sources import Tables
-from trainer.data.training_rows import TrainingRows
 
 GROUPS = [[13, 7], [20], [1, 19, 5], [11, 9], [15]]
 ROWS = sum(map(sum, GROUPS))

@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from feature_store.contracts.config import overlay
-from feature_store.contracts.errors import StalledError
-from feature_store.contracts.failpoints import VARIABLE
-from feature_store.contracts.files import read_json
-from feature_store.contracts.settings import TextSettings
-from feature_store.text_model import text_model
-from ranker.bundle import load_bundle
+from nightrank.feature_store.contracts.config import overlay
+from nightrank.feature_store.contracts.errors import StalledError
+from nightrank.feature_store.contracts.failpoints import VARIABLE
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.feature_store.text_model import text_model
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.trainer.launch import environment
+from nightrank.trainer.launch.supervise import end_leftovers, supervise
 from tests.text_models import text_inputs, texts, tiny_bert, vectors
 from tests.training_jobs import SMALL, job_of, small_lake
 from tests.training_lake import leave_one_out, synthetic_sequences, write_run, write_snapshot
-from trainer.launch import environment
-from trainer.launch.supervise import end_leftovers, supervise
 
 pytestmark = pytest.mark.distributed
 
@@ -36,7 +36,7 @@ def lake(tmp_path_factory):
     return root, small_lake(root)
 
 
-def stage(run_dir: Path, failpoint: str = "", module: str = "trainer.run") -> subprocess.Popen:
+def stage(run_dir: Path, failpoint: str = "", module: str = "nightrank.trainer.stages.train") -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", module, "--run-dir", str(run_dir)],
         cwd=PROJECT,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.files import read_json
 from tests.distributed.test_train import ended, stage
 from tests.impression_lake import click_section, impression_lake, write_click_run
 
@@ -21,7 +21,7 @@ def test_killed_at_a_checkpoint_and_run_again_ends_in_the_same_bytes(tmp_path):
     clicks = click_section("mmoe", epochs=2)
     runs = {name: write_click_run(tmp_path, name, snapshot, clicks=clicks, trainer=TWO) for name in ("whole", "killed")}
     for name, failpoint, code in (("whole", "", 0), ("killed", "train.checkpoint.after", 6), ("killed", "", 0)):
-        found, errors = ended(stage(runs[name], failpoint, "trainer.clicks.run"))
+        found, errors = ended(stage(runs[name], failpoint, "nightrank.trainer.stages.train_ctr"))
         assert found == code, errors
     first, second = (read_json(run / "stages" / "train_clicks.json")["extra"]["click_training"] for run in runs.values())
     assert second["training"]["resumed_from"] == "clicks step 3" and first["training"]["resumed_from"] is None

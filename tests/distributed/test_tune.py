@@ -15,19 +15,19 @@ import yaml
 from optuna.trial import TrialState
 from PIL import Image
 
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.failpoints import EACH_ONCE
-from feature_store.contracts.files import read_json, write_json
-from pipeline.config import resolve
-from pipeline.tune.asked import TuneRequest, spec_of
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.failpoints import EACH_ONCE
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.pipeline.config import resolve
+from nightrank.pipeline.tune.asked import TuneRequest, spec_of
+from nightrank.trainer.config.tune import TuneConfig
+from nightrank.trainer.tracking.tracker import NIGHT, tracker_of
+from nightrank.trainer.tune import record
+from nightrank.trainer.tune import study as studies
+from nightrank.trainer.tune.objective import run_trial
+from nightrank.trainer.tune.spec import StudySpec, load_spec
 from tests.training_jobs import SMALL, small_lake
 from tests.training_lake import write_run
-from trainer.tracker import NIGHT, tracker_of
-from trainer.tune import record
-from trainer.tune import study as studies
-from trainer.tune.config import TuneConfig
-from trainer.tune.objective import run_trial
-from trainer.tune.spec import StudySpec, load_spec
 
 pytestmark = pytest.mark.distributed
 
@@ -54,7 +54,17 @@ def lake_in(root: Path, **changes) -> Path:
 
 
 def tuning(root: Path, *more: str, **environment: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "pipeline.cli", "tune", "--root", str(root), "--space", str(root / "space.yaml"), *more]
+    command = [
+        sys.executable,
+        "-m",
+        "nightrank.pipeline.cli",
+        "tune",
+        "--root",
+        str(root),
+        "--space",
+        str(root / "space.yaml"),
+        *more,
+    ]
     return subprocess.Popen(
         command, cwd=PROJECT, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -10,22 +10,22 @@ import pyarrow as pa
 import pytest
 import torch
 
-from feature_store.contracts.errors import DataContractError, UsageError
-from feature_store.contracts.model_ref import CLICKS, load_model_ref
-from feature_store.contracts.stage import load_context, run_stage
-from ranker.clicks.bundle import load_click_bundle
-from spark_jobs.executor.click_score import KEPT, ClickRules, click_scorer
+from nightrank.feature_store.contracts.errors import DataContractError, UsageError
+from nightrank.feature_store.contracts.model_ref import CLICKS, load_model_ref
+from nightrank.feature_store.contracts.stage import load_context, run_stage
+from nightrank.ranker.ctr.bundle import load_click_bundle
+from nightrank.spark_jobs.executor.ctr_score import KEPT, ClickRules, click_scorer
+from nightrank.trainer.config.ctr import load_clicks
+from nightrank.trainer.ctr.session import train_clicks
+from nightrank.trainer.ranks.communicator import SingleProcess
+from nightrank.trainer.ranks.watchdog import Progress
+from nightrank.trainer.stages import register_ctr as registry
+from nightrank.trainer.stages import train_ctr as stage
+from nightrank.trainer.tracking import tracker
 from tests.impression_lake import ALONE, impression_lake, write_click_run
 from tests.isolated_model import predicted_elsewhere
 from tests.training_jobs import CPU
 from tests.unit.test_click_stage import Interrupted, StopsAt
-from trainer import tracker
-from trainer.clicks import registry
-from trainer.clicks import run as stage
-from trainer.clicks.config import load_clicks
-from trainer.clicks.session import train_clicks
-from trainer.communicator import SingleProcess
-from trainer.watchdog import Progress
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]

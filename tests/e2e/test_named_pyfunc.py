@@ -3,18 +3,18 @@
 import mlflow
 import pytest
 
-from feature_store.contracts.config import overlay, validate
-from feature_store.contracts.settings import TextSettings
-from ranker.bundle import load_bundle
-from ranker.bundle_store import store_bundle
-from ranker.compose import compose
+from nightrank.feature_store.contracts.config import overlay, validate
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.ranker.bundle.store import store_bundle
+from nightrank.ranker.compose import compose
+from nightrank.trainer.config.pretrained import user_folder, with_architectures
+from nightrank.trainer.config.training import TrainerConfig
+from nightrank.trainer.tracking.logged_model import MORE, log_model
 from tests.isolated_model import predicted_elsewhere
 from tests.named_models import NAMES, small
 from tests.text_models import text_inputs, tiny_bert
 from tests.training_jobs import ITEMS, SMALL
-from trainer.config import TrainerConfig
-from trainer.logged_model import MORE, log_model
-from trainer.pretrained import user_folder, with_architectures
 
 pytestmark = pytest.mark.e2e
 USERS = 20

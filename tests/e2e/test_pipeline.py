@@ -11,20 +11,20 @@ from typing import Any
 import jsonschema
 import pytest
 
-from feature_store import delta_read
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.tables import CATALOGUE
-from pipeline.run.children import MARKER
+from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.tables import CATALOGUE
+from nightrank.pipeline.run.children import MARKER
 
 # A suite of its own (`make test-night`): with it `make test` would take more than its 12 minutes.
 pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(900)]
-CONFIG = ("--config", "tiny", "--config", "models/clicks/mmoe", "--set", "clicks.epochs=1")
+CONFIG = ("--config", "tiny", "--config", "models/ctr/mmoe", "--set", "clicks.epochs=1")
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "result.schema.json").read_text())
 
 
 def nightrank(lake: Lake, *arguments: str, expect: int | tuple[int, ...] = 0, **environment: str) -> dict[str, Any]:
     """The command's one object on stdout. Its words are shown where the exit code is another than expected."""
-    command = [sys.executable, "-m", "pipeline.cli", *arguments, "--root", str(lake.root), "--json"]
+    command = [sys.executable, "-m", "nightrank.pipeline.cli", *arguments, "--root", str(lake.root), "--json"]
     clean = {name: value for name, value in os.environ.items() if name != MARKER}
     done = subprocess.run(command, capture_output=True, text=True, env={**clean, **environment})
     assert done.returncode in (expect if isinstance(expect, tuple) else (expect,)), (

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from test_pipeline import nightrank
 
-from feature_store.contracts.failpoints import EACH_ONCE, VARIABLE
-from feature_store.contracts.files import read_json
-from feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.failpoints import EACH_ONCE, VARIABLE
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.lake import Lake
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(7200)]
 MOST_KILLS = 120

@@ -10,18 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from feature_store.contracts.errors import ConflictError, DependencyUnreachable
-from feature_store.contracts.files import write_json
-from feature_store.contracts.model_ref import load_model_ref
-from feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, SplitRule
-from feature_store.contracts.stage import StageContext, StageResult, load_context
-from ranker.bundle import load_bundle
-from ranker.bundle_store import store_bundle
-from ranker.compose import compose
-from ranker.config import RankerConfig, TransformerConfig
-from ranker.inputs import ItemInputs
+from nightrank.feature_store.contracts.errors import ConflictError, DependencyUnreachable
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.model_ref import load_model_ref
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, SplitRule
+from nightrank.feature_store.contracts.stage import StageContext, StageResult, load_context
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.ranker.bundle.store import store_bundle
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import RankerConfig, TransformerConfig
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.trainer.stages import register as registry
+from nightrank.trainer.tracking import runs as tracking
+from nightrank.trainer.tracking import tracker
 from tests.isolated_model import predicted_elsewhere
-from trainer import registry, tracker, tracking
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
@@ -156,7 +158,7 @@ def test_the_logged_model_names_its_four_requirements(registered):
 
 def stage(context, **environment):
     """The stage as the pipeline starts it: without the address that MLflow left in this process' environment."""
-    command = [sys.executable, "-m", "trainer.registry", "--run-dir", str(context.run_dir)]
+    command = [sys.executable, "-m", "nightrank.trainer.stages.register", "--run-dir", str(context.run_dir)]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     return subprocess.run(command, cwd=ROOT, env={**kept, **environment}, capture_output=True, text=True, timeout=300)
 
@@ -262,7 +264,8 @@ def test_the_end_of_a_run_stands_in_its_parent(registered):
 def test_two_first_opens_at_once_both_work(tmp_path):
     context = finished_training(tmp_path, "full-race")
     code = (
-        f"from trainer import tracker; from feature_store.contracts.stage import load_context; from pathlib import Path\n"
+        "from pathlib import Path; from nightrank.trainer.tracking import tracker\n"
+        "from nightrank.feature_store.contracts.stage import load_context\n"
         f"with tracker.tracker_of(load_context(Path({str(context.run_dir)!r}))) as t: print(t.experiment_id)"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -4,9 +4,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.trainer.worker.phases import train
 from tests.training_jobs import job_of, small_lake, training_of
-from trainer.phases import train
 
 PATH = Path(__file__).parent / "loss_curve.json"
 

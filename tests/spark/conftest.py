@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from feature_store.contracts import schemas
-from feature_store.contracts.lake import Lake, LandingKind
-from feature_store.contracts.settings import SparkSettings
-from feature_store.contracts.stage import StageContext
-from feature_store.session import get_session
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.lake import Lake, LandingKind
+from nightrank.feature_store.contracts.settings import SparkSettings
+from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.session import get_session
 
 DAY = date(2024, 3, 10)
 SCHEMAS = {"events": schemas.LANDING_EVENTS, "items": schemas.LANDING_ITEMS, "users": schemas.LANDING_USERS}

@@ -4,10 +4,10 @@ import json
 from datetime import date, datetime
 from typing import Any
 
-from feature_store import delta_io
-from feature_store.contracts import tables
-from feature_store.contracts.actions import ACTION_CODES
-from feature_store.spark_schema import to_spark
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.spark_schema import to_spark
 from tests.spark.conftest import DAY, at, make_context
 
 Event = dict[str, Any]

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from feature_store import delta_io
-from feature_store.contracts import tables
-from feature_store.transforms.cooccurrence import neighbours, popularity
-from spark_jobs import build_training_set, score_baselines
-from spark_jobs.executor.baselines import fold_in, read_fitted
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.transforms.cooccurrence import neighbours, popularity
+from nightrank.spark_jobs import build_training_set, score_baselines
+from nightrank.spark_jobs.executor.baselines import fold_in, read_fitted
 from tests.spark.conftest import make_context
 from tests.spark.hand_lake import event, fill
 

@@ -7,13 +7,13 @@ import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import functions as F
 
-from feature_store import delta_io
-from feature_store.content_hash import content_sha256
-from feature_store.contracts import tables
-from feature_store.contracts.errors import ConflictError, DataContractError
-from feature_store.contracts.stage import StageContext
-from feature_store.lineage import sources
-from feature_store.spark_schema import conform, to_spark
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.content_hash import content_sha256
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.errors import ConflictError, DataContractError
+from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.lineage import sources
+from nightrank.feature_store.spark_schema import conform, to_spark
 from tests.spark.conftest import DAY, at, make_context
 
 pytestmark = pytest.mark.spark

@@ -5,13 +5,13 @@ from datetime import date
 import numpy as np
 import pytest
 
-from feature_store import delta_io
-from feature_store.contracts import tables
-from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.settings import TextSettings
-from feature_store.text_model import text_model
-from spark_jobs import build_features, embed_items, ingest_events
-from spark_jobs.executor.encode import EncodeOptions, encode
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.feature_store.text_model import text_model
+from nightrank.spark_jobs import build_features, embed_items, ingest_events
+from nightrank.spark_jobs.executor.encode import EncodeOptions, encode
 from tests.spark.conftest import DAY, at, land, make_context
 from tests.text_models import tiny_bert, with_tokenizer
 

@@ -4,11 +4,11 @@ from datetime import date
 
 import pytest
 
-from feature_store import delta_io
-from feature_store.contracts import tables
-from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.lake import Lake
-from spark_jobs import build_features, ingest_events
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.spark_jobs import build_features, ingest_events
 from tests.spark.conftest import DAY, at, land, make_context
 
 pytestmark = pytest.mark.spark

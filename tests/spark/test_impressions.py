@@ -8,26 +8,27 @@ import pyarrow.parquet as pq
 import pytest
 from pytest import approx
 
-from feature_store import delta_io
-from feature_store.contracts import tables
-from feature_store.contracts.errors import UsageError
-from feature_store.contracts.model_ref import CLICKS, ModelRef
-from feature_store.contracts.release import Release
-from feature_store.contracts.snapshot import load_snapshot
-from feature_store.contracts.stage import StageResult
-from feature_store.spark_schema import to_spark
-from feature_store.transforms.impression_inputs import described
-from feature_store.transforms.impressions import labelled
-from ranker.bundle_store import stored
-from ranker.clicks.bundle import load_click_bundle, save_click_bundle
-from ranker.clicks.compose import compose_clicks
-from spark_jobs import build_training_set, score_clicks
-from spark_jobs.pointwise import write_impressions
-from spark_jobs.submit import settings
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.model_ref import CLICKS, ModelRef
+from nightrank.feature_store.contracts.release import Release
+from nightrank.feature_store.contracts.snapshot import load_snapshot
+from nightrank.feature_store.contracts.stage import StageResult
+from nightrank.feature_store.spark_schema import to_spark
+from nightrank.feature_store.transforms.impression_inputs import described
+from nightrank.feature_store.transforms.impressions import labelled
+from nightrank.ranker.bundle.store import stored
+from nightrank.ranker.ctr.bundle import load_click_bundle, save_click_bundle
+from nightrank.ranker.ctr.compose import compose_clicks
+from nightrank.spark_jobs import build_training_set
+from nightrank.spark_jobs import score_ctr as score_clicks
+from nightrank.spark_jobs.driver.submit import settings
+from nightrank.spark_jobs.training_set.pointwise import write_impressions
+from nightrank.trainer.ctr.pinned import codes_of, shapes_of
 from tests.click_batches import click_config
 from tests.spark.conftest import DAY, at, make_context
 from tests.spark.hand_lake import append, event, fill, micros
-from trainer.clicks.pinned import codes_of, shapes_of
 
 pytestmark = pytest.mark.spark
 LABELS = ("click", "cart", "purchase")

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
-from feature_store import delta_io
-from feature_store.content_hash import content_sha256
-from feature_store.contracts import tables
-from feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, SafetyRefusal
-from spark_jobs import ingest_events
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.content_hash import content_sha256
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, SafetyRefusal
+from nightrank.spark_jobs import ingest_events
 from tests.spark.conftest import DAY, at, land, make_context
 
 pytestmark = pytest.mark.spark

@@ -3,13 +3,13 @@
 import pytest
 from pyspark.sql import functions as F
 
-from feature_store import delta_io, delta_read, pins, publish
-from feature_store.contracts import tables
-from feature_store.contracts.errors import SafetyRefusal
-from feature_store.contracts.settings import MaintenanceSettings
-from feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, SplitRule
-from feature_store.spark_schema import to_spark
-from spark_jobs import maintain_tables
+from nightrank.feature_store import delta_io, delta_read, pins, publish
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.errors import SafetyRefusal
+from nightrank.feature_store.contracts.settings import MaintenanceSettings
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, SplitRule
+from nightrank.feature_store.spark_schema import to_spark
+from nightrank.spark_jobs import maintain_tables
 from tests.spark.conftest import make_context
 
 pytestmark = pytest.mark.spark

@@ -3,8 +3,8 @@
 import pyarrow.parquet as pq
 import pytest
 
-from feature_store import delta_read, publish
-from feature_store.contracts.errors import DataContractError
+from nightrank.feature_store import delta_read, publish
+from nightrank.feature_store.contracts.errors import DataContractError
 
 pytestmark = pytest.mark.spark
 

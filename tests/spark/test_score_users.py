@@ -7,16 +7,17 @@ from datetime import timedelta
 import pytest
 from pyspark.sql import functions as F
 
-from feature_store import delta_io, delta_read
-from feature_store.contracts import tables
-from feature_store.contracts.errors import ConflictError, DataContractError, DependencyUnreachable, UsageError
-from feature_store.contracts.files import write_json
-from feature_store.contracts.stage import run_stage
-from ranker.batch import Batch
-from ranker.topk import exact_topk
-from spark_jobs import list_checks, release, score_users
-from spark_jobs.champion import open_champion
-from spark_jobs.submit import settings
+from nightrank.feature_store import delta_io, delta_read
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.errors import ConflictError, DataContractError, DependencyUnreachable, UsageError
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.stage import run_stage
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.retrieval.topk import exact_topk
+from nightrank.spark_jobs import release, score_users
+from nightrank.spark_jobs.driver.submit import settings
+from nightrank.spark_jobs.scoring import list_checks
+from nightrank.spark_jobs.scoring.champion import open_champion
 from tests.spark.conftest import DAY, make_context
 from tests.spark.hand_lake import event, fill
 from tests.spark.tiny_champion import crown

@@ -10,12 +10,12 @@ from datetime import date
 import psutil
 import pytest
 
-from feature_store import delta_io
-from feature_store.content_hash import content_sha256
-from feature_store.contracts import tables
-from feature_store.contracts.files import write_json
-from feature_store.contracts.lake import Lake
-from spark_jobs import host
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.content_hash import content_sha256
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.spark_jobs.driver import host
 from tests.spark.conftest import DAY, at, land
 
 pytestmark = pytest.mark.spark
@@ -43,7 +43,7 @@ def write_run(lake):
 
 
 def command(run_dir, stages=STAGES):
-    return [sys.executable, "-m", "spark_jobs.host", "--run-dir", str(run_dir), "--stages", stages]
+    return [sys.executable, "-m", "nightrank.spark_jobs.driver.host", "--run-dir", str(run_dir), "--stages", stages]
 
 
 def hashes(spark, lake):
@@ -118,7 +118,7 @@ def test_a_job_started_alone_makes_a_run_of_its_own_and_faults_have_their_exit_c
     lake = market(Lake(tmp_path / "lake"))
 
     def submit(*options):
-        command = [sys.executable, "-m", "spark_jobs.ingest_events", *options]
+        command = [sys.executable, "-m", "nightrank.spark_jobs.ingest_events", *options]
         return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
     empty = submit("--root", str(lake.root), "--date", str(date(2024, 3, 11)))

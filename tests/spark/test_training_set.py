@@ -6,22 +6,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_store import delta_io, delta_read
-from feature_store.contracts import tables
-from feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, UsageError
-from feature_store.contracts.files import write_json
-from feature_store.contracts.settings import DataSettings, TrainingSetSettings
-from feature_store.contracts.snapshot import Normalisation, SplitRule, load_snapshot
-from feature_store.spark_schema import to_spark
-from feature_store.transforms import item_inputs
-from spark_jobs import build_training_set, training_snapshot
+from nightrank.feature_store import delta_io, delta_read
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, UsageError
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.settings import DataSettings, TrainingSetSettings
+from nightrank.feature_store.contracts.snapshot import Normalisation, SplitRule, load_snapshot
+from nightrank.feature_store.spark_schema import to_spark
+from nightrank.feature_store.transforms import item_inputs
+from nightrank.spark_jobs import build_training_set
+from nightrank.spark_jobs.training_set import snapshot as training_snapshot
+from nightrank.trainer.data import arrow_rows
+from nightrank.trainer.data.conformance import files_of
+from nightrank.trainer.data.rows import Rows
+from nightrank.trainer.data.sources import Tables
+from nightrank.trainer.data.training_rows import TrainingRows
 from tests.spark.conftest import DAY, make_context
 from tests.spark.hand_lake import event, fill, micros
-from trainer.data import arrow_rows
-from trainer.data.conformance import files_of
-from trainer.data.rows import Rows
-from trainer.data.sources import Tables
-from trainer.data.training_rows import TrainingRows
 
 pytestmark = pytest.mark.spark
 SMALL = {"max_length": 4, "overlap": 2, "holdout_modulus": 1_000_000, "replay_fraction": 0.0}

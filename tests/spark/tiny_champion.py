@@ -1,13 +1,13 @@
 """A small real bundle as the lake's champion."""
 
-from feature_store.contracts.files import write_json
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.model_ref import ModelRef
-from ranker.bundle import load_bundle
-from ranker.bundle_store import store_bundle
-from ranker.compose import compose
-from ranker.config import RankerConfig, TransformerConfig
-from ranker.inputs import ItemInputs
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.ranker.bundle.store import store_bundle
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import RankerConfig, TransformerConfig
+from nightrank.ranker.inputs import ItemInputs
 
 
 def crown(lake: Lake, items: int, *, snapshot_id: str = "snap", version: int = 1):

@@ -7,17 +7,17 @@ from typing import Any
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from feature_store.contracts import schemas
-from feature_store.contracts.files import canonical_json, sha256_file, write_json
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.model_ref import ModelRef
-from feature_store.contracts.release import Release
-from feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, SplitRule
-from feature_store.publish import pin
-from pipeline import result as results
-from pipeline.run.book import open_book
-from pipeline.run.request import RunRequest
-from pipeline.stages import stages_of
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.files import canonical_json, sha256_file, write_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.feature_store.contracts.release import Release
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, SplitRule
+from nightrank.feature_store.publish import pin
+from nightrank.pipeline import result as results
+from nightrank.pipeline.run.book import open_book
+from nightrank.pipeline.run.request import RunRequest
+from nightrank.pipeline.stages import stages_of
 
 DAY, RUN, USERS, K = date(2024, 1, 3), "full-2024-01-03", ("u1", "u2", "u3"), 4
 

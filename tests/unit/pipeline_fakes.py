@@ -6,19 +6,19 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_store.contracts import schemas
-from feature_store.contracts.files import read_json, write_json
-from feature_store.contracts.lake import Lake
-from pipeline.run.request import RunRequest
-from pipeline.stages import Stage
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.pipeline.run.request import RunRequest
+from nightrank.pipeline.stages import Stage
 
 DAY = date(2024, 1, 1)
 
 STAGE_FILE = """
 import os, signal, sys, time
 from pathlib import Path
-from feature_store.contracts import errors
-from feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.feature_store.contracts import errors
+from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 
 def run(context: StageContext) -> StageResult:
     with open(context.root / "trace", "a") as trace:

@@ -13,11 +13,11 @@ from benchmarks.accuracy.fit import ask, device_of, fit
 from benchmarks.accuracy.report import figures, unpacked
 from benchmarks.accuracy.sequences import Questions, questions, read_sequences
 from benchmarks.accuracy.texts import read_texts
-from feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.config.training import TrainerConfig
+from nightrank.trainer.loop.step import rows_between
 from tests.text_models import WIDTH, tiny_bert
 from tests.training_lake import synthetic_sequences
-from trainer.config import TrainerConfig
-from trainer.step import rows_between
 
 FROM_ZERO = "7 0 1 2 3\n8 1 2 3 4 9\n"
 

@@ -3,18 +3,18 @@
 import pytest
 import torch
 
-from feature_store.contracts.config import validate
-from feature_store.contracts.errors import ConfigError
-from ranker.batch import Batch
-from ranker.compose import compose
-from ranker.config import RankerConfig
-from ranker.inputs import ItemInputs, Tokens
-from ranker.text.architecture import architecture_of
-from ranker.text.pretrained import pretrained_model
-from ranker.text.words import Words, opening_and_closing, words_of
+from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.inputs import ItemInputs, Tokens
+from nightrank.ranker.text.architecture import architecture_of
+from nightrank.ranker.text.pretrained import pretrained_model
+from nightrank.ranker.text.words import Words, opening_and_closing, words_of
+from nightrank.trainer.config.pretrained import TextSettings, user_folder, with_architectures
+from nightrank.trainer.config.training import TrainerConfig
 from tests.text_models import text_inputs, tiny_bert, tiny_gpt2, tiny_roberta
-from trainer.config import TrainerConfig
-from trainer.pretrained import TextSettings, user_folder, with_architectures
 
 ITEMS, CLS, SEP = 20, 1, 2
 

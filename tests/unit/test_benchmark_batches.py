@@ -7,9 +7,9 @@ import torch
 
 from benchmarks.accuracy.fit import epoch_batches
 from benchmarks.accuracy.sequences import read_sequences, training_rows
+from nightrank.trainer.data.epoch import EpochReader, make_plan
 from tests.snapshots import Example, examples_table, make_snapshot, write_part
 from tests.training_lake import synthetic_sequences
-from trainer.data.epoch import EpochReader, make_plan
 
 
 @pytest.mark.parametrize("epoch", [0, 1])

@@ -5,14 +5,14 @@ import json
 import pytest
 import torch
 
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.files import canonical_json, sha256_file, write_atomic
-from ranker.batch import Batch
-from ranker.bundle import load_bundle
-from ranker.bundle_store import save_bundle, store_bundle
-from ranker.compose import compose
-from ranker.config import DotConfig, RankerConfig, TransformerConfig
-from ranker.inputs import ItemInputs
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.files import canonical_json, sha256_file, write_atomic
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.ranker.bundle.store import save_bundle, store_bundle
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import DotConfig, RankerConfig, TransformerConfig
+from nightrank.ranker.inputs import ItemInputs
 
 ITEMS = 25
 RAW = [str(2**53 + 1 + item) if item % 2 else f"sku-{item}" for item in range(1, ITEMS + 1)]

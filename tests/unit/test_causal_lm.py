@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from ranker.batch import Batch
-from ranker.bundle import load_bundle
-from ranker.text.pretrained import pretrained_model
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.ranker.text.pretrained import pretrained_model
+from nightrank.trainer.config.job import Job
+from nightrank.trainer.config.pretrained import with_architectures
+from nightrank.trainer.worker.phases import train
 from tests.text_models import tiny_gpt2
 from tests.training_jobs import Stopped, job_of, small_lake, stop_after, training_of
-from trainer.job import Job
-from trainer.phases import train
-from trainer.pretrained import with_architectures
 
 HISTORIES = [["i1", "i2", "i3"], ["i40"], ["i7", "i9"]]
 

@@ -3,9 +3,9 @@ import json
 import pytest
 import torch
 
-from feature_store.contracts.errors import DataContractError
-from trainer.checkpoint import CheckpointFolder
-from trainer.state import TrainState
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.loop.checkpoint import CheckpointFolder
+from nightrank.trainer.loop.state import TrainState
 
 MODEL = {"items.ids.weight": torch.arange(6.0).view(2, 3)}
 OPTIMIZER = {"items.ids.weight/exp_avg": torch.ones(2, 3), "items.ids.weight/step": torch.tensor(4.0)}

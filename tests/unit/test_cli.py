@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pipeline_fakes import landed_lake
 
-from pipeline.commands.runs import replay_code
+from nightrank.pipeline.commands.runs import replay_code
 
 COMMANDS = [
     "doctor",
@@ -28,7 +28,9 @@ COMMANDS = [
 
 
 def nightrank(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "pipeline.cli", *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-m", "nightrank.pipeline.cli", *arguments], capture_output=True, text=True, timeout=60
+    )
 
 
 def test_help_lists_every_command_and_loads_no_engine() -> None:
@@ -47,7 +49,7 @@ def test_help_lists_every_command_and_loads_no_engine() -> None:
 
 def test_no_command_loads_an_engine() -> None:
     program = (
-        "import sys\nimport pipeline.runner, pipeline.verify, pipeline.recommend, pipeline.config, pipeline.progress\n"
+        "import sys\nfrom nightrank.pipeline import runner, verify, recommend, config, progress\n"
         "print(sorted({'pyspark', 'torch', 'mlflow', 'horovod', 'petastorm', 'delta'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.files import canonical_json, sha256_file, write_atomic
-from ranker.clicks.batch import ImpressionBatch
-from ranker.clicks.bundle import load_click_bundle, save_click_bundle
-from ranker.clicks.codes import FieldCodes
-from ranker.clicks.compose import compose_clicks
-from ranker.clicks.config import ClickShapes
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.files import canonical_json, sha256_file, write_atomic
+from nightrank.ranker.ctr.batch import ImpressionBatch
+from nightrank.ranker.ctr.bundle import load_click_bundle, save_click_bundle
+from nightrank.ranker.ctr.codes import FieldCodes
+from nightrank.ranker.ctr.compose import compose_clicks
+from nightrank.ranker.ctr.config import ClickShapes
 from tests.click_batches import SHAPES, SMALL, click_config, impressions
 
 TABLE = pa.table({"user": ["b", "a", None, "b"], "item": [2**53 + 1, 7, 7, 10], "hour": [3, 3, 3, 3]})

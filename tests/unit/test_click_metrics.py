@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import binary_auroc
 
-from feature_store.contracts.errors import DataContractError
-from ranker.click_metrics import auc, log_loss
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.metrics.ctr import auc, log_loss
 
 
 @pytest.mark.parametrize(

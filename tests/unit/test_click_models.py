@@ -7,13 +7,13 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional
 
-from feature_store.contracts.errors import ConfigError, DataContractError
-from ranker.clicks.batch import check_impressions
-from ranker.clicks.compose import compose_clicks
-from ranker.clicks.config import ClickShapes
-from ranker.clicks.dcnv2 import Cross, LowRankCross
-from ranker.clicks.finalmlp import Bilinear
-from ranker.clicks.loss import click_loss
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
+from nightrank.ranker.ctr.batch import check_impressions
+from nightrank.ranker.ctr.compose import compose_clicks
+from nightrank.ranker.ctr.config import ClickShapes
+from nightrank.ranker.ctr.dcnv2 import Cross, LowRankCross
+from nightrank.ranker.ctr.finalmlp import Bilinear
+from nightrank.ranker.ctr.loss import click_loss
 from tests.click_batches import SHAPES, SMALL, click_config, impressions
 
 NAMES = sorted(SMALL)

@@ -8,16 +8,21 @@ import pyarrow as pa
 import pytest
 import torch
 
-from feature_store.contracts.errors import ConfigError, DataContractError
-from feature_store.contracts.files import read_json
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.model_ref import CLICKS, ModelRef
-from feature_store.contracts.settings import MaintenanceSettings
-from feature_store.contracts.snapshot import load_snapshot
-from feature_store.contracts.stage import load_context
-from feature_store.pins import live_snapshots
-from ranker.click_metrics import auc, log_loss
-from ranker.clicks.bundle import load_click_bundle
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.model_ref import CLICKS, ModelRef
+from nightrank.feature_store.contracts.settings import MaintenanceSettings
+from nightrank.feature_store.contracts.snapshot import load_snapshot
+from nightrank.feature_store.contracts.stage import load_context
+from nightrank.feature_store.pins import live_snapshots
+from nightrank.ranker.ctr.bundle import load_click_bundle
+from nightrank.ranker.metrics.ctr import auc, log_loss
+from nightrank.trainer.ctr.session import prepare, train_clicks
+from nightrank.trainer.ranks.communicator import SingleProcess
+from nightrank.trainer.ranks.faults import DivergedError
+from nightrank.trainer.ranks.watchdog import Progress
+from nightrank.trainer.stages.train_ctr import job_of, run
 from tests.click_batches import SMALL, impressions
 from tests.impression_lake import (
     LAKE_SHAPES,
@@ -31,11 +36,6 @@ from tests.impression_lake import (
 )
 from tests.thread_world import on_ranks
 from tests.training_jobs import CPU
-from trainer.clicks.run import job_of, run
-from trainer.clicks.session import prepare, train_clicks
-from trainer.communicator import SingleProcess
-from trainer.faults import DivergedError
-from trainer.watchdog import Progress
 
 
 class Interrupted(Exception):

@@ -6,21 +6,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from feature_store.contracts.config import validate
-from feature_store.contracts.errors import ConfigError, DataContractError, NightrankError
-from ranker.clicks.compose import compose_clicks
-from ranker.clicks.config import ClickShapes
+from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NightrankError
+from nightrank.ranker.ctr.compose import compose_clicks
+from nightrank.ranker.ctr.config import ClickShapes
+from nightrank.trainer.config.ctr import ClickTrainerConfig, PlateauConfig, load_clicks
+from nightrank.trainer.ctr.fit import fit_clicks, measure
+from nightrank.trainer.ctr.objective import ClickObjective, TablePull
+from nightrank.trainer.ctr.source import MemorySource
+from nightrank.trainer.loop.optim import AdamW
+from nightrank.trainer.loop.plateau import Plateau
+from nightrank.trainer.loop.step import TrainStep
+from nightrank.trainer.ranks.communicator import SingleProcess
 from tests.click_batches import SHAPES, SMALL, click_config, impressions
 from tests.thread_world import on_ranks
 from tests.training_jobs import CPU
-from trainer.clicks.config import ClickTrainerConfig, load_clicks
-from trainer.clicks.fit import fit_clicks, measure
-from trainer.clicks.objective import ClickObjective, TablePull
-from trainer.clicks.source import MemorySource
-from trainer.communicator import SingleProcess
-from trainer.optim import AdamW
-from trainer.plateau import Plateau, PlateauConfig
-from trainer.step import TrainStep
 
 MODELS = Path(__file__).parents[2] / "conf" / "models" / "clicks"
 FILES = {"ctr_lr": "lr", "ctr_dnn": "dnn", "dcnv2": "dcnv2", "din": "din", "finalmlp": "finalmlp", "mmoe": "mmoe"}

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.data.arrow_rows import rows_of
+from nightrank.trainer.data.collate import batch_of
+from nightrank.trainer.data.compiled import heads_of, permutation, sorted_by_length
+from nightrank.trainer.data.rows import HEAD, Columns, Rows, Tokens
 from tests.snapshots import Example, examples_table, random_examples
-from trainer.data.arrow_rows import rows_of
-from trainer.data.collate import batch_of
-from trainer.data.compiled import heads_of, permutation, sorted_by_length
-from trainer.data.rows import HEAD, Columns, Rows, Tokens
 
 
 def lists_of(batch):

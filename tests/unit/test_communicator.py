@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from feature_store.contracts.errors import DataContractError, NightrankError
+from nightrank.feature_store.contracts.errors import DataContractError, NightrankError
+from nightrank.trainer.ranks.communicator import SingleProcess, agree, together, told_by_root
+from nightrank.trainer.ranks.faults import DivergedError, fault_from_json
 from tests.thread_world import on_ranks
-from trainer.communicator import SingleProcess, agree, together, told_by_root
-from trainer.faults import DivergedError, fault_from_json
 
 
 def test_one_process_is_a_world_of_size_one():

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from nightrank.trainer.data.arrow_rows import ROW_COLUMNS
+from nightrank.trainer.data.compiled import footer, read_rows, shape
 from tests.snapshots import examples_table, random_examples
-from trainer.data.arrow_rows import ROW_COLUMNS
-from trainer.data.compiled import footer, read_rows, shape
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from feature_store.contracts.config import merged, overlay
-from feature_store.contracts.errors import ConfigError
-from pipeline.config import find, packaged_names, resolve
+from nightrank.feature_store.contracts.config import merged, overlay
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.pipeline.config import find, packaged_names, resolve
 from tests.named_models import NAMES
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -34,7 +34,7 @@ CLICKS = {"ctr_lr": "lr", "ctr_dnn": "dnn", "dcnv2": "dcnv2", "din": "din", "fin
 def test_no_file_is_forgotten():
     assert sorted(NAMED) == FILES == NAMES and sorted(CLICKS) == CLICK_FILES
     assert {path.stem for path in CONF.glob("*.yaml")} - set(DATA) == {"mapping-example", "tune"}
-    assert {*DATA, *(f"models/{name}" for name in FILES), *(f"models/clicks/{name}" for name in CLICK_FILES)} == set(
+    assert {*DATA, *(f"models/{name}" for name in FILES), *(f"models/ctr/{name}" for name in CLICK_FILES)} == set(
         packaged_names()
     )
 
@@ -50,11 +50,11 @@ def test_a_model_lies_over_a_data_set(name, data):
 
 @pytest.mark.parametrize("name", CLICK_FILES)
 def test_a_click_ranker_lies_over_a_data_set_and_switches_its_stages_on(name):
-    found = resolve(["tiny", f"models/clicks/{name}"], [])
+    found = resolve(["tiny", f"models/ctr/{name}"], [])
     assert found["clicks"]["model"]["name"] == CLICKS[name] and found["impressions"]["enabled"] is True
     assert len(found["impressions"]["labels"]) == (3 if name == "mmoe" else 1)
     assert found["trainer"] == resolve(["tiny"], [])["trainer"] and resolve(["tiny"], [])["impressions"]["enabled"] is False
-    assert f"models/clicks/{name}" in packaged_names()
+    assert f"models/ctr/{name}" in packaged_names()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_click_ranker_lies_over_a_data_set_and_switches_its_stages_on(name):
 )
 def test_an_input_or_part_that_is_not_known_is_named(override, message):
     with pytest.raises(ConfigError, match=message):
-        resolve(["tiny", "models/clicks/din"], [override])
+        resolve(["tiny", "models/ctr/din"], [override])
 
 
 def test_what_is_there_is_said():

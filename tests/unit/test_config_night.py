@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from feature_store.contracts.config import validate
-from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.settings import DataSettings
-from pipeline.config import NightConfig, packaged_names, resolve
-from spark_jobs import submit
+from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.pipeline.config import NightConfig, packaged_names, resolve
+from nightrank.spark_jobs.driver import submit
 
 
 @pytest.mark.parametrize("name", packaged_names())

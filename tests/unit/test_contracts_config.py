@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_store.contracts.config import load, overlay
-from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.settings import DataSettings
+from nightrank.feature_store.contracts.config import load, overlay
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.settings import DataSettings
 
 TREES = st.recursive(
     st.integers(0, 3),

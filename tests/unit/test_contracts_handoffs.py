@@ -5,11 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from feature_store.contracts.errors import BY_CODE, ConflictError, DataContractError
-from feature_store.contracts.files import read_json, sha256_of, write_atomic, write_json
-from feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, Part, PinnedFile, SplitRule, load_snapshot
-from feature_store.contracts.stage import StageContext, StageResult, load_context, run_stage
-from feature_store.contracts.tables import CATALOGUE
+from nightrank.feature_store.contracts.errors import BY_CODE, ConflictError, DataContractError
+from nightrank.feature_store.contracts.files import read_json, sha256_of, write_atomic, write_json
+from nightrank.feature_store.contracts.snapshot import (
+    DatasetSnapshot,
+    Normalisation,
+    Part,
+    PinnedFile,
+    SplitRule,
+    load_snapshot,
+)
+from nightrank.feature_store.contracts.stage import StageContext, StageResult, load_context, run_stage
+from nightrank.feature_store.contracts.tables import CATALOGUE
 
 
 def snapshot(**changes: object) -> DatasetSnapshot:

@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from feature_store import delta_read
-from feature_store.contracts import schemas
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.release import Release
+from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.release import Release
 
 DAY = date(2024, 3, 10)
 

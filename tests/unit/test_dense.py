@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.data.conformance import files_of, row_groups_of
+from nightrank.trainer.data.dense import DenseReader
+from nightrank.trainer.data.plan import ReadPlan
+from nightrank.trainer.data.sources import Tables
+from nightrank.trainer.data.stream import Planned
 from tests.snapshots import write_part
-from trainer.data.conformance import files_of, row_groups_of
-from trainer.data.dense import DenseReader
-from trainer.data.plan import ReadPlan
-from trainer.data.sources import Tables
-from trainer.data.stream import Planned
 
 GROUPS = [[13, 7], [20], [1, 19, 5], [], [11, 9], [15]]
 ROWS = sum(map(sum, GROUPS))

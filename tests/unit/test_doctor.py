@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from feature_store.contracts.settings import DataSettings
-from pipeline.doctor.ambient import check_clock, check_telemetry
-from pipeline.doctor.caches import check_caches
-from pipeline.doctor.finding import Finding, worst
-from pipeline.doctor.horovod import check_horovod, check_own_name
-from pipeline.doctor.java import check_java
-from pipeline.doctor.machine import Machine, Output
-from pipeline.doctor.places import check_places
-from pipeline.doctor.python_env import check_compiled, check_interpreters, check_packages, check_pyarrow
-from pipeline.doctor.spark import check_data_loss, check_trio
-from pipeline.doctor.tracking import check_mlflow
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.pipeline.doctor.ambient import check_clock, check_telemetry
+from nightrank.pipeline.doctor.caches import check_caches
+from nightrank.pipeline.doctor.finding import Finding, worst
+from nightrank.pipeline.doctor.horovod import check_horovod, check_own_name
+from nightrank.pipeline.doctor.java import check_java
+from nightrank.pipeline.doctor.machine import Machine, Output
+from nightrank.pipeline.doctor.places import check_places
+from nightrank.pipeline.doctor.python_env import check_compiled, check_interpreters, check_packages, check_pyarrow
+from nightrank.pipeline.doctor.spark import check_data_loss, check_trio
+from nightrank.pipeline.doctor.tracking import check_mlflow
 
 NOW = datetime(2026, 3, 12, 6, 0, tzinfo=UTC)
 SETTINGS = DataSettings()
@@ -142,8 +142,8 @@ def test_every_requirement_is_met_here():
 
 def test_compiled_parts_load_here_and_are_named_where_they_do_not():
     assert only(check_compiled()).status == "ok"
-    missing = only(check_compiled(["trainer.data._foreign"]))
-    assert missing.status == "fail" and "trainer.data._foreign does not load" in missing.seen
+    missing = only(check_compiled(["nightrank.trainer.data._foreign"]))
+    assert missing.status == "fail" and "nightrank.trainer.data._foreign does not load" in missing.seen
 
 
 def horovod_says(tmp_path, **changes):
@@ -232,7 +232,7 @@ def test_a_place_that_takes_no_files(tmp_path):
 
 def test_a_full_disk(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 2**30})
-    monkeypatch.setattr("pipeline.doctor.places.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("nightrank.pipeline.doctor.places.shutil.disk_usage", lambda path: usage)
     found = places(check_places(machine(tmp_path, environ={"TMPDIR": str(tmp_path)}), SETTINGS, None))
     assert found["free_disk_tmp"].status == "fail" and "1.0 GiB" in found["free_disk_tmp"].seen
 
@@ -316,7 +316,10 @@ def test_the_worst_finding_counts():
 
 
 def test_the_command_prints_one_object_and_ends_with_1_on_a_failure(tmp_path):
-    program = "import sys; from pathlib import Path; from pipeline.doctor import main; sys.exit(main(Path(sys.argv[1]), True))"
+    program = (
+        "import sys; from pathlib import Path; from nightrank.pipeline.doctor import main; "
+        "sys.exit(main(Path(sys.argv[1]), True))"
+    )
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "JAVA_HOME": "/nowhere"}
     command = [sys.executable, "-c", program, str(tmp_path / "lake")]
     done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ranker.blocks.dropout import Dropout
+from nightrank.ranker.blocks.dropout import Dropout
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32, torch.float64])

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from feature_store.contracts.schemas import TEXT_CACHE
-from feature_store.contracts.settings import TextSettings
-from feature_store.text_model import text_model
-from spark_jobs.executor.encode import EncodeOptions, encode, encode_batches, encode_tokens, open_encoder
-from spark_jobs.executor.linear import OneDnnLinear, multiply_with_one_dnn
+from nightrank.feature_store.contracts.schemas import TEXT_CACHE
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.feature_store.text_model import text_model
+from nightrank.spark_jobs.executor.encode import EncodeOptions, encode, encode_batches, encode_tokens, open_encoder
+from nightrank.spark_jobs.executor.linear import OneDnnLinear, multiply_with_one_dnn
 from tests.text_models import tiny_bert, tiny_gpt2, tiny_roberta, with_tokenizer
 
 WORDS = ["fire", "emblem", "the", "sacred", "stones", "usb", "cable", "with", "quite", "a", "few", "more", "words", "in", "it"]

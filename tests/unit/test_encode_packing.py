@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranker.text.packing import packed
+from nightrank.ranker.text.packing import packed
 
 
 @given(st.lists(st.integers(1, 128), max_size=200), st.integers(1, 512))

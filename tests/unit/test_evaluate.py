@@ -9,13 +9,13 @@ from deltalake import write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_store.contracts import schemas
-from feature_store.contracts.errors import DataContractError
-from ranker.metrics import interval, paired_delta
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.metrics.ranking import interval, paired_delta
+from nightrank.trainer.evaluation.bootstrap import percentile_interval, resampled_means
+from nightrank.trainer.evaluation.recommenders import without
+from nightrank.trainer.stages import evaluate
 from tests import evaluation_lake as lake
-from trainer import evaluate
-from trainer.evaluation.bootstrap import percentile_interval, resampled_means
-from trainer.evaluation.recommenders import without
 
 
 def figure(rows, who, name, k=10, split="test", part="all"):
@@ -180,7 +180,7 @@ def test_intervals_agree_with_the_one_definition(rows, seed):
 def test_resamples_do_not_depend_on_the_size_of_a_chunk(monkeypatch):
     values = np.random.default_rng(0).random((50, 3))
     whole = resampled_means(values, 5, 200)
-    monkeypatch.setattr("trainer.evaluation.bootstrap.DRAWS", 300)
+    monkeypatch.setattr("nightrank.trainer.evaluation.bootstrap.DRAWS", 300)
     np.testing.assert_allclose(resampled_means(values, 5, 200), whole)
 
 

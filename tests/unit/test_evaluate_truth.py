@@ -7,13 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.simulate import truth as simulator
+from nightrank.pipeline.simulate import truth as simulator
+from nightrank.trainer.data.epoch import iter_part
+from nightrank.trainer.evaluation.recommenders import days_of
+from nightrank.trainer.evaluation.truth import load_truth, true_probabilities
+from nightrank.trainer.loop.validation import queries
+from nightrank.trainer.stages import evaluate
 from tests import evaluation_lake as lake
-from trainer import evaluate
-from trainer.data.epoch import iter_part
-from trainer.evaluation.recommenders import days_of
-from trainer.evaluation.truth import load_truth, true_probabilities
-from trainer.validation import queries
 
 DAY = date(2024, 3, 1)
 MICROS = (DAY - date(1970, 1, 1)).days * 86_400_000_000

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from feature_store.contracts import schemas
-from feature_store.contracts.actions import ACTION_CODES
-from spark_jobs.executor import baselines
-from spark_jobs.executor.fallback import read_fallback
-from spark_jobs.executor.topk import top_k
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.spark_jobs.executor import baselines
+from nightrank.spark_jobs.executor.fallback import read_fallback
+from nightrank.spark_jobs.executor.topk import top_k
 
 VIEW, PURCHASE = ACTION_CODES["view"], ACTION_CODES["purchase"]
 

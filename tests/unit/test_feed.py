@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.data.arrow_pool import Feed
+from nightrank.trainer.data.arrow_pool import Feed
 
 
 def feed(count, ahead):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from nightrank.trainer.data.arrow_rows import rows_of
+from nightrank.trainer.data.compiled import dealt, scatter_rows
+from nightrank.trainer.data.filling import Passing, Sheet, filled
+from nightrank.trainer.data.plan import ReadPlan
 from tests.snapshots import examples_table, random_examples
-from trainer.data.arrow_rows import rows_of
-from trainer.data.compiled import dealt, scatter_rows
-from trainer.data.filling import Passing, Sheet, filled
-from trainer.data.plan import ReadPlan
 
 
 def examples_of(count):

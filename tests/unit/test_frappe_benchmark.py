@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.accuracy.frappe import FIELDS, LABEL, main
-from feature_store.contracts.errors import ConfigError, DataContractError
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from feature_store.contracts.errors import ConfigError, DataContractError, DependencyUnreachable
-from feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, DependencyUnreachable
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.trainer.config.evaluation import GateConfig
+from nightrank.trainer.evaluation.decision import decided
+from nightrank.trainer.stages import gate
 from tests import evaluation_lake as lake
-from trainer import gate
-from trainer.evaluation.config import GateConfig
-from trainer.evaluation.decision import decided
 
 
 def values(mean, rows=1000, seed=0):
@@ -57,7 +57,7 @@ def promoted(monkeypatch):
         calls.append(ref.manifest_sha256)
         ref.save(context.root / "champion.json")
 
-    monkeypatch.setattr("trainer.registry.promote", promote)
+    monkeypatch.setattr("nightrank.trainer.stages.register.promote", promote)
     return SimpleNamespace(calls=calls, module=registry)
 
 

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from feature_store.contracts.errors import DataContractError
-from ranker.bundle import load_bundle
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.trainer.data.item_inputs import load_item_inputs, load_vocabulary
+from nightrank.trainer.incremental.growth import champion, check_extends, grown, grown_moments
+from nightrank.trainer.worker.phases import train
 from tests.training_jobs import ITEMS, job_of, parent_of, small_lake, training_of
 from tests.training_lake import row, write_snapshot
-from trainer.data.item_inputs import load_item_inputs, load_vocabulary
-from trainer.incremental.growth import champion, check_extends, grown, grown_moments
-from trainer.phases import train
 
 NEW = 7
 
@@ -66,13 +66,13 @@ def test_moments_of_old_rows_are_kept_and_those_of_new_rows_are_zero(night):
 
 
 def champion_moments(root, parent):
-    from trainer.checkpoint import CheckpointFolder
+    from nightrank.trainer.loop.checkpoint import CheckpointFolder
 
     return CheckpointFolder(root / parent.checkpoint).load("live").optimizer
 
 
 def test_the_checkpoint_holds_the_weights_of_the_bundle(night):
-    from trainer.checkpoint import CheckpointFolder
+    from nightrank.trainer.loop.checkpoint import CheckpointFolder
 
     root, parent, _ = night
     weights = load_bundle(root / parent.bundle).weights

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from feature_store.contracts import schemas
-from feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.data.impressions import ImpressionSource, impressions_of
 from tests.click_batches import SHAPES, impressions
 from tests.snapshots import make_snapshot, write_part
-from trainer.data.impressions import ImpressionSource, impressions_of
 
 TWO = SHAPES.model_copy(update={"labels": ("click", "cart")})
 

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.data.epoch import iter_part
 from tests.snapshots import examples_table, make_snapshot, random_examples, write_part
-from trainer.data.epoch import iter_part
 
 GROUPS = [[13, 7], [20], [1, 19, 5], [], [11, 9], [15]]
 ROWS = sum(map(sum, GROUPS))

@@ -3,11 +3,11 @@
 import pyarrow as pa
 import pytest
 
-from feature_store.contracts import schemas
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.snapshot import Normalisation
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.snapshot import Normalisation
+from nightrank.trainer.data.item_inputs import item_counts, load_item_inputs, load_vocabulary
 from tests.snapshots import Example, examples_table, make_snapshot, write_part
-from trainer.data.item_inputs import item_counts, load_item_inputs, load_vocabulary
 
 
 def vocabulary(rows):

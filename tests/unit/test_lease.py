@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from feature_store import lease as leases
-from feature_store import lease_claims as claims
-from feature_store.contracts.errors import ConflictError
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.stage import StageContext
+from nightrank.feature_store import lease as leases
+from nightrank.feature_store import lease_claims as claims
+from nightrank.feature_store.contracts.errors import ConflictError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.stage import StageContext
 
 WORKER = """
 import sys, time
 from pathlib import Path
 from feature_store import lease as leases
-from feature_store.contracts.errors import ConflictError
-from feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.errors import ConflictError
+from nightrank.feature_store.contracts.lake import Lake
 lake, name = Lake(Path(sys.argv[1])), sys.argv[2]
 turn = 0
 while turn < 4:
@@ -51,7 +51,8 @@ def lake(tmp_path: Path) -> Lake:
 def holder_of(lake: Lake, code: str = "import time; time.sleep(60)") -> subprocess.Popen[str]:
     """A live process of its own that holds the lease as run `other`."""
     program = (
-        "import sys; from pathlib import Path; from feature_store import lease; from feature_store.contracts.lake import Lake\n"
+        "import sys; from pathlib import Path; from nightrank.feature_store import lease\n"
+        "from nightrank.feature_store.contracts.lake import Lake\n"
         f"held = lease.acquire(Lake(Path({str(lake.root)!r})), 'other'); print('held', flush=True)\n{code}"
     )
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

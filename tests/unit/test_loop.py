@@ -5,18 +5,18 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from feature_store.contracts.errors import DataContractError
-from ranker.batch import Batch
-from ranker.bundle import load_bundle
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.trainer.loop import fit as loop
+from nightrank.trainer.loop.fit import fit
+from nightrank.trainer.loop.source import MixedSource, PartSource
+from nightrank.trainer.loop.validation import Validator
+from nightrank.trainer.ranks.faults import DivergedError
+from nightrank.trainer.worker.phases import MEASURE, build_phase, train
+from nightrank.trainer.worker.session import result
 from tests.thread_world import on_ranks
 from tests.training_jobs import CPU, Stopped, job_of, small_lake, stop_after, training_of
-from trainer import loop
-from trainer.faults import DivergedError
-from trainer.loop import fit
-from trainer.phases import MEASURE, build_phase, train
-from trainer.session import result
-from trainer.source import MixedSource, PartSource
-from trainer.validation import Validator
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from feature_store.contracts.config import validate
-from feature_store.contracts.errors import ConfigError
-from ranker.batch import Batch
-from ranker.compose import compose
-from ranker.config import LossConfig, RankerConfig
-from ranker.inputs import ItemInputs
-from ranker.losses.training import training_loss
+from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import LossConfig, RankerConfig
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.ranker.losses.training import training_loss
 
 ITEMS, WIDTH, MEMBERS = 20, 8, 3
 ENCODERS = {"transformer": {"first_items": True}, "gru": {}, "bert4rec": {}, "causal_lm": {"heads": 2}}

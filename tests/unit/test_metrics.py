@@ -7,8 +7,8 @@ import pytest
 import torch
 from torchmetrics.functional import retrieval
 
-from feature_store.contracts.errors import DataContractError
-from ranker.metrics import coverage, interval, novelty, paired_delta, per_row
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.metrics.ranking import coverage, interval, novelty, paired_delta, per_row
 
 D1, D2, D3, D4 = 1.0, 1 / log2(3), 0.5, 1 / log2(5)
 

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from feature_store.contracts.settings import TextSettings
-from feature_store.text_model import text_model
-from ranker.bundle import load_bundle
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.feature_store.text_model import text_model
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.trainer.config.pretrained import with_architectures
+from nightrank.trainer.worker.phases import train
 from tests.named_models import NAMES, small
 from tests.text_models import text_inputs, texts, tiny_bert, vectors
 from tests.training_jobs import ITEMS, Stopped, job_of, stop_after, training_of
 from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
-from trainer.phases import train
-from trainer.pretrained import with_architectures
 
 USERS = 120
 

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.communicator import SingleProcess
-from trainer.config import OptimizerConfig
-from trainer.optim import LOSS, ROWS, WEIGHT, AdamW, FlatGradient, divisor, trainable
+from nightrank.trainer.config.training import OptimizerConfig
+from nightrank.trainer.loop.optim import LOSS, ROWS, WEIGHT, AdamW, FlatGradient, divisor, trainable
+from nightrank.trainer.ranks.communicator import SingleProcess
 
 
 def model() -> nn.Module:

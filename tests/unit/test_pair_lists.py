@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from ranker.config import MlpConfig, RankerConfig, TransformerConfig, TransformerHeadConfig
-from ranker.heads import pairs
-from ranker.heads.mlp import MlpHead
-from ranker.heads.transformer import TransformerHead
-from ranker.listing import best_items
+from nightrank.ranker.config.ranker import MlpConfig, RankerConfig, TransformerConfig, TransformerHeadConfig
+from nightrank.ranker.heads import pairs
+from nightrank.ranker.heads.mlp import MlpHead
+from nightrank.ranker.heads.transformer import TransformerHead
+from nightrank.ranker.retrieval.listing import best_items
 
 ITEMS, ROWS, K = 257, 11, 10
 HEADS = {

@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_jobs.executor.past import history_adder, seen_by
+from nightrank.spark_jobs.executor.past import history_adder, seen_by
 
 MOMENT = st.integers(0, 12)
 EVENTS = st.lists(st.tuples(MOMENT, st.integers(0, 6)), max_size=12)

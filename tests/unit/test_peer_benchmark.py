@@ -13,8 +13,8 @@ from benchmarks.accuracy.sequences import Sequences, known_lines, questions, tra
 from benchmarks.peers import process
 from benchmarks.products import RecordedProducts
 from benchmarks.train_vs_peer import settings_of, summary
-from feature_store.contracts.errors import DataContractError
-from ranker.blocks.one_dnn import times_transposed
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.blocks.one_dnn import times_transposed
 
 PLAYED = """
 import sys

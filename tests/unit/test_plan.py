@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_store.contracts.errors import ConfigError
-from trainer.data.plan import REVISION, ReadPlan
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.trainer.data.plan import REVISION, ReadPlan
 
 plans = st.builds(
     ReadPlan,

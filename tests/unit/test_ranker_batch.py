@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranker.batch import Batch
-from ranker.targets import next_items
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.targets import next_items
 
 rows_of_items = st.lists(st.lists(st.integers(1, 50), max_size=7), max_size=6)
 

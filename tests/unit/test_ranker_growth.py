@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from feature_store.contracts.errors import DataContractError
-from ranker.batch import Batch
-from ranker.compose import compose
-from ranker.config import DotConfig, ItemConfig, RankerConfig, TransformerConfig
-from ranker.growth import grow, grow_optimizer_state, grown_rows
-from ranker.inputs import ItemInputs
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import DotConfig, ItemConfig, RankerConfig, TransformerConfig
+from nightrank.ranker.growth import grow, grow_optimizer_state, grown_rows
+from nightrank.ranker.inputs import ItemInputs
 
 OLD, NEW, WIDTH = 300, 320, 8
 CONFIG = RankerConfig(width=WIDTH, encoder=TransformerConfig(max_length=8))

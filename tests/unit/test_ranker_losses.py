@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch.nn import functional
 
-from feature_store.contracts.config import validate
-from feature_store.contracts.errors import ConfigError
-from ranker.batch import Batch
-from ranker.compose import compose
-from ranker.config import LossConfig, RankerConfig, TransformerConfig
-from ranker.inputs import ItemInputs
-from ranker.losses import full_softmax as softmax_module
-from ranker.losses.full_softmax import full_softmax
-from ranker.losses.sampled import Scores, bpr, gbce, hardest, sampled_softmax
-from ranker.losses.sampling import NegativeSampler
-from ranker.losses.training import training_loss
+from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import LossConfig, RankerConfig, TransformerConfig
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.ranker.losses import full_softmax as softmax_module
+from nightrank.ranker.losses.full_softmax import full_softmax
+from nightrank.ranker.losses.sampled import Scores, bpr, gbce, hardest, sampled_softmax
+from nightrank.ranker.losses.sampling import NegativeSampler
+from nightrank.ranker.losses.training import training_loss
 
 ITEMS = 40
 

@@ -8,15 +8,15 @@ import sys
 import pytest
 import torch
 
-from feature_store.contracts.config import validate
-from feature_store.contracts.errors import ConfigError, DataContractError
-from ranker.batch import Batch
-from ranker.compose import compose, compose_empty
-from ranker.config import DotConfig, ItemConfig, LossConfig, RankerConfig, TransformerConfig
-from ranker.encoders.transformer import gap_buckets, wait_buckets
-from ranker.inputs import ItemInputs, category_rectangle
-from ranker.losses.training import training_loss
-from ranker.model import last_states
+from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.compose import compose, compose_empty
+from nightrank.ranker.config.ranker import DotConfig, ItemConfig, LossConfig, RankerConfig, TransformerConfig
+from nightrank.ranker.encoders.transformer import gap_buckets, wait_buckets
+from nightrank.ranker.inputs import ItemInputs, category_rectangle
+from nightrank.ranker.losses.training import training_loss
+from nightrank.ranker.model import last_states
 
 SECOND = 1_000_000
 
@@ -91,7 +91,8 @@ def test_an_empty_ranker_lists_the_same_weights_and_starts_without_the_compiler(
     assert {k: v.shape for k, v in empty.state_dict().items()} == {
         k: v.shape for k, v in compose(config(), inputs()).state_dict().items()
     }
-    code = "import sys, ranker.compose as c; from ranker.config import RankerConfig; from ranker.inputs import ItemShapes; "
+    code = "import sys, nightrank.ranker.compose as c; from nightrank.ranker.config.ranker import RankerConfig; "
+    code += "from nightrank.ranker.inputs import ItemShapes; "
     code += "c.compose_empty(RankerConfig(), ItemShapes(5, 0, 0, 0, 0)); sys.exit('torch._dynamo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -228,7 +229,7 @@ def test_inputs_of_the_wrong_length_are_refused_by_name():
 
 
 def test_configuration_and_package_load_without_torch():
-    code = "import ranker, ranker.config, sys; print('torch' in sys.modules)"
+    code = "import nightrank.ranker.config.ranker, sys; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

@@ -5,18 +5,18 @@ import dataclasses
 import pytest
 import torch
 
-from feature_store.contracts.config import merged, validate
-from feature_store.contracts.errors import ConfigError, DataContractError
-from ranker.batch import Batch
-from ranker.bundle import load_bundle
-from ranker.bundle_store import save_bundle
-from ranker.compose import compose
-from ranker.config import LossConfig, RankerConfig
-from ranker.encoders.factors import fold_in
-from ranker.encoders.items import look_up
-from ranker.inputs import ItemInputs
-from ranker.listing import best_items
-from ranker.losses.training import training_loss
+from nightrank.feature_store.contracts.config import merged, validate
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.ranker.bundle.store import save_bundle
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import LossConfig, RankerConfig
+from nightrank.ranker.encoders.factors import fold_in
+from nightrank.ranker.encoders.items import look_up
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.ranker.losses.training import training_loss
+from nightrank.ranker.retrieval.listing import best_items
 
 ITEMS, USERS = 24, 9
 SECOND = 1_000_000

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from ranker.batch import Batch
-from ranker.compose import compose
-from ranker.config import LossConfig, RankerConfig
-from ranker.inputs import ItemInputs
-from trainer.objective import SequenceObjective
-from trainer.reorder import reordered
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import LossConfig, RankerConfig
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.trainer.loop.objective import SequenceObjective
+from nightrank.trainer.loop.reorder import reordered
 
 LONG = 40
 

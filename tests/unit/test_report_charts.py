@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from pipeline.report import wording
-from pipeline.report.interval_chart import Estimate, interval_chart
-from pipeline.report.line_chart import line_chart, running_mean, thinned
-from pipeline.report.scale import Scale, round_ticks, tick_label
+from nightrank.pipeline.report import wording
+from nightrank.pipeline.report.interval_chart import Estimate, interval_chart
+from nightrank.pipeline.report.line_chart import line_chart, running_mean, thinned
+from nightrank.pipeline.report.scale import Scale, round_ticks, tick_label
 
 
 @pytest.mark.parametrize(

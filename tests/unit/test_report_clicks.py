@@ -1,8 +1,8 @@
 """The click ranker on the report's page: figures by answer, a word for what is no better than chance, its curves."""
 
-from feature_store.contracts.files import write_json
-from pipeline.report.files import write_report
-from pipeline.report.page import render
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.pipeline.report.files import write_report
+from nightrank.pipeline.report.page import render
 from tests.unit.report_sample import sample_curves, sample_result, sample_users
 from tests.unit.test_report_page import parsed
 

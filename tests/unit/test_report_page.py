@@ -8,10 +8,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from feature_store.contracts.files import write_json
-from pipeline.report.overview import headline, stage_bars, table_versions, tiles
-from pipeline.report.page import render
-from pipeline.report.quality import best_baseline, gate, quality
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.pipeline.report.overview import headline, stage_bars, table_versions, tiles
+from nightrank.pipeline.report.page import render
+from nightrank.pipeline.report.quality import best_baseline, gate, quality
 from tests.unit.report_sample import metric_row, sample_curves, sample_result, sample_users
 
 VOID = {"meta", "link", "br", "img", "rect", "line", "circle", "path"}
@@ -196,7 +196,7 @@ def run_folder(tmp_path, gate_decision="promoted"):
 
 
 def run_report(folder):
-    command = [sys.executable, "-m", "pipeline.report.stage", "--run-dir", str(folder)]
+    command = [sys.executable, "-m", "nightrank.pipeline.report.stage", "--run-dir", str(folder)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from PIL import Image
 
-from pipeline.report.page import render
+from nightrank.pipeline.report.page import render
 from tests.unit.report_sample import sample_curves, sample_result, sample_users
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

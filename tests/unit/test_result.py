@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 from pipeline_fakes import landed_lake, request_for, write_stage
 
-from pipeline import result as results
-from pipeline.runner import Runner
-from pipeline.verdict import NAME as VERDICT
+from nightrank.pipeline import result as results
+from nightrank.pipeline.runner import Runner
+from nightrank.pipeline.verdict import NAME as VERDICT
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "result.schema.json").read_text())
 ISSUE_FIELDS = {
@@ -116,7 +116,7 @@ def test_the_file_is_there_and_says_running_while_a_stage_works(tmp_path: Path, 
 
 def test_the_verdict_of_the_gate_becomes_the_runs(tmp_path: Path, modules: Path) -> None:
     lake = landed_lake(tmp_path / "lake")
-    from pipeline.stages import STAGES
+    from nightrank.pipeline.stages import STAGES
 
     verdict = replace(next(stage for stage in STAGES if stage.name == VERDICT), needs=())
     for number, (decision, status, code) in enumerate(

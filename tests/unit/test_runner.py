@@ -13,11 +13,11 @@ import psutil
 import pytest
 from pipeline_fakes import DAY, landed_lake, request_for, result_of, trace, write_stage
 
-from feature_store.contracts.errors import ConflictError, UsageError
-from feature_store.contracts.lake import Lake
-from pipeline.run.children import MARKER
-from pipeline.runner import Runner
-from pipeline.stages import Stage
+from nightrank.feature_store.contracts.errors import ConflictError, UsageError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.pipeline.run.children import MARKER
+from nightrank.pipeline.runner import Runner
+from nightrank.pipeline.stages import Stage
 
 NIGHT = date(2024, 1, 2)
 
@@ -192,10 +192,10 @@ def test_a_plan_touches_nothing(lake: Lake, modules: Path) -> None:
 COMMAND = """
 import json, sys
 from pathlib import Path
-from feature_store.contracts.errors import NightrankError
-from feature_store.contracts.lake import Lake
-from pipeline.runner import Runner
-from pipeline.stages import Stage
+from nightrank.feature_store.contracts.errors import NightrankError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.pipeline.runner import Runner
+from nightrank.pipeline.stages import Stage
 from pipeline_fakes import request_for
 stages = tuple(Stage(n, "fake_" + n, "plain") for n in ("one", "two", "three"))
 try:
@@ -276,6 +276,6 @@ def test_a_killed_runner_is_superseded_at_once_and_what_it_left_is_ended(lake: L
 
 
 def test_full_without_a_date_means_the_last_landing_day(lake: Lake) -> None:
-    from pipeline.run.request import last_landing_day
+    from nightrank.pipeline.run.request import last_landing_day
 
     assert last_landing_day(lake) == date.fromordinal(DAY.toordinal() + 2)

@@ -4,9 +4,9 @@ import subprocess
 import sys
 import time
 
-from feature_store.contracts.files import read_json
-from pipeline.run import sampler
-from pipeline.run.sampler import Sampler
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.pipeline.run import sampler
+from nightrank.pipeline.run.sampler import Sampler
 
 WORK = "x = bytearray(64 << 20)\nwhile True: pass"
 PARENT = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {WORK!r}]).wait()"

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from trainer.config import PhaseConfig
-from trainer.schedule import learning_rate
+from nightrank.trainer.config.training import PhaseConfig
+from nightrank.trainer.loop.schedule import learning_rate
 
 PHASE = PhaseConfig(epochs=1, learning_rate=1.0, warmup_steps=4, floor=0.1)
 

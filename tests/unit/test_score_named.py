@@ -5,18 +5,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from feature_store.contracts.actions import ACTION_CODES
-from feature_store.contracts.config import overlay, validate
-from feature_store.contracts.settings import TextSettings
-from ranker.batch import Batch
-from ranker.bundle_store import store_bundle
-from ranker.compose import compose
-from spark_jobs.executor.score import NO_HISTORY, UNKNOWN, ScoreRules, list_scorer
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.config import overlay, validate
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.bundle.store import store_bundle
+from nightrank.ranker.compose import compose
+from nightrank.spark_jobs.executor.score import NO_HISTORY, UNKNOWN, ScoreRules, list_scorer
+from nightrank.trainer.config.pretrained import user_folder, with_architectures
+from nightrank.trainer.config.training import TrainerConfig
 from tests.named_models import NAMES, small
 from tests.text_models import text_inputs, tiny_bert
 from tests.training_jobs import ITEMS, SMALL
-from trainer.config import TrainerConfig
-from trainer.pretrained import user_folder, with_architectures
 
 USERS, K, NEWEST = 20, 7, 12
 IMPRESSION, VIEW, CLICK = (ACTION_CODES[name] for name in ("impression", "view", "click"))

@@ -8,15 +8,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from feature_store.contracts import schemas
-from feature_store.contracts.errors import ConfigError
-from feature_store.contracts.files import sha256_file
-from feature_store.contracts.lake import Lake
-from pipeline.simulate import catalogue, population, simulate
-from pipeline.simulate.config import market
-from pipeline.simulate.sessions import visits
-from pipeline.simulate.truth import TruthItems, TruthUsers, load_items, load_users, true_scores
-from pipeline.simulate.words import CATEGORIES, STYLES
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.files import sha256_file
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.pipeline.simulate import catalogue, population, simulate
+from nightrank.pipeline.simulate.config import market
+from nightrank.pipeline.simulate.sessions import visits
+from nightrank.pipeline.simulate.truth import TruthItems, TruthUsers, load_items, load_users, true_scores
+from nightrank.pipeline.simulate.words import CATEGORIES, STYLES
 
 START = date(2025, 3, 3)
 

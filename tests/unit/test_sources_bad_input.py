@@ -8,10 +8,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from feature_store.contracts import schemas
-from feature_store.contracts.errors import ConfigError, DataContractError
-from feature_store.contracts.lake import Lake
-from spark_jobs.sources.imports import import_data
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.spark_jobs.sources.imports import import_data
 
 HUGE = 2**53 + 1
 MAPPING = "events: {columns: {user_id: u, item_id: i, event_time: t, value: v}}\n"

@@ -7,10 +7,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
 
-from feature_store.contracts import schemas
-from feature_store.contracts.errors import DataContractError, UsageError
-from feature_store.contracts.lake import Lake
-from spark_jobs.sources.imports import import_data
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.errors import DataContractError, UsageError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.spark_jobs.sources.imports import import_data
 
 DATA = Path(__file__).parents[2].parent / "shared/data"
 real_data = pytest.mark.skipif(not DATA.exists(), reason="shared/data is not on this machine")

@@ -16,17 +16,17 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_store.contracts import schemas
-from feature_store.contracts.failpoints import VARIABLE
-from feature_store.contracts.lake import Lake
-from spark_jobs.sources.cells import ids
-from spark_jobs.sources.chunks import PositionClock
-from spark_jobs.sources.imports import import_data
-from spark_jobs.sources.landing import LandingWriter
-from spark_jobs.sources.mapping import load_mapping
-from spark_jobs.sources.maps import text_map
-from spark_jobs.sources.raw import RawColumn, family_of
-from spark_jobs.sources.times import TimeFormat, days, times
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.failpoints import VARIABLE
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.spark_jobs.sources.cells import ids
+from nightrank.spark_jobs.sources.chunks import PositionClock
+from nightrank.spark_jobs.sources.imports import import_data
+from nightrank.spark_jobs.sources.landing import LandingWriter
+from nightrank.spark_jobs.sources.mapping import load_mapping
+from nightrank.spark_jobs.sources.maps import text_map
+from nightrank.spark_jobs.sources.raw import RawColumn, family_of
+from nightrank.spark_jobs.sources.times import TimeFormat, days, times
 
 ROOT = Path(__file__).parents[2]
 FULL = """
@@ -136,7 +136,7 @@ def test_a_killed_import_leaves_whole_files_and_the_next_one_finishes(tmp_path):
     (tmp_path / "e.csv").write_text("u,i,t\n" + "".join(f"a,x,2024-01-{d:02d}\n" for d in range(1, 9)))
     (tmp_path / "m.yaml").write_text("events: {columns: {user_id: u, item_id: i, event_time: t}}")
     program = (
-        "import sys; from pathlib import Path; from spark_jobs.sources.imports import import_data; "
+        "import sys; from pathlib import Path; from nightrank.spark_jobs.sources.imports import import_data; "
         "import_data('events', Path(sys.argv[1]), Path(sys.argv[2]), mapping=Path(sys.argv[3]))"
     )
     arguments = [str(tmp_path / name) for name in ("e.csv", "lake", "m.yaml")]
@@ -251,8 +251,7 @@ def test_the_example_mapping_names_every_key_there_is():
 
 
 def test_an_import_loads_no_engine():
-    program = (
-        "import sys, spark_jobs.sources.imports as i; print([m for m in ('pyspark', 'torch', 'delta') if m in sys.modules])"
-    )
+    program = "import sys, nightrank.spark_jobs.sources.imports as i\n"
+    program += "print([m for m in ('pyspark', 'torch', 'delta') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

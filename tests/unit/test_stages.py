@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from pipeline.stages import CLICKS, STAGES, names, stages_of
+from nightrank.pipeline.stages import CLICKS, STAGES, names, stages_of
 
 
 def test_a_stage_stands_only_on_stages_before_it() -> None:
@@ -30,7 +30,7 @@ def test_lists_are_never_held_up_by_what_comes_after_their_release() -> None:
 
 
 def test_the_list_imports_the_standard_library_only() -> None:
-    program = "import sys; before = set(sys.modules); import pipeline.stages; print(*(set(sys.modules) - before))"
+    program = "import sys; before = set(sys.modules); import nightrank.pipeline.stages; print(*(set(sys.modules) - before))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     tops = {name.split(".")[0] for name in loaded} - {"pipeline"}
     assert tops <= sys.stdlib_module_names

@@ -1,18 +1,18 @@
 import pytest
 import torch
 
-from ranker.batch import Batch
-from ranker.compose import compose
-from ranker.config import LossConfig, RankerConfig
-from ranker.inputs import ItemInputs
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import LossConfig, RankerConfig
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.trainer.config.training import OptimizerConfig
+from nightrank.trainer.loop.objective import SequenceObjective
+from nightrank.trainer.loop.optim import AdamW
+from nightrank.trainer.loop.step import TrainStep, pieces
+from nightrank.trainer.ranks.communicator import Communicator, SingleProcess
+from nightrank.trainer.ranks.faults import DivergedError
 from tests.thread_world import on_ranks
 from tests.training_jobs import CPU
-from trainer.communicator import Communicator, SingleProcess
-from trainer.config import OptimizerConfig
-from trainer.faults import DivergedError
-from trainer.objective import SequenceObjective
-from trainer.optim import AdamW
-from trainer.step import TrainStep, pieces
 
 ROWS = [[1, 2], [3, 4, 5], [6, 7, 8, 9, 10, 11], [12, 13], [14, 15, 16]]
 

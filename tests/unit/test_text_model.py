@@ -13,8 +13,8 @@ from threading import Thread
 
 import pytest
 
-from feature_store.contracts.settings import TextSettings
-from feature_store.text_model import text_model
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.feature_store.text_model import text_model
 from tests.text_models import tiny_bert, with_tokenizer
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ NAME, COMMIT = "acme/tiny-bert", "a" * 40
 ASK = """
 import sys
 from feature_store import text_model as texts
-from feature_store.contracts.errors import NightrankError
+from nightrank.feature_store.contracts.errors import NightrankError
 texts.HUB_SECONDS = 0.5
 try:
     found = texts.text_model(texts.TextSettings(encoder=sys.argv[1]))
@@ -122,7 +122,7 @@ def test_a_hub_or_a_proxy_that_gives_no_model_is_unreachable_and_is_not_waited_f
 
 def test_a_stage_whose_model_no_hub_gives_ends_with_code_8_and_says_what_to_do(tmp_path):
     stage = ("--root", str(tmp_path / "lake"), "--date", "2024-03-10", "--set", f"text.encoder={NAME}")
-    answer = asked(hub(tmp_path, HF_ENDPOINT=closed_port()), "-m", "spark_jobs.embed_items", *stage)
+    answer = asked(hub(tmp_path, HF_ENDPOINT=closed_port()), "-m", "nightrank.spark_jobs.embed_items", *stage)
     assert answer.returncode == 8, answer.stderr
     assert answer.stderr.startswith(f"dependency_unreachable: text.encoder {NAME}: ") and "Traceback" not in answer.stderr
     assert "way out: check the name and the network, or download the model and name its folder" in answer.stderr

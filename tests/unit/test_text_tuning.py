@@ -4,24 +4,24 @@ import numpy as np
 import pytest
 import torch
 
-from feature_store.contracts.errors import ConfigError, DataContractError
-from feature_store.contracts.settings import TextSettings
-from feature_store.text_model import text_model
-from ranker.bundle import load_bundle
-from ranker.compose import compose
-from ranker.config import RankerConfig
-from ranker.inputs import ItemInputs, Tokens
-from ranker.text.config import TextTuningConfig
-from ranker.text.open_tower import open_tower
-from ranker.text.pretrained import pretrained_model, tuned
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
+from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.feature_store.text_model import text_model
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.inputs import ItemInputs, Tokens
+from nightrank.ranker.text.config import TextTuningConfig
+from nightrank.ranker.text.open_tower import open_tower
+from nightrank.ranker.text.pretrained import pretrained_model, tuned
+from nightrank.trainer.config.job import Parent
+from nightrank.trainer.incremental.growth import LIVE
+from nightrank.trainer.loop.text import base_revision, text_revision
+from nightrank.trainer.ranks.device import Device, choose_attention
+from nightrank.trainer.worker.phases import train
 from tests.text_models import WORDS, text_inputs, texts, tiny_bert, tiny_gpt2, vectors
 from tests.training_jobs import ITEMS, Stopped, job_of, stop_after, training_of
 from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
-from trainer.device import Device, choose_attention
-from trainer.incremental.growth import LIVE
-from trainer.job import Parent
-from trainer.phases import train
-from trainer.text import base_revision, text_revision
 
 USERS = 60
 LORA = {"name": "lora", "rank": 2, "items_per_step": 12}

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_store.contracts.errors import DataContractError
-from ranker.topk import exact_topk
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.retrieval.topk import exact_topk
 
 
 def brute_force(users, items, k, excluded=None, eligible=None):

@@ -5,12 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.data.arrow_rows import ROW_COLUMNS, rows_of
+from nightrank.trainer.data.rows import Rows
+from nightrank.trainer.data.sources import Tables
+from nightrank.trainer.data.training_rows import TrainingRows
 from tests.snapshots import Example, examples_table, random_examples
-from trainer.data.arrow_rows import ROW_COLUMNS, rows_of
-from trainer.data.rows import Rows
-from trainer.data.sources import Tables
-from trainer.data.training_rows import TrainingRows
 
 LONGEST = 60
 WAYS = {

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from ranker.batch import Batch
-from ranker.bundle import load_bundle
-from ranker.heads.transformer import TransformerHead
-from ranker.listing import best_items
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.ranker.heads.transformer import TransformerHead
+from nightrank.ranker.retrieval.listing import best_items
+from nightrank.trainer.data.item_inputs import load_item_inputs
+from nightrank.trainer.incremental.growth import grown
+from nightrank.trainer.worker.phases import train
 from tests.training_jobs import ITEMS, job_of, parent_of, small_lake, training_of
 from tests.training_lake import row, write_snapshot
-from trainer.data.item_inputs import load_item_inputs
-from trainer.incremental.growth import grown
-from trainer.phases import train
 
 NEW, K = 7, 10
 SETTINGS = {

@@ -2,11 +2,11 @@
 
 import pytest
 
+from nightrank.trainer.config.job import Trial
+from nightrank.trainer.config.tune import PrunerConfig
+from nightrank.trainer.worker.phases import measure
 from tests.thread_world import on_ranks
 from tests.training_jobs import job_of, small_lake, training_of
-from trainer.job import Trial
-from trainer.phases import measure
-from trainer.tune.config import PrunerConfig
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_a_trial_leaves_its_files_in_its_study_and_no_bundle(lake):
 
 
 def test_asking_changes_nothing_in_the_curve(lake):
-    from trainer.phases import train
+    from nightrank.trainer.worker.phases import train
 
     whole = train(training_of(job_of(*lake, {"measure": {"epochs": 3, "patience": None}}, run_id="whole")))
     assert measure(training_of(trial_job(lake, 4)), never).curves["measure"] == whole.curves["measure"]

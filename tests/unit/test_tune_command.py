@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from feature_store.contracts.errors import ConfigError, NothingToDo, UsageError
-from feature_store.contracts.files import write_json
-from pipeline.commands.tunes import _show
-from pipeline.config import CONF
-from pipeline.tune.asked import TuneRequest, spec_of
-from pipeline.tune.search import plan_of, tune
+from nightrank.feature_store.contracts.errors import ConfigError, NothingToDo, UsageError
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.pipeline.commands.tunes import _show
+from nightrank.pipeline.config import CONF
+from nightrank.pipeline.tune.asked import TuneRequest, spec_of
+from nightrank.pipeline.tune.search import plan_of, tune
+from nightrank.trainer.config.training import TrainerConfig
+from nightrank.trainer.tune.objective import build_job
+from nightrank.trainer.tune.spec import NOTE
 from tests.training_jobs import small_lake
 from tests.training_lake import row, write_run, write_snapshot
-from trainer.config import TrainerConfig
-from trainer.tune.objective import build_job
-from trainer.tune.spec import NOTE
 
 RUN = "full-2024-01-01"
 
@@ -106,7 +106,17 @@ def test_the_command_plans_a_study_of_the_file_it_was_given(tmp_path: Path) -> N
     file.write_text("trainer: {batch_rows: 8}\n")
     for files in ([], [str(file)]):
         named = [part for name in files for part in ("--config", name)]
-        command = [sys.executable, "-m", "pipeline.cli", "tune", "--root", str(tmp_path), "--dry-run", "--json", *named]
+        command = [
+            sys.executable,
+            "-m",
+            "nightrank.pipeline.cli",
+            "tune",
+            "--root",
+            str(tmp_path),
+            "--dry-run",
+            "--json",
+            *named,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert json.loads(done.stdout)["study"] == spec_of(asked(tmp_path, files=files)).study, done.stderr
 
@@ -117,7 +127,7 @@ def test_a_plan_writes_nothing(tmp_path: Path) -> None:
     plan = plan_of(spec_of(asked(tmp_path, trials=7)))
     assert (plan["status"], plan["run_id"], plan["trials"], plan["begun"]) == ("planned", RUN, 7, 0)
     assert plan["space"]["trainer.model.width"] == {"choices": [96, 192, 288]}
-    assert plan["process"][1:4] == ["-m", "trainer.tune.run", "--study-dir"]
+    assert plan["process"][1:4] == ["-m", "nightrank.trainer.tune.run", "--study-dir"]
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -126,7 +136,7 @@ def test_a_study_that_has_enough_starts_no_process(tmp_path: Path, monkeypatch, 
     finished_run(tmp_path)
     spec = spec_of(asked(tmp_path, trials=trials))
     write_json(spec.result_path, {"trials": 7, "exhausted": exhausted})
-    monkeypatch.setattr("pipeline.tune.search._search", lambda spec: 0)
+    monkeypatch.setattr("nightrank.pipeline.tune.search._search", lambda spec: 0)
     assert plan_of(spec)["status"] == ("already_done" if wanted else "planned")
     answer = tune(spec)
     assert (answer["status"], answer["exit_code"]) == (("already_done", 3) if wanted else ("stopped", 0))

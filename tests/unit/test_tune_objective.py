@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from feature_store.contracts.errors import ConfigError, DataContractError, NightrankError, StalledError
-from feature_store.contracts.files import write_json
-from pipeline.config import resolve
-from trainer.faults import DivergedError
-from trainer.tune import objective
-from trainer.tune.space import Choices
-from trainer.tune.spec import StudySpec
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NightrankError, StalledError
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.pipeline.config import resolve
+from nightrank.trainer.ranks.faults import DivergedError
+from nightrank.trainer.tune import objective
+from nightrank.trainer.tune.space import Choices
+from nightrank.trainer.tune.spec import StudySpec
 
 WIDTH = "trainer.model.width"
 

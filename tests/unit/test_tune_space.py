@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from feature_store.contracts.config import merged
-from feature_store.contracts.errors import ConfigError
-from pipeline.config import CONF, NightConfig, packaged_names, resolve
-from trainer.tune.space import Choices, Range, applied, load_space, values_of
-from trainer.tune.spec import StudySpec, differing, load_spec
+from nightrank.feature_store.contracts.config import merged
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.pipeline.config import CONF, NightConfig, packaged_names, resolve
+from nightrank.trainer.tune.space import Choices, Range, applied, load_space, values_of
+from nightrank.trainer.tune.spec import StudySpec, differing, load_spec
 
 LR = "trainer.measure.learning_rate"
 WIDTH = "trainer.model.width"

@@ -6,11 +6,11 @@ import pytest
 from optuna.trial import TrialState
 from PIL import Image
 
-from trainer.tune import pictures
-from trainer.tune import study as studies
-from trainer.tune.config import PrunerConfig, TuneConfig
-from trainer.tune.search import Outcome, Search
-from trainer.tune.space import Choices, Range
+from nightrank.trainer.config.tune import PrunerConfig, TuneConfig
+from nightrank.trainer.tune import pictures
+from nightrank.trainer.tune import study as studies
+from nightrank.trainer.tune.search import Outcome, Search
+from nightrank.trainer.tune.space import Choices, Range
 
 SPACE = {
     "trainer.measure.learning_rate": Range(low=1e-4, high=1e-1, log=True),

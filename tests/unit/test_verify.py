@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from finished_run import DAY, RELEASE, RUN, K, finished_run, lists, recommendation, write_lists, write_release
 
-from feature_store.contracts.errors import UsageError
-from feature_store.contracts.files import read_json, write_json
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.release import Release
-from pipeline.recommend import recommendations
-from pipeline.verify import CHECKS, verify_run
+from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.release import Release
+from nightrank.pipeline.recommend import recommendations
+from nightrank.pipeline.verify import CHECKS, verify_run
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from feature_store.contracts.errors import ConfigError, DataContractError, NightrankError, StalledError
-from feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NightrankError, StalledError
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.trainer.config.training import WatchdogConfig
+from nightrank.trainer.launch import check_hostname
+from nightrank.trainer.launch.supervise import _Watch, blame, read_beats
+from nightrank.trainer.ranks.watchdog import Heart, Progress, launcher_alive
 from tests.training_jobs import job_of, small_lake
-from trainer.config import WatchdogConfig
-from trainer.launch import check_hostname
-from trainer.launch.supervise import _Watch, blame, read_beats
-from trainer.watchdog import Heart, Progress, launcher_alive
 
 
 def beat(rank, ended=None, **changes):
@@ -44,8 +44,8 @@ def test_a_rank_stuck_in_a_python_loop_ends_itself_with_6_and_leaves_its_stack(t
         f"""
         import os, socket
         from pathlib import Path
-        from trainer.config import WatchdogConfig
-        from trainer.watchdog import Heart, Progress
+        from nightrank.trainer.config.training import WatchdogConfig
+        from nightrank.trainer.ranks.watchdog import Heart, Progress
 
         def goes_round_for_ever():
             while True:

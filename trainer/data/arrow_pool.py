@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.errors import DataContractError
 
 POLL_SECONDS: Final = 0.2
 """How often a waiting reader looks whether its workers still live; no result waits for it."""

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from feature_store.contracts import columns as c
-from feature_store.contracts.errors import DataContractError
-from trainer.data.rows import Array, Columns, Rows, Tokens
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.data.rows import Array, Columns, Rows, Tokens
 
 ROW_COLUMNS: Final = (c.USER, c.N, c.LOSS_FROM, c.WEIGHT, c.ITEMS, c.ACTIONS, c.TIMES)
 """What the trainer reads of `schemas.EXAMPLES`; split and source stay in the files."""

@@ -1,10 +1,10 @@
-"""Rows as they stand, as `ranker.batch.Batch`."""
+"""Rows as they stand, as `nightrank.ranker.batch.Batch`."""
 
 import numpy as np
 import torch
 
-from ranker.batch import Batch
-from trainer.data.rows import Array, Rows
+from nightrank.ranker.batch import Batch
+from nightrank.trainer.data.rows import Array, Rows
 
 
 def batch_of(rows: Rows, first: int = 0, last: int | None = None) -> Batch:

@@ -2,11 +2,11 @@
 
 import pyarrow.parquet  # noqa: F401 - brings the libraries that _parquet is linked against
 
-from feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.errors import ConfigError
 
 try:
-    from trainer.data._native import dealt, heads_of, permutation, scatter_rows, sorted_by_length
-    from trainer.data._parquet import footer, read_rows, shape
+    from nightrank.trainer.data._native import dealt, heads_of, permutation, scatter_rows, sorted_by_length
+    from nightrank.trainer.data._parquet import footer, read_rows, shape
 except ImportError as error:
     raise ConfigError(f"the reader's compiled part cannot be loaded: {error}", "run `make setup`") from None
 

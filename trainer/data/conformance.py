@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.snapshot import DatasetSnapshot, Part, PartName, PinnedFile
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Part, PartName, PinnedFile
 
 REMEDY = "restore the file, or build the training set again (stage build_training_set)"
 

@@ -20,9 +20,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from feature_store.contracts.errors import DataContractError
-from trainer.data.plan import Segment
-from trainer.data.stream import Planned
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.data.plan import Segment
+from nightrank.trainer.data.stream import Planned
 
 
 @dataclass

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from feature_store.contracts import schemas
-from feature_store.contracts.errors import ConfigError, DataContractError
-from feature_store.contracts.snapshot import DatasetSnapshot, PartName
-from ranker.batch import Batch
-from trainer.config import ReaderName
-from trainer.data.arrow_rows import ROW_COLUMNS, rows_of
-from trainer.data.collate import batch_of
-from trainer.data.conformance import check_part, files_of, part_of, row_groups_of
-from trainer.data.filling import Passing, filled
-from trainer.data.native_reader import read_row_groups
-from trainer.data.plan import ReadPlan, Segment
-from trainer.data.rows import Rows
-from trainer.data.stream import Planned, check_ids
-from trainer.data.training_rows import TrainingRows
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.ranker.batch import Batch
+from nightrank.trainer.config.training import ReaderName
+from nightrank.trainer.data.arrow_rows import ROW_COLUMNS, rows_of
+from nightrank.trainer.data.collate import batch_of
+from nightrank.trainer.data.conformance import check_part, files_of, part_of, row_groups_of
+from nightrank.trainer.data.filling import Passing, filled
+from nightrank.trainer.data.native_reader import read_row_groups
+from nightrank.trainer.data.plan import ReadPlan, Segment
+from nightrank.trainer.data.rows import Rows
+from nightrank.trainer.data.stream import Planned, check_ids
+from nightrank.trainer.data.training_rows import TrainingRows
 
 ROW_SCHEMA = pa.schema([schemas.EXAMPLES.field(name) for name in ROW_COLUMNS])
 

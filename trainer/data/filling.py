@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ranker.batch import Batch
-from trainer.data.compiled import scatter_rows
-from trainer.data.plan import Indices, ReadPlan, Window
-from trainer.data.rows import Array, Rows, address_of, offsets_of
+from nightrank.ranker.batch import Batch
+from nightrank.trainer.data.compiled import scatter_rows
+from nightrank.trainer.data.plan import Indices, ReadPlan, Window
+from nightrank.trainer.data.rows import Array, Rows, address_of, offsets_of
 
 CURSOR: Final = 10
 """Seven addresses; rows and tokens there is room for; tokens written."""

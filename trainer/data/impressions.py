@@ -11,17 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.snapshot import DatasetSnapshot, PartName
-from ranker.clicks.batch import ImpressionBatch, check_impressions
-from ranker.clicks.config import ClickShapes
-from trainer.config import ReaderName
-from trainer.data.conformance import check_part, part_of, pinned_paths, row_groups_of
-from trainer.data.plan import ReadPlan
-from trainer.data.readers import row_group_reader
-from trainer.data.sources import Tables
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.ranker.ctr.batch import ImpressionBatch, check_impressions
+from nightrank.ranker.ctr.config import ClickShapes
+from nightrank.trainer.config.training import ReaderName
+from nightrank.trainer.data.conformance import check_part, part_of, pinned_paths, row_groups_of
+from nightrank.trainer.data.plan import ReadPlan
+from nightrank.trainer.data.readers import row_group_reader
+from nightrank.trainer.data.sources import Tables
 
 COLUMNS: Final = (c.WEIGHT, c.CODES, c.NUMERIC, c.LABELS, c.HISTORY)
 """What the trainer reads of `schemas.POINTWISE`."""

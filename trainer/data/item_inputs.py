@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import schemas
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.snapshot import DatasetSnapshot, PartName
-from ranker.inputs import ItemInputs, Tokens
-from trainer.data.conformance import check_part, part_of, pinned_paths
-from trainer.data.plan import Indices
-from trainer.data.rows import Array, offsets_of, token_index
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.ranker.inputs import ItemInputs, Tokens
+from nightrank.trainer.data.conformance import check_part, part_of, pinned_paths
+from nightrank.trainer.data.plan import Indices
+from nightrank.trainer.data.rows import Array, offsets_of, token_index
 
 TEXT_SCHEMA: Final = pa.schema([schemas.ITEM_EMBEDDINGS.field(name) for name in (c.ITEM, c.VECTOR)])
 TOKENS_SCHEMA: Final = pa.schema([schemas.ITEM_EMBEDDINGS.field(name) for name in (c.ITEM, c.TOKENS)])

@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from trainer.data.prepare import Prepare, as_read
-from trainer.data.sources import Source
+from nightrank.trainer.data.prepare import Prepare, as_read
+from nightrank.trainer.data.sources import Source
 
 READ_AHEAD: Final = 2
 """Row groups in flight a worker: one being read, one waiting."""

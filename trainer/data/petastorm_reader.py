@@ -15,11 +15,11 @@ from petastorm.fs_utils import FilesystemResolver
 from petastorm.reader import Reader
 from petastorm.workers_pool import EmptyResultError
 
-from feature_store.contracts.errors import DataContractError
-from trainer.data.arrow_pool import ArrowPool, Feed
-from trainer.data.conformance import no_row_group, unreadable
-from trainer.data.prepare import Prepare, as_read
-from trainer.data.sources import Source
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.data.arrow_pool import ArrowPool, Feed
+from nightrank.trainer.data.conformance import no_row_group, unreadable
+from nightrank.trainer.data.prepare import Prepare, as_read
+from nightrank.trainer.data.sources import Source
 
 READ_AHEAD = 2
 """Row groups in flight a worker: one being read, one waiting."""

@@ -23,8 +23,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from feature_store.contracts.errors import ConfigError
-from trainer.data.compiled import dealt, permutation, sorted_by_length
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.trainer.data.compiled import dealt, permutation, sorted_by_length
 
 Indices = npt.NDArray[np.int64]
 

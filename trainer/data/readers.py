@@ -9,9 +9,9 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from trainer.config import ReaderName
-from trainer.data.prepare import Prepare, as_read
-from trainer.data.sources import Source
+from nightrank.trainer.config.training import ReaderName
+from nightrank.trainer.data.prepare import Prepare, as_read
+from nightrank.trainer.data.sources import Source
 
 
 class RowGroupReader(Protocol):
@@ -28,9 +28,9 @@ class RowGroupReader(Protocol):
 def row_group_reader(name: ReaderName) -> RowGroupReader:
     """The reader of that name. Petastorm is imported only where it is asked for."""
     if name == "arrow":
-        from trainer.data.native_reader import read_row_groups as arrow
+        from nightrank.trainer.data.native_reader import read_row_groups as arrow
 
         return arrow
-    from trainer.data.petastorm_reader import read_row_groups as petastorm
+    from nightrank.trainer.data.petastorm_reader import read_row_groups as petastorm
 
     return petastorm

@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trainer.data.compiled import heads_of
-from trainer.data.plan import Indices
+from nightrank.trainer.data.compiled import heads_of
+from nightrank.trainer.data.plan import Indices
 
 HEAD: Final = np.dtype([("offset", np.int32), ("user", np.int32), ("loss_from", np.int32), ("weight", np.float32)])
 """What there is of a row beside its tokens, laid together."""

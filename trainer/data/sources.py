@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_store.contracts.errors import DataContractError
-from trainer.data.conformance import no_row_group, unreadable
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.data.conformance import no_row_group, unreadable
 
 
 class Source(Protocol):

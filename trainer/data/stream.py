@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from feature_store.contracts.errors import DataContractError
-from trainer.config import ReaderName
-from trainer.data.memory import keep_freed_memory
-from trainer.data.plan import ReadPlan, Segment
-from trainer.data.readers import row_group_reader
-from trainer.data.rows import Rows
-from trainer.data.sources import Source
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.trainer.config.training import ReaderName
+from nightrank.trainer.data.memory import keep_freed_memory
+from nightrank.trainer.data.plan import ReadPlan, Segment
+from nightrank.trainer.data.readers import row_group_reader
+from nightrank.trainer.data.rows import Rows
+from nightrank.trainer.data.sources import Source
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from feature_store.contracts import columns as c
-from trainer.data.arrow_rows import ROW_COLUMNS
-from trainer.data.compiled import footer, read_rows, shape
-from trainer.data.rows import Array, Columns, Rows, Tokens
-from trainer.data.sources import Tables
+from nightrank.feature_store.contracts import columns as c
+from nightrank.trainer.data.arrow_rows import ROW_COLUMNS
+from nightrank.trainer.data.compiled import footer, read_rows, shape
+from nightrank.trainer.data.rows import Array, Columns, Rows, Tokens
+from nightrank.trainer.data.sources import Tables
 
 
 class TrainingRows:

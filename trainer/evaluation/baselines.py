@@ -10,11 +10,11 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from feature_store.contracts import columns as c
-from feature_store.contracts import tables
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.lake import Lake
-from trainer.evaluation.recommenders import ListRecommender
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.trainer.evaluation.recommenders import ListRecommender
 
 KNOWN: Final = ("popular_7d", "als", "item_cooccurrence")
 SPARE: Final = 40

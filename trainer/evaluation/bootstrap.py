@@ -1,4 +1,4 @@
-"""Percentile bootstrap of many columns at once: the resampling of `ranker.metrics.interval`, drawn once for all of them.
+"""Percentile bootstrap of many columns at once: the resampling of `ranking.interval`, drawn once for all of them.
 
 Shapes: N rows, M columns, S resamples.
 """

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from feature_store.contracts.snapshot import DatasetSnapshot
-from ranker.metrics import Floats, paired_delta
-from trainer.evaluation.config import EvaluationConfig, GateConfig
-from trainer.evaluation.measure import measure
-from trainer.evaluation.recommenders import Recommender
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
+from nightrank.ranker.metrics.ranking import Floats, paired_delta
+from nightrank.trainer.config.evaluation import EvaluationConfig, GateConfig
+from nightrank.trainer.evaluation.measure import measure
+from nightrank.trainer.evaluation.recommenders import Recommender
 
 METRIC = "ndcg@10"
 

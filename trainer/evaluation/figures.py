@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from ranker.metrics import Floats
-from trainer.evaluation.bootstrap import percentile_interval, resampled_means
-from trainer.evaluation.config import EvaluationConfig
-from trainer.evaluation.measure import SplitMeasures
+from nightrank.ranker.metrics.ranking import Floats
+from nightrank.trainer.config.evaluation import EvaluationConfig
+from nightrank.trainer.evaluation.bootstrap import percentile_interval, resampled_means
+from nightrank.trainer.evaluation.measure import SplitMeasures
 
 NOT_DECIDABLE: Final = "not decidable"
 CHALLENGER: Final = "challenger"

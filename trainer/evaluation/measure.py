@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.snapshot import DatasetSnapshot, PartName
-from ranker.metrics import novelty, per_row
-from trainer.data.epoch import iter_part
-from trainer.evaluation.config import EvaluationConfig
-from trainer.evaluation.recommenders import Ids, Recommender, days_of
-from trainer.validation import Queries, queries
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.ranker.metrics.ranking import novelty, per_row
+from nightrank.trainer.config.evaluation import EvaluationConfig
+from nightrank.trainer.data.epoch import iter_part
+from nightrank.trainer.evaluation.recommenders import Ids, Recommender, days_of
+from nightrank.trainer.loop.validation import Queries, queries
 
 Floats = npt.NDArray[np.float64]
 

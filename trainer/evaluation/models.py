@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.files import read_json
-from feature_store.contracts.model_ref import ModelRef, load_model_ref
-from feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
-from feature_store.contracts.stage import StageContext
-from ranker.bundle import load_bundle
-from trainer.evaluation.recommenders import BundleRecommender
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
+from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.trainer.evaluation.recommenders import BundleRecommender
 
 
 def run_snapshot(context: StageContext) -> DatasetSnapshot:

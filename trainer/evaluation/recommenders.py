@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ranker.batch import Batch
-from ranker.bundle import Bundle
-from trainer.validation import Queries
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.bundle.bundle import Bundle
+from nightrank.trainer.loop.validation import Queries
 
 Ids = npt.NDArray[np.int64]
 Stored = npt.NDArray[np.int32]

@@ -2,7 +2,7 @@
 luck; inside one, whoever has seen its visits knows more.
 
 p(item | user, day) = weight of the item's category for the user x softmax over that category's available items of
-(user style . item style + item bias). `pipeline.simulate.truth` states the same formula (a test compares the two); the layers
+(user style . item style + item bias). `pipeline/simulate/truth.py` states the same formula (a test compares the two); the layers
 forbid importing it from here. Shapes: B rows, I1 = items + 1 by dense id, S style, C categories, K list length.
 """
 
@@ -15,11 +15,11 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import torch
 
-from feature_store.contracts.lake import Lake
-from feature_store.contracts.snapshot import DatasetSnapshot
-from trainer.data.item_inputs import load_vocabulary
-from trainer.evaluation.recommenders import Ids
-from trainer.validation import Queries
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
+from nightrank.trainer.data.item_inputs import load_vocabulary
+from nightrank.trainer.evaluation.recommenders import Ids
+from nightrank.trainer.loop.validation import Queries
 
 Floats = npt.NDArray[np.float64]
 EPOCH = date(1970, 1, 1)

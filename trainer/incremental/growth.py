@@ -5,15 +5,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from feature_store.contracts.errors import DataContractError
-from feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
-from ranker.bundle import Bundle, load_bundle, shapes_of
-from ranker.growth import grow_optimizer_state, grown_rows
-from ranker.inputs import ItemInputs
-from ranker.model import Ranker
-from trainer.checkpoint import CheckpointFolder
-from trainer.job import Job, Parent
-from trainer.text import base_revision
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
+from nightrank.ranker.bundle.bundle import Bundle, load_bundle, shapes_of
+from nightrank.ranker.growth import grow_optimizer_state, grown_rows
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.ranker.model import Ranker
+from nightrank.trainer.config.job import Job, Parent
+from nightrank.trainer.loop.checkpoint import CheckpointFolder
+from nightrank.trainer.loop.text import base_revision
 
 LIVE = "live"
 """Name of the checkpoint beside a live bundle."""

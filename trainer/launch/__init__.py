@@ -3,13 +3,13 @@
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import Protocol
 
-from feature_store.contracts.errors import ConfigError
-from trainer.job import Job
-from trainer.launch import horovodrun, one_process, spark
-from trainer.launch.supervise import end_leftovers, supervise
+from nightrank import IMPORT_PATH
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.trainer.config.job import Job
+from nightrank.trainer.launch import horovodrun, one_process, spark
+from nightrank.trainer.launch.supervise import end_leftovers, supervise
 
 
 class Launcher(Protocol):
@@ -47,8 +47,7 @@ def environment(job: Job) -> dict[str, str]:
     """This process' environment with what the workers need on top: threads, import path, Gloo's timeout."""
     here = job.config.workers if job.config.launcher != "one_process" else 1
     threads = job.config.threads_per_worker or max(1, len(os.sched_getaffinity(0)) // here)
-    project = str(Path(__file__).resolve().parents[2])
-    paths = [project, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    paths = [str(IMPORT_PATH), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
         **os.environ,
         "OMP_NUM_THREADS": str(threads),

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.files import read_json
 
 STACK_SECONDS: float = 1.0
 """How long a rank is given to write its stack before it is killed."""

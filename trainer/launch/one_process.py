@@ -2,8 +2,8 @@
 
 import sys
 
-from trainer.job import Job
+from nightrank.trainer.config.job import Job
 
 
 def command(job: Job) -> list[str]:
-    return [sys.executable, "-m", "trainer.worker", "--job", str(job.path), "--single"]
+    return [sys.executable, "-m", "nightrank.trainer.worker.main", "--job", str(job.path), "--single"]

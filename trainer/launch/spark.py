@@ -1,23 +1,26 @@
 """N workers on the executors of a Spark session, by `horovod.spark.run`. The trainer's only touch of a session."""
 
 import argparse
+import importlib
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
-from feature_store.contracts.errors import StalledError
-from trainer.job import Job, load_job
+from nightrank.feature_store.contracts.errors import StalledError
+from nightrank.trainer.config.job import Job, load_job
+
+WORKER: Final = "nightrank.trainer.worker.main"
 
 
 def command(job: Job) -> list[str]:
-    return [sys.executable, "-m", "trainer.launch.spark", "--job", str(job.path)]
+    return [sys.executable, "-m", "nightrank.trainer.launch.spark", "--job", str(job.path)]
 
 
 def train_on_executor(job_path: str) -> int:
     """Runs in an executor's Python, which must see the lake and have this project installed. Returns the worker's exit code."""
-    from trainer.worker import work
-
-    code = work(load_job(Path(job_path)))
+    work = importlib.import_module(WORKER).work  # by name: a launcher starts workers, whatever they are made of
+    code = int(work(load_job(Path(job_path))))
     if code:
         os._exit(code)  # Horovod on Spark takes a lost task as the end of the job; a returned code would look like success.
     return code
@@ -25,12 +28,12 @@ def train_on_executor(job_path: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Starts a session as `spark.*` of the configuration says, or joins the one spark-submit made, and trains on it."""
-    parser = argparse.ArgumentParser(prog="trainer.launch.spark")
+    parser = argparse.ArgumentParser(prog="nightrank.trainer.launch.spark")
     parser.add_argument("--job", type=Path, required=True)
     job = load_job(parser.parse_args(arguments).job)
     import horovod.spark
 
-    from feature_store.session import get_session
+    from nightrank.feature_store.session import get_session
 
     workers = job.config.workers
     session = get_session(job.spark, f"nightrank-train-{job.run_id}")

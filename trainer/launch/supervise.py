@@ -10,11 +10,11 @@ import time
 from collections.abc import Sequence
 from typing import IO
 
-from feature_store.contracts.errors import NightrankError, StalledError
-from trainer.faults import fault_from_json
-from trainer.job import Job
-from trainer.launch.beats import Beat, gone, kill, read_beats, read_stack, take_stack
-from trainer.watchdog import DONE, GRACE
+from nightrank.feature_store.contracts.errors import NightrankError, StalledError
+from nightrank.trainer.config.job import Job
+from nightrank.trainer.launch.beats import Beat, gone, kill, read_beats, read_stack, take_stack
+from nightrank.trainer.ranks.faults import fault_from_json
+from nightrank.trainer.ranks.watchdog import DONE, GRACE
 
 POLL_SECONDS: float = 0.25
 PREFIX = re.compile(r"^\[\d+\]<(stdout|stderr)>:\s?")

@@ -5,20 +5,20 @@ import shutil
 import socket
 from typing import Any
 
-from feature_store.contracts.config import validate
-from feature_store.contracts.errors import ConfigError, NightrankError, StalledError
-from feature_store.contracts.failpoints import KNOWN, failpoint
-from feature_store.contracts.files import read_json
-from feature_store.contracts.settings import SparkSettings, TextSettings
-from trainer.config import TrainerConfig
-from trainer.faults import DivergedError
-from trainer.job import Job, Trial, load_job
-from trainer.launch import launch
-from trainer.pretrained import with_architectures
-from trainer.tune.config import TuneConfig
-from trainer.tune.search import Outcome
-from trainer.tune.space import Params, applied
-from trainer.tune.spec import StudySpec
+from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.errors import ConfigError, NightrankError, StalledError
+from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.settings import SparkSettings, TextSettings
+from nightrank.trainer.config.job import Job, Trial, load_job
+from nightrank.trainer.config.pretrained import with_architectures
+from nightrank.trainer.config.training import TrainerConfig
+from nightrank.trainer.config.tune import TuneConfig
+from nightrank.trainer.launch import launch
+from nightrank.trainer.ranks.faults import DivergedError
+from nightrank.trainer.tune.search import Outcome
+from nightrank.trainer.tune.space import Params, applied
+from nightrank.trainer.tune.spec import StudySpec
 
 KNOWN.update({"tune.launch.before", "tune.launch.after"})
 OF_THE_TRIAL = (DivergedError.code, NightrankError.code)

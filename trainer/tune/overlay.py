@@ -5,9 +5,9 @@ from typing import Final
 
 import yaml
 
-from feature_store.contracts.files import write_atomic
-from trainer.tune.space import Params, applied
-from trainer.tune.spec import NOTE, StudySpec
+from nightrank.feature_store.contracts.files import write_atomic
+from nightrank.trainer.tune.space import Params, applied
+from nightrank.trainer.tune.spec import NOTE, StudySpec
 
 OVERLAY: Final = "best.yaml"
 

@@ -11,9 +11,9 @@ from matplotlib.ticker import MaxNLocator
 from optuna.importance import FanovaImportanceEvaluator, MeanDecreaseImpurityImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
-from trainer.tune import study as studies
-from trainer.tune.config import TuneConfig
-from trainer.tune.space import Space
+from nightrank.trainer.config.tune import TuneConfig
+from nightrank.trainer.tune import study as studies
+from nightrank.trainer.tune.space import Space
 
 HISTORY, IMPORTANCE = "history.png", "importance.png"
 INK, FAINT, WARN = "#1f5fa8", "#9db4cc", "#b3402e"

@@ -4,13 +4,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from feature_store.contracts.stage import StageContext
-from trainer.tracked import Point, curve_points, params_of
-from trainer.tracker import tracker_of
-from trainer.tracking import log_snapshot
-from trainer.tune.search import Outcome, shown
-from trainer.tune.space import Params
-from trainer.tune.spec import NOTE, StudySpec
+from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.trainer.tracking.runs import log_snapshot
+from nightrank.trainer.tracking.tracked import Point, curve_points, params_of
+from nightrank.trainer.tracking.tracker import tracker_of
+from nightrank.trainer.tune.search import Outcome, shown
+from nightrank.trainer.tune.space import Params
+from nightrank.trainer.tune.spec import NOTE, StudySpec
 
 STATE: Final = "nightrank.trial"
 """Tag of a trial's run: complete, pruned or failed."""

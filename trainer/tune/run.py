@@ -1,4 +1,4 @@
-"""The search as a process: `python -m trainer.tune.run --study-dir LAKE/tune/<study>`, started by `nightrank tune`.
+"""The search as a process: `python -m nightrank.trainer.tune.run --study-dir LAKE/tune/<study>`, started by `nightrank tune`.
 
 Leaves `result.json` and exit code 0, or `error.json` and the fault's own code. Killed anywhere and started again it goes on:
 a finished trial is not repeated, the one that was cut off resumes from its checkpoint.
@@ -14,20 +14,20 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from feature_store.contracts.config import validate
-from feature_store.contracts.errors import DependencyUnreachable, NightrankError
-from feature_store.contracts.failpoints import KNOWN, failpoint
-from feature_store.contracts.files import read_json, write_json
-from feature_store.contracts.stage import exit_codes
-from trainer.tune import record
-from trainer.tune import study as studies
-from trainer.tune.config import TuneConfig
-from trainer.tune.objective import run_trial
-from trainer.tune.overlay import write_overlay
-from trainer.tune.pictures import draw
-from trainer.tune.search import Outcome, Search
-from trainer.tune.space import Params, values_of
-from trainer.tune.spec import NOTE, StudySpec, load_spec
+from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.errors import DependencyUnreachable, NightrankError
+from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.stage import exit_codes
+from nightrank.trainer.config.tune import TuneConfig
+from nightrank.trainer.tune import record
+from nightrank.trainer.tune import study as studies
+from nightrank.trainer.tune.objective import run_trial
+from nightrank.trainer.tune.overlay import write_overlay
+from nightrank.trainer.tune.pictures import draw
+from nightrank.trainer.tune.search import Outcome, Search
+from nightrank.trainer.tune.space import Params, values_of
+from nightrank.trainer.tune.spec import NOTE, StudySpec, load_spec
 
 KNOWN.update({"tune.trial.logged", "tune.close.before"})
 
@@ -129,7 +129,9 @@ def _row(spec: StudySpec, trial: FrozenTrial) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="trainer.tune.run", description="Search for settings over a finished run's snapshot")
+    parser = argparse.ArgumentParser(
+        prog="nightrank.trainer.tune.run", description="Search for settings over a finished run's snapshot"
+    )
     parser.add_argument("--study-dir", type=Path, required=True, help="the study's folder, with study.json in it")
     spec = load_spec(parser.parse_args(argv).study_dir)
     with exit_codes() as outcome:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import TrialState
 
-from trainer.tune import study as studies
-from trainer.tune.config import TuneConfig
-from trainer.tune.space import Params, Space
+from nightrank.trainer.config.tune import TuneConfig
+from nightrank.trainer.tune import study as studies
+from nightrank.trainer.tune.space import Params, Space
 
 
 @dataclass(frozen=True)

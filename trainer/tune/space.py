@@ -9,14 +9,14 @@ from typing import Any, Final
 import yaml
 from pydantic import TypeAdapter, ValidationError, model_validator
 
-from feature_store.contracts.config import FrozenConfig, overlay, validate
-from feature_store.contracts.errors import ConfigError
-from trainer.config import TrainerConfig
+from nightrank.feature_store.contracts.config import FrozenConfig, overlay, validate
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.trainer.config.training import TrainerConfig
 
 Scalar = bool | int | float | str | None
 Params = dict[str, Any]
 SEARCHED: Final = ("trainer.model.", "trainer.loss.", "trainer.optimizer.", "trainer.measure.", "trainer.batch_rows")
-"""What decides how good phase `measure` gets. Not `trainer.validation`: that is what trials are compared by."""
+"""What decides how good phase `measure` gets. Not `nightrank.trainer.loop.validation`: that is what trials are compared by."""
 SHAPE: Final = "write {low: …, high: …} with step or log if wanted, or {choices: […]}"
 ENUMERATED: Final = 64
 """A stepped range of at most so many values is checked value by value; of others only both ends are."""

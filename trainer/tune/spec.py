@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from feature_store.contracts.config import FrozenConfig
-from feature_store.contracts.files import read_json, sha256_of, write_json
-from feature_store.contracts.lake import Lake
-from trainer.tune.space import Space
+from nightrank.feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.files import read_json, sha256_of, write_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.trainer.tune.space import Space
 
 HOW_IT_IS_RUN: Final = ("hosts", "threads_per_worker", "log_seconds", "checkpoint", "watchdog")
 """Keys of section `trainer` that change no value: a study goes on under others."""

@@ -19,9 +19,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from feature_store.contracts.files import canonical_json
-from trainer.tune.config import PrunerConfig, TuneConfig
-from trainer.tune.space import Choices, Params, Range, Space
+from nightrank.feature_store.contracts.files import canonical_json
+from nightrank.trainer.config.tune import PrunerConfig, TuneConfig
+from nightrank.trainer.tune.space import Choices, Params, Range, Space
 
 JOURNAL: Final = "study.journal"
 REDRAWS: Final = 10

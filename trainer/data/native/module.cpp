@@ -1,4 +1,4 @@
-// trainer.data._native, as _native.pyi describes it: buffers in, buffers filled, Python's lock let go of meanwhile.
+// nightrank.trainer.data._native, as _native.pyi describes it: buffers in, buffers filled, Python's lock let go of meanwhile.
 
 #include "buffers.hpp"
 #include "heads.hpp"

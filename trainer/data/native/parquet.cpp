@@ -1,4 +1,4 @@
-// trainer.data._parquet, as _parquet.pyi describes it. It is linked against the libraries that pyarrow brings, and finds them when
+// nightrank.trainer.data._parquet, as _parquet.pyi describes it. It is linked against the libraries that pyarrow brings, and finds them when
 // pyarrow.parquet has been imported.
 
 #include "buffers.hpp"
@@ -8,7 +8,7 @@ namespace {
 
 using namespace nightrank;
 
-constexpr const char* FOOTER = "trainer.data._parquet.footer";
+constexpr const char* FOOTER = "nightrank.trainer.data._parquet.footer";
 using Footer = std::shared_ptr<parquet::FileMetaData>;
 
 // What `work` gives, without Python's lock; `why` says what it threw instead.

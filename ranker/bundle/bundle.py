@@ -1,0 +1,182 @@
+"""A bundle: everything a trained ranker needs to score histories of raw ids. Loads with torch, pyarrow and safetensors.
+
+Shapes: B rows, I1 = items + 1 (row 0 padding, zeros), d width, K list length.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.bundle import files as files
+from nightrank.ranker.bundle.files import BundleInfo
+from nightrank.ranker.compose import build_encoder, build_head, compose_empty, materialise, with_tower
+from nightrank.ranker.encoders.base import UserEncoder
+from nightrank.ranker.growth import grow
+from nightrank.ranker.heads.dot import DotHead
+from nightrank.ranker.heads.pairs import PairHead
+from nightrank.ranker.inputs import ItemInputs, ItemShapes
+from nightrank.ranker.model import Ranker, last_states
+from nightrank.ranker.retrieval.listing import best_items
+from nightrank.ranker.retrieval.topk import Exclusions
+
+POPULAR: Final = 1000
+"""Most popular items kept for histories without a known item."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle, in evaluation mode on the CPU."""
+
+    info: BundleInfo
+    manifest_sha256: str
+    raw_ids: list[str]
+    """Raw id of dense id i stands at i - 1."""
+    item_matrix: Tensor
+    """[I1, head.width], as scored."""
+    input_matrix: Tensor
+    """[I1, d] as the encoder reads them."""
+    popularity: Tensor
+    """[I1] fp32: interactions in training, of every night since the full run."""
+    weights: dict[str, Tensor]
+    encoder: UserEncoder
+    head: DotHead | PairHead
+
+    @cached_property
+    def dense_ids(self) -> dict[str, int]:
+        return {raw: dense for dense, raw in enumerate(self.raw_ids, 1)}
+
+    @cached_property
+    def popular(self) -> Tensor:
+        """Dense ids, most interactions in training first, equal counts by id."""
+        return self.popularity[1:].sort(descending=True, stable=True).indices[:POPULAR] + 1
+
+    def user_vectors(self, batch: Batch) -> Tensor:
+        """[B, head.width] fp32 of each row's newest `max_length` tokens; zeros for an empty row. DataContractError for an id
+        that is not in the bundle."""
+        newest = batch.newest(self.info.ranker.encoder.max_length)
+        self._check_ids(newest.items_T)
+        with torch.no_grad():
+            asked = self.encoder.asked(newest)
+            states_Td = self.head.query(self.encoder(self.input_matrix.index_select(0, asked.items_T), asked))
+            return last_states(states_Td, asked).float()
+
+    def best(
+        self, batch: Batch, k: int, excluded: Exclusions | None = None, eligible_I: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`nightrank.ranker.retrieval.listing.best_items` for the batch's histories."""
+        return best_items(self.head, self.user_vectors(batch), self.item_matrix, k, excluded, eligible_I)
+
+    def _check_ids(self, items_T: Tensor) -> None:
+        if len(items_T) and not 1 <= int(items_T.min()) <= int(items_T.max()) <= self.info.items:
+            low, high = int(items_T.min()), int(items_T.max())
+            raise DataContractError(
+                f"histories name item ids {low}..{high}, the bundle's table has 1..{self.info.items}",
+                "leave out the ids that are newer than the model, or train a night that has them",
+            )
+
+    def recommend(self, history: Sequence[str | int], k: int, filter_seen: bool = True) -> list[tuple[str, float]]:
+        """The k best items for a history of raw ids, oldest first: (item id, score), best first."""
+        return self.recommend_many([history], [k], filter_seen)[0]
+
+    def recommend_many(
+        self, histories: Sequence[Sequence[str | int]], ks: Sequence[int], filter_seen: bool = True
+    ) -> list[list[tuple[str, float]]]:
+        """One list a history. Unknown ids are skipped; without any known id the list is popularity, scored 1, 1/2, 1/3 ...
+
+        Items of the history are left out unless `filter_seen` is off. A list is shorter than k where the catalogue is.
+        """
+        known = [[self.dense_ids[str(raw)] for raw in history if str(raw) in self.dense_ids] for history in histories]
+        batch = Batch.from_lists(known, actions=[[self.info.default_action] * len(row) for row in known])
+        excluded = (batch.items_T, batch.offsets_B1) if filter_seen else None
+        ids_BK, scores_BK = self.best(batch, max([1, *ks]), excluded)
+        lists = []
+        for row, (history, k) in enumerate(zip(known, ks, strict=True)):
+            pairs = zip(ids_BK[row, :k].tolist(), scores_BK[row, :k].tolist(), strict=True) if history else self._popular(k)
+            lists.append([(self.raw_ids[item - 1], score) for item, score in pairs if item > 0])
+        return lists
+
+    def _popular(self, k: int) -> list[tuple[int, float]]:
+        return [(item, 1.0 / rank) for rank, item in enumerate(self.popular[:k].tolist(), 1)]
+
+    def ranker(self, inputs: ItemInputs, text_encoder: Path | None = None) -> Ranker:
+        """The whole ranker in training mode, grown where `inputs` name more items than the bundle. `text_encoder` is the model
+        folder the bundle's own encoder was tuned from, where it was.
+
+        `inputs` must extend the inputs it was trained on: those come from the snapshot, the bundle does not keep texts. Their
+        popularity counts what is new, on top of the bundle's.
+        """
+        inputs = self._counted(inputs)
+        first = _first(inputs, shapes_of(self.info))
+        old = with_tower(materialise(compose_empty(self.info.ranker, shapes_of(self.info)), first), first, text_encoder)
+        old.load_state_dict(self.weights)
+        grown: Ranker = grow(old, inputs)
+        return grown
+
+    def _counted(self, inputs: ItemInputs) -> ItemInputs:
+        if inputs.popularity is None or inputs.items < self.info.items:
+            return inputs
+        before_I = nn.functional.pad(self.popularity, (0, inputs.items - self.info.items))
+        return replace(inputs, popularity=inputs.popularity.float() + before_I)
+
+
+def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
+    """The bundle in `folder`, its manifest checked (against `expected` where given). DataContractError names what is wrong."""
+    name = files.verify_manifest(folder, expected)
+    info = files.read_info(folder)
+    shapes = shapes_of(info)
+    head = build_head(info.ranker)
+    rows = (info.items + 1, head.width)
+    inputs = {} if head.keeps_inputs else {"inputs": (info.items + 1, info.ranker.width)}
+    matrix = files.read_tensors(folder / files.MATRIX, {"items": rows, "popularity": rows[:1], **inputs})
+    empty = compose_empty(info.ranker, shapes)
+    weights = files.read_tensors(folder / files.WEIGHTS, {key: tuple(value.shape) for key, value in empty.state_dict().items()})
+    encoder = build_encoder(info.ranker, shapes)
+    for name_of, module in (("encoder.", encoder), ("head.", head)):
+        module.load_state_dict({k.removeprefix(name_of): value for k, value in weights.items() if k.startswith(name_of)})
+    return Bundle(
+        info=info,
+        manifest_sha256=name,
+        raw_ids=files.read_vocabulary(folder, info.items),
+        item_matrix=matrix["items"],
+        input_matrix=matrix["inputs"] if inputs else matrix["items"][:, : info.ranker.width],
+        popularity=matrix["popularity"],
+        weights=weights,
+        encoder=encoder.eval(),
+        head=head.eval(),
+    )
+
+
+def shapes_of(info: BundleInfo) -> ItemShapes:
+    return ItemShapes(info.items, info.text_width, info.category_slots, info.categories, info.numeric, info.users)
+
+
+def _first(inputs: ItemInputs, shapes: ItemShapes) -> ItemInputs:
+    """The inputs of the bundle's own ids."""
+    if inputs.items < shapes.items:
+        raise DataContractError(
+            f"inputs for {inputs.items} items, the bundle has {shapes.items}", "pass the inputs of the same lineage"
+        )
+    rows = shapes.items + 1
+    codes = inputs.category_codes
+    return ItemInputs(
+        items=shapes.items,
+        text=None if inputs.text is None else inputs.text[:rows],
+        category_codes=None if codes is None else _slots(codes[:rows], shapes.category_slots),
+        categories=shapes.categories,
+        numeric=None if inputs.numeric is None else inputs.numeric[:rows],
+        popularity=None if inputs.popularity is None else inputs.popularity[:rows],
+        users=shapes.users,
+        tokens=None if inputs.tokens is None else inputs.tokens.first(rows),
+    )
+
+
+def _slots(codes: Tensor, slots: int) -> Tensor:
+    """The same codes in `slots` columns: a later vocabulary may need more columns than the old items did."""
+    return nn.functional.pad(codes, (0, max(0, slots - codes.shape[1])))[:, :slots]

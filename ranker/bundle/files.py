@@ -1,0 +1,120 @@
+"""The files of a bundle: written with a manifest of sha256, read only where they match it. No pickle anywhere."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.files import canonical_json, sha256_file, write_atomic
+from nightrank.ranker.config.ranker import RankerConfig
+
+CONFIG: Final = "config.json"
+WEIGHTS: Final = "weights.safetensors"
+MATRIX: Final = "item_matrix.safetensors"
+VOCABULARY: Final = "item_vocabulary.parquet"
+MANIFEST: Final = "manifest.json"
+FILES: Final = (CONFIG, WEIGHTS, MATRIX, VOCABULARY)
+REMEDY: Final = "take the bundle again from the registry, or register the run again"
+
+Tensors = dict[str, torch.Tensor]
+
+
+class BundleInfo(FrozenConfig):
+    """`config.json`: what the weights are of and where they come from."""
+
+    schema_version: int = 1
+    ranker: RankerConfig
+    items: int
+    text_width: int
+    category_slots: int
+    categories: int
+    numeric: int
+    users: int = 0
+    snapshot_id: str
+    lineage: str
+    """sha256 of the first vocabulary of this family of models."""
+    text_encoder: str | None = None
+    text_revision: str | None = None
+    default_action: int = 0
+    """Action code of a history that comes without actions."""
+
+
+def write_files(folder: Path, info: BundleInfo, weights: Tensors, matrix: Tensors, raw_ids: list[str]) -> str:
+    """All files, the manifest last. Returns the sha256 of the manifest: the same content gives the same name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / CONFIG, canonical_json(info.model_dump(mode="json")))
+    save_file(portable(weights), folder / WEIGHTS)
+    save_file(portable(matrix), folder / MATRIX)
+    dense = pa.array(range(1, len(raw_ids) + 1), pa.int32())
+    pq.write_table(pa.table({c.RAW_ID: pa.array(raw_ids, pa.string()), c.DENSE_ID: dense}), folder / VOCABULARY)
+    return write_manifest(folder)
+
+
+def write_manifest(folder: Path, files: tuple[str, ...] = FILES) -> str:
+    """The last file of a bundle. Returns its sha256."""
+    write_atomic(folder / MANIFEST, canonical_json({name: sha256_file(folder / name) for name in files}))
+    return sha256_file(folder / MANIFEST)
+
+
+def verify_manifest(folder: Path, expected: str | None = None, files: tuple[str, ...] = FILES) -> str:
+    """The manifest's sha256, after every file was found to match. DataContractError naming the file otherwise."""
+    path = folder / MANIFEST
+    if not path.exists():
+        raise DataContractError(f"bundle {folder.name}: {MANIFEST} is missing", REMEDY)
+    name = sha256_file(path)
+    if expected is not None and name != expected:
+        raise DataContractError(f"bundle {folder.name}: {MANIFEST} has sha256 {name}, not {expected}", REMEDY)
+    try:
+        manifest = json.loads(path.read_bytes())
+    except ValueError:
+        raise DataContractError(f"bundle {folder.name}: {MANIFEST} is not JSON", REMEDY) from None
+    for file in files:
+        if file not in manifest:
+            raise DataContractError(f"bundle {folder.name}: {MANIFEST} does not name {file}", REMEDY)
+        if not (folder / file).exists():
+            raise DataContractError(f"bundle {folder.name}: {file} is missing", REMEDY)
+        if sha256_file(folder / file) != manifest[file]:
+            raise DataContractError(f"bundle {folder.name}: {file} was changed after it was written", REMEDY)
+    return name
+
+
+def read_info(folder: Path) -> BundleInfo:
+    return BundleInfo.model_validate_json((folder / CONFIG).read_bytes())
+
+
+def read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> Tensors:
+    """The tensors of a file, of which those in `shapes` must be there with that shape."""
+    try:
+        tensors: Tensors = load_file(path)
+    except SafetensorError as error:
+        raise DataContractError(f"bundle {path.parent.name}: {path.name} cannot be read ({error})", REMEDY) from None
+    for name, shape in shapes.items():
+        found = tuple(tensors[name].shape) if name in tensors else None
+        if found != shape:
+            state = "is missing" if found is None else f"has shape {list(found)}"
+            raise DataContractError(
+                f"bundle {path.parent.name}: {path.name}: tensor {name} {state} where {CONFIG} says {list(shape)}", REMEDY
+            )
+    return tensors
+
+
+def read_vocabulary(folder: Path, items: int) -> list[str]:
+    """Raw ids in dense order from id 1."""
+    table = pq.read_table(folder / VOCABULARY)
+    if table[c.DENSE_ID].to_pylist() != list(range(1, items + 1)):
+        raise DataContractError(f"bundle {folder.name}: {VOCABULARY} does not hold the dense ids 1..{items} in order", REMEDY)
+    ids: list[str] = table[c.RAW_ID].to_pylist()
+    return ids
+
+
+def portable(tensors: Tensors) -> Tensors:
+    """Copies on the CPU that share no memory: what safetensors can write."""
+    return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}

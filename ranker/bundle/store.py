@@ -1,0 +1,61 @@
+"""Writing a bundle: all files under the sha256 of their manifest, there whole or not at all."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.bundle import files as files
+from nightrank.ranker.bundle.files import BundleInfo
+from nightrank.ranker.model import Ranker
+
+
+def save_bundle(
+    folder: Path,
+    ranker: Ranker,
+    raw_ids: Sequence[str],
+    *,
+    snapshot_id: str,
+    lineage: str,
+    text_encoder: str | None = None,
+    text_revision: str | None = None,
+    default_action: int = 0,
+) -> str:
+    """Writes the ranker with its vocabulary (raw ids in dense order from 1) to `folder`; returns the manifest's sha256."""
+    shapes = ranker.shapes
+    if len(raw_ids) != shapes.items:
+        raise DataContractError(
+            f"{len(raw_ids)} raw ids for a ranker of {shapes.items} items", "pass the item vocabulary in dense order"
+        )
+    info = BundleInfo(
+        ranker=ranker.config,
+        **vars(shapes),
+        snapshot_id=snapshot_id,
+        lineage=lineage,
+        text_encoder=text_encoder,
+        text_revision=text_revision,
+        default_action=default_action,
+    )
+    matrix = {"items": ranker.all_item_vectors(), "popularity": ranker.items.popularity.float()}
+    if not ranker.head.keeps_inputs:
+        matrix["inputs"] = ranker.all_input_vectors()
+    return files.write_files(folder, info, ranker.state_dict(), matrix, list(raw_ids))
+
+
+def store_bundle(models: Path, ranker: Ranker, raw_ids: Sequence[str], **facts: str | int | None) -> str:
+    """`save_bundle` to `models/<manifest sha256>`, there whole or not at all. Returns the sha256."""
+    return stored(models, lambda folder: save_bundle(folder, ranker, raw_ids, **facts))  # type: ignore[arg-type]
+
+
+def stored(models: Path, save: Callable[[Path], str]) -> str:
+    """What `save` writes to a folder stands in `models` under the name it returns, whole or not at all. Returns the name."""
+    models.mkdir(parents=True, exist_ok=True)
+    writing = models / f".writing-{os.getpid()}"
+    shutil.rmtree(writing, ignore_errors=True)
+    name = save(writing)
+    if (models / name).exists():
+        shutil.rmtree(writing)
+    else:
+        os.replace(writing, models / name)
+    return name

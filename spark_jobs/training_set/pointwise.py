@@ -1,0 +1,161 @@
+"""Impressions into training rows for click rankers: the part of build_training_set that `impressions.enabled` switches on."""
+
+import sys
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.settings import CONTEXT_PREFIX, DataSettings, ImpressionSettings
+from nightrank.feature_store.contracts.snapshot import Impressions
+from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.contracts.tables import EVENTS, IMPRESSION_CODES, IMPRESSIONS, INTERACTIONS, ITEMS, VOCABULARY
+from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.transforms import impression_inputs as inputs
+from nightrank.feature_store.transforms.impressions import Cuts, split_of
+from nightrank.feature_store.transforms.vocabulary import dense
+from nightrank.spark_jobs.training_set.labelled_rows import cuts_of, has_clock, labelled_rows
+from nightrank.spark_jobs.training_set.past_events import add_history, history_events
+from nightrank.spark_jobs.training_set.split_tables import write_splits
+
+
+def write_impressions(
+    spark: SparkSession, context: StageContext, settings: DataSettings, result: StageResult
+) -> Impressions | None:
+    """`impressions_<split>` and `impression_codes` hold the rows of the last `impressions.days`; None where there is nothing to
+    train on."""
+    asked = settings.impressions
+    held = [labelled_rows(spark, context, settings).persist(StorageLevel.DISK_ONLY)]
+    try:
+        cuts = cuts_of(context, settings, held[0])
+        if cuts is not None:
+            shown = held[0].withColumn(c.SPLIT, split_of(cuts)).where(F.col(c.SPLIT).isNotNull())
+            held.append(_described(spark, context, settings, shown).persist(StorageLevel.DISK_ONLY))
+            if not held[1].where(F.col(c.SPLIT) == "train").isEmpty():
+                return _write(spark, context, settings, held[1], cuts, result)
+    finally:
+        for rows in held:
+            rows.unpersist()
+    what = f"no {' or '.join(asked.shown)} to train on in {asked.days} days"
+    print(f"{result.name}: {what}, so no rows for click rankers", file=sys.stderr)
+    return None
+
+
+def _described(spark: SparkSession, context: StageContext, settings: DataSettings, rows: DataFrame) -> DataFrame:
+    """Rows with their inputs as texts and numbers, and the dense ids of user and item."""
+    asked, vocabulary = settings.impressions, delta_io.read(spark, context.lake, VOCABULARY)
+    items = delta_io.read_or_empty(spark, context.lake, ITEMS).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
+    timezone = settings.calendar.timezone if has_clock(context) else None
+    known = inputs.described(rows, items, asked.fields, asked.numeric, timezone)
+    return dense(dense(known, vocabulary, "user"), vocabulary, "item").drop(c.USER_ID, c.ITEM_ID, c.EVENT_DATE)
+
+
+def _write(
+    spark: SparkSession, context: StageContext, settings: DataSettings, rows: DataFrame, cuts: Cuts, result: StageResult
+) -> Impressions:
+    asked = settings.impressions
+    train = rows.where(F.col(c.SPLIT) == "train")
+    fields, sizes = _write_codes(spark, context, asked, train, result)
+    codes = delta_io.read(spark, context.lake, IMPRESSION_CODES).persist()
+    # What no training row knows is no input; the names say which place of the lists stays.
+    places = [asked.fields.index(name) for name in fields]
+    kept = rows.withColumn(c.FIELDS, F.array(*[F.col(c.FIELDS)[place] for place in places]))
+    past = _past(spark, context, settings, codes)
+    built = _built(inputs.coded(kept, codes, fields), past, asked).persist(StorageLevel.DISK_ONLY)
+    try:
+        numeric, mean, scale = _constants(asked, built)
+        numbers = [F.col(c.NUMERIC)[asked.numeric.index(name)] for name in numeric]
+        final = built.withColumn(c.NUMERIC, F.array(*numbers).cast("array<float>"))
+        _write_splits(final, context, settings, result)
+    finally:
+        built.unpersist()
+        codes.unpersist()
+    return Impressions(
+        fields=fields, sizes=sizes, numeric=numeric, mean=mean, scale=scale, labels=asked.labels,
+        history="item" if asked.history else None, history_length=asked.history, history_actions=asked.history_actions,
+        valid_from=cuts.valid_from, test_from=cuts.test_from,
+    )  # fmt: skip
+
+
+def _write_codes(
+    spark: SparkSession, context: StageContext, asked: ImpressionSettings, train: DataFrame, result: StageResult
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The table of codes, fitted on training rows; the fields that have any, and how many. DataContractError for a context
+    key that no training row has."""
+    table = inputs.code_table(train, asked.fields, asked.least_rows, asked.most_values)
+    before = delta_io.version(context.lake, IMPRESSION_CODES)
+    ordered = table.repartitionByRange(1, c.FIELD, c.DENSE_ID).sortWithinPartitions(c.FIELD, c.DENSE_ID)
+    commit = delta_io.replace(
+        ordered, context.lake, IMPRESSION_CODES, context=context, key=f"{result.name}:codes@{_versions(context)}"
+    )
+    result.bytes_written += commit.bytes_written
+    result.tables += table_entries(spark, context.lake, [(IMPRESSION_CODES, before)])
+    counted = delta_io.read(spark, context.lake, IMPRESSION_CODES).groupBy(c.FIELD).count().collect()
+    counts: dict[str, int] = {row[c.FIELD]: row["count"] for row in counted}
+    for name in asked.fields:
+        if name not in counts:
+            _left_out(name, result)
+    return tuple(name for name in asked.fields if name in counts), tuple(counts[n] + 1 for n in asked.fields if n in counts)
+
+
+def _left_out(name: str, result: StageResult) -> None:
+    """An input that no training row knows. DataContractError where it was asked for by the name of a context key."""
+    if name.startswith(CONTEXT_PREFIX):
+        raise DataContractError(
+            f"impressions without the input {name}: no training row's context has a usable {name.removeprefix(CONTEXT_PREFIX)}",
+            "name a key of the events' context (columns.context of the import), or take the input out",
+        )
+    print(f"{result.name}: no training impression knows {name}; left out of the click ranker's inputs", file=sys.stderr)
+    result.counts.setdefault("inputs_left_out", []).append(name)
+
+
+def _past(spark: SparkSession, context: StageContext, settings: DataSettings, codes: DataFrame) -> DataFrame:
+    """`user`, times and `values`: the code of each item a user chose, 0 where it has none."""
+    events = history_events(spark, context, settings.impressions.history_actions, settings.calendar.timezone)
+    coded = codes.where(F.col(c.FIELD) == "item").select(
+        F.col(c.RAW_ID).alias(inputs.RAW), F.col(c.DENSE_ID).alias(inputs.VALUES)
+    )
+    return events.withColumnRenamed(inputs.VALUES, inputs.RAW).join(coded, inputs.RAW, "left").fillna(0, [inputs.VALUES])
+
+
+def _built(rows: DataFrame, past: DataFrame, asked: ImpressionSettings) -> DataFrame:
+    """POINTWISE rows of all splits, with every number that was asked for."""
+    whole = inputs.with_history_count(add_history(rows, past, asked.history), asked.numeric)
+    # Left out only here, as in scoring: what is not known still counts among the newest.
+    coded = F.filter(c.HISTORY, lambda code: code > 0)
+    return whole.withColumns({c.HISTORY: coded, c.SOURCE: F.lit("history"), c.WEIGHT: F.lit(1.0)})
+
+
+def _constants(asked: ImpressionSettings, built: DataFrame) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
+    """(names, means, scales) of the numbers that some training row knows."""
+    row = inputs.moments(built.where(F.col(c.SPLIT) == "train"), asked.numeric).first()
+    assert row is not None  # an aggregate without groups has one row
+    found = [
+        (name, *moment) for name, *moment in zip(asked.numeric, row["mean"], row["std"], strict=True) if moment[0] is not None
+    ]
+    names, means, scales = ([each[place] for each in found] for place in range(3))
+    # The last digits follow from the order of the sum, and the snapshot's id from all of them.
+    return tuple(names), tuple(float(f"{mean:.9g}") for mean in means), tuple(float(f"{scale:.9g}") or 1.0 for scale in scales)
+
+
+def _write_splits(built: DataFrame, context: StageContext, settings: DataSettings, result: StageResult) -> None:
+    def in_files(rows: DataFrame, files: int) -> DataFrame:
+        order = F.xxhash64(F.lit(context.seed), c.USER, c.ITEM, c.EVENT_TIME)
+        return rows.repartition(files, order).sortWithinPartitions(order, c.EVENT_ID)
+
+    result.counts["impressions"] = write_splits(
+        built,
+        IMPRESSIONS,
+        context,
+        result,
+        rows_per_file=settings.training_set.rows_per_file,
+        in_files=in_files,
+        key=f"{result.name}:impressions@{_versions(context)}",
+    )
+
+
+def _versions(context: StageContext) -> list[int | None]:
+    return [delta_io.version(context.lake, table) for table in (EVENTS, INTERACTIONS, ITEMS, VOCABULARY)]

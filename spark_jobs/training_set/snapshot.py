@@ -1,0 +1,176 @@
+"""What build_training_set leaves beside the rows: item inputs with their constants, and the published DatasetSnapshot."""
+
+from datetime import timedelta
+from typing import Final
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from nightrank.feature_store import delta_io, publish
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.errors import DataContractError, UsageError
+from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
+from nightrank.feature_store.contracts.model_ref import load_model_ref
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.feature_store.contracts.snapshot import (
+    DatasetSnapshot,
+    Impressions,
+    Normalisation,
+    Part,
+    PartName,
+    SplitRule,
+    load_snapshot,
+)
+from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.contracts.tables import (
+    EXAMPLE_SPLITS,
+    EXAMPLES,
+    IMPRESSION_CODES,
+    IMPRESSIONS,
+    INTERACTIONS,
+    ITEM_EMBEDDINGS,
+    ITEM_INPUTS,
+    ITEMS,
+    VOCABULARY,
+    TableRef,
+)
+from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.transforms import item_inputs
+from nightrank.feature_store.transforms.splits import day_start
+
+KNOWN.update({"build_training_set.before_snapshot", "build_training_set.after_snapshot"})
+MAX_CATEGORIES: Final = 10_000
+"""They stand in the snapshot's JSON and each has an embedding; the rarest beyond this share code 0, none."""
+
+
+def champion_snapshot(context: StageContext) -> DatasetSnapshot:
+    """The snapshot the champion was trained on. UsageError where there is no champion for a night to go on from."""
+    path = context.lake.root / "champion.json"
+    if not path.exists():
+        raise UsageError(f"{context.lake.root} has no champion yet for a night to go on from", "run `nightrank full` first")
+    return load_snapshot(context.lake.snapshot(load_model_ref(path).snapshot_id))
+
+
+def publish_snapshot(
+    spark: SparkSession,
+    context: StageContext,
+    settings: DataSettings,
+    *,
+    rule: SplitRule,
+    base: DatasetSnapshot | None,
+    train: DataFrame,
+    result: StageResult,
+    impressions: Impressions | None = None,
+) -> DatasetSnapshot:
+    """Writes item inputs, pins every part and publishes; `result` gets the section `snapshot` and one more table."""
+    constants = _write_item_inputs(spark, context, base, train, result)
+    ids = _highest_ids(spark, context)
+    revision, width = text_revision(spark, context)
+    end = day_start(context.day + timedelta(days=1), settings.calendar.timezone) - 1
+    seen = settings.scoring.filter_seen
+    snapshot = DatasetSnapshot(
+        kind="nightly" if context.kind == "nightly" else "full",
+        date=context.day.isoformat(),
+        clock="position" if context.lake.landing_meta()["clock"] == "position" else "real",
+        parts=_parts(context, {entry["name"]: entry["to"] for entry in result.tables}),
+        base=base.id if base else None,
+        normalisation=constants,
+        split=rule,
+        event_time_cutoff=end,
+        availability_cutoff=end,
+        seed=context.seed,
+        items=ids.get("item", 0),
+        users=ids.get("user", 0),
+        text_revision=revision,
+        text_width=width,
+        filter_seen_actions=tuple(ACTION_CODES[name] for name in seen.actions),
+        filter_seen_days=seen.days,
+        tables=_versions(context, (INTERACTIONS, VOCABULARY, ITEMS, ITEM_EMBEDDINGS)),
+        impressions=impressions,
+    )
+    context.check_fence()
+    failpoint(f"{result.name}.before_snapshot")
+    path = publish.publish(snapshot, context)
+    failpoint(f"{result.name}.after_snapshot")
+    result.extra["snapshot"] = {
+        "id": snapshot.id,
+        "path": str(path.relative_to(context.root)),
+        "rows": {name: part.rows for name, part in snapshot.parts.items()},
+        "kind": snapshot.kind,
+    }
+    return snapshot
+
+
+def _write_item_inputs(
+    spark: SparkSession, context: StageContext, base: DatasetSnapshot | None, train: DataFrame, result: StageResult
+) -> Normalisation:
+    """Constants are fitted on the items of training rows; a night keeps those its champion learnt with."""
+    described = item_inputs.described_items(
+        delta_io.read(spark, context.lake, VOCABULARY), delta_io.read_or_empty(spark, context.lake, ITEMS)
+    )
+    constants = base.normalisation if base else _fit(described, train)
+    before = delta_io.version(context.lake, ITEM_INPUTS)
+    versions = _versions(context, (VOCABULARY, ITEMS, EXAMPLES["train"]))
+    rows = item_inputs.item_inputs(described, constants).repartitionByRange(1, c.ITEM).sortWithinPartitions(c.ITEM)
+    commit = delta_io.replace(rows, context.lake, ITEM_INPUTS, context=context, key=f"{result.name}:item_inputs@{versions}")
+    result.bytes_written += commit.bytes_written
+    result.tables += table_entries(spark, context.lake, [(ITEM_INPUTS, before)])
+    return constants
+
+
+def _fit(described: DataFrame, train: DataFrame) -> Normalisation:
+    trained = train.select(F.explode(c.ITEMS).alias(c.ITEM)).distinct()
+    seen = described.join(trained, c.ITEM, "left_semi").cache()
+    categories = tuple(row["category"] for row in item_inputs.category_counts(seen).limit(MAX_CATEGORIES).collect())
+    moments = item_inputs.price_moments(seen).first()
+    assert moments is not None  # an aggregate without groups has one row
+    seen.unpersist()
+    return item_inputs.normalisation(categories, moments["known"], moments["mean"], moments["std"])
+
+
+def _highest_ids(spark: SparkSession, context: StageContext) -> dict[str, int]:
+    rows = delta_io.read(spark, context.lake, VOCABULARY).groupBy(c.KIND).agg(F.max(c.DENSE_ID).alias("highest")).collect()
+    return {row[c.KIND]: row["highest"] for row in rows}
+
+
+def text_revision(spark: SparkSession, context: StageContext) -> tuple[str | None, int]:
+    """(revision, width) of the text vectors; DataContractError where they are of more than one kind."""
+    if not delta_io.exists(context.lake, ITEM_EMBEDDINGS):
+        return None, 0
+    vectors = delta_io.read(spark, context.lake, ITEM_EMBEDDINGS)
+    kinds = vectors.select(c.REVISION, F.size(c.VECTOR).alias("width")).distinct().limit(2).collect()
+    if len(kinds) > 1:
+        raise DataContractError("item_embeddings holds vectors of more than one encoder revision", "run embed_items again")
+    return (kinds[0][c.REVISION], kinds[0]["width"]) if kinds else (None, 0)
+
+
+def _parts(context: StageContext, written: dict[str, int]) -> dict[PartName, Part]:
+    """The splits this run wrote, and what is read of items beside them."""
+    parts: dict[PartName, Part] = {}
+    for split in EXAMPLE_SPLITS:
+        if (name := EXAMPLES[split].name) in written:
+            parts[split] = publish.pin(context.lake, name, written[name])
+    of_impressions: dict[PartName, TableRef] = {
+        "impressions_train": IMPRESSIONS["train"],
+        "impressions_valid": IMPRESSIONS["valid"],
+        "impressions_test": IMPRESSIONS["test"],
+        "impression_codes": IMPRESSION_CODES,
+    }
+    for part, table in of_impressions.items():
+        if table.name in written:
+            parts[part] = publish.pin(context.lake, table.name, written[table.name])
+    others: tuple[tuple[PartName, TableRef], ...] = (
+        ("items", ITEM_INPUTS),
+        ("item_embeddings", ITEM_EMBEDDINGS),
+        ("vocabulary", VOCABULARY),
+    )
+    for part, table in others:
+        if (version := delta_io.version(context.lake, table)) is not None:
+            parts[part] = publish.pin(context.lake, table.name, version)
+    return parts
+
+
+def _versions(context: StageContext, tables: tuple[TableRef, ...]) -> dict[str, int]:
+    versions = {table.name: delta_io.version(context.lake, table) for table in tables}
+    return {name: version for name, version in versions.items() if version is not None}

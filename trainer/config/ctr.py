@@ -1,0 +1,52 @@
+"""How a click ranker is trained. `model` travels with the weights; the rest only decides how they come about."""
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field
+
+from nightrank.feature_store.contracts.config import FrozenConfig, merged, validate
+from nightrank.ranker.ctr.config import ClickConfig, DnnConfig
+from nightrank.trainer.config.training import OptimizerConfig
+
+SECTION: Final = "clicks"
+"""Of a run's configuration."""
+
+
+class PlateauConfig(FrozenConfig):
+    factor: float = Field(0.1, gt=0, lt=1)
+    """The rate is multiplied by this at a validation that is no better than the best before it."""
+    patience: int = Field(2, ge=1)
+    """So many such validations in a row end the training."""
+    least_gain: float = Field(1e-6, ge=0)
+    """What counts as better."""
+
+
+class ClickOptimizerConfig(OptimizerConfig):
+    """Adam: no decoupled decay, and a clip that only stops what runs away."""
+
+    beta2: float = Field(0.999, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float = Field(10.0, gt=0)
+
+
+class ClickTrainerConfig(FrozenConfig):
+    model: ClickConfig = DnnConfig()
+    epochs: int = Field(100, ge=1)
+    """At most; the plateau ends it earlier."""
+    batch_rows: int = Field(4096, ge=1)
+    """Rows of a step over all ranks, at most."""
+    learning_rate: float = Field(1e-3, gt=0)
+    plateau: PlateauConfig = PlateauConfig()
+    table_l2: float = Field(0.0, ge=0)
+    """Strength of the pull of embedding tables to zero: adds table_l2 / 2 times their squared norm to the mean loss."""
+    smoothing: float = Field(0.0, ge=0, lt=1)
+    """Labels are moved by this share towards 1/2."""
+    optimizer: ClickOptimizerConfig = ClickOptimizerConfig()
+    validation_rows: int | None = Field(200_000, ge=1)
+    """Validate on this many rows of a lake's part at most, the same each time; None: on all. Their scores are in memory."""
+
+
+def load_clicks(files: list[Path], overrides: list[str]) -> ClickTrainerConfig:
+    """The section `clicks` of configuration files, with overrides of its own keys such as `model.width=20`."""
+    return validate(ClickTrainerConfig, merged(files, [f"{SECTION}.{text}" for text in overrides]).get(SECTION, {}))

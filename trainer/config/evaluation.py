@@ -1,0 +1,39 @@
+"""How models are measured and when a challenger goes live. Engine-free, so a night is validated before it starts."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from nightrank.feature_store.contracts.config import FrozenConfig
+
+
+class EvaluationConfig(FrozenConfig):
+    """The section `evaluation` of a run's configuration."""
+
+    ks: tuple[int, ...] = Field((10, 20), min_length=1)
+    batch_rows: int = Field(1024, ge=1)
+    samples: int = Field(1000, ge=100)
+    """Bootstrap resamples behind an interval."""
+    level: float = Field(0.95, gt=0.5, lt=1)
+    decidable_rows: int = Field(200, ge=1)
+    """Under this many rows a figure is `not decidable`."""
+    cold_events: int = Field(5, ge=0)
+    """An item with at most this many training events is cold."""
+    history_bounds: tuple[int, ...] = (5, 20)
+    """Slices by history length: up to the first, up to the second, ..., above the last."""
+
+
+class GateConfig(FrozenConfig):
+    """The section `gate`. Delta is the challenger's NDCG@10 less the champion's over the same hold-out rows, with its interval.
+
+    `reject_if_worse`: rejected when the interval lies below 0 and the loss is larger than the margin; promoted otherwise. A
+    night without evidence of harm goes live: a model a day older is the worse choice when nothing speaks against the new one.
+    `require_not_worse`: promoted only when the interval's lower end is above minus the margin; rejected otherwise.
+    """
+
+    rule: Literal["reject_if_worse", "require_not_worse"] = "reject_if_worse"
+    margin: float = Field(0.02, ge=0, lt=1)
+    """Relative to the champion's NDCG@10: a smaller loss does not matter."""
+    level: float = Field(0.95, gt=0.5, lt=1)
+    samples: int = Field(2000, ge=100)
+    decidable_rows: int = Field(200, ge=1)

@@ -1,0 +1,90 @@
+"""The job: everything a training worker is told, written by the stage as `R/train/job.json`."""
+
+from pathlib import Path
+from typing import Literal
+
+from nightrank.feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.settings import SparkSettings, TextSettings
+from nightrank.trainer.config.ctr import ClickTrainerConfig
+from nightrank.trainer.config.training import TrainerConfig
+from nightrank.trainer.config.tune import PrunerConfig
+
+
+class Parent(FrozenConfig):
+    """The champion a night starts from."""
+
+    version: int
+    bundle: str
+    """Folder relative to the lake."""
+    checkpoint: str | None
+    lineage: str
+    snapshot_id: str
+
+
+class Trial(FrozenConfig):
+    """Makes of a job one trial of `nightrank tune`: phase `measure` alone, which the pruner may end early."""
+
+    study: str
+    """The study's folder, relative to the lake."""
+    number: int
+    pruner: PrunerConfig
+
+
+class Job(FrozenConfig):
+    root: str
+    run_id: str
+    kind: Literal["full", "nightly"]
+    date: str
+    seed: int
+    attempt: int
+    snapshot: str
+    """Path of the snapshot's JSON."""
+    config: TrainerConfig
+    spark: SparkSettings = SparkSettings()
+    """Used by the Spark launcher alone."""
+    parent: Parent | None = None
+    trial: Trial | None = None
+    text: TextSettings = TextSettings()
+    """The encoder of the snapshot's text vectors; opened where the ranker tunes it."""
+    clicks: ClickTrainerConfig | None = None
+    """Makes of a job the training of a click ranker; `config` then only says how it is run."""
+    launcher_host: str
+    launcher_pid: int
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(Path(self.root))
+
+    @property
+    def folder(self) -> Path:
+        """The job, the ranks' heartbeats and stacks, the result: `R/train`, `R/train_clicks`, or a trial's in its study."""
+        if self.trial is not None:
+            return self.lake.root / self.trial.study / f"trial-{self.trial.number:04d}"
+        return self.lake.run_dir(self.run_id) / ("train" if self.clicks is None else "train_clicks")
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "job.json"
+
+    @property
+    def ranks(self) -> Path:
+        return self.folder / "ranks"
+
+    @property
+    def result_path(self) -> Path:
+        return self.folder / "result.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        if self.trial is not None:
+            return self.folder / "checkpoints"
+        return Path(self.root) / "checkpoints" / (self.run_id if self.clicks is None else f"{self.run_id}-clicks")
+
+    def save(self) -> None:
+        write_json(self.path, self.model_dump(mode="json"))
+
+
+def load_job(path: Path) -> Job:
+    return Job.model_validate(read_json(path))

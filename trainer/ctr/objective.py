@@ -1,0 +1,37 @@
+"""What the step is told of a click ranker."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from nightrank.ranker.ctr.batch import ImpressionBatch
+from nightrank.ranker.ctr.compose import ClickRanker
+from nightrank.ranker.ctr.loss import click_loss
+
+
+class ClickObjective:
+    """A batch is one piece: batch norm would take the rows of a part for the whole."""
+
+    def __init__(self, ranker: ClickRanker, smoothing: float = 0.0) -> None:
+        self._ranker = ranker
+        self._smoothing = smoothing
+
+    def pieces(self, batch: ImpressionBatch) -> Iterator[ImpressionBatch]:
+        yield batch
+
+    def loss(self, piece: ImpressionBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return click_loss(self._ranker(piece), piece.labels_BA, piece.weight_B, self._smoothing)
+
+
+class TablePull:
+    """L2 on the embedding tables and on nothing else: adds `strength * table` to their gradients of the mean loss."""
+
+    def __init__(self, ranker: ClickRanker, strength: float) -> None:
+        self._tables = ranker.tables()
+        self._strength = strength
+
+    def pull(self) -> None:
+        for table in self._tables:
+            assert table.grad is not None
+            table.grad.add_(table.detach(), alpha=self._strength)

@@ -1,0 +1,81 @@
+"""Validation of a click ranker on a part of the snapshot, sharded over the ranks. Shapes: N rows, A actions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.ctr.batch import ImpressionBatch
+from nightrank.ranker.ctr.compose import ClickRanker
+from nightrank.ranker.metrics.ctr import by_action, mean_over_actions, told_apart
+from nightrank.trainer.ctr.fit import Probabilities, probabilities
+from nightrank.trainer.data.impressions import ImpressionSource
+from nightrank.trainer.ranks.communicator import Communicator, together
+from nightrank.trainer.ranks.watchdog import Progress
+
+Figures = dict[str, float]
+NOT_ASKED = -1.0
+
+
+@dataclass(frozen=True)
+class ClickValidator:
+    """The same figures on every rank, and for any number of ranks."""
+
+    source: ImpressionSource
+    """`source.rank` and `world_size` are the communicator's."""
+    max_rows: int | None
+    communicator: Communicator
+    progress: Progress
+
+    def __call__(self, ranker: ClickRanker) -> Figures:
+        """`auc` and `log_loss`, each the mean over the labels that have both answers among the rows, `<label>/auc` and
+        `<label>/log_loss` of each of those, and `n`. DataContractError where no label has.
+
+        Every rank takes rank 0's running statistics (batch norm): those are the ones that are measured and kept.
+        """
+        self.communicator.broadcast([buffer for buffer in ranker.buffers() if buffer.is_floating_point()])
+        found = together(self.communicator, lambda: self._scored(ranker))
+        # Each row was filled in by the one rank that read it; the sum is all of them.
+        self.communicator.allreduce_sum(found)
+        scores_NA, labels_NA = found.numpy().reshape(len(found), 2, -1).transpose(1, 0, 2)
+        return self._figures(ranker.shapes.labels, scores_NA, labels_NA)
+
+    def _scored(self, ranker: ClickRanker) -> Tensor:
+        """[N, 2 A] probabilities and labels of this rank's rows, zeros elsewhere."""
+        actions, at = len(ranker.shapes.labels), sum(self._shares()[: self.source.rank])
+        found = torch.zeros(sum(self._shares()), 2 * actions)
+        for batch in self._batches():
+            rows = slice(at, at + batch.rows)
+            found[rows, :actions] = torch.from_numpy(probabilities(ranker, batch))
+            found[rows, actions:] = torch.nan_to_num(batch.labels_BA, nan=NOT_ASKED)
+            at += batch.rows
+            self.progress.moved("validating")
+        return found
+
+    def _shares(self) -> list[int]:
+        """Rows each rank reads."""
+        plan, size = self.source.plan(0), self.source.world_size
+        most = plan.rows if self.max_rows is None else -(-self.max_rows // size)
+        return [min(plan.rank_rows(rank), most) for rank in range(size)]
+
+    def _batches(self) -> Iterator[ImpressionBatch]:
+        left = self._shares()[self.source.rank]
+        for batch in self.source.batches(0, 0):
+            if left <= 0:
+                return
+            yield batch.between(0, min(left, batch.rows))
+            left -= batch.rows
+
+    def _figures(self, labels: tuple[str, ...], scores_NA: Probabilities, labels_NA: Probabilities) -> Figures:
+        asked_NA = np.where(labels_NA == NOT_ASKED, np.nan, labels_NA)
+        each = by_action(labels, scores_NA, asked_NA)
+        each = {label: figures for label, figures in each.items() if not np.isnan(figures["auc"])}
+        if not each:
+            raise DataContractError(
+                f"the {len(labels_NA)} rows of {self.source.part} hold both answers of none of {', '.join(labels)}",
+                "validate on more rows: training_set.valid_days and test_days, or impressions.days",
+            )
+        return {"n": float(len(labels_NA)), **told_apart(each), **mean_over_actions(each)}

@@ -1,0 +1,123 @@
+"""Checkpoints: a safetensors file and the JSON that makes it count, each by write, fsync, rename.
+
+The JSON is written last and holds the sha256 of the tensors: a checkpoint without it, or whose tensors do not match it, is torn
+and passed over with a note. Names: `<phase>-<step>` while training, `best-<phase>`, and `live` for what goes into the bundle.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.files import read_json, sha256_file, write_atomic, write_json
+from nightrank.trainer.loop.state import TrainState
+
+SCHEMA = 1
+MODEL, OPTIMIZER = "model.", "optimizer."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint in memory. Tensors are on the CPU."""
+
+    name: str
+    state: TrainState
+    model: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    facts: dict[str, Any]
+    """What it belongs to: snapshot, configuration, lineage, number of items."""
+
+
+@dataclass(frozen=True)
+class CheckpointFolder:
+    path: Path
+    keep_last: int = 2
+
+    def save(
+        self,
+        name: str,
+        state: TrainState,
+        model: Mapping[str, Tensor],
+        optimizer: Mapping[str, Tensor],
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Whole on disk under `name` when this returns; the one that stood there before is replaced."""
+        tensors = {MODEL + key: value.detach().cpu().contiguous() for key, value in model.items()}
+        tensors |= {OPTIMIZER + key: value.detach().cpu().contiguous() for key, value in optimizer.items()}
+        data = self.path / f"{name}-{state.total_steps:09d}.safetensors"
+        write_atomic(data, save_tensors({key: value.clone() for key, value in tensors.items()}))
+        body = {"schema": SCHEMA, "name": name, "tensors": data.name, "sha256": sha256_file(data), "facts": dict(facts)}
+        write_json(self.path / f"{name}.json", {**body, "state": state.model_dump(mode="json")})
+        self._forget(name, data)
+
+    def save_running(
+        self, state: TrainState, model: Mapping[str, Tensor], optimizer: Mapping[str, Tensor], facts: Mapping[str, Any]
+    ) -> None:
+        """The checkpoint to resume from; the `keep_last` newest of them stay."""
+        self.save(f"run-{state.total_steps:09d}-{state.phase}", state, model, optimizer, facts)
+        for old in self.running()[: -self.keep_last]:
+            self.remove(old)
+
+    def running(self) -> list[str]:
+        """Names of the checkpoints to resume from, oldest first."""
+        return sorted((path.stem for path in self.path.glob("run-*.json")), key=self._age)
+
+    def newest(self) -> Checkpoint | None:
+        """The newest whole checkpoint to resume from; torn ones are noted on stderr and passed over."""
+        for name in reversed(self.running()):
+            try:
+                return self.load(name)
+            except DataContractError as error:
+                print(f"checkpoint passed over: {error.message}", file=sys.stderr)
+        return None
+
+    def load(self, name: str) -> Checkpoint:
+        """DataContractError where it is missing or torn."""
+        body = self._body(name)
+        data = self.path / body["tensors"]
+        if not data.exists() or sha256_file(data) != body["sha256"]:
+            raise DataContractError(f"checkpoint {name} in {self.path} is torn", "an older checkpoint, or the bundle, is used")
+        try:
+            tensors = load_tensors(data.read_bytes())
+        except SafetensorError as error:
+            raise DataContractError(f"checkpoint {name} in {self.path}: {error}", "remove it") from None
+        return Checkpoint(
+            name=name,
+            state=TrainState.model_validate(body["state"]),
+            model={key.removeprefix(MODEL): value for key, value in tensors.items() if key.startswith(MODEL)},
+            optimizer={key.removeprefix(OPTIMIZER): value for key, value in tensors.items() if key.startswith(OPTIMIZER)},
+            facts=body["facts"],
+        )
+
+    def has(self, name: str) -> bool:
+        return (self.path / f"{name}.json").exists()
+
+    def remove(self, name: str) -> None:
+        (self.path / f"{name}.json").unlink(missing_ok=True)
+        for data in self.path.glob(f"{name}-*.safetensors"):
+            data.unlink()
+
+    def _body(self, name: str) -> dict[str, Any]:
+        try:
+            body: dict[str, Any] = read_json(self.path / f"{name}.json")
+        except (FileNotFoundError, ValueError) as error:
+            raise DataContractError(f"checkpoint {name} in {self.path} cannot be read: {error}", "remove it") from None
+        if body.get("schema") != SCHEMA:
+            raise DataContractError(f"checkpoint {name} in {self.path} has schema {body.get('schema')}", f"this reads {SCHEMA}")
+        return body
+
+    def _age(self, name: str) -> int:
+        return int(name.split("-")[1])
+
+    def _forget(self, name: str, newest: Path) -> None:
+        """Tensors that an earlier checkpoint of this name left behind, or a crash between its two files."""
+        for data in self.path.glob(f"{name}-*.safetensors"):
+            if data != newest:
+                data.unlink()

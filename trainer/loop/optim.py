@@ -1,0 +1,137 @@
+"""One flat gradient buffer, and AdamW over the ranker's parameters."""
+
+import torch
+from torch import Tensor, nn
+
+from nightrank.trainer.config.training import OptimizerConfig
+from nightrank.trainer.ranks.communicator import Communicator
+
+LOSS, WEIGHT, FAULTS, TOKENS, ROWS = 0, 1, 2, 3, 4
+"""What travels behind the gradient: loss sum, weight sum, ranks at fault, tokens, then the rows of each rank."""
+
+
+class FlatGradient:
+    """Every parameter's `.grad` is a view into one buffer, so the step reduces and measures a single tensor.
+
+    `buffer` [P + 4 + W], float32: the gradient of the loss SUM over P parameters, then the extras of a world of W ranks.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], world_size: int) -> None:
+        self.size = sum(parameter.numel() for parameter in parameters)
+        device = parameters[0].device if parameters else torch.device("cpu")
+        self.buffer = torch.zeros(self.size + ROWS + world_size, device=device)
+        start = 0
+        for parameter in parameters:
+            parameter.grad = self.buffer[start : start + parameter.numel()].view_as(parameter)
+            start += parameter.numel()
+
+    @property
+    def gradient(self) -> Tensor:
+        return self.buffer[: self.size]
+
+    @property
+    def extras(self) -> Tensor:
+        return self.buffer[self.size :]
+
+    def zero(self) -> None:
+        self.buffer.zero_()
+
+    def reduce(self, communicator: Communicator) -> None:
+        """Sums over all ranks: one collective, or two where gradients travel compressed."""
+        if communicator.lossy:
+            communicator.allreduce_sum(self.gradient, lossy=True)
+            communicator.allreduce_sum(self.extras)
+        else:
+            communicator.allreduce_sum(self.buffer)
+
+    def divide(self, weight: float) -> None:
+        self.gradient.div_(weight)
+
+    def norm(self) -> float:
+        """Global L2 norm."""
+        return float(torch.linalg.vector_norm(self.gradient))
+
+
+def divisor(norm: float, weight: float, most: float) -> float:
+    """What the gradient of a loss sum, of this norm, is to be divided by: the weight, for the gradient of the mean; and as much
+    again as brings that to a norm of at most `most`."""
+    return max(weight, norm / most)
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Parameters by name, in the module's own fixed order: the same on every rank and after a resume."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+class AdamW:
+    """AdamW (Loshchilov & Hutter 2019) by torch's fused kernel, its state by parameter name.
+
+    Weight decay is on matrices; lookup tables have their own, and what has fewer dimensions none. `torch.optim` is left out on
+    purpose: its first step imports the whole compiler stack, three times what torch itself costs, in every worker.
+    """
+
+    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+        self._config = config
+        self._parameters = trainable(model)
+        tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+        looked_up = {name for name, p in self._parameters.items() if id(p) in tables}
+        matrices = {name for name, p in self._parameters.items() if p.ndim >= 2} - looked_up
+        kinds = [
+            (matrices, config.weight_decay),
+            (looked_up, config.table_decay),
+            (self._parameters.keys() - matrices - looked_up, 0.0),
+        ]
+        texts = {name for name in self._parameters if name.startswith(getattr(model, "pretrained", ()))}
+        self._groups = [(sorted(names - texts), decay, 1.0) for names, decay in kinds]
+        self._groups += [(sorted(names & texts), decay, config.text_rate) for names, decay in kinds]
+        self._moments: dict[str, Tensor] = {}
+        self.load({})
+
+    def step(self, rate: float, divisor: float = 1.0) -> None:
+        """Moves every parameter by its `.grad` / divisor; the kernel leaves the quotient in `.grad`."""
+        config = self._config
+        for names, decay, share in self._groups:
+            if not names:
+                continue
+            steps = self._of(names, "step")
+            for step in steps:
+                step.add_(1)
+            scale = None if divisor == 1.0 else torch.tensor(divisor, device=steps[0].device)
+            with torch.no_grad():
+                torch._fused_adamw_(
+                    [self._parameters[name] for name in names],
+                    [self._parameters[name].grad for name in names],
+                    self._of(names, "exp_avg"),
+                    self._of(names, "exp_avg_sq"),
+                    [],
+                    steps,
+                    lr=rate * share,
+                    beta1=config.beta1,
+                    beta2=config.beta2,
+                    weight_decay=decay,
+                    eps=config.epsilon,
+                    amsgrad=False,
+                    maximize=False,
+                    grad_scale=scale,
+                )
+
+    @property
+    def fresh(self) -> bool:
+        """No step was taken yet, by any parameter."""
+        return not any(float(value) for name, value in self._moments.items() if name.endswith("/step"))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state as `<parameter>/<exp_avg | exp_avg_sq | step>`; the tensors themselves, not copies."""
+        return dict(self._moments)
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Takes the values that `tensors` gave; a parameter without an entry starts afresh."""
+        for name, parameter in self._parameters.items():
+            empty = {"exp_avg": parameter, "exp_avg_sq": parameter, "step": torch.zeros(())}
+            for key, like in empty.items():
+                place = f"{name}/{key}"
+                value = tensors.get(place, torch.zeros(like.shape))
+                self._moments[place] = value.detach().to(parameter.device, torch.float32, copy=True)
+
+    def _of(self, names: list[str], key: str) -> list[Tensor]:
+        return [self._moments[f"{name}/{key}"] for name in names]

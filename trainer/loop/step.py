@@ -1,0 +1,207 @@
+"""TrainStep: the mathematics of one step, on one rank and over all of them."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from nightrank.feature_store.contracts.errors import NightrankError
+from nightrank.ranker.batch import Batch
+from nightrank.trainer.config.training import OptimizerConfig
+from nightrank.trainer.loop.optim import FAULTS, LOSS, ROWS, TOKENS, WEIGHT, AdamW, FlatGradient, divisor, trainable
+from nightrank.trainer.loop.source import phase_seed
+from nightrank.trainer.ranks.communicator import Communicator, agree
+from nightrank.trainer.ranks.device import Device, choose_attention
+from nightrank.trainer.ranks.faults import DivergedError
+
+
+class Rows(Protocol):
+    """What a step takes: a batch of any kind."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def tokens(self) -> int: ...
+
+    @property
+    def label(self) -> str:
+        """Names the rows in a fault, without a raw id."""
+        ...
+
+    def to(self, device: torch.device | str) -> Self: ...
+
+
+Taken = TypeVar("Taken", bound=Rows)
+
+
+class Objective(Protocol[Taken]):
+    """What a step needs to know of a model: how a batch is cut, and what a piece of it costs."""
+
+    def pieces(self, batch: Taken) -> Iterator[Taken]: ...
+
+    def loss(self, piece: Taken, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(weighted loss sum, weight sum), to be added up over pieces and ranks and divided once."""
+        ...
+
+
+class Pull(Protocol):
+    def pull(self) -> None:
+        """Adds to the gradients of the mean loss."""
+        ...
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a step did, over all ranks: the same values on each."""
+
+    loss: float
+    rows: list[int]
+    """By rank."""
+    tokens: int
+    gradient_norm: float
+
+
+class TrainStep(Generic[Taken]):
+    """One global batch: each rank's loss sum and its gradient, one sum over all ranks, its norm, and AdamW, which divides and
+    clips as it goes.
+
+    Two ranks with half of the rows each therefore take the step that one rank would take with all of them, unless the
+    model's rows know of each other (batch norm).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: AdamW,
+        communicator: Communicator,
+        device: Device,
+        objective: Objective[Taken],
+        config: OptimizerConfig,
+        seed: int,
+        anchor: Pull | None = None,
+    ) -> None:
+        self._optimizer = optimizer
+        self._communicator = communicator
+        self._device = device
+        self._objective = objective
+        self._config = config
+        self._seed = seed
+        self._anchor = anchor
+        self._flat = FlatGradient(list(trainable(model).values()), communicator.size)
+        self._generator = torch.Generator()
+        self._taken: list[tuple[Taken, Tensor]] = []
+        choose_attention(model, device)
+
+    def __call__(self, batches: Iterator[Taken], step: int, rate: float) -> StepReport:
+        """Takes the next batch and moves the weights. A fault of one rank is raised on all; DivergedError for a loss or a
+        gradient that is no number, before any weight has moved."""
+        self._flat.zero()
+        fault: NightrankError | None = None
+        try:
+            self._backward(next(batches), step)
+        except NightrankError as error:
+            fault = error
+            self._flat.zero()
+            self._flat.extras[FAULTS] = 1
+        self._flat.reduce(self._communicator)
+        extras = self._flat.extras.tolist()
+        if extras[FAULTS]:
+            agree(self._communicator, fault)
+        norm = self._update(extras[LOSS], extras[WEIGHT], step, rate)
+        mean = extras[LOSS] / extras[WEIGHT] if extras[WEIGHT] else 0.0
+        return StepReport(mean, [int(n) for n in extras[ROWS:]], int(extras[TOKENS]), norm)
+
+    def _backward(self, batch: Taken, step: int) -> None:
+        self._seed_dropout(step)
+        extras = self._flat.extras
+        self._taken = []
+        for piece in self._objective.pieces(batch):
+            self._seed_negatives(step)
+            with self._device.autocast():
+                there = piece.to(self._device.torch_device)
+                loss, weight = self._objective.loss(there, self._generator)
+            loss.backward()
+            self._taken.append((piece, loss.detach()))
+            extras[LOSS] += loss.detach()
+            extras[WEIGHT] += weight
+        extras[TOKENS] = batch.tokens
+        extras[ROWS + self._communicator.rank] = batch.rows
+
+    def _seed_dropout(self, step: int) -> None:
+        """Randomness is a function of (seed, step, rank), so a resumed run needs no generator's state."""
+        torch.manual_seed(phase_seed(self._seed, f"{step}.{self._communicator.rank}"))
+
+    def _seed_negatives(self, step: int) -> None:
+        """The same negatives for all pieces on all ranks, as they would be for one rank with the whole batch at once."""
+        self._generator.manual_seed(phase_seed(self._seed, f"{step}"))
+
+    def _update(self, loss: float, weight: float, step: int, rate: float) -> float:
+        if weight <= 0 and math.isfinite(loss):
+            return 0.0
+        over = weight if weight > 0 else 1.0
+        if self._anchor is not None:
+            self._flat.divide(over)
+            self._anchor.pull()
+            over = 1.0
+        undivided = self._flat.norm()
+        norm = undivided / over
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise self._diverged(f"step {step}: loss sum {loss}, gradient norm {norm}, over a weight of {weight}")
+        self._optimizer.step(rate, divisor(undivided, over, self._config.clip_norm))
+        return norm
+
+    def _diverged(self, what: str) -> DivergedError:
+        """The same fault on all ranks: it names the pieces, on the first rank that has any, whose own loss is no number. Where
+        every loss is a number and the gradient is not, it is returned with all the pieces of this rank."""
+        broken = [piece for piece, loss in self._taken if not math.isfinite(float(loss))]
+        agree(self._communicator, self._naming(broken, what) if broken else None)
+        return self._naming([piece for piece, _ in self._taken], f"{what}, every loss a number")
+
+    def _naming(self, suspects: list[Taken], what: str) -> DivergedError:
+        named = ", ".join(piece.label for piece in suspects) or "no rows"
+        return DivergedError(
+            f"{what}; rank {self._communicator.rank} had {named}",
+            "the last good checkpoint is kept; lower the phase's learning_rate or clip_norm, or look at that batch",
+        )
+
+
+def pieces(batch: Batch, tokens: int) -> Iterator[Batch]:
+    """The batch's rows in order, cut so that no piece of more than one row holds more than `tokens` tokens."""
+    ends = batch.offsets_B1.tolist()
+    first = 0
+    while first < batch.rows:
+        last = max(bisect_right(ends, ends[first] + tokens) - 1, first + 1)
+        yield rows_between(batch, first, last)
+        first = last
+
+
+def rows_between(batch: Batch, first: int, last: int) -> Batch:
+    """Rows [first, last)."""
+    start, stop = int(batch.offsets_B1[first]), int(batch.offsets_B1[last])
+    return Batch(
+        items_T=batch.items_T[start:stop],
+        actions_T=batch.actions_T[start:stop],
+        times_T=batch.times_T[start:stop],
+        offsets_B1=batch.offsets_B1[first : last + 1] - start,
+        loss_from_B=batch.loss_from_B[first:last],
+        weight_B=batch.weight_B[first:last],
+        users_B=batch.users_B[first:last],
+    )
+
+
+class Anchor:
+    """L2 pull towards the weights at the start (L2-SP, Li et al. 2018): adds `strength * (w - w0)` to every gradient."""
+
+    def __init__(self, model: nn.Module, start: dict[str, Tensor], strength: float) -> None:
+        self._strength = strength
+        self._pairs = [(parameter, start[name]) for name, parameter in trainable(model).items()]
+
+    def pull(self) -> None:
+        for parameter, start in self._pairs:
+            assert parameter.grad is not None
+            parameter.grad.add_(parameter.detach() - start, alpha=self._strength)

@@ -1,0 +1,133 @@
+"""Validation: NDCG@10 and Recall@10 over the evaluation rows of one part, sharded over the ranks, reduced as sums and counts.
+
+Shapes: B rows, T tokens, d width.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.metrics.ranking import per_row
+from nightrank.ranker.model import Ranker
+from nightrank.ranker.retrieval.listing import best_items
+from nightrank.trainer.config.training import ValidationConfig
+from nightrank.trainer.data.epoch import iter_part
+from nightrank.trainer.ranks.communicator import Communicator, together
+from nightrank.trainer.ranks.device import Device
+from nightrank.trainer.ranks.watchdog import Progress
+
+K = 10
+DAY_MICROSECONDS = 86_400_000_000
+NAMES = (f"ndcg@{K}", f"recall@{K}")
+
+Ragged = tuple[Tensor, Tensor]
+"""(flat ids, offsets [B + 1])"""
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Measures a ranker on `part`; the same numbers on every rank, and the same for any number of ranks."""
+
+    snapshot: DatasetSnapshot
+    tables: Path
+    part: PartName
+    config: ValidationConfig
+    communicator: Communicator
+    device: Device
+    progress: Progress
+
+    def __call__(self, ranker: Ranker) -> dict[str, float]:
+        """{"ndcg@10", "recall@10", "n"}: means over the rows that have a target left, and their number."""
+        sums = together(self.communicator, lambda: self._sums(ranker))
+        self.communicator.allreduce_sum(sums)
+        *totals, n = sums.tolist()
+        return {**{name: total / n if n else 0.0 for name, total in zip(NAMES, totals, strict=True)}, "n": n}
+
+    def _sums(self, ranker: Ranker) -> Tensor:
+        with torch.no_grad():
+            return self._sums_without_gradient(ranker)
+
+    def _sums_without_gradient(self, ranker: Ranker) -> Tensor:
+        was_training = ranker.training
+        ranker.eval()
+        items = ranker.all_item_vectors()
+        sums = torch.zeros(len(NAMES) + 1, dtype=torch.float64)
+        for batch in self._batches():
+            query = queries(batch, self.snapshot)
+            if query.history.rows:
+                sums += self._measure(ranker, items, query)
+            self.progress.moved("validating")
+        ranker.train(was_training)
+        return sums
+
+    def _measure(self, ranker: Ranker, items: Tensor, query: "Queries") -> Tensor:
+        with self.device.autocast():
+            users = ranker.user_vectors(query.history.to(self.device.torch_device))
+        ids, _ = best_items(ranker.head, users.float(), items, K, query.excluded)
+        rows = per_row(ids.cpu().numpy(), query.targets[0].numpy(), query.targets[1].numpy(), ks=(K,))
+        return torch.tensor([float(np.sum(rows[name])) for name in NAMES] + [query.history.rows], dtype=torch.float64)
+
+    def _batches(self) -> Iterator[Batch]:
+        """This rank's rows; at most its share of `max_rows`, which is a uniform sample as rows stand by a hash of the user."""
+        rank, size = self.communicator.rank, self.communicator.size
+        left = self.snapshot.rows(self.part) if self.config.max_rows is None else -(-self.config.max_rows // size)
+        for batch in iter_part(
+            self.snapshot, self.tables, self.part, batch_rows=self.config.batch_rows, rank=rank, world_size=size
+        ):
+            if left <= 0:
+                return
+            yield batch
+            left -= batch.rows
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Evaluation rows ready to be ranked: what is read, what must not be listed, what is asked for."""
+
+    history: Batch
+    excluded: Ragged
+    targets: Ragged
+
+
+def queries(batch: Batch, snapshot: DatasetSnapshot) -> Queries:
+    """The rule of the interfaces page: positions before `loss_from` with a filtered action (and young enough) are excluded;
+    targets among them are dropped, and rows that have none left with them."""
+    position_T, row_T = batch.position_T, batch.row_T
+    is_target_T = position_T >= batch.loss_from_B[row_T]
+    seen_T = ~is_target_T & torch.isin(batch.actions_T, torch.tensor(snapshot.filter_seen_actions, dtype=torch.int64))
+    if snapshot.filter_seen_days is not None:
+        first_B = batch.times_T[(batch.offsets_B1[:-1] + batch.loss_from_B).clamp_max(max(batch.tokens - 1, 0))]
+        seen_T &= batch.times_T >= (first_B - snapshot.filter_seen_days * DAY_MICROSECONDS)[row_T]
+    span = int(batch.items_T.max()) + 1 if batch.tokens else 1
+    key_T = row_T * span + batch.items_T
+    asked_T = is_target_T & ~torch.isin(key_T, key_T[seen_T])
+    kept_B = torch.bincount(row_T[asked_T], minlength=batch.rows) > 0
+    history = _rows(batch.cut_at(), kept_B)
+    return Queries(history, _ragged(batch, seen_T, kept_B), _ragged(batch, asked_T, kept_B))
+
+
+def _ragged(batch: Batch, mask_T: Tensor, kept_B: Tensor) -> Ragged:
+    mask_T = mask_T & kept_B[batch.row_T]
+    counts_B = torch.bincount(batch.row_T[mask_T], minlength=batch.rows)[kept_B]
+    return batch.items_T[mask_T], torch.cat([counts_B.new_zeros(1), counts_B.cumsum(0)])
+
+
+def _rows(batch: Batch, kept_B: Tensor) -> Batch:
+    """The batch with only the kept rows."""
+    kept = batch.keep(kept_B[batch.row_T])
+    lengths_B = batch.lengths[kept_B]
+    return Batch(
+        items_T=kept.items_T,
+        actions_T=kept.actions_T,
+        times_T=kept.times_T,
+        offsets_B1=torch.cat([lengths_B.new_zeros(1), lengths_B.cumsum(0)]),
+        loss_from_B=batch.loss_from_B[kept_B],
+        weight_B=batch.weight_B[kept_B],
+        users_B=batch.users_B[kept_B],
+    )

@@ -1,0 +1,147 @@
+"""A rank that stops moving is named and ended, with its stack. Horovod's own stall inspector never fires under Gloo.
+
+Inside each rank: `Progress` is told of every step and every collective; the `Heart` thread writes it to a small file once
+a second, where the launcher reads it (`launch.supervise`), and ends the process if it is this rank that hangs.
+A process whose interpreter is blocked or that is stopped beats no more; that is for the launcher to see.
+"""
+
+import faulthandler
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import psutil
+
+from nightrank.feature_store.contracts.errors import StalledError
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.trainer.config.training import WatchdogConfig
+
+GRACE: float = 1.5
+"""A rank that waits for others outlasts the one that hangs by this factor, so that the guilty one is named first."""
+
+DONE: dict[str, Any] = {"how": "done"}
+"""How a rank ended that came to its end."""
+
+
+class Progress:
+    """What a rank did last. Written by the main thread, read by the heart; each field is one atomic assignment."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.doing = "starting"
+        self.collectives = 0
+        self.waiting_in: str | None = None
+        self.moved_at = time.monotonic()
+
+    def moved(self, doing: str, step: int | None = None) -> None:
+        self.doing = doing
+        self.step = self.step if step is None else step
+        self.moved_at = time.monotonic()
+
+    @contextmanager
+    def waiting(self, collective: str) -> Iterator[None]:
+        """Inside, this rank waits for the others: standing still is not its fault."""
+        self.waiting_in = collective
+        try:
+            yield
+        finally:
+            self.waiting_in = None
+        self.collectives += 1
+        self.moved_at = time.monotonic()
+
+
+class Heart:
+    """The thread that beats. `start` after the rank is known; `stop` leaves `how` it ended in the heartbeat file."""
+
+    def __init__(self, folder: Path, rank: int, progress: Progress, config: WatchdogConfig, launcher: tuple[str, int]) -> None:
+        self.path = folder / f"rank-{rank}.json"
+        self.stack_path = folder / f"rank-{rank}.stack.txt"
+        self.rank = rank
+        self._progress = progress
+        self._config = config
+        self._launcher = launcher
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="heart", daemon=True)
+        self._stack: TextIO | None = None
+        self._born = psutil.Process().create_time()
+
+    def start(self) -> None:
+        """Beats from now on; SIGUSR1 writes all stacks to `rank-N.stack.txt`, whatever the interpreter is doing."""
+        self.stack_path.parent.mkdir(parents=True, exist_ok=True)
+        self._stack = open(self.stack_path, "w")  # noqa: SIM115 - faulthandler keeps its file descriptor
+        faulthandler.register(signal.SIGUSR1, file=self._stack, all_threads=True)
+        self._beat(None)
+        self._thread.start()
+
+    def stop(self, ended: dict[str, Any]) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._beat(ended)
+        faulthandler.unregister(signal.SIGUSR1)
+        if self._stack is not None:
+            self._stack.close()
+
+    def _live(self) -> None:
+        while not self._stopped.wait(self._config.beat_seconds):
+            self._beat(None)
+            if not launcher_alive(self._launcher):
+                self._end("its launcher is gone")
+            still = time.monotonic() - self._progress.moved_at
+            if still > self._patience() and not (self._progress.waiting_in and self._others_work()):
+                self._end(f"no progress for {still:.0f} s")
+
+    def _patience(self) -> float:
+        seconds = self._config.timeout_seconds if self._progress.step > 0 else self._config.startup_seconds
+        return seconds * (GRACE if self._progress.waiting_in else 1.0)
+
+    def _others_work(self) -> bool:
+        """Some other rank moved lately and waits for nobody: what this one waits for will come. Needs a shared folder."""
+        timeout = self._config.timeout_seconds
+        others = [read_json(path) for path in self.path.parent.glob("rank-*.json") if path != self.path]
+        return any(
+            beat["waiting_in"] is None and beat["still_seconds"] < timeout and time.time() - beat["at"] < timeout
+            for beat in others
+            if beat["ended"] is None
+        )
+
+    def _end(self, why: str) -> None:
+        """Ends this process at once, threads and all: the main thread cannot be asked."""
+        assert self._stack is not None
+        faulthandler.dump_traceback(file=self._stack, all_threads=True)
+        self._stack.flush()
+        self._beat({"how": "ended_itself", "why": why})
+        os._exit(StalledError.exit_code)
+
+    def _beat(self, ended: dict[str, Any] | None) -> None:
+        progress = self._progress
+        body = {
+            "rank": self.rank,
+            "pid": os.getpid(),
+            "born": self._born,
+            "host": socket.gethostname(),
+            "step": progress.step,
+            "doing": progress.doing,
+            "collectives": progress.collectives,
+            "waiting_in": progress.waiting_in,
+            "still_seconds": round(time.monotonic() - progress.moved_at, 1),
+            "at": time.time(),
+            "ended": ended,
+        }
+        write_json(self.path, body)
+
+
+def launcher_alive(launcher: tuple[str, int]) -> bool:
+    """False only where the launcher ran on this machine and its process is gone."""
+    host, pid = launcher
+    if host != socket.gethostname():
+        return True
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

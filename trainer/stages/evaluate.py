@@ -1,0 +1,108 @@
+"""Stage `evaluate`: the challenger beside the baselines, the champion and the truth, all on the same rows."""
+
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.trainer.config.evaluation import EvaluationConfig
+from nightrank.trainer.data.item_inputs import item_counts
+from nightrank.trainer.evaluation.baselines import load_baselines
+from nightrank.trainer.evaluation.figures import CHALLENGER, figures
+from nightrank.trainer.evaluation.measure import measure
+from nightrank.trainer.evaluation.models import last_full_ref, of_ref, run_bundle, run_snapshot
+from nightrank.trainer.evaluation.recommenders import Ids, Recommender
+from nightrank.trainer.evaluation.truth import load_truth
+from nightrank.trainer.stages.register import current_champion
+
+NAME = "evaluate"
+
+
+def run(context: StageContext) -> StageResult:
+    """Metric rows and comparisons of every split the run can be measured on.
+
+    `test` (full runs): the `measured` bundle, which saw neither validation nor test rows. `holdout`: the `live` bundle, the
+    champion and the last full run's model; no loss of theirs held these rows. Baselines and the truth stand beside both.
+    """
+    config = validate(EvaluationConfig, context.config.get("evaluation", {}))
+    snapshot = run_snapshot(context)
+    metrics: list[dict[str, Any]] = []
+    comparisons: list[dict[str, Any]] = []
+    summary: dict[str, Any] = {}
+    for split in splits_of(snapshot):
+        recommenders = recommenders_of(context, snapshot, split, config)
+        print(f"evaluate: {split}, {snapshot.rows(split)} rows, {', '.join(recommenders)}", file=sys.stderr)
+        measured = measure(snapshot, context.root, split, recommenders, training_events(snapshot, context.root, split), config)
+        rows, deltas = figures(measured, config, context.seed)
+        metrics += rows
+        comparisons += deltas
+        summary[split] = {"rows": measured.rows, "dropped": measured.dropped, "who": list(recommenders)}
+    return StageResult(
+        name=NAME,
+        rows_in=sum(part["rows"] + part["dropped"] for part in summary.values()),
+        bytes_read=sum(file.bytes for split in splits_of(snapshot) for file in snapshot.parts[split].files),
+        extra={"metrics": metrics, "comparisons": comparisons, "evaluation": summary},
+    )
+
+
+def splits_of(snapshot: DatasetSnapshot) -> list[PartName]:
+    wanted: tuple[PartName, ...] = ("test", "holdout")
+    return [split for split in wanted if snapshot.rows(split)]
+
+
+def recommenders_of(
+    context: StageContext, snapshot: DatasetSnapshot, split: PartName, config: EvaluationConfig
+) -> Mapping[str, Recommender]:
+    """Who is asked on the split, in the order of the report. Whoever does not exist is left out."""
+    found: dict[str, Recommender] = {}
+    challenger = run_bundle(context, "measured" if split == "test" else "live")
+    if challenger is not None:
+        found[CHALLENGER] = challenger
+    if split == "holdout":
+        refs = {"champion": current_champion(context.lake), "last_full": last_full_ref(context)}
+        found |= {who: of_ref(context.root, ref) for who, ref in refs.items() if ref is not None}
+    found |= load_baselines(context.root, split, max(config.ks), _baselines_version(context))
+    truth = load_truth(snapshot, context.root)
+    return found if truth is None else {**found, "truth": truth}
+
+
+def training_events(snapshot: DatasetSnapshot, root: Path, split: PartName) -> Ids:
+    """[items + 1] events of each item that training knew before the split: the training parts of a full run; on a night, whose
+    snapshot holds only the day and a replay, the interactions that landed before the day."""
+    if snapshot.kind == "full":
+        parts: tuple[PartName, ...] = ("train",) if split == "test" else ("train", "refresh")
+        return item_counts(snapshot, root, tuple(part for part in parts if snapshot.rows(part)))
+    name = tables.INTERACTIONS.name
+    files = DeltaTable(str(root / "tables" / name), version=snapshot.tables.get(name)).file_uris()
+    counts = np.zeros(snapshot.items + 1, np.int64)
+    if not files:
+        return counts
+    day = datetime.fromisoformat(snapshot.date).replace(tzinfo=UTC).date()
+    scan = ds.dataset(files, schema=tables.INTERACTIONS.schema, format="parquet")
+    for batch in scan.to_batches(columns=[c.ITEM], filter=pc.field(c.LANDING_DATE) < day):
+        counts += np.bincount(batch.column(c.ITEM).to_numpy(), minlength=len(counts))
+    return counts
+
+
+def _baselines_version(context: StageContext) -> int | None:
+    """The version stage score_baselines of this run left; None where it did not run."""
+    if not context.stage_file("score_baselines").exists():
+        return None
+    written = context.result_of("score_baselines").tables
+    versions = [table["to"] for table in written if table["name"] == tables.BASELINE_LISTS.name]
+    return versions[-1] if versions else None
+
+
+if __name__ == "__main__":
+    raise SystemExit(stage_main(NAME, run))

@@ -1,0 +1,69 @@
+"""Stage `gate`: does the challenger go live? Measured on hold-out rows that are in no model's loss."""
+
+import sys
+from pathlib import Path
+
+from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
+from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.trainer.config.evaluation import GateConfig
+from nightrank.trainer.evaluation.decision import Decision, compared, first
+from nightrank.trainer.evaluation.models import of_ref, run_snapshot
+from nightrank.trainer.stages import register as registry
+
+NAME = "gate"
+KNOWN.update({"gate.decided", "gate.promoted"})
+
+
+def run(context: StageContext) -> StageResult:
+    """Decides, writes the decision down, and only then moves the alias; a rerun follows the decision that was written.
+
+    Never fails because of what was decided: the stage `verdict` ends the run with 7 where the challenger was rejected.
+    """
+    ref = challenger_ref(context)
+    path = context.run_dir / "gate.json"
+    body = read_json(path) if path.exists() else {}
+    if body.get("challenger") != ref.manifest_sha256:
+        body = {"challenger": ref.manifest_sha256, **decide(context, ref).to_json()}
+        context.check_fence()
+        write_json(path, body)
+    failpoint("gate.decided")
+    print(f"gate: {body['decision']} ({'; '.join(body['reasons'])})", file=sys.stderr)
+    if body["decision"] in ("first", "promoted"):
+        context.check_fence()
+        registry.promote(context, ref)
+        failpoint("gate.promoted")
+    return StageResult(name=NAME, rows_in=body["n"], extra={"gate": body})
+
+
+def challenger_ref(context: StageContext) -> ModelRef:
+    """What stage register left. DataContractError where the model was trained but is not registered."""
+    path: Path = context.run_dir / "model_ref.json"
+    if not path.exists():
+        raise DataContractError(f"run {context.run_id} has no registered model", "run stage register first")
+    return load_model_ref(path)
+
+
+def decide(context: StageContext, challenger: ModelRef) -> Decision:
+    config = validate(GateConfig, context.config.get("gate", {}))
+    champion = registry.current_champion(context.lake)
+    if champion is None:
+        return first()
+    snapshot: DatasetSnapshot = run_snapshot(context)
+    return compared(
+        snapshot,
+        context.root,
+        of_ref(context.root, challenger),
+        of_ref(context.root, champion),
+        config,
+        context.seed,
+        champion.manifest_sha256,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(stage_main(NAME, run))

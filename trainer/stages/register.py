@@ -1,0 +1,193 @@
+"""Stage `register`: the live bundle becomes a version of the registered model, alias `challenger`. Also moves `champion`.
+
+`LAKE/champion.json` says which model is champion; the alias in MLflow follows it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
+from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.ranker.bundle.files import BundleInfo, read_info, verify_manifest
+from nightrank.trainer.tracking.logged_model import log_model
+from nightrank.trainer.tracking.runs import log_snapshot, stage_run
+from nightrank.trainer.tracking.tracked import curve_points
+from nightrank.trainer.tracking.tracker import LAKE, MANIFEST, RUN, Tracker, lake_key, tracker_of
+
+NAME: Final = "register"
+CHALLENGER, CHAMPION = "challenger", "champion"
+KNOWN.update({"register.logged", "register.registered", "promote.written"})
+
+
+def run(context: StageContext) -> StageResult:
+    """The run's live bundle is one registered version, whatever was done of that before; `model_ref.json` names it.
+
+    DependencyUnreachable leaves the bundle where it is: the same command registers it later.
+    """
+    reconcile(context)
+    trained = context.result_of("train").extra
+    folder = context.root / trained["model_files"]["live"]
+    manifest = verify_manifest(folder, expected=folder.name)
+    with stage_run(context, NAME) as (tracker, mlflow_run):
+        _log_training(context, tracker, trained)
+        version = find_version(context, tracker, manifest)
+        if version is None:
+            uri = logged_model(tracker, mlflow_run, manifest, lambda: log_model(mlflow_run, folder, manifest))
+            failpoint("register.logged")
+            context.check_fence()
+            version = create_version(context, tracker, mlflow_run, uri, manifest)
+        failpoint("register.registered")
+        tracker.client.set_registered_model_alias(tracker.settings.model_name, CHALLENGER, version)
+        ref = _ref(context, tracker, mlflow_run, version, read_info(folder), manifest, trained)
+    ref.save(context.run_dir / "model_ref.json")
+    model = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest}
+    return StageResult(name=NAME, rows_out=1, bytes_read=_bytes_of(folder), extra={"model": model})
+
+
+def promote(context: StageContext, ref: ModelRef, alias: str = CHAMPION) -> None:
+    """`ref` is champion: `LAKE/champion.json` says so, then the alias points at it. DependencyUnreachable before either."""
+    with tracker_of(context) as tracker:
+        context.check_fence()
+        if alias == CHAMPION:
+            ref.model_copy(update={"alias": CHAMPION}).save(champion_path(context.lake))
+        failpoint("promote.written")
+        tracker.client.set_registered_model_alias(ref.name, alias, str(ref.version))
+
+
+def current_champion(lake: Lake) -> ModelRef | None:
+    """The champion of the lake; None before the first promotion."""
+    path = champion_path(lake)
+    return load_model_ref(path) if path.exists() else None
+
+
+def reconcile(context: StageContext) -> bool:
+    """The alias points where champion.json says. True if it had to be moved, as after a crash between the two.
+
+    Nothing is moved in a tracker that does not know the model: a new one, which gets it from the next promotion.
+    """
+    ref = current_champion(context.lake)
+    if ref is None:
+        return False
+    with tracker_of(context) as tracker:
+        if not _knows(tracker, ref) or _aliased(tracker, ref.name, CHAMPION) == str(ref.version):
+            return False
+        context.check_fence()
+        tracker.client.set_registered_model_alias(ref.name, CHAMPION, str(ref.version))
+        return True
+
+
+def champion_path(lake: Lake) -> Path:
+    return lake.root / "champion.json"
+
+
+def _knows(tracker: Tracker, ref: ModelRef) -> bool:
+    """Whether the tracker holds this very version: another tracker may have given its number to another bundle."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = tracker.client.get_model_version(ref.name, str(ref.version))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return bool(found.tags.get(MANIFEST) == ref.manifest_sha256)
+
+
+def _aliased(tracker: Tracker, name: str, alias: str) -> str | None:
+    # Not from a search: its rows may come without aliases.
+    aliases = tracker.client.get_registered_model(name).aliases
+    return str(aliases[alias]) if alias in aliases else None
+
+
+def _log_training(context: StageContext, tracker: Tracker, trained: dict[str, Any]) -> None:
+    """Curves, figures and the snapshot stand in the run of stage `train`, once."""
+    run_id = tracker.run_of(context, "train")
+    if tracker.client.get_run(run_id).info.status == "FINISHED":
+        return
+    snapshot = context.result_of("build_training_set").extra["snapshot"]
+    log_snapshot(tracker, run_id, context.lake.snapshot(snapshot["id"]), snapshot["id"])
+    tracker.log_points(run_id, curve_points(trained.get("curves") or {}))
+    facts = {key: value for key, value in trained["training"].items() if isinstance(value, (str, int, float))}
+    tracker.log_params(run_id, {key: str(value) for key, value in facts.items()})
+    tracker.client.set_terminated(run_id, "FINISHED")
+
+
+def find_version(context: StageContext, tracker: Tracker, manifest: str) -> str | None:
+    """The version this run registered for this bundle before, if any."""
+    wanted = {RUN: context.run_id, MANIFEST: manifest, LAKE: lake_key(context.lake)}
+    where = " and ".join(
+        [f"name = '{tracker.settings.model_name}'", *(f"tags.`{name}` = '{value}'" for name, value in wanted.items())]
+    )
+    found = tracker.client.search_model_versions(where)
+    return str(max(int(version.version) for version in found)) if found else None
+
+
+def logged_model(tracker: Tracker, mlflow_run: str, manifest: str, log: Callable[[], str]) -> str:
+    """URI of the logged model of this bundle: one that an earlier attempt left whole, or the one that `log` makes."""
+    where = f"tags.`{MANIFEST}` = '{manifest}' and source_run_id = '{mlflow_run}'"
+    for model in tracker.client.search_logged_models([tracker.experiment_id], where):
+        if str(model.status) == "READY":
+            return f"models:/{model.model_id}"
+    return log()
+
+
+def create_version(context: StageContext, tracker: Tracker, mlflow_run: str, uri: str, manifest: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    name = tracker.settings.model_name
+    try:
+        tracker.client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    tags = {RUN: context.run_id, MANIFEST: manifest, LAKE: lake_key(context.lake), "nightrank.date": context.day.isoformat()}
+    model_id = uri.removeprefix("models:/")
+    created = tracker.client.create_model_version(name, uri, run_id=mlflow_run, tags=tags, model_id=model_id)
+    return str(created.version)
+
+
+def _ref(
+    context: StageContext,
+    tracker: Tracker,
+    mlflow_run: str,
+    version: str,
+    info: BundleInfo,
+    manifest: str,
+    trained: dict[str, Any],
+) -> ModelRef:
+    snapshot = context.result_of("build_training_set").extra["snapshot"]
+    if info.snapshot_id != snapshot["id"]:
+        raise DataContractError(
+            f"the live bundle was made from snapshot {info.snapshot_id[:12]}, the run's is {snapshot['id'][:12]}",
+            "run stage train again",
+        )
+    files = trained["model_files"]
+    return ModelRef(
+        name=tracker.settings.model_name,
+        version=int(version),
+        alias=CHALLENGER,
+        mlflow_run_id=mlflow_run,
+        manifest_sha256=manifest,
+        vocabulary_lineage=info.lineage,
+        vocabulary_items=info.items,
+        snapshot_id=info.snapshot_id,
+        run_id=context.run_id,
+        date=context.day.isoformat(),
+        parent_version=trained["training"].get("parent_model"),
+        text_encoder=info.text_encoder,
+        text_revision=info.text_revision,
+        bundle=files["live"],
+        checkpoint=files.get("checkpoint"),
+    )
+
+
+def _bytes_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+if __name__ == "__main__":
+    raise SystemExit(stage_main(NAME, run))

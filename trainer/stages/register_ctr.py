@@ -1,0 +1,103 @@
+"""Stage `register_clicks`: the run's click bundle becomes a version of `<model_name>-clicks`, alias `champion`.
+
+`LAKE/clicks.json` says which click ranker scores; the alias in MLflow follows it. There is no gate (docs/adr/0006).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.model_ref import CLICKS, ModelRef
+from nightrank.feature_store.contracts.snapshot import load_snapshot
+from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.ranker.bundle.files import verify_manifest
+from nightrank.ranker.ctr.bundle import CODES, FILES, read_click_info
+from nightrank.trainer.ctr.logged_model import log_click_model
+from nightrank.trainer.stages.register import CHAMPION, create_version, find_version, logged_model
+from nightrank.trainer.stages.train_ctr import LEFT
+from nightrank.trainer.stages.train_ctr import NAME as TRAINED
+from nightrank.trainer.tracking.runs import log_snapshot, stage_run
+from nightrank.trainer.tracking.tracked import Point, curve_points, metric_name
+from nightrank.trainer.tracking.tracker import Tracker
+
+NAME: Final = "register_clicks"
+KNOWN.update({"register_clicks.logged", "register_clicks.registered"})
+
+
+def run(context: StageContext) -> StageResult:
+    """The run's click bundle is one registered version, whatever was done of that before; `LAKE/clicks.json` names it.
+
+    UsageError where train_clicks has not run. DependencyUnreachable leaves the bundle where it is.
+    """
+    if not context.stage_file(TRAINED).exists():
+        raise UsageError(f"run {context.run_id} has trained no click ranker", f"run stage {TRAINED} first")
+    trained = context.result_of(TRAINED).extra[LEFT]
+    folder = context.root / trained["model_files"]["live"]
+    manifest = verify_manifest(folder, expected=folder.name, files=FILES)
+    with stage_run(context, NAME) as (found, mlflow_run):
+        settings = found.settings.model_copy(update={"model_name": registered_name(found.settings.model_name)})
+        tracker = replace(found, settings=settings)
+        _log_training(context, tracker, trained)
+        version = find_version(context, tracker, manifest)
+        if version is None:
+            uri = logged_model(tracker, mlflow_run, manifest, lambda: log_click_model(mlflow_run, folder, manifest))
+            failpoint(f"{NAME}.logged")
+            context.check_fence()
+            version = create_version(context, tracker, mlflow_run, uri, manifest)
+        failpoint(f"{NAME}.registered")
+        ref = _ref(context, tracker, mlflow_run, version, folder, trained)
+        context.check_fence()
+        ref.save(context.root / CLICKS)
+        tracker.client.set_registered_model_alias(ref.name, CHAMPION, version)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    facts = {"model": trained["training"]["model"], "test": trained["test"]}
+    said = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest, **facts}
+    return StageResult(name=NAME, rows_out=1, bytes_read=size, extra={"clicks": said})
+
+
+def registered_name(model_name: str) -> str:
+    return f"{model_name}-clicks"
+
+
+def _log_training(context: StageContext, tracker: Tracker, trained: dict[str, Any]) -> None:
+    """Curves, figures and the snapshot stand in the run of stage `train_clicks`, once."""
+    run_id = tracker.run_of(context, TRAINED)
+    if tracker.client.get_run(run_id).info.status == "FINISHED":
+        return
+    snapshot = context.result_of("build_training_set").extra["snapshot"]
+    log_snapshot(tracker, run_id, context.lake.snapshot(snapshot["id"]), snapshot["id"])
+    tested = [Point(metric_name(f"clicks/test/{name}"), value, 0) for name, value in (trained["test"] or {}).items()]
+    tracker.log_points(run_id, [*curve_points(trained["curves"]), *tested])
+    facts = {key: str(value) for key, value in trained["training"].items() if isinstance(value, (str, int, float))}
+    tracker.log_params(run_id, facts)
+    tracker.client.set_terminated(run_id, "FINISHED")
+
+
+def _ref(
+    context: StageContext, tracker: Tracker, mlflow_run: str, version: str, folder: Path, trained: dict[str, Any]
+) -> ModelRef:
+    info = read_click_info(folder)
+    snapshot = load_snapshot(context.lake.snapshot(info.snapshot_id))
+    files = trained["model_files"]
+    return ModelRef(
+        name=tracker.settings.model_name,
+        version=int(version),
+        alias=CHAMPION,
+        mlflow_run_id=mlflow_run,
+        manifest_sha256=folder.name,
+        # Codes are fitted anew on every run: the table of codes is the vocabulary.
+        vocabulary_lineage=read_json(folder / "manifest.json")[CODES],
+        vocabulary_items=next((field.size - 1 for field in info.shapes.fields if field.name == "item"), 0),
+        snapshot_id=snapshot.id,
+        run_id=context.run_id,
+        date=context.day.isoformat(),
+        bundle=files["live"],
+        checkpoint=files["checkpoint"],
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(stage_main(NAME, run))

@@ -1,0 +1,29 @@
+"""The bundle of a trained ranker, in the lake under its own sha256, and the lineage it belongs to."""
+
+from typing import Any
+
+from nightrank.feature_store.contracts.files import sha256_of
+from nightrank.ranker.bundle.store import store_bundle
+from nightrank.trainer.data.item_inputs import load_vocabulary
+from nightrank.trainer.loop.text import text_revision
+from nightrank.trainer.loop.training import Training
+
+
+def export_bundle(training: Training) -> str:
+    """`LAKE/models/<manifest sha256>` stands there whole; returns the sha256. The same weights give the same bytes."""
+    snapshot = training.snapshot
+    facts: dict[str, Any] = {
+        "snapshot_id": snapshot.id,
+        "lineage": training.lineage,
+        "text_encoder": training.job.text.encoder,
+        "text_revision": text_revision(training.ranker, snapshot.text_revision),
+        "default_action": snapshot.filter_seen_actions[0] if snapshot.filter_seen_actions else 0,
+    }
+    models = training.job.lake.bundles
+    models.mkdir(parents=True, exist_ok=True)
+    return store_bundle(models, training.ranker, load_vocabulary(snapshot, training.job.lake.root), **facts)
+
+
+def lineage_of(raw_ids: list[str]) -> str:
+    """Name of the family of models that starts from this vocabulary."""
+    return sha256_of(raw_ids)

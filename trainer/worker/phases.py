@@ -1,0 +1,154 @@
+"""Which phases a run has and what happens between them. Whatever is repeated after a crash ends in the same bytes.
+
+full:    `measure` (train, early stopping on valid) -> bundle `measured`; `refresh` (the positions that were kept out,
+         plus replay) -> bundle `live`
+nightly: `night` (the day and its replay, from the champion) -> bundle `live`
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import Tensor
+
+from nightrank.feature_store.contracts.failpoints import failpoint
+from nightrank.feature_store.contracts.snapshot import PartName
+from nightrank.trainer.config.job import Job
+from nightrank.trainer.config.training import PhaseConfig
+from nightrank.trainer.loop.fit import Phase, fit
+from nightrank.trainer.loop.objective import SequenceObjective
+from nightrank.trainer.loop.optim import AdamW, trainable
+from nightrank.trainer.loop.source import MixedSource, PartSource, Source, phase_seed
+from nightrank.trainer.loop.state import TrainState
+from nightrank.trainer.loop.step import Anchor, TrainStep
+from nightrank.trainer.loop.training import Training
+from nightrank.trainer.loop.validation import Validator
+from nightrank.trainer.ranks.communicator import told_by_root
+from nightrank.trainer.worker.export import export_bundle
+
+MEASURE, REFRESH, NIGHT = "measure", "refresh", "night"
+LIVE = "live"
+"""Name of the checkpoint beside the live bundle: what the next night starts from."""
+
+
+def phase_names(job: Job) -> tuple[str, ...]:
+    return (MEASURE, REFRESH) if job.kind == "full" else (NIGHT,)
+
+
+def train(training: Training) -> TrainState:
+    """Runs every phase that is not done yet. Afterwards the bundles and the checkpoint `live` are on disk."""
+    if training.take_up(None):
+        training.state.resumed_from.append(f"{training.state.phase} step {training.state.step}")
+    names = phase_names(training.job)
+    for name in names[names.index(training.state.phase) :]:
+        if training.state.phase != name:
+            _begin(training, name)
+        if not training.state.phase_done:
+            fit(build_phase(training, name), training)
+        _finish(training, name)
+    training.save_as(LIVE)
+    training.save_running()
+    return training.state
+
+
+def measure(training: Training, prunes: Callable[[TrainState], bool]) -> TrainState:
+    """Phase `measure` alone, ended early where `prunes` says so; no bundle. What a trial of `nightrank tune` is."""
+    if training.take_up(None):
+        training.state.resumed_from.append(f"{training.state.phase} step {training.state.step}")
+    if not training.state.phase_done:
+        fit(replace(build_phase(training, MEASURE), prunes=prunes), training)
+    return training.state
+
+
+def build_phase(training: Training, name: str) -> Phase:
+    config = phase_config(training.job, name)
+    trainer = training.job.config
+    step = TrainStep(
+        training.ranker,
+        training.optimizer,
+        training.communicator,
+        training.device,
+        SequenceObjective(training.ranker, trainer.loss, trainer.piece_tokens, trainer.reorder),
+        trainer.optimizer,
+        phase_seed(training.job.seed, name),
+        Anchor(training.ranker, _start_weights(training), config.anchor) if config.anchor else None,
+    )
+    validated = name == MEASURE and training.snapshot.rows("valid") > 0
+    return Phase(name, config, phase_source(training, name, config), step, _validator(training) if validated else None)
+
+
+def phase_config(job: Job, name: str) -> PhaseConfig:
+    return {MEASURE: job.config.measure, REFRESH: job.config.refresh, NIGHT: job.config.night}[name]
+
+
+def phase_source(training: Training, name: str, config: PhaseConfig) -> Source:
+    if name != REFRESH:
+        return _part(training, name, "train")
+    main = _part(training, name, "refresh")
+    return MixedSource(main, _part(training, f"{name}.replay", "train"), config.replay_fraction)
+
+
+def _part(training: Training, purpose: str, part: PartName) -> PartSource:
+    return PartSource(
+        training.snapshot,
+        training.job.lake.root,
+        part,
+        phase_seed(training.job.seed, purpose),
+        training.communicator.rank,
+        training.communicator.size,
+        training.job.config.batch_rows,
+        training.job.config.reader,
+    )
+
+
+def _validator(training: Training) -> Validator:
+    return Validator(
+        training.snapshot,
+        training.job.lake.root,
+        "valid",
+        training.job.config.validation,
+        training.communicator,
+        training.device,
+        training.progress,
+    )
+
+
+def _begin(training: Training, name: str) -> None:
+    training.state = training.state.next_phase(name)
+    if phase_config(training.job, name).fresh_optimizer:
+        training.optimizer = AdamW(training.ranker, training.job.config.optimizer)
+    if training.snapshot.rows("refresh") == 0:
+        training.state.phase_done = True
+    training.save_running()
+
+
+def _finish(training: Training, name: str) -> None:
+    """The phase's best weights (its last, where nothing was validated) are in the ranker and in a bundle."""
+    if training.state.best is not None:
+        training.take_up(f"best-{name}")
+    who = "measured" if name == MEASURE else LIVE
+    training.state.bundles[who] = str(told_by_root(training.communicator, lambda: _export(training)))
+
+
+def _export(training: Training) -> str:
+    failpoint("train.bundle.before")
+    digest = export_bundle(training)
+    failpoint("train.bundle.after")
+    return digest
+
+
+def _start_weights(training: Training) -> dict[str, Tensor]:
+    """The weights the phase began with, on every rank: a resumed phase reads them from the checkpoint made then."""
+    name = f"start-{training.state.phase}"
+    if training.state.step == 0:
+        training.save_as(name)
+    weights = {key: value.detach().clone() for key, value in trainable(training.ranker).items()}
+
+    def read() -> bool:
+        kept = training.folder.load(name).model
+        for key, value in weights.items():
+            value.copy_(kept[key])
+        return True
+
+    told_by_root(training.communicator, read)
+    training.communicator.broadcast(list(weights.values()))
+    return weights

@@ -1,0 +1,148 @@
+"""train_job: from a job to its result file, on one rank. What is ambient comes in at the top."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nightrank.feature_store.contracts.failpoints import failpoint
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
+from nightrank.ranker.bundle.bundle import Bundle
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.ranker.model import Ranker
+from nightrank.trainer.config.job import Job
+from nightrank.trainer.config.pretrained import text_folder, user_folder
+from nightrank.trainer.ctr.session import train_clicks
+from nightrank.trainer.data.item_inputs import load_item_inputs, load_vocabulary
+from nightrank.trainer.data.memory import keep_freed_memory
+from nightrank.trainer.incremental.growth import champion, check_extends, check_same_features, grown, grown_moments
+from nightrank.trainer.loop.optim import AdamW
+from nightrank.trainer.loop.state import TrainState
+from nightrank.trainer.loop.training import Training
+from nightrank.trainer.ranks.communicator import Communicator, together, told_by_root
+from nightrank.trainer.ranks.device import Device, choose_device, make_deterministic
+from nightrank.trainer.ranks.watchdog import Progress
+from nightrank.trainer.worker.export import lineage_of
+from nightrank.trainer.worker.phases import phase_names, train
+from nightrank.trainer.worker.trial import train_trial, trial_result
+
+
+def train_job(job: Job, communicator: Communicator, progress: Progress, started: float) -> None:
+    """Trains every phase of the job, or the trial it is; rank 0 leaves `result.json` behind, and all ranks end together."""
+    device = together(communicator, lambda: choose_device(job.config, communicator.local_rank))
+    make_deterministic(device)
+    keep_freed_memory()
+    if job.clicks is not None:
+        body = train_clicks(job, communicator, progress, device, started)
+    else:
+        body = train_sequences(job, communicator, progress, device, started)
+    told_by_root(communicator, lambda: write_json(job.result_path, body))
+    failpoint("train.result.after")
+
+
+def train_sequences(job: Job, communicator: Communicator, progress: Progress, device: Device, started: float) -> dict[str, Any]:
+    training = prepare(job, communicator, progress, device)
+    progress.moved("training")
+    if job.trial is not None:
+        return trial_result(train_trial(training), time.monotonic() - started)
+    state = train(training)
+    return result(training, state, time.monotonic() - started)
+
+
+def prepare(job: Job, communicator: Communicator, progress: Progress, device: Device) -> Training:
+    """Data, model and optimizer, the same on every rank: drawn from the seed, or grown from the champion."""
+    parent = together(communicator, lambda: None if job.parent is None else champion(job.lake.root, job.parent))
+    model = job.config.model if parent is None else parent.info.ranker
+    snapshot, inputs, raw_ids = together(communicator, lambda: _read(job, model))
+    progress.moved("composing")
+    ranker = together(communicator, lambda: _ranker(job, parent, snapshot, inputs, raw_ids, device))
+    training = Training(
+        job=job,
+        communicator=communicator,
+        progress=progress,
+        device=device,
+        snapshot=snapshot,
+        inputs=inputs,
+        ranker=ranker,
+        optimizer=AdamW(ranker, job.config.optimizer),
+        state=TrainState(phase=phase_names(job)[0]),
+        lineage=parent.info.lineage if parent is not None else lineage_of(raw_ids),
+    )
+    training.share(_shared_moments(training, parent))
+    return training
+
+
+def _read(job: Job, model: RankerConfig) -> tuple[DatasetSnapshot, ItemInputs, list[str]]:
+    snapshot = load_snapshot(Path(job.snapshot))
+    inputs = load_item_inputs(snapshot, job.lake.root, with_tokens=model.reads_texts and snapshot.text_width > 0)
+    return snapshot, inputs, load_vocabulary(snapshot, job.lake.root)
+
+
+def _ranker(
+    job: Job, parent: Bundle | None, snapshot: DatasetSnapshot, inputs: ItemInputs, raw_ids: list[str], device: Device
+) -> Ranker:
+    model = job.config.model if parent is None else parent.info.ranker
+    texts = text_folder(job, model, snapshot)
+    if parent is None:
+        return compose(model, inputs, job.seed, device.torch_device, texts, user_folder(model, job.text))
+    check_extends(parent, raw_ids)
+    check_same_features(job, parent, snapshot)
+    ranker: Ranker = grown(parent, inputs, texts).to(device.torch_device)
+    return ranker
+
+
+def _shared_moments(training: Training, parent: Bundle | None) -> dict[str, torch.Tensor]:
+    """The champion's optimizer state as rank 0 finds it: names and shapes are told first, the values follow in `share`."""
+    job = training.job
+    if parent is None or job.parent is None or job.config.night.fresh_optimizer:
+        return {}
+    found: dict[str, torch.Tensor] = {}
+
+    def read() -> dict[str, list[int]]:
+        assert job.parent is not None and parent is not None
+        found.update(grown_moments(job.lake.root, job.parent, parent, training.inputs))
+        return {key: list(value.shape) for key, value in found.items()}
+
+    shapes = told_by_root(training.communicator, read)
+    return found if training.communicator.rank == 0 else {key: torch.zeros(shape) for key, shape in shapes.items()}
+
+
+def result(training: Training, state: TrainState, seconds: float) -> dict[str, Any]:
+    """What the stage hands on: the sections `training`, `model_files` and `curves` of result.json."""
+    job, size = training.job, training.communicator.size
+    bundles = {who: f"models/{digest}" for who, digest in state.bundles.items()}
+    return {
+        "training": {
+            "backend": training.communicator.backend,
+            "reader": job.config.reader,
+            "launcher": job.config.launcher,
+            "world_size": size,
+            "steps": [state.total_steps] * size,
+            "rows_read": state.rows_read or [0] * size,
+            "dropped": 0,
+            "resumed_from": state.resumed_from[-1] if state.resumed_from else None,
+            "parent_model": job.parent.version if job.parent else None,
+            "epochs": state.epochs,
+            "best": {phase: curve_best(state, phase) for phase in state.curves},
+            "seconds": round(seconds, 3),
+            "tokens": state.tokens,
+            "tokens_per_second": round(state.tokens / state.seconds, 1) if state.seconds else 0.0,
+            "device": str(training.device.torch_device.type),
+            "precision": "bf16" if training.device.bf16 else "fp32",
+        },
+        "model_files": {
+            "measured": bundles.get("measured"),
+            "live": bundles["live"],
+            "checkpoint": f"checkpoints/{job.run_id}",
+        },
+        "curves": {phase: curve.model_dump(mode="json") for phase, curve in state.curves.items()},
+    }
+
+
+def curve_best(state: TrainState, phase: str) -> dict[str, float] | None:
+    """The phase's best validation, None where nothing was validated."""
+    return max(state.curves[phase].valid, key=lambda row: row["ndcg@10"], default=None)
