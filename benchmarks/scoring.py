@@ -53,19 +53,19 @@ def main() -> dict[str, Any]:
     items_ID = torch.randn(options.items + 1, options.width, generator=random)
     runs = contestants(users_BD, items_ID, options.k)
     equal = torch.equal(runs["ours"](), runs["peer"]())
-    figures: dict[str, list[float]] = {who: [] for who in runs}
+    figures: dict[str, list[float]] = {recommender: [] for recommender in runs}
     for number in range(options.rounds):
-        for who, run in runs.items():
-            figures[who].append(rate(run, options.users, options.seconds))
+        for recommender, run in runs.items():
+            figures[recommender].append(rate(run, options.users, options.seconds))
         print(f"scoring: round {number + 1} of {options.rounds}", file=sys.stderr)
-    medians = {who: statistics.median(values) for who, values in figures.items()}
+    medians = {recommender: statistics.median(values) for recommender, values in figures.items()}
     return {
         "name": "scoring",
         "command": "python -m benchmarks.scoring",
         "seed": SEED,
         "machine": before,
         "settings": vars(options),
-        "users_per_second": {who: round(value) for who, value in medians.items()},
+        "users_per_second": {recommender: round(value) for recommender, value in medians.items()},
         "ours_over_peer": round(medians["ours"] / medians["peer"], 3),
         "ours_over_limit": round(medians["ours"] / medians["limit"], 3),
         "equal": equal,

@@ -25,7 +25,7 @@ def shuffled_titles(titles: Path, out: Path) -> Path:
     words = [row[1:] for row in rows]
     random.Random(SEED).shuffle(words)
     out.parent.mkdir(parents=True, exist_ok=True)
-    lines = ["\t".join(header), *("\t".join([row[0], *dealt]) for row, dealt in zip(rows, words, strict=True))]
+    lines = ["\t".join(header), *("\t".join([row[0], *assigned]) for row, assigned in zip(rows, words, strict=True))]
     out.write_text("\n".join(lines) + "\n")
     return out
 
@@ -61,13 +61,13 @@ def main() -> int:
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--config", default="amazon-games")
     asked = parser.parse_args()
-    dealt = shuffled_titles(asked.titles, asked.root / "shuffled.item")
+    assigned = shuffled_titles(asked.titles, asked.root / "shuffled.item")
     found = {
         "true": run(asked.root / "true", asked.sequences, asked.titles, asked.config),
-        "shuffled": run(asked.root / "shuffled", asked.sequences, dealt, asked.config),
+        "shuffled": run(asked.root / "shuffled", asked.sequences, assigned, asked.config),
     }
     model = {
-        name: {f"{r['slice']} {r['name']}@10": [r["value"], r["ci"], r["n"]] for r in rows if r["who"] == "challenger"}
+        name: {f"{r['slice']} {r['name']}@10": [r["value"], r["ci"], r["n"]] for r in rows if r["recommender"] == "challenger"}
         for name, rows in found.items()
     }
     print(json.dumps(model, indent=2))

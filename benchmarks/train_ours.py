@@ -40,7 +40,7 @@ class Ours:
     def __init__(self, data: Sequences, precision: str, seed: int) -> None:
         self.config = validate(TrainerConfig, {**OURS, "precision": precision})
         self.ranker = compose(self.config.model, item_inputs(data, 2), seed)
-        objective = SequenceObjective(self.ranker, self.config.loss, self.config.piece_tokens, self.config.reorder)
+        objective = SequenceObjective(self.ranker, self.config.loss, self.config.micro_batch_tokens, self.config.reorder)
         optimizer = AdamW(self.ranker, self.config.optimizer)
         device = device_of(self.config)
         self.step = TrainStep(self.ranker, optimizer, SingleProcess(), device, objective, self.config.optimizer, seed)

@@ -62,8 +62,8 @@ def _named(split: str, source: str, cut: Cut | None) -> list[Row]:
 
 
 def _learnt(history: History, rules: RowRules, train: Flags, may_be_learnt: Flags) -> Iterator[Row]:
-    """`train` and, of all else that may be learnt, `refresh`."""
-    for split, labels in (("train", train & may_be_learnt), ("refresh", ~train & may_be_learnt)):
+    """`train` and, of all else that may be learnt, `refit`."""
+    for split, labels in (("train", train & may_be_learnt), ("refit", ~train & may_be_learnt)):
         yield from (Row(split, "history", cut) for cut in loss_rows(history, labels, rules.limits))
 
 

@@ -9,7 +9,7 @@ from nightrank import CONF
 from nightrank.feature_store.contracts import config as configs
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.settings import DataSettings
-from nightrank.trainer.config.ctr import ClickTrainerConfig
+from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.config.evaluation import EvaluationConfig, GateConfig
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.config.tune import TuneConfig
@@ -19,7 +19,7 @@ class NightConfig(DataSettings):
     """What the data side reads, and the trainer's, the evaluation's, the gate's and the search's sections beside it."""
 
     trainer: TrainerConfig = TrainerConfig()
-    clicks: ClickTrainerConfig = ClickTrainerConfig()
+    ctr: CtrTrainerConfig = CtrTrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
     tune: TuneConfig = TuneConfig()
@@ -33,8 +33,8 @@ class NightConfig(DataSettings):
                 f"training_set.overlap {self.training_set.overlap} is not below training_set.max_length "
                 f"{self.training_set.max_length}: a chunk would hold nothing new"
             )
-        if self.clicks.model.reads_history and self.impressions.enabled and not self.impressions.history:
-            raise ValueError(f"clicks.model {self.clicks.model.name} reads histories and impressions.history is 0: raise it")
+        if self.ctr.model.reads_history and self.impressions.enabled and not self.impressions.history:
+            raise ValueError(f"ctr.model {self.ctr.model.name} reads histories and impressions.history is 0: raise it")
         return self
 
 

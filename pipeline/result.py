@@ -30,7 +30,7 @@ COUNTS: Final = {
     "texts_cut": 0,
 }
 FROM_RUN: Final = ("run_id", "kind", "date", "commit", "config_sha256", "seed", "versions", "machine")
-WHERE_SWITCHED_ON: Final = ("clicks",)
+WHERE_SWITCHED_ON: Final = ("ctr",)
 """Sections of stages that are not part of every run: absent where those did not run."""
 FROM_EXTRA: Final = ("snapshot", "training", "model", "metrics", "gate", "release", "report")
 

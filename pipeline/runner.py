@@ -13,8 +13,8 @@ from nightrank.pipeline.progress import LineProgress, Progress
 from nightrank.pipeline.report.files import write_report
 from nightrank.pipeline.run import request as requests
 from nightrank.pipeline.run.attempt import Attempt
-from nightrank.pipeline.run.book import RunBook, open_book
 from nightrank.pipeline.run.children import Child, end_processes
+from nightrank.pipeline.run.directory import RunDirectory, open_run_directory
 from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.run.signals import StopRequest, caught
 from nightrank.pipeline.run.steps import steps_of
@@ -55,12 +55,12 @@ class Runner:
         requests.check_ready(request)
         run_id = requests.run_id_of(request)
         with caught() as stop, held(request.lake, run_id) as lease:
-            book = self._open(request, run_id, lease)
-            missing = [need for need in stage.needs if not any(s.name == need and book.done(s) for s in self.stages)]
+            directory = self._open(request, run_id, lease)
+            missing = [need for need in stage.needs if not any(s.name == need and directory.done(s) for s in self.stages)]
             if missing:
                 raise UsageError(f"stage {name} of {run_id} stands on {', '.join(missing)}", "run these stages first")
-            book.forget(stage)
-            return self._work(request, book, lease, stop, (stage,))
+            directory.forget(stage)
+            return self._work(request, directory, lease, stop, (stage,))
 
     def _switches(self, name: str) -> str:
         """The way out where the stage is there and switched off."""
@@ -70,13 +70,13 @@ class Runner:
     def plan(self, request: RunRequest, only: str | None = None) -> dict[str, Any]:
         """What `run` (or `run_stage`) would do now. Reads only."""
         run_id = requests.run_id_of(request)
-        book = RunBook(request.lake.run_dir(run_id), {"run_id": run_id})
-        over = requests.finished(book.folder) and only is None
+        directory = RunDirectory(request.lake.run_dir(run_id), {"run_id": run_id})
+        over = requests.finished(directory.folder) and only is None
         status = "already_done" if over else "planned"
         stages = [s for s in stages_of(request.kind, request.config, self.stages) if only in (None, s.name)]
-        todo = [s for s in stages if not over and (only or not book.done(s))]
+        todo = [s for s in stages if not over and (only or not directory.done(s))]
         listed = [{"name": s.name, "status": "would_run" if s in todo else "done"} for s in stages]
-        steps = [list(step.command) for step in steps_of(todo, book.folder, request.config)]
+        steps = [list(step.command) for step in steps_of(todo, directory.folder, request.config)]
         if not over:
             requests.check_ready(request)
             requests.check_landed(request)
@@ -84,75 +84,77 @@ class Runner:
         return {**head, "config_sha256": request.config_sha256, "stages": listed, "processes": steps}
 
     def _attempt(self, request: RunRequest, run_id: str, lease: Lease, stop: StopRequest) -> dict[str, Any]:
-        book = self._open(request, run_id, lease)
-        return self._work(request, book, lease, stop, stages_of(request.kind, request.config, self.stages))
+        directory = self._open(request, run_id, lease)
+        return self._work(request, directory, lease, stop, stages_of(request.kind, request.config, self.stages))
 
-    def _open(self, request: RunRequest, run_id: str, lease: Lease) -> RunBook:
+    def _open(self, request: RunRequest, run_id: str, lease: Lease) -> RunDirectory:
         """The run's book, with nothing of a crashed owner still at work behind it."""
         before = lease.superseded
         if before and is_local(before):
             ended = end_processes(request.lake.run_dir(before.run_id))
             self.progress.note(f"run {before.run_id} had crashed" + (f"; ended {ended} of its processes" if ended else ""))
-        return open_book(request, run_id, lease.fence)
+        return open_run_directory(request, run_id, lease.fence)
 
     def _work(
-        self, request: RunRequest, book: RunBook, lease: Lease, stop: StopRequest, todo: tuple[Stage, ...]
+        self, request: RunRequest, directory: RunDirectory, lease: Lease, stop: StopRequest, todo: tuple[Stage, ...]
     ) -> dict[str, Any]:
         every = stages_of(request.kind, request.config, self.stages)
         try:
             requests.check_landed(request)
         except NothingToDo as nothing:
-            result = results.compose(book.folder, every, "nothing", nothing.exit_code, nothing.to_json())
-            results.write(book.folder, result)
-            return self._paged(book, result)
-        self.progress.begin(f"{book.run_id}  attempt {book.body['attempt']}  {book.folder}", tuple(s.name for s in todo))
+            result = results.compose(directory.folder, every, "nothing", nothing.exit_code, nothing.to_json())
+            results.write(directory.folder, result)
+            return self._paged(directory, result)
+        self.progress.begin(
+            f"{directory.run_id}  attempt {directory.body['attempt']}  {directory.folder}", tuple(s.name for s in todo)
+        )
         try:
-            result = Attempt(book, every, lease, stop, self.progress).go(todo)
+            result = Attempt(directory, every, lease, stop, self.progress).go(todo)
             if result["status"] in requests.FINISHED:
-                self._finish(book, stop)
+                self._finish(directory, stop)
         finally:
             self.progress.end()
-        return result if result["status"] in ("done", "gate_rejected", "running") else self._paged(book, result)
+        return result if result["status"] in ("done", "gate_rejected", "running") else self._paged(directory, result)
 
-    def _paged(self, book: RunBook, result: dict[str, Any]) -> dict[str, Any]:
+    def _paged(self, directory: RunDirectory, result: dict[str, Any]) -> dict[str, Any]:
         """A run that ended before its report stage has a page too: it says where it ended and what to do."""
         try:
-            page = write_report(book.folder, result)
+            page = write_report(directory.folder, result)
         except Exception as error:  # the result stands without it
-            self.progress.note(f"warning: no page was made of {book.run_id}: {type(error).__name__}: {error}")
+            self.progress.note(f"warning: no page was made of {directory.run_id}: {type(error).__name__}: {error}")
             return result
-        result = {**result, "report": str(page.relative_to(book.folder.parents[1]))}
-        results.write(book.folder, result)
+        result = {**result, "report": str(page.relative_to(directory.folder.parents[1]))}
+        results.write(directory.folder, result)
         return result
 
-    def _finish(self, book: RunBook, stop: StopRequest) -> None:
+    def _finish(self, directory: RunDirectory, stop: StopRequest) -> None:
         """The final result in the tracker too; if that fails it is a warning, tried again by the next same command."""
-        mark = book.folder / "finish.json"
+        mark = directory.folder / "finish.json"
         if not self.finish or mark.exists():
             return
-        log = book.folder / "logs" / "finish.log"
+        log = directory.folder / "logs" / "finish.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "a") as handle:
             child = Child(
-                (*self.finish, "--run-dir", str(book.folder), "--finish"),
-                book.folder,
+                (*self.finish, "--run-dir", str(directory.folder), "--finish"),
+                directory.folder,
                 lambda line: print(line, end="", file=handle),
             )
             until = time.monotonic() + FINISH_SECONDS
             while (code := child.wait(0.2)) is None and not stop and time.monotonic() < until:
                 continue
             if code is None:
-                child.end(book.folder)
+                child.end(directory.folder)
         if code == 0:
             write_json(mark, {"logged": True})
         else:
-            self.progress.note(f"warning: the result of {book.run_id} was not logged to the tracker; see {log}")
+            self.progress.note(f"warning: the result of {directory.run_id} was not logged to the tracker; see {log}")
 
     def _already_done(self, request: RunRequest, run_id: str) -> dict[str, Any]:
         folder = request.lake.run_dir(run_id)
         result = requests.read_result(folder) or {}
         before = result["status"]
-        self._finish(RunBook(folder, {"run_id": run_id}), StopRequest())
+        self._finish(RunDirectory(folder, {"run_id": run_id}), StopRequest())
         notes = ["the gate rejected its challenger"] if before == "gate_rejected" else []
         if result["config_sha256"] != request.config_sha256:
             notes.append("it ran under another configuration; --redo runs it again under this one")

@@ -22,7 +22,7 @@ CHECKS: Final[dict[str, Callable[[Subject], str]]] = {
     "model reference": model.model_ref,
     "promotion": model.promotion,
     "live bundle": model.live_bundle,
-    "click bundle": model.click_bundle,
+    "click bundle": model.ctr_bundle,
     "release": lists.release,
     "lists complete": lists.complete,
     "one release": lists.one_release,

@@ -26,7 +26,7 @@ class Batch:
     loss_from_B: Tensor
     weight_B: Tensor
     users_B: Tensor
-    wait_B: Tensor | None = None
+    time_to_next_event_B: Tensor | None = None
     """Microseconds from each row's last token to the event that is asked for, -1 where not known; None: nobody has come yet."""
 
     @classmethod
@@ -123,7 +123,7 @@ class Batch:
         last_B = (self.offsets_B1[1:] - 1).clamp_min(0)
         then_B, now_B = self.times_T[last_B], self.times_T[(last_B - 1).clamp_min(0)]
         known_B = (self.lengths > 1) & (now_B > 0) & (then_B > 0)
-        return replace(kept, wait_B=torch.where(known_B, (then_B - now_B).clamp_min(0), -1))
+        return replace(kept, time_to_next_event_B=torch.where(known_B, (then_B - now_B).clamp_min(0), -1))
 
 
 def _widened(values: Tensor | None, device: torch.device | str) -> Tensor | None:

@@ -12,9 +12,9 @@ from nightrank.ranker.encoders.base import UserEncoder
 from nightrank.ranker.encoders.behaviour_text import BehaviourTextEncoder
 from nightrank.ranker.encoders.causal_lm import CausalLmEncoder
 from nightrank.ranker.encoders.cloze import ClozeEncoder
+from nightrank.ranker.encoders.ensemble import EnsembleEncoder
 from nightrank.ranker.encoders.factors import FactorsEncoder
 from nightrank.ranker.encoders.hstu import HstuEncoder
-from nightrank.ranker.encoders.members import MembersEncoder
 from nightrank.ranker.encoders.recurrent import RecurrentEncoder
 from nightrank.ranker.encoders.towers import TowersEncoder
 from nightrank.ranker.encoders.transformer import TransformerEncoder
@@ -45,10 +45,10 @@ ENCODERS: Final[dict[str, Callable[[RankerConfig, ItemShapes], UserEncoder]]] = 
 def build_encoder(config: RankerConfig, shapes: ItemShapes) -> UserEncoder:
     """Of as many parts as the ranker has members."""
     build = ENCODERS[config.encoder.name]
-    if config.members == 1:
+    if config.ensemble_size == 1:
         return build(config, shapes)
-    one = config.model_copy(update={"width": config.width // config.members, "members": 1})
-    return MembersEncoder([build(one, shapes) for _ in range(config.members)])
+    one = config.model_copy(update={"width": config.width // config.ensemble_size, "ensemble_size": 1})
+    return EnsembleEncoder([build(one, shapes) for _ in range(config.ensemble_size)])
 
 
 HEADS: Final[dict[str, Callable[[RankerConfig], Head]]] = {"dot": DotHead, "mlp": MlpHead, "transformer": TransformerHead}

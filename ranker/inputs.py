@@ -89,7 +89,7 @@ class ItemInputs:
         return counts
 
 
-def category_rectangle(codes: Sequence[Sequence[int]]) -> Tensor:
+def padded_categories(codes: Sequence[Sequence[int]]) -> Tensor:
     """Lists of codes, one per id from 0, as [I1, C] filled up with 0; C is at least 1."""
     width = max([1, *(len(row) for row in codes)])
     return torch.tensor([[*row, *[0] * (width - len(row))] for row in codes], dtype=torch.int64).reshape(len(codes), width)

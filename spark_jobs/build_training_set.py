@@ -29,12 +29,12 @@ from nightrank.spark_jobs.training_set.pointwise import write_impressions
 from nightrank.spark_jobs.training_set.split_tables import write_splits
 
 NAME: Final = "build_training_set"
-FULL_SPLITS: Final = ("train", "refresh", "valid", "test", "holdout")
+FULL_SPLITS: Final = ("train", "refit", "valid", "test", "holdout")
 NIGHT_SPLITS: Final = ("train", "holdout")
 
 
 def run(context: StageContext) -> StageResult:
-    """Every position that may be learnt stands in one row of `train` or `refresh`; the snapshot of it all is published."""
+    """Every position that may be learnt stands in one row of `train` or `refit`; the snapshot of it all is published."""
     settings = submit.settings(context)
     base = training_snapshot.champion_snapshot(context) if context.kind == "nightly" else None
     spark = get_session(settings.spark)

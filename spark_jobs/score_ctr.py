@@ -24,19 +24,19 @@ from nightrank.feature_store.transforms import impression_inputs as inputs
 from nightrank.feature_store.transforms.splits import day_start
 from nightrank.feature_store.transforms.vocabulary import dense
 from nightrank.spark_jobs.driver import submit
-from nightrank.spark_jobs.executor.ctr_score import OUTPUT, ClickRules, click_scorer
+from nightrank.spark_jobs.executor.ctr_score import OUTPUT, CtrRules, ctr_scorer
 from nightrank.spark_jobs.scoring.champion import open_model
 from nightrank.spark_jobs.training_set.past_events import add_history, history_events
 
-NAME: Final = "score_clicks"
-REGISTERED: Final = "register_clicks"
+NAME: Final = "score_ctr"
+REGISTERED: Final = "register_ctr"
 OF_THE_MOMENT: Final = ("hour", "weekday", "position", "position_number")
 """Inputs that are not known before the list is shown."""
 ROWS_PER_FILE: Final = 250_000
 
 
 def run(context: StageContext) -> StageResult:
-    """`click_scores` holds one row for each row of the current release's lists."""
+    """`ctr_scores` holds one row for each row of the current release's lists."""
     settings = submit.settings(context)
     spark = get_session(settings.spark)
     ref = _ref(context)
@@ -47,9 +47,9 @@ def run(context: StageContext) -> StageResult:
     opened = open_model(context.lake, settings.mlflow, ref, work, CLICKS)
     print(f"{NAME}: {ref.name} version {ref.version} over the lists of release {release.release_id[:12]}", file=sys.stderr)
     try:
-        rules = ClickRules(str(opened.folder.resolve()), ref.manifest_sha256, said.fields, said.numeric)
+        rules = CtrRules(str(opened.folder.resolve()), ref.manifest_sha256, said.fields, said.numeric)
         rows = _inputs(spark, context, settings, lists, said)
-        scored = rows.mapInArrow(click_scorer(rules), to_spark(OUTPUT))
+        scored = rows.mapInArrow(ctr_scorer(rules), to_spark(OUTPUT))
         result = _commit(context, ref, release, scored)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -74,7 +74,7 @@ def _ref(context: StageContext) -> ModelRef:
     alone = context.run_id.startswith(f"stage-{NAME}-")
     if not path.exists() or not (alone or context.stage_file(REGISTERED).exists()):
         whose = context.root if alone else f"run {context.run_id}"
-        raise UsageError(f"{whose} has registered no click ranker", f"run stages train_clicks and {REGISTERED} first")
+        raise UsageError(f"{whose} has registered no click ranker", f"run stages train_ctr and {REGISTERED} first")
     return load_model_ref(path)
 
 

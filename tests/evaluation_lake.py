@@ -98,7 +98,7 @@ def trained(context: StageContext, snapshot: DatasetSnapshot, measured: str | No
 def write_lists(root: Path, rows: list[tuple[str, str, int, list[int]]]) -> None:
     """(who, split, user, items) as the table baseline_lists."""
     columns = list(zip(*rows, strict=True))
-    data = dict(zip(("who", "split", "user", "items"), columns, strict=True))
+    data = dict(zip(("recommender", "split", "user", "items"), columns, strict=True))
     data["scores"] = [[1.0] * len(items) for items in columns[3]]
     table = pa.table({name: list(values) for name, values in data.items()}, schema=schemas.BASELINE_LISTS)
     write_deltalake(str(Lake(root).table("baseline_lists")), table, mode="overwrite")

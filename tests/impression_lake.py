@@ -13,10 +13,10 @@ from nightrank.feature_store.contracts.config import overlay, validate
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Impressions
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.trainer.config.ctr import ClickTrainerConfig
+from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.config.training import TrainerConfig
-from tests.click_batches import SHAPES, SMALL, impressions
+from tests.ctr_batches import SHAPES, SMALL, impressions
 from tests.snapshots import make_snapshot, write_part
 
 LABELS = ("click", "cart")
@@ -79,22 +79,22 @@ def _groups(rows: int) -> list[list[int]]:
     return [[rows // 3, rows // 3], [rows - 2 * (rows // 3)]]
 
 
-def click_section(name: str = "dnn", **changes: Any) -> dict[str, Any]:
-    """Section `clicks` of a small ranker."""
+def ctr_section(name: str = "dnn", **changes: Any) -> dict[str, Any]:
+    """Section `ctr` of a small ranker."""
     body = {"model": {"name": name, **SMALL[name]}, "batch_rows": 40, "learning_rate": 0.01, "epochs": 3}
     return overlay(body, changes)
 
 
-def click_job(root: Path, snapshot: DatasetSnapshot, clicks: dict[str, Any], run_id: str = "r1", **trainer: Any) -> Job:
+def ctr_job(root: Path, snapshot: DatasetSnapshot, ctr: dict[str, Any], run_id: str = "r1", **trainer: Any) -> Job:
     return Job(
         root=str(root), run_id=run_id, kind="full", date=snapshot.date, seed=17, attempt=1,
         snapshot=str(root / "snapshots" / f"{snapshot.id}.json"), config=validate(TrainerConfig, {**ALONE, **trainer}),
-        clicks=validate(ClickTrainerConfig, clicks), launcher_host=socket.gethostname(), launcher_pid=os.getpid(),
+        ctr=validate(CtrTrainerConfig, ctr), launcher_host=socket.gethostname(), launcher_pid=os.getpid(),
     )  # fmt: skip
 
 
-def write_click_run(root: Path, run_id: str, snapshot: DatasetSnapshot, **config: Any) -> Path:
-    """A run's folder as the stages before train_clicks leave it. Returns it."""
+def write_ctr_run(root: Path, run_id: str, snapshot: DatasetSnapshot, **config: Any) -> Path:
+    """A run's folder as the stages before train_ctr leave it. Returns it."""
     run_dir = root / "runs" / run_id
     body = {"root": str(root), "run_id": run_id, "kind": "full", "date": snapshot.date, "seed": 17, "fence": 0}
     write_json(run_dir / "run.json", {**body, "config": config})

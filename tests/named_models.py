@@ -8,8 +8,8 @@ CONF = Path(__file__).resolve().parents[1] / "conf" / "models"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml") if "trainer" in merged([path], []))
 CUT = {
     "batch_rows": 16,
-    "measure": {"epochs": 3, "learning_rate": 1e-2, "warmup_steps": 2, "patience": None},
-    "refresh": {"epochs": 1, "warmup_steps": 1},
+    "fit": {"epochs": 3, "learning_rate": 1e-2, "warmup_steps": 2, "patience": None},
+    "refit": {"epochs": 1, "warmup_steps": 1},
     "checkpoint": {"every_steps": 3},
 }
 
@@ -17,7 +17,7 @@ CUT = {
 def small(name):
     """The model's own file with narrow layers."""
     tree = merged([CONF / f"{name}.yaml"], [])["trainer"]
-    tree = overlay(tree, {"model": {"width": 16 * tree["model"].get("members", 1)}, **CUT})
+    tree = overlay(tree, {"model": {"width": 16 * tree["model"].get("ensemble_size", 1)}, **CUT})
     encoder, head, item = tree["model"]["encoder"], tree["model"].get("head", {}), tree["model"].get("item", {})
     for part, key in ((encoder, "hidden"), (head, "hidden"), (item, "tower")):
         if key in part:

@@ -29,8 +29,8 @@ SMALL: dict[str, Any] = {
     "batch_rows": 32,
     "model": {"width": 16, "encoder": {"name": "transformer", "blocks": 1, "heads": 2, "dropout": 0.1}},
     "loss": {"name": "sampled_softmax", "negatives": 16},
-    "measure": {"epochs": 3, "learning_rate": 3e-3, "warmup_steps": 4, "patience": 2},
-    "refresh": {"epochs": 1, "learning_rate": 1e-3, "warmup_steps": 2, "replay_fraction": 0.5},
+    "fit": {"epochs": 3, "learning_rate": 3e-3, "warmup_steps": 4, "patience": 2},
+    "refit": {"epochs": 1, "learning_rate": 1e-3, "warmup_steps": 2, "replay_fraction": 0.5},
     "night": {"epochs": 1, "learning_rate": 1e-3, "warmup_steps": 2},
     "watchdog": {"timeout_seconds": 20, "startup_seconds": 120, "beat_seconds": 0.2},
 }

@@ -34,7 +34,7 @@ def row(user: int, items: Sequence[int], loss_from: int, split: str, source: str
 
 def leave_one_out(sequences: Sequence[Sequence[int]], length: int = 50) -> dict[str, list[Row]]:
     """train, refresh, valid and test rows of item sequences (dense ids), the newest `length` only."""
-    parts: dict[str, list[Row]] = {"train": [], "refresh": [], "valid": [], "test": []}
+    parts: dict[str, list[Row]] = {"train": [], "refit": [], "valid": [], "test": []}
     for user, whole in enumerate(sequences, 1):
         n = len(whole)
         if n < 3:
@@ -45,7 +45,7 @@ def leave_one_out(sequences: Sequence[Sequence[int]], length: int = 50) -> dict[
         if n >= 4:
             parts["train"].append(row(user, whole[:-2][-length:], 1, "train"))
         kept = whole[-length:]
-        parts["refresh"].append(row(user, kept, max(len(kept) - 2, 1), "refresh"))
+        parts["refit"].append(row(user, kept, max(len(kept) - 2, 1), "refit"))
     return parts
 
 

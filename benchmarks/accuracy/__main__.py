@@ -41,7 +41,7 @@ def main() -> dict[str, Any]:
         "users": data.users,
         "items": data.items,
         "runs": [],
-        "settings": config.model_dump(mode="json", include={"model", "loss", "optimizer", "measure", "batch_rows"}),
+        "settings": config.model_dump(mode="json", include={"model", "loss", "optimizer", "fit", "batch_rows"}),
         "command": "python -m benchmarks.accuracy " + " ".join(said(argument) for argument in sys.argv[1:]),
         "commit": commit(),
         "machine": f"{platform.machine()}, {options.threads} threads",

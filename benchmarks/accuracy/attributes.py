@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmarks.accuracy.sequences import Sequences
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.ranker.inputs import category_rectangle
+from nightrank.ranker.inputs import padded_categories
 
 
 def read_attributes(path: Path, data: Sequences) -> Tensor:
@@ -16,4 +16,4 @@ def read_attributes(path: Path, data: Sequences) -> Tensor:
     lists = [by_item.get(str(item - data.shift), []) if item else [] for item in range(data.items + 1)]
     if any(code < 1 for codes in lists for code in codes):
         raise DataContractError(f"{path.name} has a code below 1", "number attributes from 1: 0 stands for none")
-    return category_rectangle(lists)
+    return padded_categories(lists)

@@ -91,12 +91,12 @@ def fit(
 
     With `ahead` 1 the loss sees one item less of each user: as far from the validation item as strict training from the test.
     """
-    hold, phase = held_out(protocol) + ahead, config.measure
+    hold, phase = held_out(protocol) + ahead, config.fit
     folder = None if known.texts is None else known.texts.folder
     started_from = user_folder(config.model, TextSettings(encoder="none" if folder is None else str(folder)))
     ranker = compose(config.model, item_inputs(data, hold, known), seed, text_encoder=folder, user_encoder=started_from)
     optimizer, device = AdamW(ranker, config.optimizer), device_of(config)
-    objective = SequenceObjective(ranker, config.loss, config.piece_tokens, config.reorder)
+    objective = SequenceObjective(ranker, config.loss, config.micro_batch_tokens, config.reorder)
     step = TrainStep(ranker, optimizer, SingleProcess(), device, objective, config.optimizer, seed)
     rows = training_rows(data, hold, config.model.encoder.max_length)
     valid = None if epochs is not None else questions(data, 2, 2 + ahead, known.texts is not None)

@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from benchmarks.accuracy.clicks import means, one_seed, settings
+from benchmarks.accuracy.ctr import means, one_seed, settings
 from benchmarks.accuracy.report import commit
 from benchmarks.machine import machine
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.ranker.ctr.batch import ImpressionBatch
 from nightrank.ranker.ctr.codes import FieldCodes
-from nightrank.ranker.ctr.config import ClickShapes
+from nightrank.ranker.ctr.config import CtrShapes
 from nightrank.trainer.ranks.device import Device, make_deterministic, multiplies_in_bf16
 
 FIELDS = ("user", "item", "daytime", "weekday", "isweekend", "homework", "cost", "weather", "country", "city")
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     tables = {part: read_part(options.data, part) for part in PARTS if part != "test" or not options.without_test}
     codes = FieldCodes.fit(tables["train"], FIELDS)
     parts = {part: impressions(table, codes) for part, table in tables.items()}
-    runs = [one_seed(config, parts, ClickShapes(fields=codes.shapes), seed, device) for seed in options.seeds]
+    runs = [one_seed(config, parts, CtrShapes(fields=codes.shapes), seed, device) for seed in options.seeds]
     result = {
         "name": f"frappe_{options.model}",
         "model": options.model,

@@ -19,13 +19,13 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.accuracy.attributes import read_attributes
-from benchmarks.accuracy.clicks import one_seed, settings
+from benchmarks.accuracy.ctr import one_seed, settings
 from benchmarks.accuracy.report import commit
 from benchmarks.accuracy.sequences import Sequences, read_sequences
 from benchmarks.machine import machine
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.config import ClickShapes, FieldShape
+from nightrank.ranker.ctr.config import CtrShapes, FieldShape
 from nightrank.trainer.data.rows import offsets_of, token_index
 from nightrank.trainer.ranks.device import Device, make_deterministic, multiplies_in_bf16
 
@@ -46,12 +46,12 @@ class Histories:
     """[items + 1, SLOTS] codes, 0 for none."""
 
     @property
-    def shapes(self) -> ClickShapes:
+    def shapes(self) -> CtrShapes:
         sizes = {"user": self.sequences.users + 1, "item": self.sequences.items + 1}
         if self.attributes_IS is not None:
             sizes |= {f"attribute_{slot}": int(self.attributes_IS[:, slot].max()) + 1 for slot in range(SLOTS)}
         fields = tuple(FieldShape(name=name, size=size) for name, size in sizes.items())
-        return ClickShapes(fields=fields, labels=("next",) if self.liked_T is None else ("next", "liked"), history="item")
+        return CtrShapes(fields=fields, labels=("next",) if self.liked_T is None else ("next", "liked"), history="item")
 
 
 def read(path: Path, attributes: Path | None) -> Histories:

@@ -29,7 +29,7 @@ GAMES: Final[dict[str, tuple[str, ...]]] = {
 """What an item is made of -> settings over `amazon-games`."""
 GAMES_MODELS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "jd_tower": (SEEDS, ()),
-    "bert_behaviour": (("1",), ("trainer.measure.epochs=1",)),
+    "bert_behaviour": (("1",), ("trainer.fit.epochs=1",)),
 }
 """Rankers that want texts -> seeds, and what their own file is changed in."""
 CLICKS: Final[dict[str, tuple[str, ...]]] = {
@@ -50,7 +50,7 @@ PEERS: Final[dict[str, tuple[str, ...]]] = {
 def runs(data: Path, peers: dict[str, str]) -> dict[str, list[str]]:
     """name -> module and arguments."""
     frappe = ["benchmarks.accuracy.frappe", "--data", str(data / "frappe_x1")]
-    clicks = {
+    ctr = {
         f"frappe_{name}": [*frappe, "--model", name.partition("_")[0], "--seeds", *SEEDS, *_set(changes)]
         for name, changes in CLICKS.items()
     }
@@ -70,7 +70,7 @@ def runs(data: Path, peers: dict[str, str]) -> dict[str, list[str]]:
         ]
         for name, python in peers.items()
     }
-    return {**_beauty(data / "amazon-beauty"), **_games(data / "amazon-games"), **clicks, **_pointwise(data), **theirs}
+    return {**_beauty(data / "amazon-beauty"), **_games(data / "amazon-games"), **ctr, **_pointwise(data), **theirs}
 
 
 def _set(changes: tuple[str, ...]) -> list[str]:

@@ -34,15 +34,19 @@ Seconds = dict[str, list[float]]
 
 def race(runs: dict[str, Run], texts: list[str], rounds: int) -> tuple[Seconds, Seconds]:
     """Wall and CPU seconds of each, round by round."""
-    wall: Seconds = {who: [] for who in runs}
-    cpu: Seconds = {who: [] for who in runs}
+    wall: Seconds = {recommender: [] for recommender in runs}
+    cpu: Seconds = {recommender: [] for recommender in runs}
     for number in range(rounds):
-        for who, run in runs.items():
+        for recommender, run in runs.items():
             started, used = time.perf_counter(), time.process_time()
             run(texts)
-            wall[who].append(round(time.perf_counter() - started, 3))
-            cpu[who].append(round(time.process_time() - used, 3))
-        print(f"round {number + 1}, CPU s: { ({who: s[-1] for who, s in cpu.items()}) }", file=sys.stderr, flush=True)
+            wall[recommender].append(round(time.perf_counter() - started, 3))
+            cpu[recommender].append(round(time.process_time() - used, 3))
+        print(
+            f"round {number + 1}, CPU s: { ({recommender: s[-1] for recommender, s in cpu.items()}) }",
+            file=sys.stderr,
+            flush=True,
+        )
     return wall, cpu
 
 
@@ -67,7 +71,9 @@ def main() -> dict[str, Any]:
         "peer_bf16": peer(folder, settings.max_tokens, torch.bfloat16, asked.peer_batch),
     }
     wanted = runs["peer"](texts)
-    cosines = {who: round(float((run(texts) * wanted).sum(1).min()), 6) for who, run in runs.items()}  # and all are warm
+    cosines = {
+        recommender: round(float((run(texts) * wanted).sum(1).min()), 6) for recommender, run in runs.items()
+    }  # and all are warm
     wall, cpu = race(runs, texts, asked.rounds)
     tokens = sum(min(len(ids), settings.max_tokens) for ids in tokenizer(texts, verbose=False)["input_ids"])
     limits = {"ours": products(default, tokens), "ours_fp32": products(fp32, tokens)}
@@ -88,10 +94,10 @@ def main() -> dict[str, Any]:
 
 
 def figures(texts: int, wall: Seconds, cpu: Seconds, limits: dict[str, float]) -> dict[str, Any]:
-    rate = {who: texts / statistics.median(seconds) for who, seconds in wall.items()}
-    used = {who: statistics.median(seconds) for who, seconds in cpu.items()}
+    rate = {recommender: texts / statistics.median(seconds) for recommender, seconds in wall.items()}
+    used = {recommender: statistics.median(seconds) for recommender, seconds in cpu.items()}
     return {
-        **{who: round(value, 1) for who, value in rate.items()},
+        **{recommender: round(value, 1) for recommender, value in rate.items()},
         "limit": round(texts / limits["ours"], 1),
         "limit_fp32": round(texts / limits["ours_fp32"], 1),
         "ours_over_peer": round(rate["ours"] / rate["peer"], 2),
@@ -101,7 +107,7 @@ def figures(texts: int, wall: Seconds, cpu: Seconds, limits: dict[str, float]) -
         "ours_fp32_over_peer_cpu": round(used["peer"] / used["ours_fp32"], 2),
         "ours_over_peer_cpu": round(used["peer"] / used["ours"], 2),
         "ours_over_peer_bf16_cpu": round(used["peer_bf16"] / used["ours"], 2),
-        "ours_over_limit_cpu": {who: round(spent / used[who], 2) for who, spent in limits.items()},
+        "ours_over_limit_cpu": {recommender: round(spent / used[recommender], 2) for recommender, spent in limits.items()},
     }
 
 

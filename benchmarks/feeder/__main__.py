@@ -40,7 +40,9 @@ def numeric(root: Path, rows: int, rounds: int, beside: Sequence[str]) -> dict[s
         "peer": petastorm(COLUMNS),
         "limit": scan(COLUMNS),
     }
-    contestants = {who: Contestant(run, files) for who, run in runs.items() if who in ("ours", "limit", *beside)}
+    contestants = {
+        recommender: Contestant(run, files) for recommender, run in runs.items() if recommender in ("ours", "limit", *beside)
+    }
     return race(contestants, "limit", rounds, COLUMNS)
 
 
@@ -58,7 +60,7 @@ def sequences(root: Path, rows: int, rounds: int) -> dict[str, Laps]:
 
 
 def result(name: str, laps: dict[str, Laps], before: dict[str, Any], rows: int, rounds: int) -> dict[str, Any]:
-    ours, peer, limit = (laps[who].median if who in laps else None for who in ("ours", "peer", "limit"))
+    ours, peer, limit = (laps[recommender].median if recommender in laps else None for recommender in ("ours", "peer", "limit"))
     return {
         "name": name,
         "command": f"python -m benchmarks.feeder {name} --rows {rows} --rounds {rounds}",
@@ -72,7 +74,7 @@ def result(name: str, laps: dict[str, Laps], before: dict[str, Any], rows: int, 
         "seed": SEED,
         "rows": rows,
         "machine": before,
-        "contestants": {who: found.result() for who, found in laps.items()},
+        "contestants": {recommender: found.result() for recommender, found in laps.items()},
     }
 
 

@@ -78,21 +78,21 @@ class Laps:
 def race(contestants: Mapping[str, Contestant], reference: str, rounds: int, every: Sequence[str]) -> dict[str, Laps]:
     """Units (rows or events) a second in each round. Before them an untimed one, in which the sums of all columns `every` are
     compared with those of `reference`; in timed rounds rows and the first column are."""
-    laps = {who: Laps() for who in contestants}
+    laps = {recommender: Laps() for recommender in contestants}
     for number in range(rounds + 1):
         totals: dict[str, Total] = {}
-        for who, contestant in contestants.items():
+        for recommender, contestant in contestants.items():
             load, used, started = os.getloadavg()[0], time.process_time(), time.perf_counter()
-            totals[who] = contestant.run(contestant.files, number, every if number == 0 else every[:1])
+            totals[recommender] = contestant.run(contestant.files, number, every if number == 0 else every[:1])
             seconds, used = time.perf_counter() - started, time.process_time() - used
             units = contestant.files.units
-            print(f"round {number}: {who} {units / seconds / 1e6:.2f} M/s, load {load:.2f}", file=sys.stderr)
-            if number and totals[who].rows == contestant.files.part.rows:
-                laps[who].rates.append(units / seconds)
-                laps[who].cpu.append(used / units * 1e6)
-                laps[who].loads.append(load)
-        for who, contestant in contestants.items():
-            short = totals[who].rows != contestant.files.part.rows
-            laps[who].short += short
-            laps[who].equal &= (short and number > 0) or totals[who] == totals[reference]
+            print(f"round {number}: {recommender} {units / seconds / 1e6:.2f} M/s, load {load:.2f}", file=sys.stderr)
+            if number and totals[recommender].rows == contestant.files.part.rows:
+                laps[recommender].rates.append(units / seconds)
+                laps[recommender].cpu.append(used / units * 1e6)
+                laps[recommender].loads.append(load)
+        for recommender, contestant in contestants.items():
+            short = totals[recommender].rows != contestant.files.part.rows
+            laps[recommender].short += short
+            laps[recommender].equal &= (short and number > 0) or totals[recommender] == totals[reference]
     return laps

@@ -68,7 +68,7 @@ HISTORY: Final = "history"
 FIELDS: Final = "fields"
 
 # Lists and releases.
-WHO: Final = "who"
+RECOMMENDER: Final = "recommender"
 ROW_ID: Final = "row_id"
 RANK: Final = "rank"
 SCORE: Final = "score"

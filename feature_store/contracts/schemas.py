@@ -139,7 +139,7 @@ IMPRESSION_CODES: Final = _schema(field=pa.string(), raw_id=pa.string(), dense_i
 """The values each field had in training impressions, with their codes from 1."""
 
 BASELINE_LISTS: Final = _schema(
-    who=pa.string(),
+    recommender=pa.string(),
     split=pa.string(),
     user=pa.int32(),
     items=pa.list_(pa.int32()),

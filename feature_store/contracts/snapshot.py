@@ -11,7 +11,7 @@ from nightrank.feature_store.contracts.files import read_json, sha256_of, write_
 
 PartName = Literal[
     "train",
-    "refresh",
+    "refit",
     "valid",
     "test",
     "holdout",

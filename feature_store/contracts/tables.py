@@ -45,7 +45,7 @@ TEXT_CACHE: Final = TableRef("text_cache", schemas.TEXT_CACHE, (c.CONTENT_SHA256
 ITEM_EMBEDDINGS: Final = TableRef("item_embeddings", schemas.ITEM_EMBEDDINGS, (c.ITEM,))
 ITEM_INPUTS: Final = TableRef("item_inputs", schemas.ITEM_INPUTS, (c.ITEM,))
 
-EXAMPLE_SPLITS: Final = ("train", "refresh", "valid", "test", "holdout")
+EXAMPLE_SPLITS: Final = ("train", "refit", "valid", "test", "holdout")
 EXAMPLES: Final[dict[str, TableRef]] = {
     split: TableRef(
         f"examples_{split}",
@@ -63,7 +63,7 @@ IMPRESSIONS: Final[dict[str, TableRef]] = {
 }
 IMPRESSION_CODES: Final = TableRef("impression_codes", schemas.IMPRESSION_CODES, (c.FIELD, c.RAW_ID))
 
-BASELINE_LISTS: Final = TableRef("baseline_lists", schemas.BASELINE_LISTS, (c.WHO, c.SPLIT, c.USER))
+BASELINE_LISTS: Final = TableRef("baseline_lists", schemas.BASELINE_LISTS, (c.RECOMMENDER, c.SPLIT, c.USER))
 RECOMMENDATIONS: Final = TableRef(
     "recommendations",
     schemas.RECOMMENDATIONS,
@@ -71,7 +71,7 @@ RECOMMENDATIONS: Final = TableRef(
     volatile=(c.RELEASE_ID, c.RUN_ID, c.LIST_ID, c.MODEL_VERSION, c.VOCABULARY_VERSION, c.DATA_VERSION, c.SNAPSHOT_ID),
 )
 CLICK_SCORES: Final = TableRef(
-    "click_scores",
+    "ctr_scores",
     schemas.CLICK_SCORES,
     (c.USER_ID, c.ITEM_ID),
     volatile=(c.LIST_ID, c.RELEASE_ID, c.RUN_ID, c.MODEL_VERSION, c.MANIFEST_SHA256, c.SNAPSHOT_ID),

@@ -21,9 +21,9 @@ def live_bundle(subject: Subject) -> str:
     return _whole(subject.lake.bundles / subject.release.manifest_sha256, subject.release.manifest_sha256)
 
 
-def click_bundle(subject: Subject) -> str:
+def ctr_bundle(subject: Subject) -> str:
     """The same for the run's click ranker, where it has one."""
-    said = subject.result.get("clicks")
+    said = subject.result.get("ctr")
     if said is None:
         raise NotApplicable("the run trained no click ranker")
     return _whole(subject.lake.bundles / said["manifest_sha256"], said["manifest_sha256"])

@@ -23,12 +23,12 @@ def tune(
 ) -> None:
     """Search for better settings on the training set of a finished run.
 
-    Each trial trains phase `measure`. Choices are made on validation NDCG@10 only; the test split is never read.
+    Each trial trains phase `fit`. Choices are made on validation NDCG@10 only; the test split is never read.
     Without --config the run's own configuration is where the search starts.
 
     Leaves the best as a file for `nightrank full --config`. Called again it goes on; 3 if all trials were done.
 
-    Example: nightrank tune --root lake --trials 30 --set trainer.measure.epochs=8
+    Example: nightrank tune --root lake --trials 30 --set trainer.fit.epochs=8
     """
     from nightrank.pipeline.output import print_json
     from nightrank.pipeline.tune.asked import TuneRequest, spec_of

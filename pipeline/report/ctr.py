@@ -12,7 +12,7 @@ CHANCE = 0.5
 
 
 @dataclass(frozen=True)
-class Clicks:
+class CtrSection:
     model: str
     version: str
     n: str
@@ -23,13 +23,13 @@ class Clicks:
     charts: tuple[LineChart, ...]
 
 
-def clicks(section: Mapping[str, Any] | None, curves: Mapping[str, Any]) -> Clicks | None:
+def ctr(section: Mapping[str, Any] | None, curves: Mapping[str, Any]) -> CtrSection | None:
     """None where no click ranker was registered in this run."""
     if not section:
         return None
     test = section.get("test") or {}
     labels = [name.removesuffix("/auc") for name in test if name.endswith("/auc")]
-    return Clicks(
+    return CtrSection(
         model=section["model"],
         version=f"{section['name']} {section['version']}",
         n=wording.count(test.get("n")),

@@ -12,10 +12,10 @@ REPORT = "report.html"
 def write_report(run_dir: Path, result: dict[str, Any]) -> Path:
     """`report.html` in the run's folder, whole or not at all. Artefacts that are not there leave their section out."""
     curves = _extra(run_dir, "train").get("curves") or {}
-    click_curves = _extra(run_dir, "train_clicks").get("click_training", {}).get("curves", {}).get("clicks")
+    ctr_curves = _extra(run_dir, "train_ctr").get("ctr_training", {}).get("curves", {}).get("ctr")
     users = _read(run_dir / "sample_users.json", [])
     path = run_dir / REPORT
-    write_atomic(path, render(result, curves, users, click_curves).encode())
+    write_atomic(path, render(result, curves, users, ctr_curves).encode())
     return path
 
 

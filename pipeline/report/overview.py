@@ -64,7 +64,7 @@ def tiles(result: Result) -> tuple[Tile, ...]:
     if pair is not None:
         ours, peer = pair
         ratio = f"{ours['value'] / peer['value']:.2f} × " if peer["value"] else "against "
-        found.append(Tile("NDCG@10", wording.figure(ours["value"]), f"{ratio}{wording.who(peer['who'])}"))
+        found.append(Tile("NDCG@10", wording.figure(ours["value"]), f"{ratio}{wording.recommender(peer['recommender'])}"))
     if release:
         fallback = sum((release.get("fallback") or {}).values())
         found.append(Tile("Users with lists", wording.count(release.get("users")), f"{wording.count(fallback)} by fallback"))

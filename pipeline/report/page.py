@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from nightrank.pipeline.report import overview, wording
-from nightrank.pipeline.report.ctr import clicks
+from nightrank.pipeline.report.ctr import ctr
 from nightrank.pipeline.report.quality import gate, quality
 from nightrank.pipeline.report.training import training
 from nightrank.pipeline.report.users import sample_users
@@ -20,7 +20,7 @@ def render(
     result: Mapping[str, Any],
     curves: Mapping[str, Any],
     users: Sequence[Mapping[str, Any]],
-    click_curves: Mapping[str, Any] | None = None,
+    ctr_curves: Mapping[str, Any] | None = None,
 ) -> str:
     """One self-contained HTML page. A section whose stage did not run is left out, so partial and failed runs render too."""
     counts, release = result.get("counts") or {}, result.get("release") or {}
@@ -36,7 +36,7 @@ def render(
         "quality": quality(result.get("metrics") or []),
         "gate": gate(result.get("gate")),
         "training": training(result.get("training"), curves),
-        "clicks": clicks(result.get("clicks"), click_curves or {}),
+        "ctr": ctr(result.get("ctr"), ctr_curves or {}),
         "counts": overview.data_counts(counts),
         "quarantine": overview.quarantine_bars(counts),
         "fallback": overview.fallback_bars(release),

@@ -91,8 +91,8 @@ def best_baseline(metrics: Sequence[Row]) -> tuple[Row, Row] | None:
     if view is None:
         return None
     rows = [r for r in metrics if r["split"] == view.split and r["slice"] == WHOLE and _is(r, "ndcg", 10)]
-    ours = next((row for row in rows if row["who"] == "challenger" and row["value"] is not None), None)
-    peers = [row for row in rows if wording.ROLE.get(row["who"], "peer") == "peer" and row["value"] is not None]
+    ours = next((row for row in rows if row["recommender"] == "challenger" and row["value"] is not None), None)
+    peers = [row for row in rows if wording.ROLE.get(row["recommender"], "peer") == "peer" and row["value"] is not None]
     return (ours, max(peers, key=lambda row: float(row["value"]))) if ours and peers else None
 
 
@@ -101,7 +101,7 @@ def _is(row: Row, name: str, k: int) -> bool:
 
 
 def _chart(rows: Sequence[Row], name: str, k: int) -> IntervalChart:
-    chosen = sorted((row for row in rows if _is(row, name, k)), key=lambda row: wording.who_order(row["who"]))
+    chosen = sorted((row for row in rows if _is(row, name, k)), key=lambda row: wording.recommender_order(row["recommender"]))
     return interval_chart(wording.metric(name, k), [_estimate(row) for row in chosen])
 
 
@@ -110,12 +110,12 @@ def _estimate(row: Row) -> Estimate:
     interval = f"  [{wording.figure(low)}, {wording.figure(high)}]" if low is not None else ""
     text = "" if row["value"] is None else f"{wording.figure(row['value'])}{interval}"
     return Estimate(
-        wording.who(row["who"]),
+        wording.recommender(row["recommender"]),
         row["value"],
         low,
         high,
         text,
-        wording.ROLE.get(row["who"], "peer"),
+        wording.ROLE.get(row["recommender"], "peer"),
         note="" if text else f"{row.get('note') or 'not decidable'} (n = {wording.count(row['n'])})",
     )
 
@@ -123,10 +123,10 @@ def _estimate(row: Row) -> Estimate:
 def _table(rows: Sequence[Row], split: str, slice_name: str) -> Table:
     columns = list(dict.fromkeys((row["name"], row["k"]) for row in rows))
     lines = []
-    for who in sorted({row["who"] for row in rows}, key=wording.who_order):
-        cells = {(row["name"], row["k"]): _cell(row) for row in rows if row["who"] == who}
+    for recommender in sorted({row["recommender"] for row in rows}, key=wording.recommender_order):
+        cells = {(row["name"], row["k"]): _cell(row) for row in rows if row["recommender"] == recommender}
         line = tuple(cells.get(column, (wording.NONE, "")) for column in columns)
-        lines.append((wording.who(who), wording.ROLE.get(who, "peer"), line))
+        lines.append((wording.recommender(recommender), wording.ROLE.get(recommender, "peer"), line))
     counted = [int(row["n"]) for row in rows if row.get("n") is not None]
     title = split if slice_name == WHOLE else f"{split}, {wording.part(slice_name)}"
     return Table(

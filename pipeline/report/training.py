@@ -8,8 +8,8 @@ from nightrank.pipeline.report import wording
 from nightrank.pipeline.report.line_chart import LineChart, line_chart
 
 PHASES: Final = {
-    "measure": "Measured model: trained without the evaluation split",
-    "refresh": "Live model: brought up to date on the evaluation split",
+    "fit": "Measured model: trained without the evaluation split",
+    "refit": "Live model: brought up to date on the evaluation split",
     "night": "Tonight's fine-tune",
 }
 SHOWN_METRIC: Final = "ndcg@10"

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 NONE: Final = "–"
 
-WHO: Final = {
+RECOMMENDER: Final = {
     "challenger": "Challenger (this run)",
     "champion": "Champion (live before)",
     "last_full": "Last full model",
@@ -92,14 +92,14 @@ def part(name: str) -> str:
     return plain(name)
 
 
-def who(name: str) -> str:
-    return WHO.get(name, plain(name).capitalize())
+def recommender(name: str) -> str:
+    return RECOMMENDER.get(name, plain(name).capitalize())
 
 
-def who_order(name: str) -> tuple[int, str]:
+def recommender_order(name: str) -> tuple[int, str]:
     """Sorts recommenders in the order of `WHO`; an unknown one stands before the truth."""
-    order = list(WHO)
-    return (order.index(name) if name in WHO else order.index("truth"), name)
+    order = list(RECOMMENDER)
+    return (order.index(name) if name in RECOMMENDER else order.index("truth"), name)
 
 
 def metric(name: str, k: int | None) -> str:

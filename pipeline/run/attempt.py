@@ -9,8 +9,8 @@ from nightrank.feature_store.lease import Lease
 from nightrank.pipeline import result as results
 from nightrank.pipeline.progress import Progress
 from nightrank.pipeline.run import faults
-from nightrank.pipeline.run.book import RunBook
 from nightrank.pipeline.run.children import Child
+from nightrank.pipeline.run.directory import RunDirectory
 from nightrank.pipeline.run.faults import Fault
 from nightrank.pipeline.run.sampler import Sampler
 from nightrank.pipeline.run.signals import StopRequest
@@ -24,23 +24,25 @@ STATUS_OF_CODE: Final = {0: "done", 3: "nothing", 7: "gate_rejected"}
 class Attempt:
     """Holds what one attempt knows. `go` returns the final result, which is on disk by then."""
 
-    def __init__(self, book: RunBook, stages: tuple[Stage, ...], lease: Lease, stop: StopRequest, progress: Progress) -> None:
-        self.book, self.stages, self.lease, self.stop, self.progress = book, stages, lease, stop, progress
+    def __init__(
+        self, directory: RunDirectory, stages: tuple[Stage, ...], lease: Lease, stop: StopRequest, progress: Progress
+    ) -> None:
+        self.directory, self.stages, self.lease, self.stop, self.progress = directory, stages, lease, stop, progress
         self.failed: set[str] = set()
         """Stages of this attempt that failed without ending it."""
         self._speaking = stages[0]
-        self._sampler = Sampler(book.folder)
+        self._sampler = Sampler(directory.folder)
 
     def go(self, todo: Sequence[Stage]) -> dict[str, Any]:
         """`todo` taken in order; what is done already is kept."""
         for stage in todo:
-            if self.book.done(stage):
+            if self.directory.done(stage):
                 self.progress.stage(stage.name, "kept", self._record(stage))
-        while left := [stage for stage in todo if not self.book.done(stage) and stage.name not in self.failed]:
+        while left := [stage for stage in todo if not self.directory.done(stage) and stage.name not in self.failed]:
             if self.stop:
                 return self._end(self._stopped())
             self._write("running", 0)
-            step = steps_of(left, self.book.folder, self.book.body["config"])[0]
+            step = steps_of(left, self.directory.folder, self.directory.body["config"])[0]
             fault = self._take(step)
             if fault:
                 return self._end(fault)
@@ -50,11 +52,11 @@ class Attempt:
         """Runs one step. The fault that ends the run, or None; a fault that does not end it is kept for the end."""
         code = self._run(step)
         for stage in step.stages:
-            if self.book.done(stage):
+            if self.directory.done(stage):
                 continue
             if self.stop:
                 return self._stopped()
-            fault = faults.of_stage(self.book, stage, code)
+            fault = faults.of_stage(self.directory, stage, code)
             self.progress.stage(stage.name, "failed")
             if stage.on_failure == "stop":
                 self._show(stage, fault)
@@ -66,21 +68,21 @@ class Attempt:
     def _run(self, step: Step) -> int:
         """The step's exit code; each stage's start and end is told as its record appears."""
         for stage in step.stages:
-            self.book.forget(stage)
+            self.directory.forget(stage)
         waiting = list(step.stages)
         self._speaking = waiting[0]
         self._start(waiting[0])
         logs = {f"stage {stage.name}": stage for stage in step.stages}
-        child = Child(step.command, self.book.folder, lambda line: self._listen(line, logs))
+        child = Child(step.command, self.directory.folder, lambda line: self._listen(line, logs))
         code = None
         while code is None:
             code = child.wait(POLL_SECONDS)
             self._sampler.look(child.pid)
             if self.stop or self.lease.lost.is_set():
-                child.end(self.book.folder)
+                child.end(self.directory.folder)
                 self._check_lease()
                 return code or -int(self.stop.number or 0)
-            while waiting and self.book.done(waiting[0]):
+            while waiting and self.directory.done(waiting[0]):
                 self._sampler.write(waiting[0].name)
                 self.progress.stage(waiting[0].name, "done", self._record(waiting[0]))
                 waiting.pop(0)
@@ -95,8 +97,8 @@ class Attempt:
         )
 
     def _start(self, stage: Stage) -> None:
-        self.book.log_of(stage).parent.mkdir(parents=True, exist_ok=True)
-        self._file(stage, f"--- {stage.name}, attempt {self.book.body['attempt']} of {self.book.run_id}\n")
+        self.directory.log_of(stage).parent.mkdir(parents=True, exist_ok=True)
+        self._file(stage, f"--- {stage.name}, attempt {self.directory.body['attempt']} of {self.directory.run_id}\n")
         self.progress.stage(stage.name, "running")
         self._sampler.start()
 
@@ -106,7 +108,7 @@ class Attempt:
         self._file(self._speaking, line)
 
     def _file(self, stage: Stage, line: str) -> None:
-        with open(self.book.log_of(stage), "a") as log:
+        with open(self.directory.log_of(stage), "a") as log:
             log.write(line)
         self.progress.line(line)
 
@@ -116,30 +118,30 @@ class Attempt:
             return
         newer = read_json(self.lease.lake.lease)["run_id"]
         conflict = ConflictError(
-            f"run {self.book.run_id} (fence {self.lease.fence}) lost the lake to run {newer}",
+            f"run {self.directory.run_id} (fence {self.lease.fence}) lost the lake to run {newer}",
             "nothing more was committed; start the run again when the other has ended",
         )
-        if newer != self.book.run_id:
+        if newer != self.directory.run_id:
             self._write("failed", conflict.exit_code, conflict.to_json())
         raise conflict
 
     def _show(self, stage: Stage, fault: Fault) -> None:
         """The end of a failed stage's log, so that nobody has to go and look for it."""
         if not stage.ends_run and fault.code == "unexpected":
-            for line in faults.tail(self.book.log_of(stage)):
+            for line in faults.tail(self.directory.log_of(stage)):
                 self.progress.note(f"  | {line}")
 
     def _end(self, fault: Fault | None) -> dict[str, Any]:
-        fault = fault or next((faults.of_stage(self.book, s, 1) for s in self.stages if self.book.error_of(s)), None)
+        fault = fault or next((faults.of_stage(self.directory, s, 1) for s in self.stages if self.directory.error_of(s)), None)
         if fault is None:
-            every = all(self.book.done(stage) for stage in self.stages)
+            every = all(self.directory.done(stage) for stage in self.stages)
             return self._write("done" if every else "running", 0)
         return self._write(STATUS_OF_CODE.get(fault.exit_code, "failed"), fault.exit_code, fault.to_json())
 
     def _write(self, status: str, exit_code: int, error: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = results.compose(self.book.folder, self.stages, status, exit_code, error)
-        results.write(self.book.folder, result)
+        result = results.compose(self.directory.folder, self.stages, status, exit_code, error)
+        results.write(self.directory.folder, result)
         return result
 
     def _record(self, stage: Stage) -> dict[str, Any]:
-        return dict(read_json(self.book.folder / "stages" / f"{stage.name}.json"))
+        return dict(read_json(self.directory.folder / "stages" / f"{stage.name}.json"))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import BY_CODE
 from nightrank.feature_store.contracts.files import write_json
-from nightrank.pipeline.run.book import RunBook
+from nightrank.pipeline.run.directory import RunDirectory
 from nightrank.pipeline.stages import Stage
 
 TAIL_LINES: Final = 20
@@ -29,12 +29,12 @@ class Fault:
         return {"code": self.code, "message": self.message, "remedy": self.remedy}
 
 
-def of_stage(book: RunBook, stage: Stage, exit_code: int) -> Fault:
+def of_stage(directory: RunDirectory, stage: Stage, exit_code: int) -> Fault:
     """What the stage says of itself, else what its exit code and its last words say; recorded beside the stages."""
-    said = book.error_of(stage)
+    said = directory.error_of(stage)
     if said:
         return Fault(int(said["exit_code"]), said["code"], said["message"], said["remedy"])
-    log = book.log_of(stage)
+    log = directory.log_of(stage)
     if exit_code < 0:
         name = signal.Signals(-exit_code).name
         fault = Fault(1, "unexpected", f"stage {stage.name} was ended by {name}", f"{AGAIN}; its log is {log}")
@@ -45,7 +45,7 @@ def of_stage(book: RunBook, stage: Stage, exit_code: int) -> Fault:
         known = exit_code if exit_code in _CODES else 1
         fault = Fault(known, _CODES[known], f"stage {stage.name} failed: {words}", f"its log is {log}; {AGAIN}")
     record = {"name": stage.name, "exit_code": fault.exit_code, **fault.to_json()}
-    write_json(book.folder / "stages" / f"{stage.name}.error.json", record)
+    write_json(directory.folder / "stages" / f"{stage.name}.error.json", record)
     return fault
 
 

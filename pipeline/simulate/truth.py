@@ -93,10 +93,10 @@ def true_scores(items: TruthItems, users: TruthUsers, day: date) -> Floats:
     for category in np.unique(items.category_I):
         inside = np.flatnonzero(available & (items.category_I == category))
         weight_U = np.where(users.categories_UK == category, users.weights_UK.astype(np.float64), 0.0).sum(axis=1)
-        who = np.flatnonzero(weight_U)
-        if len(inside) and len(who):
-            chance = softmax(affinity(users.style_US[who], items.style_IS[inside], items.bias_I[inside]))
-            scores_UI[np.ix_(who, inside)] = weight_U[who, None] * chance
+        recommender = np.flatnonzero(weight_U)
+        if len(inside) and len(recommender):
+            chance = softmax(affinity(users.style_US[recommender], items.style_IS[inside], items.bias_I[inside]))
+            scores_UI[np.ix_(recommender, inside)] = weight_U[recommender, None] * chance
     return scores_UI
 
 

@@ -51,8 +51,8 @@ def spec_of(request: TuneRequest) -> StudySpec:
             f"run {run_dir.name} has {snapshot.rows('train')} training and {snapshot.rows('valid')} validation rows",
             "name a full run with both with --run",
         )
-    if config["trainer"]["measure"]["epochs"] == 0:
-        raise ConfigError("trainer.measure.epochs is 0: a trial would train nothing", "set the epochs a trial may take")
+    if config["trainer"]["fit"]["epochs"] == 0:
+        raise ConfigError("trainer.fit.epochs is 0: a trial would train nothing", "set the epochs a trial may take")
     return StudySpec(
         root=str(request.root),
         run_id=run_dir.name,

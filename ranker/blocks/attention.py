@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.padded_layout import PaddedLayout
 
 
 class CausalAttention(nn.Module):  # type: ignore[misc]
@@ -24,15 +24,15 @@ class CausalAttention(nn.Module):  # type: ignore[misc]
         self.out = nn.Linear(width, width)
         self.bias = nn.Parameter(torch.empty(heads, distances)) if distances else None
 
-    def forward(self, x_Td: Tensor, rectangle: Rectangle) -> Tensor:
-        packed = rectangle.pack(self.qkv(x_Td))
-        shape = (rectangle.rows, rectangle.longest, 3, self.heads, -1)
+    def forward(self, x_Td: Tensor, layout: PaddedLayout) -> Tensor:
+        packed = layout.pack(self.qkv(x_Td))
+        shape = (layout.rows, layout.longest, 3, self.heads, -1)
         query, key, value = packed.view(shape).permute(2, 0, 3, 1, 4).unbind(0)
-        mask = self._mask(rectangle.longest, query)
+        mask = self._mask(layout.longest, query)
         mixed = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, is_causal=mask is None, dropout_p=self.dropout if self.training else 0.0
         )
-        result: Tensor = self.out(rectangle.unpack(mixed.transpose(1, 2).flatten(2)))
+        result: Tensor = self.out(layout.unpack(mixed.transpose(1, 2).flatten(2)))
         return result
 
     def _mask(self, longest: int, like: Tensor) -> Tensor | None:
@@ -54,12 +54,12 @@ class FullAttention(nn.Module):  # type: ignore[misc]
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x_Td: Tensor, rectangle: Rectangle) -> Tensor:
-        packed = rectangle.pack(self.qkv(x_Td))
-        shape = (rectangle.rows, rectangle.longest, 3, self.heads, -1)
+    def forward(self, x_Td: Tensor, layout: PaddedLayout) -> Tensor:
+        packed = layout.pack(self.qkv(x_Td))
+        shape = (layout.rows, layout.longest, 3, self.heads, -1)
         query, key, value = packed.view(shape).permute(2, 0, 3, 1, 4).unbind(0)
         dropout = self.dropout if self.training else 0.0
-        mask_B11L = rectangle.filled()[:, None, None, :]
+        mask_B11L = layout.filled()[:, None, None, :]
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask_B11L, dropout_p=dropout)
-        result: Tensor = self.out(rectangle.unpack(mixed.transpose(1, 2).flatten(2)))
+        result: Tensor = self.out(layout.unpack(mixed.transpose(1, 2).flatten(2)))
         return result

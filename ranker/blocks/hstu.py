@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nightrank.ranker.blocks.dropout import Dropout
-from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.padded_layout import PaddedLayout
 
 TIME_BUCKETS = 64
 
@@ -30,19 +30,19 @@ class HstuBlock(nn.Module):  # type: ignore[misc]
         self.time_bias = nn.Parameter(torch.empty(TIME_BUCKETS)) if timed else None
         self.dropout = Dropout(dropout)
 
-    def forward(self, x_Td: Tensor, rectangle: Rectangle, bucket_BLL: Tensor | None) -> Tensor:
+    def forward(self, x_Td: Tensor, layout: PaddedLayout, bucket_BLL: Tensor | None) -> Tensor:
         gate_Td, value_Td, query_Td, key_Td = functional.silu(self.inner(self.in_norm(x_Td))).chunk(4, dim=1)
-        value, query, key = (self._heads(part, rectangle) for part in (value_Td, query_Td, key_Td))
-        scores = query @ key.transpose(2, 3) + self._bias(rectangle.longest, bucket_BLL).to(query.dtype)
-        causal_LL = torch.ones(rectangle.longest, rectangle.longest, dtype=torch.bool, device=x_Td.device).tril()
+        value, query, key = (self._heads(part, layout) for part in (value_Td, query_Td, key_Td))
+        scores = query @ key.transpose(2, 3) + self._bias(layout.longest, bucket_BLL).to(query.dtype)
+        causal_LL = torch.ones(layout.longest, layout.longest, dtype=torch.bool, device=x_Td.device).tril()
         weights = functional.silu(scores).masked_fill(~causal_LL, 0.0) / len(self.distance_bias)
-        mixed_Td = rectangle.unpack((weights @ value).transpose(1, 2).flatten(2))
+        mixed_Td = layout.unpack((weights @ value).transpose(1, 2).flatten(2))
         result: Tensor = x_Td + self.dropout(self.out(self.mixed_norm(mixed_Td) * gate_Td))
         return result
 
-    def _heads(self, flat_Td: Tensor, rectangle: Rectangle) -> Tensor:
+    def _heads(self, flat_Td: Tensor, layout: PaddedLayout) -> Tensor:
         """[B, H, L, E]."""
-        return rectangle.pack(flat_Td).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return layout.pack(flat_Td).unflatten(2, (self.heads, -1)).transpose(1, 2)
 
     def _bias(self, longest: int, bucket_BLL: Tensor | None) -> Tensor:
         """[1, 1, L, L], or [B, 1, L, L] with times. Newer tokens get whatever distance 0 has; they are masked afterwards."""

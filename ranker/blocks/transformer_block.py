@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from nightrank.ranker.blocks.attention import CausalAttention, FullAttention
 from nightrank.ranker.blocks.dropout import Dropout
 from nightrank.ranker.blocks.feed_forward import FeedForward, SwiGlu
-from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.padded_layout import PaddedLayout
 
-Block = Callable[[Tensor, Rectangle], Tensor]
+Block = Callable[[Tensor, PaddedLayout], Tensor]
 
 
 class PreNormBlock(nn.Module):  # type: ignore[misc]
@@ -23,8 +23,8 @@ class PreNormBlock(nn.Module):  # type: ignore[misc]
         self.feed = FeedForward(width, hidden, dropout)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x_Td: Tensor, rectangle: Rectangle) -> Tensor:
-        x_Td = x_Td + self.dropout(self.attention(self.attention_norm(x_Td), rectangle))
+    def forward(self, x_Td: Tensor, layout: PaddedLayout) -> Tensor:
+        x_Td = x_Td + self.dropout(self.attention(self.attention_norm(x_Td), layout))
         result: Tensor = x_Td + self.dropout(self.feed(self.feed_norm(x_Td)))
         return result
 
@@ -40,8 +40,8 @@ class GatedBlock(nn.Module):  # type: ignore[misc]
         self.feed = SwiGlu(width, hidden, dropout)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x_Td: Tensor, rectangle: Rectangle) -> Tensor:
-        attended = self.attention(self.attention_norm(x_Td), rectangle)
+    def forward(self, x_Td: Tensor, layout: PaddedLayout) -> Tensor:
+        attended = self.attention(self.attention_norm(x_Td), layout)
         x_Td = x_Td + self.dropout(attended * torch.sigmoid(self.attention_gate(x_Td)))
         fed = self.feed(self.feed_norm(x_Td))
         result: Tensor = x_Td + self.dropout(fed * torch.sigmoid(self.feed_gate(x_Td)))

@@ -90,7 +90,7 @@ HeadConfig = Annotated[
 class RankerConfig(FrozenConfig):
     width: int = Field(128, ge=4)
     """d, of item vectors and of user vectors."""
-    members: int = Field(1, ge=1)
+    ensemble_size: int = Field(1, ge=1)
     """Rankers side by side in one: the width is cut into so many equal parts, each read by a user encoder of its own and
     trained by a loss of its own; what is served is the mean of their scores, still one dot product (deep ensembles,
     Lakshminarayanan et al. 2017)."""
@@ -113,19 +113,23 @@ class RankerConfig(FrozenConfig):
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "RankerConfig":
         heads = getattr(self.encoder, "heads", 1)
-        if self.width % (heads * self.members):
-            of_members = f" times members {self.members}" if self.members > 1 else ""
+        if self.width % (heads * self.ensemble_size):
+            of_members = f" times ensemble_size {self.ensemble_size}" if self.ensemble_size > 1 else ""
             raise ValueError(f"width {self.width} is not a multiple of encoder.heads {heads}{of_members}")
         return self
 
     @model_validator(mode="after")
-    def _members_score_by_products(self) -> "RankerConfig":
-        if self.members == 1:
+    def _ensemble_scores_by_products(self) -> "RankerConfig":
+        if self.ensemble_size == 1:
             return self
         if self.head.name != "dot" or self.head.normalise:
-            raise ValueError(f"{self.members} members want the head dot without normalise: only products add up to their mean")
+            raise ValueError(
+                f"ensemble_size {self.ensemble_size} wants the head dot without normalise: only products add up to their mean"
+            )
         if self.encoder.name in ("mf", "bert_behaviour"):
-            raise ValueError(f"{self.members} members want an encoder that reads item vectors, not {self.encoder.name}")
+            raise ValueError(
+                f"ensemble_size {self.ensemble_size} wants an encoder that reads item vectors, not {self.encoder.name}"
+            )
         return self
 
 

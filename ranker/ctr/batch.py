@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.ranker.ctr.config import ClickShapes, FieldShape
+from nightrank.ranker.ctr.config import CtrShapes, FieldShape
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class ImpressionBatch:
         return self.history_T.index_select(0, places_T), torch.cat([ends_N.new_zeros(1), ends_N])
 
 
-def check_impressions(batch: ImpressionBatch, shapes: ClickShapes, where: str = "") -> ImpressionBatch:
+def check_impressions(batch: ImpressionBatch, shapes: CtrShapes, where: str = "") -> ImpressionBatch:
     """The batch, if every column is there and every code is one of its field's: in one table a code too high would read
     the next field's row. DataContractError naming `where` and the field otherwise."""
     where = f"{where}: " if where else ""

@@ -16,29 +16,29 @@ from nightrank.feature_store.contracts.files import canonical_json, write_atomic
 from nightrank.ranker.bundle.files import CONFIG, REMEDY, WEIGHTS, portable, read_tensors, verify_manifest, write_manifest
 from nightrank.ranker.ctr.batch import ImpressionBatch, check_impressions
 from nightrank.ranker.ctr.codes import FieldCodes
-from nightrank.ranker.ctr.compose import ClickRanker
-from nightrank.ranker.ctr.config import ClickConfig, ClickShapes
+from nightrank.ranker.ctr.compose import CtrRanker
+from nightrank.ranker.ctr.config import CtrConfig, CtrShapes
 from nightrank.ranker.ctr.encode import encoded
 
 CODES: Final = "field_codes.parquet"
 FILES: Final = (CONFIG, WEIGHTS, CODES)
 
 
-class ClickInfo(FrozenConfig):
+class CtrInfo(FrozenConfig):
     """`config.json`: what the weights are of."""
 
     schema_version: int = 1
-    clicks: ClickConfig
-    shapes: ClickShapes
+    ctr: CtrConfig
+    shapes: CtrShapes
     snapshot_id: str = ""
     """What it was trained on; empty outside of a lake."""
 
 
 @dataclass(frozen=True)
-class ClickBundle:
+class CtrBundle:
     """A loaded bundle, in evaluation mode on the CPU."""
 
-    ranker: ClickRanker
+    ranker: CtrRanker
     codes: FieldCodes
     manifest_sha256: str
     snapshot_id: str = ""
@@ -53,7 +53,7 @@ class ClickBundle:
         return self.ranker.scores(check_impressions(batch, self.ranker.shapes))
 
 
-def save_click_bundle(folder: Path, ranker: ClickRanker, codes: FieldCodes, snapshot_id: str = "") -> str:
+def save_ctr_bundle(folder: Path, ranker: CtrRanker, codes: FieldCodes, snapshot_id: str = "") -> str:
     """Writes the ranker with its codes; returns the manifest's sha256: the same content gives the same name."""
     if codes.shapes != ranker.shapes.fields:
         raise DataContractError(
@@ -61,29 +61,29 @@ def save_click_bundle(folder: Path, ranker: ClickRanker, codes: FieldCodes, snap
             "pass the codes the ranker's impressions were encoded with",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    info = ClickInfo(clicks=ranker.config, shapes=ranker.shapes, snapshot_id=snapshot_id)
+    info = CtrInfo(ctr=ranker.config, shapes=ranker.shapes, snapshot_id=snapshot_id)
     write_atomic(folder / CONFIG, canonical_json(info.model_dump(mode="json")))
     save_file(portable(ranker.state_dict()), folder / WEIGHTS)
     pq.write_table(codes.to_table(), folder / CODES)
     return write_manifest(folder, FILES)
 
 
-def load_click_bundle(folder: Path, expected: str | None = None) -> ClickBundle:
+def load_ctr_bundle(folder: Path, expected: str | None = None) -> CtrBundle:
     """DataContractError where a file was changed, or a tensor has not the shape that the configuration says."""
     name = verify_manifest(folder, expected, FILES)
-    info = read_click_info(folder)
-    ranker = ClickRanker(info.clicks, info.shapes)
+    info = read_ctr_info(folder)
+    ranker = CtrRanker(info.ctr, info.shapes)
     wanted: dict[str, Any] = {key: tuple(value.shape) for key, value in ranker.state_dict().items()}
     tensors = read_tensors(folder / WEIGHTS, wanted)
     ranker.load_state_dict({key: tensors[key] for key in wanted})
     codes = FieldCodes.from_table(pq.read_table(folder / CODES), info.shapes.fields)
-    return ClickBundle(ranker.eval(), codes, name, info.snapshot_id)
+    return CtrBundle(ranker.eval(), codes, name, info.snapshot_id)
 
 
-def read_click_info(folder: Path) -> ClickInfo:
+def read_ctr_info(folder: Path) -> CtrInfo:
     """`config.json`; DataContractError naming what in it is not known here."""
     try:
-        return ClickInfo.model_validate_json((folder / CONFIG).read_bytes())
+        return CtrInfo.model_validate_json((folder / CONFIG).read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the whole"

@@ -1,4 +1,4 @@
-"""ClickConfig -> a click ranker. Models are registered by name. Shapes: B rows, A actions, M members."""
+"""CtrConfig -> a click ranker. Models are registered by name. Shapes: B rows, A actions, M members."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.config import ClickConfig, ClickShapes
+from nightrank.ranker.ctr.config import CtrConfig, CtrShapes
 from nightrank.ranker.ctr.dcnv2 import DcnV2
 from nightrank.ranker.ctr.din import Din
 from nightrank.ranker.ctr.dnn import Dnn
@@ -16,7 +16,7 @@ from nightrank.ranker.ctr.layers import FieldTable, RowNorm
 from nightrank.ranker.ctr.linear import Linear
 from nightrank.ranker.ctr.mmoe import Mmoe
 
-MODELS: Final[dict[str, Callable[[Any, ClickShapes], nn.Module]]] = {
+MODELS: Final[dict[str, Callable[[Any, CtrShapes], nn.Module]]] = {
     "lr": Linear,
     "dnn": Dnn,
     "dcnv2": DcnV2,
@@ -29,10 +29,10 @@ TABLE_SPREAD: Final = 1e-4
 """Standard deviation of a fresh embedding: close to nothing, so that a rare value says little until it has been seen."""
 
 
-class ClickRanker(nn.Module):  # type: ignore[misc]
+class CtrRanker(nn.Module):  # type: ignore[misc]
     """A model with what it was made of. Its weights, with batch norm's running statistics, are a function of both."""
 
-    def __init__(self, config: ClickConfig, shapes: ClickShapes) -> None:
+    def __init__(self, config: CtrConfig, shapes: CtrShapes) -> None:
         super().__init__()
         self.config, self.shapes = config, shapes
         self.members = nn.ModuleList(MODELS[config.name](config, shapes) for _ in range(config.members))
@@ -73,8 +73,8 @@ class ClickRanker(nn.Module):  # type: ignore[misc]
                     module.reset_running_stats()
 
 
-def compose_clicks(config: ClickConfig, shapes: ClickShapes, seed: int = 0) -> ClickRanker:
+def compose_ctr(config: CtrConfig, shapes: CtrShapes, seed: int = 0) -> CtrRanker:
     """A ranker with weights drawn from `seed`: the same on every rank. In training mode."""
-    ranker = ClickRanker(config, shapes)
+    ranker = CtrRanker(config, shapes)
     ranker.init_weights(torch.Generator().manual_seed(seed))
     return ranker

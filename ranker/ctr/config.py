@@ -10,7 +10,7 @@ Layers = tuple[Annotated[int, Field(ge=1)], ...]
 """Hidden widths, first to last."""
 
 
-class MembersConfig(FrozenConfig):
+class EnsembleConfig(FrozenConfig):
     reads_history: ClassVar[bool] = False
     """Its rows must come with the user's history."""
     members: int = Field(1, ge=1)
@@ -18,13 +18,13 @@ class MembersConfig(FrozenConfig):
     what is served is the mean of their probabilities (deep ensembles, Lakshminarayanan et al. 2017)."""
 
 
-class LrConfig(MembersConfig):
+class LrConfig(EnsembleConfig):
     """Logistic regression: one weight a value of a field."""
 
     name: Literal["lr"] = "lr"
 
 
-class EmbeddedConfig(MembersConfig):
+class EmbeddedConfig(EnsembleConfig):
     """What every ranker with an embedding a value shares."""
 
     width: int = Field(10, ge=1)
@@ -108,9 +108,7 @@ class MmoeConfig(EmbeddedConfig):
     tower_hidden: Layers = (64,)
 
 
-ClickConfig = Annotated[
-    LrConfig | DnnConfig | DcnV2Config | DinConfig | FinalMlpConfig | MmoeConfig, Field(discriminator="name")
-]
+CtrConfig = Annotated[LrConfig | DnnConfig | DcnV2Config | DinConfig | FinalMlpConfig | MmoeConfig, Field(discriminator="name")]
 
 
 class FieldShape(FrozenConfig):
@@ -128,7 +126,7 @@ class NumericShape(FrozenConfig):
     scale: float = Field(1.0, gt=0)
 
 
-class ClickShapes(FrozenConfig):
+class CtrShapes(FrozenConfig):
     """What an impression holds, in the order of a batch's columns."""
 
     fields: tuple[FieldShape, ...]
@@ -139,7 +137,7 @@ class ClickShapes(FrozenConfig):
     """The field whose codes, and embeddings, a row's history holds; None: rows come without one."""
 
     @model_validator(mode="after")
-    def _has_named_inputs(self) -> "ClickShapes":
+    def _has_named_inputs(self) -> "CtrShapes":
         names = [*(field.name for field in self.fields), *(number.name for number in self.numeric)]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"inputs {names} are none or not told apart")

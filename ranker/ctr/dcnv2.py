@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.config import ClickShapes, DcnV2Config
+from nightrank.ranker.ctr.config import CtrShapes, DcnV2Config
 from nightrank.ranker.ctr.layers import Inputs, Mlp
 
 
@@ -43,7 +43,7 @@ class LowRankCross(nn.Module):  # type: ignore[misc]
 
 
 class DcnV2(nn.Module):  # type: ignore[misc]
-    def __init__(self, config: DcnV2Config, shapes: ClickShapes) -> None:
+    def __init__(self, config: DcnV2Config, shapes: CtrShapes) -> None:
         super().__init__()
         self.parallel = config.structure == "parallel"
         self.inputs = Inputs(shapes, config.width)

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.config import ClickShapes, DinConfig
+from nightrank.ranker.ctr.config import CtrShapes, DinConfig
 from nightrank.ranker.ctr.layers import Inputs, Mlp, place_of
 
 
 class Din(nn.Module):  # type: ignore[misc]
-    def __init__(self, config: DinConfig, shapes: ClickShapes) -> None:
+    def __init__(self, config: DinConfig, shapes: CtrShapes) -> None:
         super().__init__()
         self.softmax = config.softmax
         if shapes.history is None:

@@ -3,12 +3,12 @@
 from torch import Tensor, nn
 
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.config import ClickShapes, DnnConfig
+from nightrank.ranker.ctr.config import CtrShapes, DnnConfig
 from nightrank.ranker.ctr.layers import Inputs, Mlp
 
 
 class Dnn(nn.Module):  # type: ignore[misc]
-    def __init__(self, config: DnnConfig, shapes: ClickShapes) -> None:
+    def __init__(self, config: DnnConfig, shapes: CtrShapes) -> None:
         super().__init__()
         self.inputs = Inputs(shapes, config.width)
         self.deep = Mlp(self.inputs.size, config.hidden, config.dropout, config.batch_norm)

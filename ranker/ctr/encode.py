@@ -9,10 +9,10 @@ import torch
 from nightrank.feature_store.contracts import columns as c
 from nightrank.ranker.ctr.batch import ImpressionBatch
 from nightrank.ranker.ctr.codes import FieldCodes, column_of
-from nightrank.ranker.ctr.compose import ClickRanker
+from nightrank.ranker.ctr.compose import CtrRanker
 
 
-def encoded(table: pa.Table, ranker: ClickRanker, codes: FieldCodes) -> ImpressionBatch:
+def encoded(table: pa.Table, ranker: CtrRanker, codes: FieldCodes) -> ImpressionBatch:
     """The table's rows without labels; unknown values are code 0, a missing number is NaN, unknown history items are left out.
 
     DataContractError names a field, number or history that the table does not have.
@@ -37,7 +37,7 @@ def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float32]:
     return result
 
 
-def _history(table: pa.Table, ranker: ClickRanker, codes: FieldCodes) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+def _history(table: pa.Table, ranker: CtrRanker, codes: FieldCodes) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Codes of the histories' known items and where each row's begin; (None, None) for a ranker that does not read them."""
     field = ranker.shapes.history
     if field is None or not ranker.config.reads_history:

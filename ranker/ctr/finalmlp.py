@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.config import ClickShapes, FinalMlpConfig, StreamConfig
+from nightrank.ranker.ctr.config import CtrShapes, FinalMlpConfig, StreamConfig
 from nightrank.ranker.ctr.layers import FieldTable, Inputs, Mlp, place_of
 
 
 class Gate(nn.Module):  # type: ignore[misc]
     """2 sigmoid(MLP(embeddings of the gate's fields)), one factor an input (equations 5 and 6). Its table is its own."""
 
-    def __init__(self, config: FinalMlpConfig, shapes: ClickShapes, names: tuple[str, ...], inputs: int) -> None:
+    def __init__(self, config: FinalMlpConfig, shapes: CtrShapes, names: tuple[str, ...], inputs: int) -> None:
         super().__init__()
         places = [place_of(shapes, name, "finalmlp gate_fields") for name in names]
         self.register_buffer("places", torch.tensor(places, dtype=torch.int64), persistent=False)
@@ -38,7 +38,7 @@ class Gate(nn.Module):  # type: ignore[misc]
 
 
 class Stream(nn.Module):  # type: ignore[misc]
-    def __init__(self, config: FinalMlpConfig, shapes: ClickShapes, stream: StreamConfig, inputs: int) -> None:
+    def __init__(self, config: FinalMlpConfig, shapes: CtrShapes, stream: StreamConfig, inputs: int) -> None:
         super().__init__()
         self.gate = Gate(config, shapes, stream.gate_fields, inputs) if config.gates else None
         self.deep = Mlp(inputs, stream.hidden, config.dropout, config.batch_norm)
@@ -69,7 +69,7 @@ class Bilinear(nn.Module):  # type: ignore[misc]
 
 
 class FinalMlp(nn.Module):  # type: ignore[misc]
-    def __init__(self, config: FinalMlpConfig, shapes: ClickShapes) -> None:
+    def __init__(self, config: FinalMlpConfig, shapes: CtrShapes) -> None:
         super().__init__()
         self.inputs = Inputs(shapes, config.width)
         self.first = Stream(config, shapes, config.first, self.inputs.size)

@@ -7,7 +7,7 @@ from torch.nn import functional
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.ranker.blocks.dropout import Dropout
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.config import ClickShapes, FieldShape, Layers
+from nightrank.ranker.ctr.config import CtrShapes, FieldShape, Layers
 
 
 class FieldTable(nn.Module):  # type: ignore[misc]
@@ -39,7 +39,7 @@ class FieldTable(nn.Module):  # type: ignore[misc]
 class Numbers(nn.Module):  # type: ignore[misc]
     """Numeric features on one scale, as the shapes say; what is not known reads as the mean."""
 
-    def __init__(self, shapes: ClickShapes) -> None:
+    def __init__(self, shapes: CtrShapes) -> None:
         super().__init__()
         self.register_buffer("mean_D", torch.tensor([n.mean for n in shapes.numeric]), persistent=False)
         self.register_buffer("scale_D", torch.tensor([n.scale for n in shapes.numeric]), persistent=False)
@@ -52,7 +52,7 @@ class Numbers(nn.Module):  # type: ignore[misc]
 class Inputs(nn.Module):  # type: ignore[misc]
     """An impression as one vector: its fields' embeddings side by side, then its numbers."""
 
-    def __init__(self, shapes: ClickShapes, width: int) -> None:
+    def __init__(self, shapes: CtrShapes, width: int) -> None:
         super().__init__()
         self.fields = FieldTable(shapes.fields, width)
         self.numbers = Numbers(shapes)
@@ -96,7 +96,7 @@ class Mlp(nn.Module):  # type: ignore[misc]
         return x_BX
 
 
-def place_of(shapes: ClickShapes, name: str, asked_by: str) -> int:
+def place_of(shapes: CtrShapes, name: str, asked_by: str) -> int:
     """Where the field stands among the batch's columns; ConfigError naming it where there is none."""
     names = [field.name for field in shapes.fields]
     if name not in names:

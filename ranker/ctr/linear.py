@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.config import ClickShapes, LrConfig
+from nightrank.ranker.ctr.config import CtrShapes, LrConfig
 from nightrank.ranker.ctr.layers import FieldTable, Numbers
 
 
 class Linear(nn.Module):  # type: ignore[misc]
-    def __init__(self, config: LrConfig, shapes: ClickShapes) -> None:
+    def __init__(self, config: LrConfig, shapes: CtrShapes) -> None:
         super().__init__()
         actions = len(shapes.labels)
         self.fields = FieldTable(shapes.fields, actions)

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def click_loss(logits_MBA: Tensor, labels_BA: Tensor, weight_B: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+def ctr_loss(logits_MBA: Tensor, labels_BA: Tensor, weight_B: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
     """(weighted loss sum, weight sum), fp32 scalars: add up over steps and ranks, divide once.
 
     -sum w (y log p + (1 - y) log(1 - p)), p = sigmoid(logit), over the labels that are no NaN, with y moved to

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.config import ClickShapes, MmoeConfig
+from nightrank.ranker.ctr.config import CtrShapes, MmoeConfig
 from nightrank.ranker.ctr.layers import Inputs, Mlp
 
 
@@ -29,7 +29,7 @@ class Task(nn.Module):  # type: ignore[misc]
 
 
 class Mmoe(nn.Module):  # type: ignore[misc]
-    def __init__(self, config: MmoeConfig, shapes: ClickShapes) -> None:
+    def __init__(self, config: MmoeConfig, shapes: CtrShapes) -> None:
         super().__init__()
         self.inputs = Inputs(shapes, config.width)
         self.experts = nn.ModuleList(

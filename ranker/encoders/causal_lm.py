@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nightrank.ranker.batch import Batch
-from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.padded_layout import PaddedLayout
 from nightrank.ranker.config.encoders import CausalLmConfig
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.encoders.base import UserEncoder
@@ -43,11 +43,11 @@ class CausalLmEncoder(UserEncoder):
             return vectors_Td
         x_Td = vectors_Td if self.input_norm is None else self.input_norm(vectors_Td)
         x_Td = x_Td if self.into is None else self.into(x_Td)
-        rectangle = Rectangle.of(batch.offsets_B1)
-        place_L = torch.arange(rectangle.longest, device=x_Td.device).clamp_max(self.longest - 1)
+        layout = PaddedLayout.of(batch.offsets_B1)
+        place_L = torch.arange(layout.longest, device=x_Td.device).clamp_max(self.longest - 1)
         # Attention is causal and rows are padded on the right, so padding never reaches a state and needs no mask.
-        found = self.model(inputs_embeds=rectangle.pack(x_Td), position_ids=place_L.unsqueeze(0), use_cache=False)
-        states_Td = rectangle.unpack(found.last_hidden_state)
+        found = self.model(inputs_embeds=layout.pack(x_Td), position_ids=place_L.unsqueeze(0), use_cache=False)
+        states_Td = layout.unpack(found.last_hidden_state)
         return states_Td if self.out is None else self.out(states_Td)
 
 

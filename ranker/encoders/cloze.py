@@ -12,7 +12,7 @@ from torch.nn import functional
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.blocks.attention import FullAttention
 from nightrank.ranker.blocks.dropout import Dropout
-from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.padded_layout import PaddedLayout
 from nightrank.ranker.blocks.transformer_block import PreNormBlock
 from nightrank.ranker.config.encoders import ClozeConfig
 from nightrank.ranker.config.ranker import RankerConfig
@@ -47,9 +47,9 @@ class ClozeEncoder(UserEncoder):
         x_Td = x_Td if self.input_norm is None else self.input_norm(x_Td)
         from_end_T = (batch.lengths[batch.row_T] - 1 - batch.position_T).clamp_max(self.positions.num_embeddings - 1)
         x_Td = self.dropout(x_Td + self.positions(from_end_T))
-        rectangle = Rectangle.of(batch.offsets_B1)
+        layout = PaddedLayout.of(batch.offsets_B1)
         for block in self.blocks:
-            x_Td = block(x_Td, rectangle)
+            x_Td = block(x_Td, layout)
         result: Tensor = self.out_norm(x_Td)
         return result
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.blocks.dropout import Dropout
-from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.padded_layout import PaddedLayout
 from nightrank.ranker.config.encoders import FactorsConfig
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.encoders.base import UserEncoder
@@ -45,11 +45,11 @@ class FactorsEncoder(UserEncoder):
 
 def fold_in(vectors_Td: Tensor, batch: Batch, ridge: float) -> Tensor:
     """[B, d]: argmin_u sum over the row's tokens of (u . v - 1)^2 + ridge |u|^2; zeros for a row without tokens."""
-    rectangle = Rectangle.of(batch.offsets_B1)
-    vectors_BLd = rectangle.pack(vectors_Td.detach().float())
+    layout = PaddedLayout.of(batch.offsets_B1)
+    vectors_BLd = layout.pack(vectors_Td.detach().float())
     # The dual form solves L x L systems, and a history is shorter than a vector is wide.
     gram_BLL = vectors_BLd @ vectors_BLd.transpose(1, 2)
     gram_BLL.diagonal(dim1=1, dim2=2).add_(ridge)
-    ones_BL1 = rectangle.pack(torch.ones(batch.tokens, 1, device=vectors_Td.device))
+    ones_BL1 = layout.pack(torch.ones(batch.tokens, 1, device=vectors_Td.device))
     duals_BL1 = torch.linalg.solve(gram_BLL, ones_BL1)
     return (vectors_BLd * duals_BL1).sum(1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.blocks.dropout import Dropout
 from nightrank.ranker.blocks.hstu import TIME_BUCKETS, HstuBlock
-from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.padded_layout import PaddedLayout
 from nightrank.ranker.config.encoders import HstuConfig
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.encoders.base import UserEncoder
@@ -40,17 +40,17 @@ class HstuEncoder(UserEncoder):
         x_Td = vectors_Td if self.input_norm is None else self.input_norm(vectors_Td)
         from_end_T = (batch.lengths[batch.row_T] - 1 - batch.position_T).clamp_max(self.positions.num_embeddings - 1)
         x_Td = self.dropout(x_Td + self.positions(from_end_T))
-        rectangle = Rectangle.of(batch.offsets_B1)
-        bucket_BLL = time_buckets(batch, rectangle) if self.timed else None
+        layout = PaddedLayout.of(batch.offsets_B1)
+        bucket_BLL = time_buckets(batch, layout) if self.timed else None
         for block in self.blocks:
-            x_Td = block(x_Td, rectangle, bucket_BLL)
+            x_Td = block(x_Td, layout, bucket_BLL)
         result: Tensor = self.out_norm(x_Td)
         return result
 
 
-def time_buckets(batch: Batch, rectangle: Rectangle) -> Tensor:
+def time_buckets(batch: Batch, layout: PaddedLayout) -> Tensor:
     """[B, L, L]: 1 + floor(log2(1 + seconds between two events of a row)), 0 where one of the times is not known."""
-    times_BL = rectangle.pack(batch.times_T.unsqueeze(1)).squeeze(2)
+    times_BL = layout.pack(batch.times_T.unsqueeze(1)).squeeze(2)
     known_BL = times_BL > 0
     seconds_BLL = (times_BL[:, :, None] - times_BL[:, None, :]).abs() // MICROSECONDS
     bucket_BLL = (1 + torch.log2(1 + seconds_BLL.double()).floor().long()).clamp_max(TIME_BUCKETS - 1)

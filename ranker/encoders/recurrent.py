@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.blocks.dropout import Dropout
-from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.padded_layout import PaddedLayout
 from nightrank.ranker.config.encoders import RecurrentConfig
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.encoders.base import UserEncoder
@@ -32,8 +32,8 @@ class RecurrentEncoder(UserEncoder):
         if batch.tokens == 0:
             return vectors_Td
         x_Td = vectors_Td if self.input_norm is None else self.input_norm(vectors_Td)
-        rectangle = Rectangle.of(batch.offsets_B1)
+        layout = PaddedLayout.of(batch.offsets_B1)
         # Rows are padded on the right, so what stands after a row's end never reaches its states.
-        states_BLh, _ = self.cell(rectangle.pack(self.dropout(x_Td)))
-        result: Tensor = self.out(self.dropout(rectangle.unpack(states_BLh)))
+        states_BLh, _ = self.cell(layout.pack(self.dropout(x_Td)))
+        result: Tensor = self.out(self.dropout(layout.unpack(states_BLh)))
         return result

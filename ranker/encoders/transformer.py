@@ -12,7 +12,7 @@ from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.blocks.attention import CausalAttention
 from nightrank.ranker.blocks.dropout import Dropout
-from nightrank.ranker.blocks.rectangle import Rectangle
+from nightrank.ranker.blocks.padded_layout import PaddedLayout
 from nightrank.ranker.blocks.transformer_block import GatedBlock, PreNormBlock
 from nightrank.ranker.config.encoders import TransformerConfig
 from nightrank.ranker.config.ranker import RankerConfig
@@ -36,8 +36,8 @@ class TransformerEncoder(UserEncoder):
         self.positions = nn.Embedding(encoder.max_length, width) if absolute else None
         self.actions = nn.Embedding(max(ACTION_CODES.values()) + 1, width) if encoder.actions else None
         self.gaps = nn.Embedding(GAP_BUCKETS, width) if encoder.time_gaps else None
-        self.waits = nn.Embedding(GAP_BUCKETS, width) if encoder.waits else None
-        self.wait_served = encoder.wait_served
+        self.time_to_next_event = nn.Embedding(GAP_BUCKETS, width) if encoder.time_to_next_event else None
+        self.time_to_next_event_served = encoder.time_to_next_event_served
         self.dropout = Dropout(encoder.dropout)
         block = GatedBlock if encoder.block == "gated" else PreNormBlock
         distances = encoder.max_length if encoder.positions == "relative" else 0
@@ -72,12 +72,12 @@ class TransformerEncoder(UserEncoder):
             x_Td = x_Td + self.actions(batch.actions_T.clamp(0, self.actions.num_embeddings - 1))
         if self.gaps is not None:
             x_Td = x_Td + self.gaps(gap_buckets(batch))
-        if self.waits is not None:
-            x_Td = x_Td + self.waits(wait_buckets(batch, self.wait_served))
+        if self.time_to_next_event is not None:
+            x_Td = x_Td + self.time_to_next_event(time_to_next_event_buckets(batch, self.time_to_next_event_served))
         x_Td = self.dropout(x_Td)
-        rectangle = Rectangle.of(batch.offsets_B1)
+        layout = PaddedLayout.of(batch.offsets_B1)
         for block in self.blocks:
-            x_Td = block(x_Td, rectangle)
+            x_Td = block(x_Td, layout)
         result: Tensor = self.out_norm(x_Td)
         return result
 
@@ -96,7 +96,7 @@ def gap_buckets(batch: Batch) -> Tensor:
     return torch.where(known_T, _bucket(batch.times_T - before_T), 0)
 
 
-def wait_buckets(batch: Batch, served_seconds: float) -> Tensor:
+def time_to_next_event_buckets(batch: Batch, served_seconds: float) -> Tensor:
     """[T]: 1 + floor(log2(1 + seconds until the event asked for after this token)).
 
     That is the row's next token, and for its last one what `batch.wait_B` says; `served_seconds` where a time is not known, as
@@ -106,10 +106,10 @@ def wait_buckets(batch: Batch, served_seconds: float) -> Tensor:
     row_T = batch.row_T
     last_T = batch.position_T == (batch.lengths - 1)[row_T]
     known_T = ~last_T & (batch.times_T > 0) & (after_T > 0)
-    wait_T = torch.where(known_T, (after_T - batch.times_T).clamp_min(0), -1)
-    if batch.wait_B is not None:
-        wait_T = torch.where(last_T, batch.wait_B[row_T], wait_T)
-    return _bucket(torch.where(wait_T < 0, int(served_seconds * MICROSECONDS), wait_T))
+    time_to_next_event_T = torch.where(known_T, (after_T - batch.times_T).clamp_min(0), -1)
+    if batch.time_to_next_event_B is not None:
+        time_to_next_event_T = torch.where(last_T, batch.time_to_next_event_B[row_T], time_to_next_event_T)
+    return _bucket(torch.where(time_to_next_event_T < 0, int(served_seconds * MICROSECONDS), time_to_next_event_T))
 
 
 def _bucket(microseconds_T: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ class DotHead(nn.Module):  # type: ignore[misc]
         """Columns of `query` and `catalogue`."""
         self.keeps_inputs = not config.head.normalise
         """The first d columns of `catalogue` are the item vectors as the encoder reads them."""
-        self.members = config.members
+        self.members = config.ensemble_size
         self.biased, self.served = config.head.item_bias, config.head.item_bias_served
 
     def user(self, states_Td: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def _full(ranker: Ranker, targets: Targets, config: LossConfig) -> tuple[Tensor,
 
 def _by_member(ranker: Ranker, *sides: Tensor) -> list[tuple[Tensor, ...]]:
     """Each member's columns of every side."""
-    members = ranker.config.members
+    members = ranker.config.ensemble_size
     if members == 1:
         return [sides]
     return list(zip(*([part.contiguous() for part in side.chunk(members, dim=1)] for side in sides), strict=True))

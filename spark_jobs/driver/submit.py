@@ -13,7 +13,7 @@ from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, load_context, run_stage
 from nightrank.spark_jobs.driver.bytes_read import with_bytes_read
 
-OTHERS: Final = frozenset({"trainer", "clicks", "evaluation", "gate", "tune"})
+OTHERS: Final = frozenset({"trainer", "ctr", "evaluation", "gate", "tune"})
 """Sections of the whole configuration that no Spark job reads."""
 
 

@@ -72,8 +72,8 @@ def list_maker(rules: ListRules) -> Callable[[Batches], Batches]:
         for batch in batches:
             for start in range(0, batch.num_rows, block_rows(rules.items)):
                 block = _block(batch.slice(start, block_rows(rules.items)), rules)
-                for who, scorer in scorers.items():
-                    yield _to_arrow(who, block, scorer(fitted, block, rules), rules)
+                for recommender, scorer in scorers.items():
+                    yield _to_arrow(recommender, block, scorer(fitted, block, rules), rules)
 
     return make
 
@@ -164,7 +164,7 @@ def _cooccurrence(fitted: Fitted, block: Block, rules: ListRules) -> Scores:
     return np.where(total > 0, total, fitted.popular_I).astype(np.float32)
 
 
-def _to_arrow(who: str, block: Block, scores_BI: Scores, rules: ListRules) -> pa.RecordBatch:
+def _to_arrow(recommender: str, block: Block, scores_BI: Scores, rules: ListRules) -> pa.RecordBatch:
     rows = np.repeat(np.arange(len(block.users)), [len(items) for items in block.seen])
     scores_BI[rows, np.concatenate(block.seen)] = -np.inf
     scores_BI[:, 0] = -np.inf
@@ -173,7 +173,7 @@ def _to_arrow(who: str, block: Block, scores_BI: Scores, rules: ListRules) -> pa
     offsets = np.concatenate([[0], np.cumsum(listed.sum(axis=1))]).astype(np.int32)
     count = len(block.users)
     columns = {
-        c.WHO: pa.array([who] * count),
+        c.RECOMMENDER: pa.array([recommender] * count),
         c.SPLIT: pa.array([rules.split] * count),
         c.USER: pa.array(block.users),
         c.ITEMS: pa.ListArray.from_arrays(offsets, pa.array(ids[listed].astype(np.int32))),

@@ -26,7 +26,7 @@ ROWS_AT_ONCE: Final = 8192
 Batches = Iterator[pa.RecordBatch]
 
 
-class ClickRules(NamedTuple):
+class CtrRules(NamedTuple):
     """`bundle` is a folder every executor can read; `fields` and `numeric` name the places of the lists of those names."""
 
     bundle: str
@@ -35,7 +35,7 @@ class ClickRules(NamedTuple):
     numeric: tuple[str, ...]
 
 
-def click_scorer(rules: ClickRules) -> Callable[[Batches], Batches]:
+def ctr_scorer(rules: CtrRules) -> Callable[[Batches], Batches]:
     """A mapInArrow function: rows with KEPT, `fields`, `numeric` and `history` in, OUTPUT out."""
 
     def score(batches: Batches) -> Batches:
@@ -52,13 +52,13 @@ def open_bundle(folder: str, manifest: str) -> Any:
     # Imported here, so that the driver, which imports this module for its names, never loads torch.
     import torch
 
-    from nightrank.ranker.ctr.bundle import load_click_bundle
+    from nightrank.ranker.ctr.bundle import load_ctr_bundle
 
     torch.set_num_threads(1)
-    return load_click_bundle(Path(folder), manifest)
+    return load_ctr_bundle(Path(folder), manifest)
 
 
-def _scored(batch: pa.RecordBatch, rules: ClickRules) -> pa.RecordBatch:
+def _scored(batch: pa.RecordBatch, rules: CtrRules) -> pa.RecordBatch:
     bundle = open_bundle(rules.bundle, rules.manifest)
     columns = {**_places(batch, c.FIELDS, rules.fields), **_places(batch, c.NUMERIC, rules.numeric)}
     table = pa.table({**columns, c.HISTORY: batch.column(c.HISTORY)})

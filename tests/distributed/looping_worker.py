@@ -7,7 +7,7 @@ import torch
 
 from nightrank.trainer.config.job import load_job
 from nightrank.trainer.ranks.communicator import Horovod
-from nightrank.trainer.ranks.watchdog import Heart, Progress
+from nightrank.trainer.ranks.watchdog import Heartbeat, Progress
 from nightrank.trainer.worker.main import _rank_of_environment
 
 
@@ -19,11 +19,11 @@ def goes_round_for_ever() -> None:
 def main(job_path: Path) -> None:
     job = load_job(job_path)
     progress = Progress()
-    Heart(job.ranks, _rank_of_environment(), progress, job.config.watchdog, (job.launcher_host, job.launcher_pid)).start()
+    Heartbeat(job.ranks, _rank_of_environment(), progress, job.config.watchdog, (job.launcher_host, job.launcher_pid)).start()
     world = Horovod(progress)
     for step in range(1000):
         world.allreduce_sum(torch.ones(4))
-        progress.moved("measure", step)
+        progress.moved("fit", step)
         if world.rank == 1 and step == 5:
             goes_round_for_ever()
 

@@ -57,7 +57,7 @@ def users(batches):
 
 
 def bytes_of(batch):
-    assert batch.wait_B is None, "a batch as it is read says nothing of what it is asked for"
+    assert batch.time_to_next_event_B is None, "a batch as it is read says nothing of what it is asked for"
     return {name: (str(t.dtype), t.numpy().tobytes()) for name, t in vars(batch).items() if t is not None}
 
 

@@ -65,7 +65,7 @@ def test_two_ranks_renew_tuned_texts_together_and_train_one_encoder(tmp_path):
         tmp_path, rows, 60, 60, text=vectors(bert, tokens), tokens=tokens, text_revision=text_model(settings).revision
     )
     item = {"text": {"name": "lora", "rank": 2, "items_per_step": 8}}
-    config = overlay(TWO, {"model": {"item": item}, "measure": {"epochs": 2}, "optimizer": {"text_rate": 1.0}})
+    config = overlay(TWO, {"model": {"item": item}, "fit": {"epochs": 2}, "optimizer": {"text_rate": 1.0}})
     run_dir = write_run(tmp_path, "lora", snapshot, {"trainer": config, "text": {"encoder": str(bert)}})
     code, errors = ended(stage(run_dir))
     assert code == 0, errors
@@ -140,7 +140,7 @@ def test_a_rank_that_is_lost_ends_the_stage_with_6_and_its_name(lake, sent, said
     root, snapshot = lake
     endless = {
         **TWO,
-        "measure": {"epochs": 100_000, "learning_rate": 1e-3},
+        "fit": {"epochs": 100_000, "learning_rate": 1e-3},
         "validation": {"every_epochs": 1000},
         "watchdog": {"timeout_seconds": 5, "beat_seconds": 0.2},
     }
@@ -182,7 +182,7 @@ def test_a_rank_in_a_python_loop_is_named_with_its_stack(lake):
 
 def test_workers_do_not_outlive_a_launcher_that_was_killed(lake):
     root, snapshot = lake
-    endless = {**TWO, "measure": {"epochs": 100_000, "learning_rate": 1e-3}, "validation": {"every_epochs": 1000}}
+    endless = {**TWO, "fit": {"epochs": 100_000, "learning_rate": 1e-3}, "validation": {"every_epochs": 1000}}
     run_dir = write_run(root, "orphans", snapshot, {"trainer": endless})
     process = stage(run_dir)
     pids = [running_worker(run_dir, rank, process) for rank in (0, 1)]

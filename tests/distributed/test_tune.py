@@ -35,7 +35,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 RUN = "full-2024-01-01"
 FAILPOINTS = ("tune.launch.before", "tune.launch.after", "tune.trial.logged", "tune.close.before")
 SPACE = """
-trainer.measure.learning_rate: {low: 1.0e-3, high: 3.0e-2, log: true}
+trainer.fit.learning_rate: {low: 1.0e-3, high: 3.0e-2, log: true}
 trainer.model.width: {choices: [8, 16]}
 trainer.loss.negatives: {low: 8, high: 32}
 """
@@ -47,7 +47,7 @@ def lake_in(root: Path, **changes) -> Path:
     config = {"seed": 17, "trainer": {**SMALL, "batch_rows": 8, "checkpoint": {"every_steps": 20}, **changes}}
     run_dir = write_run(root, RUN, snapshot, config)
     write_json(run_dir / "result.json", {"status": "done"})
-    for part in ("test", "refresh"):
+    for part in ("test", "refit"):
         shutil.rmtree(root / "tables" / f"examples_{part}")
     (root / "space.yaml").write_text(SPACE)
     return root
@@ -97,7 +97,7 @@ def test_a_search_answers_with_its_best(undisturbed):
     values = [row["value"] for row in answer["all"] if row["value"] is not None]
     assert answer["best"]["value"] == max(values) and len(set(values)) > 1
     assert answer["all"][answer["best"]["trial"]]["params"] == answer["best"]["params"]
-    assert answer["all"][0]["params"]["trainer.measure.learning_rate"] == SMALL["measure"]["learning_rate"]
+    assert answer["all"][0]["params"]["trainer.fit.learning_rate"] == SMALL["fit"]["learning_rate"]
     assert "test split was not read" in answer["chosen_by"]
     assert not list((root / "tune" / answer["study"]).glob("trial-*/checkpoints"))
     assert not (root / "models").exists()
@@ -107,7 +107,7 @@ def test_the_overlay_is_the_configuration_of_the_best(undisturbed):
     _, answer = undisturbed
     best = answer["best"]["params"]
     read = resolve([answer["overlay"]], [])["trainer"]
-    assert read["measure"]["learning_rate"] == best["trainer.measure.learning_rate"]
+    assert read["fit"]["learning_rate"] == best["trainer.fit.learning_rate"]
     assert (read["model"]["width"], read["loss"]["negatives"]) == (best["trainer.model.width"], best["trainer.loss.negatives"])
     assert (read["batch_rows"], read["launcher"], read["model"]["encoder"]["blocks"]) == (8, "one_process", 1)
     assert "validation NDCG@10" in Path(answer["overlay"]).read_text()
@@ -129,7 +129,7 @@ def test_every_trial_is_a_nested_run_with_its_curve(undisturbed):
         parent = opened.client.get_run(opened.find_run(context, NIGHT))
         artifacts = {file.path for file in opened.client.list_artifacts(parent.info.run_id)}
         children = [opened.client.get_run(opened.find_run(context, record.name_of(number))) for number in range(4)]
-        curves = [opened.client.get_metric_history(run.info.run_id, "measure/valid/ndcg_at_10") for run in children]
+        curves = [opened.client.get_metric_history(run.info.run_id, "fit/valid/ndcg_at_10") for run in children]
         best = opened.client.get_metric_history(parent.info.run_id, "best")
     assert parent.info.run_id == answer["mlflow_run"] and parent.info.status == "FINISHED"
     assert {"history.png", "importance.png", "best.yaml", "space.yaml", "result.json", "snapshot"} <= artifacts
@@ -225,7 +225,7 @@ def spec_in(root: Path, **changes) -> StudySpec:
 def test_a_configuration_file_is_what_a_trial_trains(tmp_path):
     """Two epochs of a batch that the run did not have."""
     root = lake_in(tmp_path)
-    changes = {"batch_rows": 60, "measure": {**SMALL["measure"], "epochs": 2}}
+    changes = {"batch_rows": 60, "fit": {**SMALL["fit"], "epochs": 2}}
     (root / "mine.yaml").write_text(yaml.safe_dump({"trainer": {**SMALL, **changes}}))
     spec = spec_of(TuneRequest(root, [str(root / "mine.yaml")], [], space=root / "space.yaml"))
     config = TuneConfig.model_validate(spec.config["tune"])
@@ -236,7 +236,7 @@ def test_a_configuration_file_is_what_a_trial_trains(tmp_path):
 
 
 def test_a_trial_that_diverges_is_a_failed_trial(tmp_path):
-    outcome = run_trial(spec_in(tmp_path), 0, {"trainer.measure.learning_rate": 1e30})
+    outcome = run_trial(spec_in(tmp_path), 0, {"trainer.fit.learning_rate": 1e30})
     assert (outcome.state, outcome.value) == ("failed", None)
     assert "gradient norm" in outcome.reason
 
@@ -251,7 +251,7 @@ def test_faults_of_the_data_end_the_search(tmp_path):
 
 def test_two_ranks_end_a_trial_together_where_the_study_says_so(tmp_path):
     """An earlier trial stands in the study with values that no other reaches."""
-    spec = spec_in(tmp_path, launcher="horovodrun", workers=2, batch_rows=16, measure={**SMALL["measure"], "patience": None})
+    spec = spec_in(tmp_path, launcher="horovodrun", workers=2, batch_rows=16, fit={**SMALL["fit"], "patience": None})
     config = TuneConfig.model_validate(spec.config["tune"])
     study = studies.open_study(spec.folder, config.pruner)
     first = studies.begin(study, spec.space, config, spec.seed, None)

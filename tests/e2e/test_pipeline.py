@@ -18,7 +18,7 @@ from nightrank.pipeline.run.children import MARKER
 
 # A suite of its own (`make test-night`): with it `make test` would take more than its 12 minutes.
 pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(900)]
-CONFIG = ("--config", "tiny", "--config", "models/ctr/mmoe", "--set", "clicks.epochs=1")
+CONFIG = ("--config", "tiny", "--config", "models/ctr/mmoe", "--set", "ctr.epochs=1")
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "result.schema.json").read_text())
 
 
@@ -70,12 +70,12 @@ def test_a_full_run_fills_every_section_of_its_result(lake: Lake, full: dict[str
     assert reading >= data | {"train", "register", "evaluate"}
     for section in ("snapshot", "training", "model", "metrics", "release", "report"):
         assert full[section], section
-    assert full["clicks"]["model"] == "mmoe" and full["clicks"]["test"]["n"] > 0
+    assert full["ctr"]["model"] == "mmoe" and full["ctr"]["test"]["n"] > 0
     assert full["training"]["world_size"] == 2 and len(set(full["training"]["steps"])) == 1
     assert full["counts"]["events"] > 0
     assert (lake.root / full["report"]).stat().st_size > 10_000
-    who = {metric["who"] for metric in full["metrics"]}
-    assert {"challenger", "popular_7d", "als", "item_cooccurrence", "truth"} <= who
+    recommender = {metric["recommender"] for metric in full["metrics"]}
+    assert {"challenger", "popular_7d", "als", "item_cooccurrence", "truth"} <= recommender
 
 
 def test_every_hand_off_of_the_full_run_holds(lake: Lake, full: dict[str, Any]) -> None:
@@ -111,8 +111,8 @@ def test_a_night_grows_from_the_full_run_and_releases_its_own_lists(
     assert night["release"]["users"] == full["release"]["users"] + night["counts"]["new_users"]
     assert delta_read.latest_release(lake).date == str(days[-2])
     assert nightrank(lake, "verify")["failed"] == []
-    assert night["clicks"]["version"] == full["clicks"]["version"] + 1
-    scored = delta_read.rows_of(lake, "click_scores", delta_read.table_version(lake, "click_scores"))
+    assert night["ctr"]["version"] == full["ctr"]["version"] + 1
+    scored = delta_read.rows_of(lake, "ctr_scores", delta_read.table_version(lake, "ctr_scores"))
     assert scored == night["release"]["rows"]
 
 

@@ -28,9 +28,7 @@ from tests.isolated_model import predicted_elsewhere
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 RAW = [str(1000 + item) for item in range(1, 13)]
-CURVES = {
-    "measure": {"step": [0, 1], "loss": [3.0, 2.0], "lr": [0.1, 0.2], "valid": [{"step": 1, "epoch": 1, "ndcg@10": 0.25}]}
-}
+CURVES = {"fit": {"step": [0, 1], "loss": [3.0, 2.0], "lr": [0.1, 0.2], "valid": [{"step": 1, "epoch": 1, "ndcg@10": 0.25}]}}
 
 
 def snapshot(day):
@@ -112,9 +110,9 @@ def test_curves_parameters_and_snapshot_stand_in_the_tracker(registered):
         train = opened.client.get_run(opened.find_run(context, "train"))
         register = opened.client.get_run(ref.mlflow_run_id)
         parent = opened.find_run(context, tracker.NIGHT)
-        history = opened.client.get_metric_history(train.info.run_id, "measure/loss")
+        history = opened.client.get_metric_history(train.info.run_id, "fit/loss")
     assert [(point.step, point.value) for point in history] == [(0, 3.0), (1, 2.0)]
-    assert train.data.metrics["measure/valid/ndcg_at_10"] == 0.25
+    assert train.data.metrics["fit/valid/ndcg_at_10"] == 0.25
     assert [entry.dataset.name[:9] for entry in train.inputs.dataset_inputs] == ["snapshot-"]
     assert train.data.tags["mlflow.parentRunId"] == register.data.tags["mlflow.parentRunId"] == parent
     assert register.data.params["trainer.workers"] == "2"
@@ -231,7 +229,7 @@ def test_the_end_of_a_run_stands_in_its_parent(registered):
     context, _, _ = registered
     report = context.run_dir / "report.html"
     report.write_text("<html></html>")
-    row = {"who": "champion", "split": "test", "slice": "all", "name": "ndcg", "k": 10, "value": 0.5, "n": 300}
+    row = {"recommender": "champion", "split": "test", "slice": "all", "name": "ndcg", "k": 10, "value": 0.5, "n": 300}
     took = {"name": "score_users", "status": "done", "seconds": 2.5, "rows_in": 3, "rows_out": 30, "bytes_read": 9}
     left = {"name": "verdict", "status": "not_run", "seconds": 0.0}
     figures = {"metrics": [row, {**row, "k": 20, "value": None}], "counts": {"events": 7}, "stages": [took, left]}

@@ -16,5 +16,5 @@ def test_a_fixed_seed_gives_the_pinned_curve(tmp_path):
 
 
 def test_the_pinned_curve_shows_learning():
-    loss = pinned()["measure"]["loss"]
+    loss = pinned()["fit"]["loss"]
     assert sum(loss[-5:]) < 0.95 * sum(loss[:5])

@@ -33,8 +33,8 @@ def test_lists_learn_nothing_of_what_they_are_measured_on(spark, lake):
     build_training_set.run(context)
     result = score_baselines.run(context)
     rows = delta_io.read(spark, lake, tables.BASELINE_LISTS).collect()
-    tests = {(row["who"], row["user"]): row["items"] for row in rows if row["split"] == "test"}
-    assert {who for who, _ in tests} == {"popular_7d", "als", "item_cooccurrence"} and len(tests) == 30
+    tests = {(row["recommender"], row["user"]): row["items"] for row in rows if row["split"] == "test"}
+    assert {recommender for recommender, _ in tests} == {"popular_7d", "als", "item_cooccurrence"} and len(tests) == 30
     assert all(not set(items) & {1, 2, 8} for (_, user), items in tests.items() if user == 10)
     # Items 4 and 5 of users 1 to 9 are their valid and test items: train rows know 1, 2 and 3 of them alone.
     assert tests[("popular_7d", 10)] == [3, 4, 5, 6] and tests[("item_cooccurrence", 10)] == [3, 4, 5, 6]

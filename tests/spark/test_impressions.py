@@ -19,14 +19,14 @@ from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms.impression_inputs import described
 from nightrank.feature_store.transforms.impressions import labelled
 from nightrank.ranker.bundle.store import stored
-from nightrank.ranker.ctr.bundle import load_click_bundle, save_click_bundle
-from nightrank.ranker.ctr.compose import compose_clicks
+from nightrank.ranker.ctr.bundle import load_ctr_bundle, save_ctr_bundle
+from nightrank.ranker.ctr.compose import compose_ctr
 from nightrank.spark_jobs import build_training_set
-from nightrank.spark_jobs import score_ctr as score_clicks
+from nightrank.spark_jobs import score_ctr as score_ctr
 from nightrank.spark_jobs.driver.submit import settings
 from nightrank.spark_jobs.training_set.pointwise import write_impressions
 from nightrank.trainer.ctr.pinned import codes_of, shapes_of
-from tests.click_batches import click_config
+from tests.ctr_batches import ctr_config
 from tests.spark.conftest import DAY, at, make_context
 from tests.spark.hand_lake import append, event, fill, micros
 
@@ -183,26 +183,26 @@ def _release(spark, lake, context):
 
 def _lists_are_scored(spark, lake, context, snapshot):
     with pytest.raises(UsageError, match=r"run full-2024-03-10 has registered no click ranker"):
-        score_clicks.run(context)
+        score_ctr.run(context)
     _release(spark, lake, context)
-    ranker = compose_clicks(click_config("din"), shapes_of(snapshot), seed=3)
+    ranker = compose_ctr(ctr_config("din"), shapes_of(snapshot), seed=3)
     codes = codes_of(snapshot, lake.root)
-    name = stored(lake.bundles, lambda folder: save_click_bundle(folder, ranker, codes, snapshot.id))
+    name = stored(lake.bundles, lambda folder: save_ctr_bundle(folder, ranker, codes, snapshot.id))
     ref = ModelRef(
-        name="nightrank-clicks", version=4, alias="champion", mlflow_run_id="r", manifest_sha256=name, vocabulary_lineage="c",
+        name="nightrank-ctr", version=4, alias="champion", mlflow_run_id="r", manifest_sha256=name, vocabulary_lineage="c",
         vocabulary_items=2, snapshot_id=snapshot.id, run_id="t", date=str(DAY), bundle=f"models/{name}",
     )  # fmt: skip
     ref.save(lake.root / CLICKS)
-    StageResult(score_clicks.REGISTERED).save(context)
-    result = score_clicks.run(context)
+    StageResult(score_ctr.REGISTERED).save(context)
+    result = score_ctr.run(context)
     found = delta_io.read(spark, lake, tables.CLICK_SCORES).collect()
     lists = delta_io.read(spark, lake, tables.RECOMMENDATIONS).collect()
     assert sorted((r["user_id"], r["item_id"], r["rank"], r["list_id"], r["release_id"]) for r in found) == sorted(
         (r["user_id"], r["item_id"], r["rank"], r["list_id"], r["release_id"]) for r in lists
     )
-    assert result.rows_out == len(found) > 0 and "own copy" in result.extra["click_scores"]["note"]
+    assert result.rows_out == len(found) > 0 and "own copy" in result.extra["ctr_scores"]["note"]
     row = next(row for row in found if row["user_id"] == "u1" and row["item_id"] == "i2")
-    assert (row["model_name"], row["model_version"], row["manifest_sha256"]) == ("nightrank-clicks", 4, name)
+    assert (row["model_name"], row["model_version"], row["manifest_sha256"]) == ("nightrank-ctr", 4, name)
     assert (row["snapshot_id"], row["run_id"]) == (snapshot.id, context.run_id)
     # By hand: position 1 is served, hour and device are not known, seven clicks of which six have a code.
     asked = pa.table(
@@ -213,7 +213,7 @@ def _lists_are_scored(spark, lake, context, snapshot):
         schema=pa.schema([(n, pa.string()) for n in snapshot.impressions.fields] + [
             ("log_price", pa.float32()), ("log_history", pa.float32()), ("history", pa.list_(pa.string()))]),
     )  # fmt: skip
-    wanted = load_click_bundle(lake.bundles / name).predict(asked)[0].tolist()
+    wanted = load_ctr_bundle(lake.bundles / name).predict(asked)[0].tolist()
     assert row["scores"] == {"click": approx(wanted[0]), "cart": approx(wanted[1])}
-    again = score_clicks.run(context)
+    again = score_ctr.run(context)
     assert again.tables[0]["from"] == again.tables[0]["to"]

@@ -51,7 +51,7 @@ def test_leave_one_out_rows_by_hand_and_the_same_run_again(spark, lake):
     _spark_writes_what_the_trainer_reads_from_leaves(lake, snapshot)
     assert rows_of(lake, snapshot, "valid") == [(1, [1, 2, 3, 4, 5], 4, "history"), (2, [1, 2], 1, "history")]
     assert rows_of(lake, snapshot, "test") == [(1, [2, 3, 4, 5, 6], 4, "history"), (2, [1, 2, 3], 2, "history")]
-    assert rows_of(lake, snapshot, "refresh") == [(1, [3, 4, 5, 6], 2, "history"), (2, [1, 2, 3], 1, "history")]
+    assert rows_of(lake, snapshot, "refit") == [(1, [3, 4, 5, 6], 2, "history"), (2, [1, 2, 3], 1, "history")]
     assert snapshot.rows("holdout") == 0
     assert (snapshot.items, snapshot.users, snapshot.clock, snapshot.split.kind) == (6, 3, "position", "leave_one_out")
     assert result.extra["snapshot"]["rows"]["train"] == 2 and result.rows_in == 12
@@ -73,7 +73,7 @@ def test_global_time_cuts_at_days(spark, lake):
     assert rows_of(lake, snapshot, "train") == [(1, [1, 2, 3, 4], 1, "history")]
     assert rows_of(lake, snapshot, "valid") == [(1, [1, 2, 3, 4, 5], 4, "history")]
     assert rows_of(lake, snapshot, "test") == [(1, [1, 2, 3, 4, 5, 6], 5, "history")]
-    assert rows_of(lake, snapshot, "refresh") == [(1, [1, 2, 3, 4, 5, 6], 4, "history")]
+    assert rows_of(lake, snapshot, "refit") == [(1, [1, 2, 3, 4, 5, 6], 4, "history")]
 
 
 def test_a_night_takes_what_is_new_and_replays_the_others(spark, lake):
@@ -112,7 +112,7 @@ def champion(spark, lake, day):
 
 
 def _spark_writes_what_the_trainer_reads_from_leaves(lake, snapshot):
-    for part in (snapshot.parts[name] for name in ("train", "valid", "test", "refresh")):
+    for part in (snapshot.parts[name] for name in ("train", "valid", "test", "refit")):
         for path, groups in files_of(part, lake.root):
             assert groups == 1
             found, table = TrainingRows().read(path, 0), Tables(arrow_rows.ROW_COLUMNS).read(path, 0)
@@ -132,8 +132,8 @@ def _pins_are_of_the_version(lake, base, snapshot):
     part = snapshot.parts["train"]
     assert [f.path for f in part.files] == delta_read.files_of(lake, part.table, part.version)
     assert part.rows == delta_read.rows_of(lake, part.table, part.version) == sum(map(sum, (f.row_groups for f in part.files)))
-    old = base.parts["refresh"]
-    assert rows_of(lake, base, "refresh") == [(1, [1, 2, 3], 1, "history"), (2, [1, 2, 3], 1, "history")]
+    old = base.parts["refit"]
+    assert rows_of(lake, base, "refit") == [(1, [1, 2, 3], 1, "history"), (2, [1, 2, 3], 1, "history")]
     assert old.version == delta_read.table_version(lake, old.table), "a night leaves the refresh rows of its base alone"
 
 

@@ -15,7 +15,7 @@ from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, SplitRule
 from nightrank.feature_store.publish import pin
 from nightrank.pipeline import result as results
-from nightrank.pipeline.run.book import open_book
+from nightrank.pipeline.run.directory import open_run_directory
 from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.stages import stages_of
 
@@ -26,7 +26,7 @@ def finished_run(root: Path) -> Lake:
     lake = Lake(root)
     write_json(lake.landing_meta_path, {"clock": "real", "id_type": "string", "source": "test"})
     config = {"seed": 5, "scoring": {"k": K}, "maintenance": {"keep_releases": 2, "keep_snapshots": 2}, "ids": {}}
-    open_book(RunRequest(root, "full", DAY, config), RUN, 1)
+    open_run_directory(RunRequest(root, "full", DAY, config), RUN, 1)
     snapshot = _snapshot(lake)
     manifest = _bundle(lake)
     _tables(lake, manifest, snapshot.id)

@@ -22,21 +22,25 @@ FACTORS = {
 }
 
 
-def metric_row(who, split, name, k, value, n, slice_name="all"):
+def metric_row(recommender, split, name, k, value, n, slice_name="all"):
     half = 1.96 * math.sqrt(value * 0.3 / max(n, 1))
     known = n >= 200
-    row = {"who": who, "split": split, "slice": slice_name, "name": name, "k": k, "n": n}
+    row = {"recommender": recommender, "split": split, "slice": slice_name, "name": name, "k": k, "n": n}
     if not known:
         return {**row, "value": None, "ci": None, "note": "not decidable"}
     return {**row, "value": round(value, 5), "ci": [round(value - half, 5), round(value + half, 5)]}
 
 
 def metric_rows():
-    rows = [metric_row(who, "test", name, k, base * f, 4871) for who, base in TEST.items() for (name, k), f in FACTORS.items()]
-    rows += [metric_row(who, "holdout", "ndcg", 10, base, 512) for who, base in HOLDOUT.items()]
-    for who, base in TEST.items():
-        rows.append(metric_row(who, "test", "ndcg", 10, base * 0.4, 143, "cold_items"))
-        rows.append(metric_row(who, "test", "ndcg", 10, base * 0.8, 1210, "history_6_20"))
+    rows = [
+        metric_row(recommender, "test", name, k, base * f, 4871)
+        for recommender, base in TEST.items()
+        for (name, k), f in FACTORS.items()
+    ]
+    rows += [metric_row(recommender, "holdout", "ndcg", 10, base, 512) for recommender, base in HOLDOUT.items()]
+    for recommender, base in TEST.items():
+        rows.append(metric_row(recommender, "test", "ndcg", 10, base * 0.4, 143, "cold_items"))
+        rows.append(metric_row(recommender, "test", "ndcg", 10, base * 0.8, 1210, "history_6_20"))
     return rows
 
 
@@ -150,8 +154,8 @@ def sample_curves():
     ]
     short = [round(3.05 + 0.3 * math.exp(-s / 40) + noise.gauss(0, 0.07), 4) for s in range(120)]
     return {
-        "measure": {"step": steps, "loss": loss, "valid": valid},
-        "refresh": {"step": list(range(120)), "loss": short, "valid": []},
+        "fit": {"step": steps, "loss": loss, "valid": valid},
+        "refit": {"step": list(range(120)), "loss": short, "valid": []},
     }
 
 

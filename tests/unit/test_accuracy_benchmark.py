@@ -77,7 +77,7 @@ def test_a_run_is_written_tabled_and_drawn(tmp_path, sequences, monkeypatch, cap
     arguments = [
         "--set",
         "trainer.model.width=16",
-        "trainer.measure.epochs=2",
+        "trainer.fit.epochs=2",
         "trainer.batch_rows=16",
         "trainer.loss.negatives=8",
     ]
@@ -119,7 +119,7 @@ def test_shares_of_the_bias_and_shrunk_ids_are_tabled_without_the_test_split(tmp
     PreTrainedTokenizerFast(tokenizer_object=known, unk_token="[UNK]").save_pretrained(folder)
     titles = tmp_path / "titles"
     titles.write_text("id\ttitle\n" + "".join(f"{i}\tw{i % 40}\n" for i in range(1, 41)))
-    small = ["model.width=16", "model.head.item_bias=true", "measure.epochs=1", "batch_rows=16", "loss.negatives=8"]
+    small = ["model.width=16", "model.head.item_bias=true", "fit.epochs=1", "batch_rows=16", "loss.negatives=8"]
     changes = [f"trainer.{change}" for change in small]
     given = ["--data", str(sequences), "--titles", str(titles), "--text-encoder", str(folder), "--config", "amazon-games"]
     monkeypatch.setattr(sys, "argv", ["cold", *given, "--threads", "1", "--set", *changes])
@@ -179,7 +179,7 @@ def test_a_small_sure_difference_is_seen_user_by_user(tmp_path, monkeypatch, cap
 
 def test_who_is_asked_together_changes_nobodys_figures(sequences):
     data, device = read_sequences(sequences), device_of(TrainerConfig(precision="fp32"))
-    ranker = fit(TrainerConfig(measure={"epochs": 0}, model={"width": 8}), data, "strict", 1, print).ranker
+    ranker = fit(TrainerConfig(fit={"epochs": 0}, model={"width": 8}), data, "strict", 1, print).ranker
     asked = questions(data, 1, 1)
     assert len(asked.history.lengths.unique()) > 3
     together = ask(ranker, asked, device, rows=7)["ndcg@20"]

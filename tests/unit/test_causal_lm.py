@@ -22,7 +22,7 @@ def job_in(root, snapshot, folder, run_id) -> Job:
     changes = {
         "model": {"encoder": {"name": "causal_lm", "model": str(folder)}},
         "batch_rows": 15,
-        "measure": {"epochs": 4, "learning_rate": 1e-2, "patience": None},
+        "fit": {"epochs": 4, "learning_rate": 1e-2, "patience": None},
         "optimizer": {"text_rate": 1.0},
         "checkpoint": {"every_steps": 2},
     }
@@ -40,7 +40,7 @@ def test_a_causal_model_trains_from_its_folder_resumes_and_scores_the_same_when_
     plain, start = pretrained_model(folder).state_dict(), weights(training)
     assert start and all(torch.equal(value, plain[name]) for name, value in start.items())
     state = train(training)
-    loss = state.curves["measure"].loss
+    loss = state.curves["fit"].loss
     assert np.mean(loss[-3:]) < 0.95 * np.mean(loss[:3])
     end = weights(training)
     assert not any(torch.equal(end[name], start[name]) for name in start if name.endswith("attn.weight"))

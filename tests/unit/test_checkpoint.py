@@ -13,7 +13,7 @@ FACTS = {"snapshot": "s", "items": 1}
 
 
 def state_at(steps: int) -> TrainState:
-    state = TrainState(phase="measure", total_steps=steps, step=steps)
+    state = TrainState(phase="fit", total_steps=steps, step=steps)
     state.curve.loss.append(1 / 3)
     return state
 
@@ -38,11 +38,11 @@ def test_what_was_saved_comes_back_bit_for_bit(folder):
 
 
 def test_only_the_newest_two_stay_and_best_is_not_among_them(folder):
-    folder.save("best-measure", state_at(1), MODEL, OPTIMIZER, FACTS)
+    folder.save("best-fit", state_at(1), MODEL, OPTIMIZER, FACTS)
     for steps in (1, 2, 30, 4):
         save(folder, steps)
     assert [name.split("-")[1] for name in folder.running()] == ["000000004", "000000030"]
-    assert folder.has("best-measure")
+    assert folder.has("best-fit")
     assert len(list(folder.path.glob("*.safetensors"))) == 3
 
 
@@ -84,8 +84,8 @@ def test_a_checkpoint_of_another_schema_is_named(folder):
 
 
 def test_saving_under_a_name_again_replaces_it(folder):
-    folder.save("best-measure", state_at(1), MODEL, OPTIMIZER, FACTS)
-    folder.save("best-measure", state_at(9), {"items.ids.weight": torch.zeros(2, 3)}, {}, FACTS)
-    found = folder.load("best-measure")
+    folder.save("best-fit", state_at(1), MODEL, OPTIMIZER, FACTS)
+    folder.save("best-fit", state_at(9), {"items.ids.weight": torch.zeros(2, 3)}, {}, FACTS)
+    found = folder.load("best-fit")
     assert (found.state.total_steps, found.optimizer, float(found.model["items.ids.weight"].sum())) == (9, {}, 0.0)
     assert len(list(folder.path.glob("*.safetensors"))) == 1

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nightrank.feature_store.contracts.errors import DataContractError, NightrankError
-from nightrank.trainer.ranks.communicator import SingleProcess, agree, together, told_by_root
+from nightrank.trainer.ranks.communicator import SingleProcess, broadcast_object, raise_if_any_failed, run_on_all_ranks
 from nightrank.trainer.ranks.faults import DivergedError, fault_from_json
 from tests.thread_world import on_ranks
 
@@ -19,7 +19,7 @@ def test_one_process_is_a_world_of_size_one():
 def test_a_fault_of_one_rank_is_raised_on_all_with_its_kind_and_rank():
     def work(world):
         fault = DataContractError("file x is torn", "mend it") if world.rank == 1 else None
-        agree(world, fault)
+        raise_if_any_failed(world, fault)
 
     errors = on_ranks(3, work)
     assert [type(error) for error in errors] == [DataContractError] * 3
@@ -28,14 +28,14 @@ def test_a_fault_of_one_rank_is_raised_on_all_with_its_kind_and_rank():
 
 
 def test_together_returns_each_ranks_own_value_when_all_are_well():
-    assert on_ranks(2, lambda world: together(world, lambda: world.rank * 10)) == [0, 10]
+    assert on_ranks(2, lambda world: run_on_all_ranks(world, lambda: world.rank * 10)) == [0, 10]
 
 
 def test_rank_0_decides_and_the_others_are_told():
     asked = []
 
     def decide(world):
-        return told_by_root(world, lambda: asked.append(world.rank) or {"stop": True})
+        return broadcast_object(world, lambda: asked.append(world.rank) or {"stop": True})
 
     assert on_ranks(3, decide) == [{"stop": True}] * 3
     assert asked == [0]
@@ -46,7 +46,7 @@ def test_a_fault_of_the_deciding_rank_reaches_the_others():
         def fail():
             raise DivergedError("no number")
 
-        return told_by_root(world, fail)
+        return broadcast_object(world, fail)
 
     assert [type(error) for error in on_ranks(2, decide)] == [DivergedError] * 2
 

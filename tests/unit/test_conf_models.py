@@ -12,7 +12,7 @@ from tests.named_models import NAMES
 CONF = Path(__file__).resolve().parents[2] / "conf"
 DATA = [name for name in packaged_names() if "/" not in name]
 FILES = sorted(path.stem for path in (CONF / "models").glob("*.yaml"))
-CLICK_FILES = sorted(path.stem for path in (CONF / "models" / "clicks").glob("*.yaml"))
+CLICK_FILES = sorted(path.stem for path in (CONF / "models" / "ctr").glob("*.yaml"))
 NAMED = {
     "transformer": "transformer",
     "sasrec": "transformer",
@@ -51,7 +51,7 @@ def test_a_model_lies_over_a_data_set(name, data):
 @pytest.mark.parametrize("name", CLICK_FILES)
 def test_a_click_ranker_lies_over_a_data_set_and_switches_its_stages_on(name):
     found = resolve(["tiny", f"models/ctr/{name}"], [])
-    assert found["clicks"]["model"]["name"] == CLICKS[name] and found["impressions"]["enabled"] is True
+    assert found["ctr"]["model"]["name"] == CLICKS[name] and found["impressions"]["enabled"] is True
     assert len(found["impressions"]["labels"]) == (3 if name == "mmoe" else 1)
     assert found["trainer"] == resolve(["tiny"], [])["trainer"] and resolve(["tiny"], [])["impressions"]["enabled"] is False
     assert f"models/ctr/{name}" in packaged_names()
@@ -68,9 +68,9 @@ def test_a_click_ranker_lies_over_a_data_set_and_switches_its_stages_on(name):
         ("impressions.labels=[like]", r"labels \['like'\]: actions are impression, view, click"),
         ("impressions.shown=[click]", r"shown \['click'\], labels \['click'\]"),
         ("impressions.labels=[]", r"impressions.labels: .*at least 1"),
-        ("impressions.history=0", r"clicks.model din reads histories and impressions.history is 0"),
-        ("clicks.model.name=dim", r"clicks.model: .*'dim'"),
-        ("clicks.epoch=3", r"clicks.epoch: Extra inputs are not permitted"),
+        ("impressions.history=0", r"ctr.model din reads histories and impressions.history is 0"),
+        ("ctr.model.name=dim", r"ctr.model: .*'dim'"),
+        ("ctr.epoch=3", r"ctr.epoch: Extra inputs are not permitted"),
     ],
 )
 def test_an_input_or_part_that_is_not_known_is_named(override, message):

@@ -28,7 +28,7 @@ def test_later_files_and_set_win(tmp_path: Path) -> None:
     assert (resolved["seed"], resolved["scoring"]["k"], resolved["trainer"]["batch_rows"]) == (9, 4, 16)
 
 
-@pytest.mark.parametrize("phase", ["measure", "refresh", "night"])
+@pytest.mark.parametrize("phase", ["fit", "refit", "night"])
 def test_one_key_of_a_phase_leaves_its_other_defaults(phase: str) -> None:
     default = resolve([], [])["trainer"][phase]
     assert resolve([], [f"trainer.{phase}.epochs=7"])["trainer"][phase] == {**default, "epochs": 7}

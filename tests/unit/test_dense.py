@@ -33,7 +33,7 @@ def planned(root, part, rank=0, world=1, batch_rows=8, epoch=0, reader="arrow"):
 
 @pytest.fixture
 def part(tmp_path):
-    return write_part(tmp_path, "clicks", table(), GROUPS)
+    return write_part(tmp_path, "ctr", table(), GROUPS)
 
 
 @pytest.mark.parametrize("batch_rows", [1, 8, 64, 500])
@@ -73,7 +73,7 @@ def test_resume_is_the_suffix_with_either_reader(tmp_path, part, step):
 
 
 def test_more_ranks_than_rows_take_equally_many_steps(tmp_path):
-    part = write_part(tmp_path, "clicks", table().slice(0, 2), [[2]])
+    part = write_part(tmp_path, "ctr", table().slice(0, 2), [[2]])
     assert [[len(b) for b in DenseReader(planned(tmp_path, part, rank, 3))] for rank in range(3)] == [[0], [1], [1]]
 
 
@@ -93,6 +93,6 @@ def test_left_early_it_leaves_no_thread(tmp_path, part):
     ],
 )
 def test_what_is_no_number_is_refused_by_name(tmp_path, values, message):
-    part = write_part(tmp_path, "clicks", table(half=values), GROUPS)
+    part = write_part(tmp_path, "ctr", table(half=values), GROUPS)
     with pytest.raises(DataContractError, match=message):
         list(DenseReader(planned(tmp_path, part)))

@@ -18,9 +18,11 @@ from nightrank.trainer.stages import evaluate
 from tests import evaluation_lake as lake
 
 
-def figure(rows, who, name, k=10, split="test", part="all"):
-    found = [r for r in rows if (r["who"], r["name"], r["k"], r["split"], r["slice"]) == (who, name, k, split, part)]
-    assert len(found) == 1, (who, name, k, split, part)
+def figure(rows, recommender, name, k=10, split="test", part="all"):
+    found = [
+        r for r in rows if (r["recommender"], r["name"], r["k"], r["split"], r["slice"]) == (recommender, name, k, split, part)
+    ]
+    assert len(found) == 1, (recommender, name, k, split, part)
     return found[0]
 
 
@@ -49,9 +51,9 @@ def test_everyone_is_measured_on_the_same_rows(outcome):
     assert outcome.extra["evaluation"]["test"] == {
         "rows": 300,
         "dropped": 0,
-        "who": ["challenger", "popular_7d", "als", "item_cooccurrence"],
+        "recommender": ["challenger", "popular_7d", "als", "item_cooccurrence"],
     }
-    assert outcome.extra["evaluation"]["holdout"]["who"] == ["challenger", "champion", "als"]
+    assert outcome.extra["evaluation"]["holdout"]["recommender"] == ["challenger", "champion", "als"]
     assert {row["n"] for row in outcome.extra["metrics"] if row["slice"] == "all"} == {300}
 
 
@@ -131,7 +133,7 @@ def test_targets_that_were_seen_are_dropped_and_counted(tmp_path):
     snapshot = lake.published(tmp_path, rows)
     context = lake.context_of(tmp_path)
     lake.trained(context, snapshot, lake.bundle(tmp_path, 1), lake.bundle(tmp_path, 2))
-    assert evaluate.run(context).extra["evaluation"]["test"] == {"rows": 213, "dropped": 7, "who": ["challenger"]}
+    assert evaluate.run(context).extra["evaluation"]["test"] == {"rows": 213, "dropped": 7, "recommender": ["challenger"]}
 
 
 def test_the_last_full_run_is_found_among_the_runs(tmp_path):
@@ -148,8 +150,8 @@ def test_the_last_full_run_is_found_among_the_runs(tmp_path):
         lake.ref_of(lake.bundle(tmp_path, version), run_id, version, day).save(other.run_dir / "model_ref.json")
     assert evaluate.last_full_ref(context).run_id == "b"
     result = evaluate.run(context)
-    assert result.extra["evaluation"]["holdout"]["who"] == ["challenger", "last_full"]
-    assert result.extra["evaluation"]["test"]["who"] == []
+    assert result.extra["evaluation"]["holdout"]["recommender"] == ["challenger", "last_full"]
+    assert result.extra["evaluation"]["test"]["recommender"] == []
 
 
 def test_a_night_counts_the_events_that_landed_before_its_day(tmp_path):

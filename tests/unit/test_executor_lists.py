@@ -60,7 +60,7 @@ def examples(*rows):
 
 def lists(folder, *rows, **changes):
     made = baselines.list_maker(rules(folder, **changes))(iter([examples(*rows)]))
-    return {(row["who"], row["user"]): row["items"] for batch in made for row in batch.to_pylist()}
+    return {(row["recommender"], row["user"]): row["items"] for batch in made for row in batch.to_pylist()}
 
 
 def test_popularity_is_recent_then_total_then_id_without_the_seen(folder):

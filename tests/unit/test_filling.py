@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from nightrank.trainer.data.arrow_rows import rows_of
-from nightrank.trainer.data.compiled import dealt, scatter_rows
-from nightrank.trainer.data.filling import Passing, Sheet, filled
+from nightrank.trainer.data.compiled import assigned, scatter_rows
+from nightrank.trainer.data.filling import BatchBuffer, Passing, filled
 from nightrank.trainer.data.plan import ReadPlan
 from tests.snapshots import examples_table, random_examples
 
@@ -81,7 +81,7 @@ def test_integers_keep_the_width_of_the_file_until_they_are_moved():
     assert (batch.items_T.dtype, batch.actions_T.dtype, batch.times_T.dtype) == (torch.int32, torch.int8, torch.int64)
     moved = batch.to("cpu")
     assert (moved.items_T.dtype, moved.actions_T.dtype, moved.weight_B.dtype) == (torch.int64, torch.int64, torch.float32)
-    assert rows_in(moved) == rows_in(batch) and moved.wait_B is None
+    assert rows_in(moved) == rows_in(batch) and moved.time_to_next_event_B is None
 
 
 def test_row_groups_and_windows_that_do_not_end_together_are_an_error():
@@ -103,14 +103,14 @@ def test_nothing_is_written_outside_a_batch():
         ([3], [int(lengths.sum()) - 1], [0, 0, 0]),
         ([3], [int(lengths.sum())], [0, 1, 0]),
     ):
-        sheet = Sheet(np.array(sizes), np.array(tokens))
+        sheet = BatchBuffer(np.array(sizes), np.array(tokens))
         with pytest.raises(IndexError, match=r"row \d does not fit its batch"):
             scatter_rows(rows.place, np.array(batches, np.int32), sheet.cursors)
     with pytest.raises(ValueError, match="a batch for each row"):
         scatter_rows(rows.place, np.zeros(2, np.int32), sheet.cursors)
     heads = rows.heads.copy()
     heads["offset"][-1] += 1
-    wide = Sheet(np.array([3]), np.array([int(lengths.sum()) + 1]))
+    wide = BatchBuffer(np.array([3]), np.array([int(lengths.sum()) + 1]))
     with pytest.raises(IndexError):
         scatter_rows(replace(rows, heads=heads).place, np.zeros(3, np.int32), wide.cursors)
 
@@ -119,9 +119,9 @@ def test_sizes_that_do_not_take_every_place_are_refused():
     lengths, out = np.array([3, 1, 2], np.int32), np.empty(3, np.int32)
     for sizes in ([1, 1], [2, 2], [4, -1]):
         with pytest.raises(ValueError, match="do not take every place"):
-            dealt(out, np.zeros(2, np.int64), lengths, np.array(sizes), np.array([0, 1]), 1)
+            assigned(out, np.zeros(2, np.int64), lengths, np.array(sizes), np.array([0, 1]), 1)
     with pytest.raises(ValueError, match="different sizes"):
-        dealt(out, np.zeros(3, np.int64), lengths, np.array([1, 2]), np.array([0, 1]), 1)
+        assigned(out, np.zeros(3, np.int64), lengths, np.array([1, 2]), np.array([0, 1]), 1)
     tokens = np.zeros(2, np.int64)
-    dealt(out, tokens, lengths, np.array([1, 2]), np.array([1, 0]), 1)
+    assigned(out, tokens, lengths, np.array([1, 2]), np.array([1, 0]), 1)
     assert (out.tolist(), tokens.tolist()) == ([0, 1, 0], [5, 1])

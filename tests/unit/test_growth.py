@@ -16,7 +16,7 @@ NEW = 7
 def night(tmp_path_factory):
     """A lake with a trained champion of 60 items, and a night's snapshot of 67."""
     root = tmp_path_factory.mktemp("lake")
-    training = training_of(job_of(root, small_lake(root), {"measure": {"epochs": 1}}, run_id="full"))
+    training = training_of(job_of(root, small_lake(root), {"fit": {"epochs": 1}}, run_id="full"))
     state = train(training)
     parent = parent_of(training, state)
     rows = [row(u, [u, u + 1, ITEMS + 1 + u % NEW], 1, "train", "day") for u in range(1, 40)]

@@ -10,7 +10,7 @@ import torch
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.trainer.data.impressions import ImpressionSource, impressions_of
-from tests.click_batches import SHAPES, impressions
+from tests.ctr_batches import SHAPES, impressions
 from tests.snapshots import make_snapshot, write_part
 
 TWO = SHAPES.model_copy(update={"labels": ("click", "cart")})

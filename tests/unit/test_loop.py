@@ -38,11 +38,11 @@ def undisturbed(lake):
 
 def test_a_full_run_learns_and_leaves_two_bundles(undisturbed, lake):
     training, state = undisturbed
-    valid = state.curves["measure"].valid
+    valid = state.curves["fit"].valid
     assert valid[-1]["ndcg@10"] > 2 * 0.045  # what a random list reaches: sum of discounts / 60 items
-    assert state.curves["measure"].loss[-1] < state.curves["measure"].loss[0]
+    assert state.curves["fit"].loss[-1] < state.curves["fit"].loss[0]
     assert set(state.bundles) == {"measured", "live"}
-    assert state.epochs == {"measure": 3, "refresh": 1}
+    assert state.epochs == {"fit": 3, "refit": 1}
     live = load_bundle(lake[0] / "models" / state.bundles["live"])
     assert live.info.lineage == training.lineage
 
@@ -50,7 +50,7 @@ def test_a_full_run_learns_and_leaves_two_bundles(undisturbed, lake):
 def test_every_row_is_read_once_an_epoch(undisturbed, lake):
     training, state = undisturbed
     snapshot = lake[1]
-    source = build_phase(training, "refresh").source
+    source = build_phase(training, "refit").source
     assert state.rows_read == [3 * snapshot.rows("train") + source.rows(0)]
 
 
@@ -74,7 +74,7 @@ def test_a_checkpoint_made_with_other_settings_is_passed_over(lake, monkeypatch,
         stop_after(patched, 8)
         train(training_of(job_of(root, snapshot, {"checkpoint": {"every_steps": 2}}, run_id="other")))
     training = training_of(job_of(root, snapshot, {"optimizer": {"clip_norm": 0.5}}, run_id="other"))
-    assert not training.take_up(None)
+    assert not training.resume(None)
     assert "another config" in capsys.readouterr().err
 
 
@@ -87,7 +87,7 @@ def test_a_run_resumed_with_the_other_reader_ends_in_the_same_bundle_bit_for_bit
         train(training_of(job_of(root, snapshot, {**changes, "reader": first}, run_id=f"{first}-first")))
     training = training_of(job_of(root, snapshot, {**changes, "reader": then}, run_id=f"{first}-first"))
     state = train(training)
-    assert state.resumed_from == ["measure step 6"]
+    assert state.resumed_from == ["fit step 6"]
     assert state.bundles == undisturbed[1].bundles
     assert curves(state) == curves(undisturbed[1])
     assert result(training, state, 1.0)["training"]["reader"] == then
@@ -95,7 +95,7 @@ def test_a_run_resumed_with_the_other_reader_ends_in_the_same_bundle_bit_for_bit
 
 def test_training_stops_when_validation_does_not_get_better(lake):
     root, snapshot = lake
-    changes = {"measure": {"epochs": 9, "patience": 2}}
+    changes = {"fit": {"epochs": 9, "patience": 2}}
     training = training_of(job_of(root, snapshot, changes, run_id="patient"))
     phase = build_phase(training, MEASURE)
     values = iter([0.5, 0.7, 0.6, 0.7])
@@ -109,7 +109,7 @@ def test_training_stops_when_validation_does_not_get_better(lake):
 
     fit(loop.Phase(phase.name, phase.config, phase.source, phase.step, Given()), training)
     assert (training.state.epoch, training.state.best.epoch, training.state.phase_done) == (4, 2, True)
-    assert training.folder.load("best-measure").state.epoch == 2
+    assert training.folder.load("best-fit").state.epoch == 2
 
 
 def test_a_loss_that_is_no_number_stops_before_any_weight_moved_and_the_last_good_checkpoint_is_kept(lake, monkeypatch):
@@ -129,7 +129,7 @@ def test_a_loss_that_is_no_number_stops_before_any_weight_moved_and_the_last_goo
     after = training.ranker.state_dict()
     assert before and all(torch.equal(before[name], after[name]) for name in before)
     again = training_of(job_of(root, snapshot, {"checkpoint": {"every_steps": 1}}, run_id="nan"))
-    assert again.take_up(None) and again.state.step == 2
+    assert again.resume(None) and again.state.step == 2
     assert all(torch.equal(again.ranker.state_dict()[name], value) for name, value in before.items())
 
 
@@ -154,7 +154,7 @@ def test_an_epoch_with_a_row_too_few_is_an_error(lake):
 @pytest.mark.parametrize("start", range(0, 15, 2))
 def test_a_mixed_epoch_resumes_at_any_step(lake, start):
     root, snapshot = lake
-    parts = [PartSource(snapshot, root, part, 5, 0, 1, 32) for part in ("refresh", "train")]
+    parts = [PartSource(snapshot, root, part, 5, 0, 1, 32) for part in ("refit", "train")]
     mixed = MixedSource(*parts, fraction=0.5)
     whole = [batch.users_B.tolist() for batch in mixed.batches(0, 0)]
     assert len(whole) == mixed.steps(0) == 15
@@ -167,12 +167,12 @@ def test_validation_is_the_same_for_any_number_of_ranks(lake, undisturbed):
     training = undisturbed[0]
     config = training.job.config.validation
 
-    def measure(world):
+    def fit(world):
         ranker = training_of(job_of(root, snapshot, run_id="none")).ranker
         ranker.load_state_dict(training.ranker.state_dict())
         return Validator(snapshot, root, "valid", config, world, CPU, training.progress)(ranker)
 
-    one, three = on_ranks(1, measure)[0], on_ranks(3, measure)
+    one, three = on_ranks(1, fit)[0], on_ranks(3, fit)
     assert one["n"] == snapshot.rows("valid")
     assert all(found == pytest.approx(one) for found in three)
 
@@ -184,5 +184,5 @@ def test_the_result_has_what_the_stage_hands_on(undisturbed):
     assert body["training"]["rows_read"] == state.rows_read
     assert body["model_files"]["measured"].startswith("models/")
     assert body["model_files"]["checkpoint"] == "checkpoints/undisturbed"
-    assert set(body["curves"]) == {"measure", "refresh"}
-    assert set(body["curves"]["measure"]) == {"step", "loss", "lr", "valid"}
+    assert set(body["curves"]) == {"fit", "refit"}
+    assert set(body["curves"]["fit"]) == {"step", "loss", "lr", "valid"}

@@ -49,7 +49,7 @@ def test_there_are_models():
 def test_a_named_model_trains_resumes_loads_lists_and_grows(lake, monkeypatch, name):
     root, _, text = lake
     undisturbed = train(training_of(job(lake, name, f"{name}-whole")))
-    losses = undisturbed.curves["measure"].loss
+    losses = undisturbed.curves["fit"].loss
     assert np.isfinite(losses).all() and np.mean(losses[-4:]) < np.mean(losses[:4])
 
     stopped = job(lake, name, f"{name}-stopped")

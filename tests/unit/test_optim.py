@@ -60,12 +60,12 @@ def test_every_gradient_is_a_view_of_the_flat_buffer_and_extras_stand_behind_it(
     net = model()
     flat = FlatGradient(list(trainable(net).values()), 2)
     loss_of(net, 0).backward()
-    together = torch.cat([p.grad.flatten() for p in trainable(net).values()])
-    assert torch.equal(flat.gradient, together)
+    run_on_all_ranks = torch.cat([p.grad.flatten() for p in trainable(net).values()])
+    assert torch.equal(flat.gradient, run_on_all_ranks)
     assert len(flat.extras) == ROWS + 2
     flat.extras[LOSS], flat.extras[WEIGHT] = 6.0, 2.0
     flat.reduce(SingleProcess())
-    assert torch.equal(flat.gradient, together)
+    assert torch.equal(flat.gradient, run_on_all_ranks)
     assert float(flat.extras[LOSS]) == 6.0
 
 

@@ -13,8 +13,8 @@ from nightrank.feature_store.contracts.errors import ConfigError, DataContractEr
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.compose import compose, compose_empty
 from nightrank.ranker.config.ranker import DotConfig, ItemConfig, LossConfig, RankerConfig, TransformerConfig
-from nightrank.ranker.encoders.transformer import gap_buckets, wait_buckets
-from nightrank.ranker.inputs import ItemInputs, category_rectangle
+from nightrank.ranker.encoders.transformer import gap_buckets, time_to_next_event_buckets
+from nightrank.ranker.inputs import ItemInputs, padded_categories
 from nightrank.ranker.losses.training import training_loss
 from nightrank.ranker.model import last_states
 
@@ -27,7 +27,7 @@ def inputs(items=30, seed=0):
     return ItemInputs(
         items=items,
         text=torch.randn(items + 1, 6, generator=generator),
-        category_codes=category_rectangle(codes),
+        category_codes=padded_categories(codes),
         categories=5,
         numeric=torch.randn(items + 1, 2, generator=generator),
         popularity=torch.arange(items + 1),
@@ -187,12 +187,12 @@ def test_gap_buckets_by_hand():
 def test_wait_buckets_are_of_the_next_event_in_training_and_of_another_day_in_a_list():
     times = [[10 * SECOND, 10 * SECOND, 11 * SECOND, 18 * SECOND], [0, SECOND, 5 * SECOND], [SECOND]]
     batch = Batch.from_lists([[1, 2, 3, 4], [5, 6, 7], [8]], times=times)
-    assert wait_buckets(batch, 86_400.0).tolist() == [1, 2, 4, 17, 17, 3, 17, 17]
-    assert wait_buckets(batch.without_last(), 86_400.0).tolist() == [1, 2, 4, 17, 3]
+    assert time_to_next_event_buckets(batch, 86_400.0).tolist() == [1, 2, 4, 17, 17, 3, 17, 17]
+    assert time_to_next_event_buckets(batch.without_last(), 86_400.0).tolist() == [1, 2, 4, 17, 3]
 
 
 def test_a_list_is_made_for_another_day_whatever_happened_within_the_session():
-    ranker = compose(config(waits=True), inputs(), seed=1).eval()
+    ranker = compose(config(time_to_next_event=True), inputs(), seed=1).eval()
     bare, dated = Batch.from_lists([[1, 2]]), Batch.from_lists([[1, 2]], times=[[SECOND, 90_000 * SECOND]])
     torch.testing.assert_close(ranker.user_vectors(bare), ranker.user_vectors(dated))
     minutes = [[60 * SECOND * i for i in range(1, 4)]]

@@ -82,9 +82,9 @@ def test_a_step_is_the_same_for_the_same_seed_and_another_for_another():
     ranker = compose(RankerConfig(width=8), ItemInputs(items=400))
     objective = SequenceObjective(ranker, LossConfig(name="full_softmax"), 4096, reorder=3.0)
 
-    def pieces(seed):
+    def micro_batches(seed):
         torch.manual_seed(seed)
-        return torch.cat([piece.items_T for piece in objective.pieces(histories())])
+        return torch.cat([micro_batch.items_T for micro_batch in objective.micro_batches(histories())])
 
-    assert torch.equal(pieces(1), pieces(1))
-    assert not torch.equal(pieces(1), pieces(2))
+    assert torch.equal(micro_batches(1), micro_batches(1))
+    assert not torch.equal(micro_batches(1), micro_batches(2))

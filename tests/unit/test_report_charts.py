@@ -91,4 +91,4 @@ def test_sizes(value, text):
 
 def test_recommenders_stand_in_reading_order():
     names = ["truth", "als", "something_new", "champion", "challenger"]
-    assert sorted(names, key=wording.who_order) == ["challenger", "champion", "als", "something_new", "truth"]
+    assert sorted(names, key=wording.recommender_order) == ["challenger", "champion", "als", "something_new", "truth"]

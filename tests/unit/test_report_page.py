@@ -128,12 +128,12 @@ def test_the_headline_follows_the_gate():
 
 def test_the_best_baseline_is_the_strongest_peer_and_never_the_truth():
     ours, peer = best_baseline(sample_result()["metrics"])
-    assert (ours["who"], peer["who"]) == ("challenger", "item_cooccurrence")
+    assert (ours["recommender"], peer["recommender"]) == ("challenger", "item_cooccurrence")
     assert any(tile.note == "1.33 × Item co-occurrence" for tile in tiles(sample_result()))
 
 
 def test_a_figure_on_few_users_reads_not_decidable():
-    rows = [metric_row(who, "test", "ndcg", 10, 0.05, 120) for who in ("challenger", "als")]
+    rows = [metric_row(recommender, "test", "ndcg", 10, 0.05, 120) for recommender in ("challenger", "als")]
     view = quality(rows)
     assert [mark.x for mark in view.charts[0].marks] == [None, None]
     assert "not decidable (n = 120)" in view.charts[0].description

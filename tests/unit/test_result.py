@@ -55,7 +55,7 @@ EXTRAS = {
     "model": {"name": "nightrank", "version": 1, "manifest_sha256": "cd"},
     "metrics": [
         {
-            "who": "challenger",
+            "recommender": "challenger",
             "split": "test",
             "slice": "all",
             "name": "ndcg",
@@ -64,7 +64,7 @@ EXTRAS = {
             "ci": [0.0, 0.2],
             "n": 300,
         },
-        {"who": "als", "split": "test", "slice": "all", "name": "ndcg", "k": 10, "value": None, "ci": None, "n": 3},
+        {"recommender": "als", "split": "test", "slice": "all", "name": "ndcg", "k": 10, "value": None, "ci": None, "n": 3},
     ],
     "gate": {"decision": "first", "reasons": ["no champion"], "delta": None, "ci": None, "n": 0},
     "release": {"id": "r1", "recommendations_version": 1, "users": 3, "rows": 30, "fallback": {"cold": 1}},

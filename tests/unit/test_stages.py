@@ -18,7 +18,7 @@ def test_full_and_nightly_run_the_same_list_and_the_verdict_is_last() -> None:
     on, off = {"impressions": {"enabled": True}}, {"impressions": {"enabled": False}}
     assert stages_of("full", on) == stages_of("nightly", on) == STAGES
     left_out = [stage.name for stage in STAGES if stage not in stages_of("full", off)]
-    assert left_out == ["train_clicks", "register_clicks", "score_clicks"]
+    assert left_out == ["train_ctr", "register_ctr", "score_ctr"]
     assert stages_of("full", off) == stages_of("full", {}) == tuple(stage for stage in STAGES if stage.switch != CLICKS)
     assert names()[-1] == "verdict"
     assert [stage.name for stage in STAGES if stage.ends_run] == ["verdict"]
@@ -32,5 +32,5 @@ def test_lists_are_never_held_up_by_what_comes_after_their_release() -> None:
 def test_the_list_imports_the_standard_library_only() -> None:
     program = "import sys; before = set(sys.modules); import nightrank.pipeline.stages; print(*(set(sys.modules) - before))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    tops = {name.split(".")[0] for name in loaded} - {"pipeline"}
+    tops = {name.split(".")[0] for name in loaded} - {"nightrank"}
     assert tops <= sys.stdlib_module_names

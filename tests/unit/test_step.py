@@ -8,7 +8,7 @@ from nightrank.ranker.inputs import ItemInputs
 from nightrank.trainer.config.training import OptimizerConfig
 from nightrank.trainer.loop.objective import SequenceObjective
 from nightrank.trainer.loop.optim import AdamW
-from nightrank.trainer.loop.step import TrainStep, pieces
+from nightrank.trainer.loop.step import TrainStep, micro_batches
 from nightrank.trainer.ranks.communicator import Communicator, SingleProcess
 from nightrank.trainer.ranks.faults import DivergedError
 from tests.thread_world import on_ranks
@@ -23,19 +23,19 @@ ROWS = [[1, 2], [3, 4, 5], [6, 7, 8, 9, 10, 11], [12, 13], [14, 15, 16]]
 )
 def test_pieces_keep_every_row_in_order_and_only_a_single_row_may_be_too_long(tokens, lengths):
     batch = Batch.from_lists(ROWS, weights=[1, 2, 3, 4, 5], users=[5, 6, 7, 8, 9])
-    cut = list(pieces(batch, tokens))
-    assert [piece.lengths.tolist() for piece in cut] == lengths
-    assert torch.cat([piece.items_T for piece in cut]).tolist() == batch.items_T.tolist()
-    assert torch.cat([piece.weight_B for piece in cut]).tolist() == [1, 2, 3, 4, 5]
-    assert torch.cat([piece.users_B for piece in cut]).tolist() == [5, 6, 7, 8, 9]
-    assert all(int(piece.offsets_B1[0]) == 0 for piece in cut)
+    cut = list(micro_batches(batch, tokens))
+    assert [micro_batch.lengths.tolist() for micro_batch in cut] == lengths
+    assert torch.cat([micro_batch.items_T for micro_batch in cut]).tolist() == batch.items_T.tolist()
+    assert torch.cat([micro_batch.weight_B for micro_batch in cut]).tolist() == [1, 2, 3, 4, 5]
+    assert torch.cat([micro_batch.users_B for micro_batch in cut]).tolist() == [5, 6, 7, 8, 9]
+    assert all(int(micro_batch.offsets_B1[0]) == 0 for micro_batch in cut)
 
 
 def test_a_batch_without_rows_has_no_pieces():
-    assert list(pieces(Batch.from_lists([]), 10)) == []
+    assert list(micro_batches(Batch.from_lists([]), 10)) == []
 
 
-def step_with(piece_tokens: int, loss: str, communicator: Communicator | None = None):
+def step_with(micro_batch_tokens: int, loss: str, communicator: Communicator | None = None):
     torch.set_num_threads(1)
     config = RankerConfig.model_validate({"width": 16, "encoder": {"dropout": 0.0, "blocks": 1}})
     ranker = compose(config, ItemInputs(items=20))
@@ -46,7 +46,7 @@ def step_with(piece_tokens: int, loss: str, communicator: Communicator | None = 
         AdamW(ranker, optimizer),
         communicator or SingleProcess(),
         CPU,
-        SequenceObjective(ranker, LossConfig(name=loss, negatives=8), piece_tokens),
+        SequenceObjective(ranker, LossConfig(name=loss, negatives=8), micro_batch_tokens),
         optimizer,
         3,
     )
@@ -56,8 +56,8 @@ def step_with(piece_tokens: int, loss: str, communicator: Communicator | None = 
 @pytest.mark.parametrize("loss", ["sampled_softmax", "full_softmax"])
 def test_a_step_in_pieces_is_the_step_at_once(loss):
     ends = []
-    for piece_tokens in (1000, 5):
-        step, ranker = step_with(piece_tokens, loss)
+    for micro_batch_tokens in (1000, 5):
+        step, ranker = step_with(micro_batch_tokens, loss)
         batches = iter([Batch.from_lists(ROWS), Batch.from_lists(ROWS[::-1])])
         losses = [step(batches, number, 0.01).loss for number in range(2)]
         ends.append((losses, ranker.state_dict()))

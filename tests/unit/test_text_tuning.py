@@ -31,8 +31,8 @@ def changes(text, **model):
     return {
         "model": {"width": 16, "item": {"text": text}, "encoder": {"blocks": 1}, **model},
         "batch_rows": 16,
-        "measure": {"epochs": 2, "learning_rate": 1e-2, "warmup_steps": 2, "patience": None},
-        "refresh": {"epochs": 1, "warmup_steps": 1},
+        "fit": {"epochs": 2, "learning_rate": 1e-2, "warmup_steps": 2, "patience": None},
+        "refit": {"epochs": 1, "warmup_steps": 1},
         "optimizer": {"text_rate": 1.0},
         "checkpoint": {"every_steps": 2},
     }
@@ -135,7 +135,7 @@ def test_a_tuned_encoder_trains_resumes_to_the_same_bytes_and_has_a_revision_of_
     training = training_of(job(lake, bert, text, f"{name}-whole"))
     before = training.ranker.items.text_matrix.clone()
     undisturbed = train(training)
-    assert np.mean(undisturbed.curves["measure"].loss[-3:]) < np.mean(undisturbed.curves["measure"].loss[:3])
+    assert np.mean(undisturbed.curves["fit"].loss[-3:]) < np.mean(undisturbed.curves["fit"].loss[:3])
     tower = training.ranker.items.text_tower
     with_text = (tower.lengths > 0).nonzero().flatten()
     assert not torch.allclose(training.ranker.items.text_matrix[with_text], before[with_text], atol=1e-3)

@@ -18,7 +18,7 @@ NEW, K = 7, 10
 SETTINGS = {
     "batch_rows": 16,
     "model": {"init": "xavier", "head": {"name": "transformer", "hidden": 8}},
-    "measure": {"epochs": 8, "learning_rate": 1e-2, "patience": None},
+    "fit": {"epochs": 8, "learning_rate": 1e-2, "patience": None},
 }
 HISTORIES = Batch.from_lists([[1, 2, 3], [ITEMS], [9, 8, 20, 11]])
 
@@ -46,7 +46,7 @@ def night(full):
 
 def test_its_loss_falls(full):
     _, training, state = full
-    losses = state.curves["measure"].loss
+    losses = state.curves["fit"].loss
     assert isinstance(training.ranker.head, TransformerHead)
     assert np.isfinite(losses).all() and np.mean(losses[-8:]) < 0.75 * np.mean(losses[:8])
 

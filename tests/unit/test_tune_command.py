@@ -75,7 +75,7 @@ BAD = [
     (["training_set.max_length=20", "training_set.overlap=5"], [], "training_set.max_length is 20, but run .* with 50"),
     (["text.encoder=none"], [], "text.encoder is 'none'"),
     ([], ["amazon-games"], "training_set.collapse_repeats is False"),
-    (["trainer.measure.epochs=0"], [], "trainer.measure.epochs is 0"),
+    (["trainer.fit.epochs=0"], [], "trainer.fit.epochs is 0"),
     (["tune.pruner.name=best"], [], "tune.pruner.name"),
 ]
 
@@ -93,9 +93,9 @@ def test_a_file_stands_for_the_runs_configuration_and_its_trials_have_it(tmp_pat
     finished_run(tmp_path, trainer={"workers": 1, "batch_rows": 4})
     file = tmp_path / "other.yaml"
     file.write_text("seed: 5\ntrainer: {batch_rows: 8, measure: {epochs: 2}, model: {encoder: {blocks: 3}}}\n")
-    made = spec_of(asked(tmp_path, "trainer.measure.epochs=7", files=[str(file)]))
+    made = spec_of(asked(tmp_path, "trainer.fit.epochs=7", files=[str(file)]))
     job = build_job(made, 0, {"trainer.model.width": 96})
-    assert (job.config.batch_rows, job.config.measure.epochs, job.config.model.encoder.blocks) == (8, 7, 3)
+    assert (job.config.batch_rows, job.config.fit.epochs, job.config.model.encoder.blocks) == (8, 7, 3)
     assert (job.seed, job.config.model.width, job.config.workers) == (5, 96, TrainerConfig().workers)
     assert made.study != spec_of(asked(tmp_path)).study
 
@@ -150,9 +150,9 @@ def test_the_default_space_is_the_packaged_one(tmp_path: Path) -> None:
 def test_a_person_sees_the_best_trials_first_and_what_they_were_chosen_by(capsys) -> None:
     facts = {"epochs": 3, "seconds": 1.0, "reason": None}
     trials = [
-        {**facts, "trial": 0, "state": "complete", "value": 0.25, "params": {"trainer.measure.learning_rate": 0.001}},
-        {**facts, "trial": 1, "state": "complete", "value": 0.5, "params": {"trainer.measure.learning_rate": 0.0123456}},
-        {**facts, "trial": 2, "state": "pruned", "value": None, "params": {"trainer.measure.learning_rate": 0.7}},
+        {**facts, "trial": 0, "state": "complete", "value": 0.25, "params": {"trainer.fit.learning_rate": 0.001}},
+        {**facts, "trial": 1, "state": "complete", "value": 0.5, "params": {"trainer.fit.learning_rate": 0.0123456}},
+        {**facts, "trial": 2, "state": "pruned", "value": None, "params": {"trainer.fit.learning_rate": 0.7}},
     ]
     counts = {"study": "s", "status": "already_done", "trials": 3, "pruned": 1, "failed": 0, "chosen_by": NOTE}
     _show({**counts, "all": trials, "pictures": {"history": "h.png"}, "overlay": "lake/best.yaml"})

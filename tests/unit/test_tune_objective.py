@@ -28,7 +28,7 @@ def launched(monkeypatch, result=None, fault=None) -> list:
 
     def launch(job) -> None:
         jobs.append(job)
-        write_json(job.checkpoints / "run-1-measure.json", {})
+        write_json(job.checkpoints / "run-1-fit.json", {})
         if fault is not None:
             raise fault
         write_json(job.result_path, result)

@@ -11,7 +11,7 @@ from nightrank.pipeline.config import CONF, NightConfig, packaged_names, resolve
 from nightrank.trainer.tune.space import Choices, Range, applied, load_space, values_of
 from nightrank.trainer.tune.spec import StudySpec, differing, load_spec
 
-LR = "trainer.measure.learning_rate"
+LR = "trainer.fit.learning_rate"
 WIDTH = "trainer.model.width"
 
 
@@ -28,7 +28,7 @@ BAD = [
     (f"{LR}: {{low: 0.1, high: 0.1}}", "learning_rate.*the range is empty: low 0.1 is not below high 0.1"),
     (f"{LR}: {{low: 0.0, high: 0.1, log: true}}", "log wants low above 0"),
     (f"{LR}: {{low: 0.0, high: 0.1}}", "learning_rate=0.0: .*greater than 0"),
-    (f"{WIDTH}: {{choices: [64, 128]}}\n{LR}: {{low: 0.0, high: 0.1}}", "yaml: trainer.measure.learning_rate=0.0: "),
+    (f"{WIDTH}: {{choices: [64, 128]}}\n{LR}: {{low: 0.0, high: 0.1}}", "yaml: trainer.fit.learning_rate=0.0: "),
     (f"{LR}: {{low: 0.1, hihg: 0.2}}", "learning_rate.high: Field required"),
     (f"{LR}: 0.1", "learning_rate: Input should be a valid dictionary"),
     ("trainer.model.encoder.dropout: {low: 0.0, high: 0.65, step: 0.1}", "high 0.65 is not reached from low 0.0"),
@@ -95,7 +95,7 @@ def test_what_a_dimension_holds(dimension, inside, outside) -> None:
 def test_params_are_set_and_read_by_dotted_keys() -> None:
     base = {"seed": 3, "trainer": {"model": {"width": 8, "item": {"use_id": True}}}}
     changed = applied(base, {WIDTH: 16, LR: 0.1})
-    assert changed["trainer"] == {"model": {"width": 16, "item": {"use_id": True}}, "measure": {"learning_rate": 0.1}}
+    assert changed["trainer"] == {"model": {"width": 16, "item": {"use_id": True}}, "fit": {"learning_rate": 0.1}}
     assert base["trainer"]["model"]["width"] == 8
     assert values_of(changed, {WIDTH: 0, LR: 0, "trainer.absent": 0}) == {WIDTH: 16, LR: 0.1}
 
@@ -119,7 +119,7 @@ def test_another_space_snapshot_or_setting_is_another_study(tmp_path: Path) -> N
     others = [
         spec(tmp_path, {WIDTH: Choices(choices=(8, 32))}),
         spec(tmp_path, snapshot="d" * 64),
-        spec(tmp_path, overrides=["trainer.measure.epochs=7"]),
+        spec(tmp_path, overrides=["trainer.fit.epochs=7"]),
         spec(tmp_path, overrides=["seed=3"]),
         spec(tmp_path, overrides=["tune.pruner.name=halving"]),
     ]
@@ -162,7 +162,7 @@ def test_the_overlay_of_a_configuration_is_that_configuration_again(tmp_path: Pa
     path = tmp_path / "best.yaml"
     path.write_text(yaml.safe_dump(applied(tree, {LR: 0.02})))
     read = resolve([str(path)], [])
-    config["trainer"]["measure"]["learning_rate"] = 0.02
+    config["trainer"]["fit"]["learning_rate"] = 0.02
     assert {key: read[key] for key in read if key not in ("spark", "mlflow")} == {
         key: config[key] for key in config if key not in ("spark", "mlflow")
     }

@@ -13,7 +13,7 @@ from nightrank.trainer.tune.search import Outcome, Search
 from nightrank.trainer.tune.space import Choices, Range
 
 SPACE = {
-    "trainer.measure.learning_rate": Range(low=1e-4, high=1e-1, log=True),
+    "trainer.fit.learning_rate": Range(low=1e-4, high=1e-1, log=True),
     "trainer.model.encoder.dropout": Range(low=0.0, high=0.6, step=0.1),
     "trainer.model.width": Choices(choices=(8, 16, 32)),
 }

@@ -46,9 +46,9 @@ def bundle(lake: Lake) -> Path:
 
 def test_a_click_bundle_is_checked_where_the_run_has_one(lake: Lake) -> None:
     path = lake.run_dir(RUN) / "result.json"
-    change(path, clicks={"manifest_sha256": bundle(lake).name})
+    change(path, ctr={"manifest_sha256": bundle(lake).name})
     assert [check.status for check in verify_run(lake).checks if check.name == "click bundle"] == ["ok"]
-    change(path, clicks={"manifest_sha256": "0" * 64})
+    change(path, ctr={"manifest_sha256": "0" * 64})
     outcome = verify_run(lake)
     assert outcome.failed == ("click bundle",)
     assert "manifest.json is missing" in {check.name: check.seen for check in outcome.checks}["click bundle"]

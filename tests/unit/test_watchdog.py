@@ -12,12 +12,12 @@ from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.trainer.config.training import WatchdogConfig
 from nightrank.trainer.launch import check_hostname
 from nightrank.trainer.launch.supervise import _Watch, blame, read_beats
-from nightrank.trainer.ranks.watchdog import Heart, Progress, launcher_alive
+from nightrank.trainer.ranks.watchdog import Heartbeat, Progress, launcher_alive
 from tests.training_jobs import job_of, small_lake
 
 
 def beat(rank, ended=None, **changes):
-    body = {"rank": rank, "pid": 1, "host": "h", "at": 1.0, "step": 7, "doing": "measure", "collectives": 5, "waiting_in": None}
+    body = {"rank": rank, "pid": 1, "host": "h", "at": 1.0, "step": 7, "doing": "fit", "collectives": 5, "waiting_in": None}
     return {**body, "ended": ended, **changes}
 
 
@@ -29,13 +29,13 @@ def job(tmp_path_factory):
 
 def test_the_heart_writes_what_the_rank_does_and_how_it_ended(tmp_path):
     progress = Progress()
-    heart = Heart(tmp_path, 3, progress, WatchdogConfig(beat_seconds=0.02), (socket.gethostname(), os.getpid()))
+    heart = Heartbeat(tmp_path, 3, progress, WatchdogConfig(beat_seconds=0.02), (socket.gethostname(), os.getpid()))
     heart.start()
-    progress.moved("measure", 41)
+    progress.moved("fit", 41)
     time.sleep(0.3)
     alive = read_json(tmp_path / "rank-3.json")
     heart.stop({"how": "done"})
-    assert (alive["step"], alive["doing"], alive["ended"]) == (41, "measure", None)
+    assert (alive["step"], alive["doing"], alive["ended"]) == (41, "fit", None)
     assert read_json(tmp_path / "rank-3.json")["ended"] == {"how": "done"}
 
 

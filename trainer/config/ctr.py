@@ -6,10 +6,10 @@ from typing import Final
 from pydantic import Field
 
 from nightrank.feature_store.contracts.config import FrozenConfig, merged, validate
-from nightrank.ranker.ctr.config import ClickConfig, DnnConfig
+from nightrank.ranker.ctr.config import CtrConfig, DnnConfig
 from nightrank.trainer.config.training import OptimizerConfig
 
-SECTION: Final = "clicks"
+SECTION: Final = "ctr"
 """Of a run's configuration."""
 
 
@@ -22,7 +22,7 @@ class PlateauConfig(FrozenConfig):
     """What counts as better."""
 
 
-class ClickOptimizerConfig(OptimizerConfig):
+class CtrOptimizerConfig(OptimizerConfig):
     """Adam: no decoupled decay, and a clip that only stops what runs away."""
 
     beta2: float = Field(0.999, ge=0, lt=1)
@@ -30,8 +30,8 @@ class ClickOptimizerConfig(OptimizerConfig):
     clip_norm: float = Field(10.0, gt=0)
 
 
-class ClickTrainerConfig(FrozenConfig):
-    model: ClickConfig = DnnConfig()
+class CtrTrainerConfig(FrozenConfig):
+    model: CtrConfig = DnnConfig()
     epochs: int = Field(100, ge=1)
     """At most; the plateau ends it earlier."""
     batch_rows: int = Field(4096, ge=1)
@@ -42,11 +42,11 @@ class ClickTrainerConfig(FrozenConfig):
     """Strength of the pull of embedding tables to zero: adds table_l2 / 2 times their squared norm to the mean loss."""
     smoothing: float = Field(0.0, ge=0, lt=1)
     """Labels are moved by this share towards 1/2."""
-    optimizer: ClickOptimizerConfig = ClickOptimizerConfig()
+    optimizer: CtrOptimizerConfig = CtrOptimizerConfig()
     validation_rows: int | None = Field(200_000, ge=1)
     """Validate on this many rows of a lake's part at most, the same each time; None: on all. Their scores are in memory."""
 
 
-def load_clicks(files: list[Path], overrides: list[str]) -> ClickTrainerConfig:
-    """The section `clicks` of configuration files, with overrides of its own keys such as `model.width=20`."""
-    return validate(ClickTrainerConfig, merged(files, [f"{SECTION}.{text}" for text in overrides]).get(SECTION, {}))
+def load_ctr_config(files: list[Path], overrides: list[str]) -> CtrTrainerConfig:
+    """The section `ctr` of configuration files, with overrides of its own keys such as `model.width=20`."""
+    return validate(CtrTrainerConfig, merged(files, [f"{SECTION}.{text}" for text in overrides]).get(SECTION, {}))

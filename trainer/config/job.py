@@ -7,7 +7,7 @@ from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.settings import SparkSettings, TextSettings
-from nightrank.trainer.config.ctr import ClickTrainerConfig
+from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.config.tune import PrunerConfig
 
@@ -24,7 +24,7 @@ class Parent(FrozenConfig):
 
 
 class Trial(FrozenConfig):
-    """Makes of a job one trial of `nightrank tune`: phase `measure` alone, which the pruner may end early."""
+    """Makes of a job one trial of `nightrank tune`: phase `fit` alone, which the pruner may end early."""
 
     study: str
     """The study's folder, relative to the lake."""
@@ -48,7 +48,7 @@ class Job(FrozenConfig):
     trial: Trial | None = None
     text: TextSettings = TextSettings()
     """The encoder of the snapshot's text vectors; opened where the ranker tunes it."""
-    clicks: ClickTrainerConfig | None = None
+    ctr: CtrTrainerConfig | None = None
     """Makes of a job the training of a click ranker; `config` then only says how it is run."""
     launcher_host: str
     launcher_pid: int
@@ -59,10 +59,10 @@ class Job(FrozenConfig):
 
     @property
     def folder(self) -> Path:
-        """The job, the ranks' heartbeats and stacks, the result: `R/train`, `R/train_clicks`, or a trial's in its study."""
+        """The job, the ranks' heartbeats and stacks, the result: `R/train`, `R/train_ctr`, or a trial's in its study."""
         if self.trial is not None:
             return self.lake.root / self.trial.study / f"trial-{self.trial.number:04d}"
-        return self.lake.run_dir(self.run_id) / ("train" if self.clicks is None else "train_clicks")
+        return self.lake.run_dir(self.run_id) / ("train" if self.ctr is None else "train_ctr")
 
     @property
     def path(self) -> Path:
@@ -80,7 +80,7 @@ class Job(FrozenConfig):
     def checkpoints(self) -> Path:
         if self.trial is not None:
             return self.folder / "checkpoints"
-        return Path(self.root) / "checkpoints" / (self.run_id if self.clicks is None else f"{self.run_id}-clicks")
+        return Path(self.root) / "checkpoints" / (self.run_id if self.ctr is None else f"{self.run_id}-ctr")
 
     def save(self) -> None:
         write_json(self.path, self.model_dump(mode="json"))

@@ -114,7 +114,7 @@ class TrainerConfig(FrozenConfig):
     """Halve the gradient on the wire; worth it between hosts, not on one."""
     batch_rows: int = Field(256, ge=1)
     """Rows of one rank's step."""
-    piece_tokens: int = Field(4096, ge=1)
+    micro_batch_tokens: int = Field(4096, ge=1)
     """Tokens a rank holds activations of at once: a step of long histories is taken in pieces whose gradients add up."""
     reorder: float = Field(0.0, ge=0)
     """Events of a training history change places at random, each moving by less than so many; up to 1 all stay."""
@@ -122,8 +122,8 @@ class TrainerConfig(FrozenConfig):
     model: RankerConfig = RankerConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    measure: MeasureConfig = MeasureConfig()
-    refresh: RefreshConfig = RefreshConfig()
+    fit: MeasureConfig = MeasureConfig()
+    refit: RefreshConfig = RefreshConfig()
     night: NightPhaseConfig = NightPhaseConfig()
     validation: ValidationConfig = ValidationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()

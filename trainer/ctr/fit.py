@@ -1,4 +1,4 @@
-"""fit_clicks: epochs of steps, a validation after each, the learning rate by plateau. Shapes: N rows, A actions."""
+"""fit_ctr: epochs of steps, a validation after each, the learning rate by plateau. Shapes: N rows, A actions."""
 
 import time
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.ranker.ctr.batch import ImpressionBatch, check_impressions
-from nightrank.ranker.ctr.compose import ClickRanker
+from nightrank.ranker.ctr.compose import CtrRanker
 from nightrank.ranker.metrics.ctr import by_action, mean_over_actions
-from nightrank.trainer.config.ctr import ClickTrainerConfig
-from nightrank.trainer.ctr.objective import ClickObjective, TablePull
+from nightrank.trainer.config.ctr import CtrTrainerConfig
+from nightrank.trainer.ctr.objective import CtrObjective, TablePenalty
 from nightrank.trainer.ctr.source import MemorySource
 from nightrank.trainer.loop.optim import AdamW
 from nightrank.trainer.loop.plateau import Plateau
 from nightrank.trainer.loop.step import TrainStep
-from nightrank.trainer.ranks.communicator import Communicator, told_by_root
+from nightrank.trainer.ranks.communicator import Communicator, broadcast_object
 from nightrank.trainer.ranks.device import Device
 
 Probabilities = NDArray[np.float32]
@@ -38,22 +38,22 @@ class EpochReport:
 
 
 @dataclass
-class ClickCurve:
+class CtrCurve:
     epochs: list[EpochReport] = field(default_factory=list)
     best: int = 0
     """The epoch whose weights are kept."""
 
 
-def fit_clicks(
-    ranker: ClickRanker,
+def fit_ctr(
+    ranker: CtrRanker,
     train: ImpressionBatch,
     valid: ImpressionBatch,
-    config: ClickTrainerConfig,
+    config: CtrTrainerConfig,
     seed: int,
     communicator: Communicator,
     device: Device,
     tell: Callable[[EpochReport], None] = lambda report: None,
-) -> ClickCurve:
+) -> CtrCurve:
     """Trains until the plateau says so; the weights of the best validation are in the ranker afterwards.
 
     Every rank is given all rows and takes its share of each step. Rank 0 validates and the others are told: over several
@@ -62,13 +62,13 @@ def fit_clicks(
     _check(train, valid, ranker)
     source = MemorySource(train, config.batch_rows, seed, communicator.rank, communicator.size)
     step = step_of(ranker, config, seed, communicator, device)
-    plateau, curve, best = Plateau(config.plateau, config.learning_rate), ClickCurve(), _copy(ranker)
+    plateau, curve, best = Plateau(config.plateau, config.learning_rate), CtrCurve(), _copy(ranker)
     for epoch in range(config.epochs):
         started, rate = time.monotonic(), plateau.rate
         ranker.train()
         batches = source.batches(epoch)
         losses = [step(batches, epoch * source.steps(epoch) + n, rate).loss for n in range(source.steps(epoch))]
-        figures = told_by_root(communicator, lambda: measure(ranker, valid))
+        figures = broadcast_object(communicator, lambda: measure(ranker, valid))
         plateau = plateau.after(figures["auc"])
         if plateau.stalls == 0:
             curve.best, best = epoch + 1, _copy(ranker)
@@ -82,17 +82,17 @@ def fit_clicks(
     return curve
 
 
-def measure(ranker: ClickRanker, rows: ImpressionBatch) -> dict[str, float]:
+def measure(ranker: CtrRanker, rows: ImpressionBatch) -> dict[str, float]:
     """`auc` and `log_loss` over the rows that were asked, each the mean over the actions."""
-    return mean_over_actions(measure_each(ranker, rows))
+    return mean_over_actions(evaluate_each(ranker, rows))
 
 
-def measure_each(ranker: ClickRanker, rows: ImpressionBatch) -> dict[str, dict[str, float]]:
+def evaluate_each(ranker: CtrRanker, rows: ImpressionBatch) -> dict[str, dict[str, float]]:
     """action -> `auc` and `log_loss` over the rows that were asked about it."""
     return by_action(ranker.shapes.labels, probabilities(ranker, rows), rows.labels_BA.numpy())
 
 
-def probabilities(ranker: ClickRanker, rows: ImpressionBatch, chunk: int = 16_384) -> Probabilities:
+def probabilities(ranker: CtrRanker, rows: ImpressionBatch, chunk: int = 16_384) -> Probabilities:
     """[N, A] of rows on the CPU, wherever the ranker is."""
     place = next(ranker.parameters()).device
     parts = [
@@ -104,8 +104,8 @@ def probabilities(ranker: ClickRanker, rows: ImpressionBatch, chunk: int = 16_38
 
 
 def step_of(
-    ranker: ClickRanker,
-    config: ClickTrainerConfig,
+    ranker: CtrRanker,
+    config: CtrTrainerConfig,
     seed: int,
     communicator: Communicator,
     device: Device,
@@ -117,14 +117,14 @@ def step_of(
         optimizer or AdamW(ranker, config.optimizer),
         communicator,
         device,
-        ClickObjective(ranker, config.smoothing),
+        CtrObjective(ranker, config.smoothing),
         config.optimizer,
         seed,
-        TablePull(ranker, config.table_l2) if config.table_l2 else None,
+        TablePenalty(ranker, config.table_l2) if config.table_l2 else None,
     )
 
 
-def _check(train: ImpressionBatch, valid: ImpressionBatch, ranker: ClickRanker) -> None:
+def _check(train: ImpressionBatch, valid: ImpressionBatch, ranker: CtrRanker) -> None:
     for rows in (train, valid):
         check_impressions(rows, ranker.shapes)
     if train.rows == 0:
@@ -137,5 +137,5 @@ def _check(train: ImpressionBatch, valid: ImpressionBatch, ranker: ClickRanker) 
             )
 
 
-def _copy(ranker: ClickRanker) -> dict[str, Tensor]:
+def _copy(ranker: CtrRanker) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in ranker.state_dict().items()}

@@ -10,7 +10,7 @@ from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Impressions
 from nightrank.ranker.ctr.codes import FieldCodes
-from nightrank.ranker.ctr.config import ClickShapes, FieldShape, NumericShape
+from nightrank.ranker.ctr.config import CtrShapes, FieldShape, NumericShape
 from nightrank.trainer.data.conformance import check_part, part_of, pinned_paths
 
 
@@ -24,14 +24,14 @@ def impressions_in(snapshot: DatasetSnapshot) -> Impressions:
     return snapshot.impressions
 
 
-def shapes_of(snapshot: DatasetSnapshot) -> ClickShapes:
+def shapes_of(snapshot: DatasetSnapshot) -> CtrShapes:
     said = impressions_in(snapshot)
     fields = [FieldShape(name=name, size=size) for name, size in zip(said.fields, said.sizes, strict=True)]
     numeric = [
         NumericShape(name=name, mean=mean, scale=scale)
         for name, mean, scale in zip(said.numeric, said.mean, said.scale, strict=True)
     ]
-    return ClickShapes(fields=tuple(fields), numeric=tuple(numeric), labels=said.labels, history=said.history)
+    return CtrShapes(fields=tuple(fields), numeric=tuple(numeric), labels=said.labels, history=said.history)
 
 
 def codes_of(snapshot: DatasetSnapshot, root: Path) -> FieldCodes:

@@ -14,11 +14,11 @@ import mlflow
 import pandas as pd
 
 
-class ClickModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class CtrModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def load_context(self, context: Any) -> None:
-        from nightrank.ranker.ctr.bundle import load_click_bundle
+        from nightrank.ranker.ctr.bundle import load_ctr_bundle
 
-        self.bundle = load_click_bundle(Path(context.artifacts["bundle"]))
+        self.bundle = load_ctr_bundle(Path(context.artifacts["bundle"]))
 
     # Without annotations: MLflow would take them for a signature of its own and warn about it.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
@@ -29,4 +29,4 @@ class ClickModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         return pd.DataFrame(scores_BA.double().numpy(), columns=labels, index=model_input.index)
 
 
-mlflow.models.set_model(ClickModel())
+mlflow.models.set_model(CtrModel())

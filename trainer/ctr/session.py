@@ -1,4 +1,4 @@
-"""train_clicks: from a job to what its stage hands on, on one rank."""
+"""train_ctr: from a job to what its stage hands on, on one rank."""
 
 import time
 from pathlib import Path
@@ -8,41 +8,41 @@ from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.failpoints import failpoint
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.ranker.bundle.store import stored
-from nightrank.ranker.ctr.bundle import save_click_bundle
-from nightrank.ranker.ctr.compose import ClickRanker, compose_clicks
+from nightrank.ranker.ctr.bundle import save_ctr_bundle
+from nightrank.ranker.ctr.compose import CtrRanker, compose_ctr
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.ctr.pinned import codes_of, shapes_of
-from nightrank.trainer.ctr.training import PHASE, ClickTraining, fit
+from nightrank.trainer.ctr.training import PHASE, CtrTraining, fit
 from nightrank.trainer.ctr.validation import Figures
 from nightrank.trainer.loop.optim import AdamW
 from nightrank.trainer.loop.state import TrainState
-from nightrank.trainer.ranks.communicator import Communicator, together, told_by_root
+from nightrank.trainer.ranks.communicator import Communicator, broadcast_object, run_on_all_ranks
 from nightrank.trainer.ranks.device import Device
 from nightrank.trainer.ranks.watchdog import Progress
 
 TEST: Final = "impressions_test"
 
 
-def train_clicks(job: Job, communicator: Communicator, progress: Progress, device: Device, started: float) -> dict[str, Any]:
+def train_ctr(job: Job, communicator: Communicator, progress: Progress, device: Device, started: float) -> dict[str, Any]:
     """Trains on `impressions_train`, keeps the best of `impressions_valid`, measures it on `impressions_test`; the bundle
     stands in the lake."""
     training = prepare(job, communicator, progress, device)
     progress.moved("training")
     state = fit(training)
     tested = training.validator(TEST)(training.ranker) if training.snapshot.rows(TEST) else None
-    name = told_by_root(communicator, lambda: _export(training))
+    name = broadcast_object(communicator, lambda: _export(training))
     return result(training, state, tested, name, time.monotonic() - started)
 
 
-def prepare(job: Job, communicator: Communicator, progress: Progress, device: Device) -> ClickTraining:
+def prepare(job: Job, communicator: Communicator, progress: Progress, device: Device) -> CtrTraining:
     """Ranker and optimizer, the same on every rank: drawn from the seed."""
-    config = job.clicks
+    config = job.ctr
     assert config is not None
-    snapshot = together(communicator, lambda: load_snapshot(Path(job.snapshot)))
+    snapshot = run_on_all_ranks(communicator, lambda: load_snapshot(Path(job.snapshot)))
     progress.moved("composing")
-    ranker = together(communicator, lambda: _ranker(job, shapes_of(snapshot)).to(device.torch_device))
+    ranker = run_on_all_ranks(communicator, lambda: _ranker(job, shapes_of(snapshot)).to(device.torch_device))
     optimizer = AdamW(ranker, config.optimizer)
-    training = ClickTraining(
+    training = CtrTraining(
         job=job, communicator=communicator, progress=progress, device=device, snapshot=snapshot, ranker=ranker,
         optimizer=optimizer, state=TrainState(phase=PHASE), config=config,
     )  # fmt: skip
@@ -50,25 +50,25 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
     return training
 
 
-def _ranker(job: Job, shapes: Any) -> ClickRanker:
-    assert job.clicks is not None
-    model = job.clicks.model
+def _ranker(job: Job, shapes: Any) -> CtrRanker:
+    assert job.ctr is not None
+    model = job.ctr.model
     if model.reads_history and shapes.history is None:
         raise ConfigError(f"{model.name} reads histories, and impressions.history is 0", "raise it, or take another model")
-    return compose_clicks(model, shapes, job.seed)
+    return compose_ctr(model, shapes, job.seed)
 
 
-def _export(training: ClickTraining) -> str:
+def _export(training: CtrTraining) -> str:
     failpoint("train.bundle.before")
     lake, snapshot = training.job.lake, training.snapshot
     codes = codes_of(snapshot, lake.root)
-    name = stored(lake.bundles, lambda folder: save_click_bundle(folder, training.ranker, codes, snapshot.id))
+    name = stored(lake.bundles, lambda folder: save_ctr_bundle(folder, training.ranker, codes, snapshot.id))
     failpoint("train.bundle.after")
     return name
 
 
-def result(training: ClickTraining, state: TrainState, tested: Figures | None, bundle: str, seconds: float) -> dict[str, Any]:
-    """The section that stage `train_clicks` leaves."""
+def result(training: CtrTraining, state: TrainState, tested: Figures | None, bundle: str, seconds: float) -> dict[str, Any]:
+    """The section that stage `train_ctr` leaves."""
     job, size = training.job, training.communicator.size
     return {
         "training": {

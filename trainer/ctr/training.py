@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.snapshot import PartName
-from nightrank.ranker.ctr.compose import ClickRanker
-from nightrank.trainer.config.ctr import ClickTrainerConfig
+from nightrank.ranker.ctr.compose import CtrRanker
+from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.ctr.fit import step_of
-from nightrank.trainer.ctr.validation import ClickValidator
+from nightrank.trainer.ctr.validation import CtrValidator
 from nightrank.trainer.data.impressions import ImpressionSource
 from nightrank.trainer.data.plan import REVISION
 from nightrank.trainer.loop.fit import exhaust
@@ -18,18 +18,18 @@ from nightrank.trainer.loop.source import phase_seed
 from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.step import TrainStep
 from nightrank.trainer.loop.training import Resumable, check_rows
-from nightrank.trainer.ranks.communicator import together
+from nightrank.trainer.ranks.communicator import run_on_all_ranks
 
-PHASE: Final = "clicks"
+PHASE: Final = "ctr"
 BEST: Final = f"best-{PHASE}"
 
 
 @dataclass(kw_only=True)
-class ClickTraining(Resumable):
+class CtrTraining(Resumable):
     """A click ranker with how it is trained."""
 
-    ranker: ClickRanker
-    config: ClickTrainerConfig
+    ranker: CtrRanker
+    config: CtrTrainerConfig
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -56,13 +56,13 @@ class ClickTraining(Resumable):
             reader=self.job.config.reader,
         )
 
-    def validator(self, part: PartName) -> ClickValidator:
-        return ClickValidator(self.source(part), self.config.validation_rows, self.communicator, self.progress)
+    def validator(self, part: PartName) -> CtrValidator:
+        return CtrValidator(self.source(part), self.config.validation_rows, self.communicator, self.progress)
 
 
-def fit(training: ClickTraining) -> TrainState:
+def fit(training: CtrTraining) -> TrainState:
     """Trains from wherever the state stands until the plateau or the last epoch. The best weights are in the ranker then."""
-    if training.take_up(None):
+    if training.resume(None):
         training.state.resumed_from.append(f"{PHASE} step {training.state.step}")
     source, validate = training.source("impressions_train"), training.validator("impressions_valid")
     step = step_of(
@@ -79,11 +79,11 @@ def fit(training: ClickTraining) -> TrainState:
         training.save_running()
     training.state.phase_done = True
     training.save_running()
-    training.take_up(BEST)
+    training.resume(BEST)
     return training.state
 
 
-def plateau(training: ClickTraining) -> Plateau:
+def plateau(training: CtrTraining) -> Plateau:
     """Where the rate and the patience stand: a function of the validations so far."""
     stand = Plateau(training.config.plateau, training.config.learning_rate)
     for row in training.state.curve.valid:
@@ -91,14 +91,14 @@ def plateau(training: ClickTraining) -> Plateau:
     return stand
 
 
-def is_over(training: ClickTraining) -> bool:
+def is_over(training: CtrTraining) -> bool:
     state = training.state
     return state.phase_done or state.epoch >= training.config.epochs or plateau(training).over
 
 
-def train_epoch(training: ClickTraining, source: ImpressionSource, step: TrainStep[Any]) -> None:
+def train_epoch(training: CtrTraining, source: ImpressionSource, step: TrainStep[Any]) -> None:
     state, rate = training.state, plateau(training).rate
-    batches = together(training.communicator, lambda: source.batches(state.epoch, state.step_in_epoch))
+    batches = run_on_all_ranks(training.communicator, lambda: source.batches(state.epoch, state.step_in_epoch))
     training.ranker.train()
     while state.step_in_epoch < source.steps(state.epoch):
         started = time.monotonic()
@@ -107,10 +107,10 @@ def train_epoch(training: ClickTraining, source: ImpressionSource, step: TrainSt
         state.seconds += time.monotonic() - started
         training.progress.moved(PHASE, state.total_steps)
         training.save_if_due()
-    together(training.communicator, lambda: exhaust(batches))
+    run_on_all_ranks(training.communicator, lambda: exhaust(batches))
 
 
-def close_epoch(training: ClickTraining, source: ImpressionSource, validate: ClickValidator) -> None:
+def close_epoch(training: CtrTraining, source: ImpressionSource, validate: CtrValidator) -> None:
     """Counts the epoch's rows, validates, remembers the best."""
     state = training.state
     check_rows(source.rows(state.epoch), state.epoch_rows, f"{PHASE}, epoch {state.epoch}")

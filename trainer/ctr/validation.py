@@ -9,11 +9,11 @@ from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.compose import ClickRanker
+from nightrank.ranker.ctr.compose import CtrRanker
 from nightrank.ranker.metrics.ctr import by_action, mean_over_actions, told_apart
 from nightrank.trainer.ctr.fit import Probabilities, probabilities
 from nightrank.trainer.data.impressions import ImpressionSource
-from nightrank.trainer.ranks.communicator import Communicator, together
+from nightrank.trainer.ranks.communicator import Communicator, run_on_all_ranks
 from nightrank.trainer.ranks.watchdog import Progress
 
 Figures = dict[str, float]
@@ -21,7 +21,7 @@ NOT_ASKED = -1.0
 
 
 @dataclass(frozen=True)
-class ClickValidator:
+class CtrValidator:
     """The same figures on every rank, and for any number of ranks."""
 
     source: ImpressionSource
@@ -30,20 +30,20 @@ class ClickValidator:
     communicator: Communicator
     progress: Progress
 
-    def __call__(self, ranker: ClickRanker) -> Figures:
+    def __call__(self, ranker: CtrRanker) -> Figures:
         """`auc` and `log_loss`, each the mean over the labels that have both answers among the rows, `<label>/auc` and
         `<label>/log_loss` of each of those, and `n`. DataContractError where no label has.
 
         Every rank takes rank 0's running statistics (batch norm): those are the ones that are measured and kept.
         """
         self.communicator.broadcast([buffer for buffer in ranker.buffers() if buffer.is_floating_point()])
-        found = together(self.communicator, lambda: self._scored(ranker))
+        found = run_on_all_ranks(self.communicator, lambda: self._scored(ranker))
         # Each row was filled in by the one rank that read it; the sum is all of them.
         self.communicator.allreduce_sum(found)
         scores_NA, labels_NA = found.numpy().reshape(len(found), 2, -1).transpose(1, 0, 2)
         return self._figures(ranker.shapes.labels, scores_NA, labels_NA)
 
-    def _scored(self, ranker: ClickRanker) -> Tensor:
+    def _scored(self, ranker: CtrRanker) -> Tensor:
         """[N, 2 A] probabilities and labels of this rank's rows, zeros elsewhere."""
         actions, at = len(ranker.shapes.labels), sum(self._shares()[: self.source.rank])
         found = torch.zeros(sum(self._shares()), 2 * actions)

@@ -1,7 +1,7 @@
 import numpy as np
 import numpy.typing as npt
 
-def dealt(
+def assigned(
     batch_of_place: npt.NDArray[np.int32],
     tokens: npt.NDArray[np.int64],
     lengths: npt.NDArray[np.int32],

@@ -25,7 +25,7 @@ CURSOR: Final = 10
 ROWS_LEFT: Final = 7
 
 
-class Sheet:
+class BatchBuffer:
     """Batches of known sizes that wait for their rows. They are slices of common memory, in the widths of the files."""
 
     def __init__(self, rows: Indices, tokens: Indices) -> None:
@@ -62,7 +62,7 @@ class Passing:
     rows: Rows
     order: Indices
     taken: int = 0
-    sheets: list[Sheet] = field(default_factory=list)
+    sheets: list[BatchBuffer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._batch_of_row = np.full(len(self.rows), -1, np.int32)
@@ -76,14 +76,14 @@ class Passing:
         lengths: Array = self.rows.lengths.take(self.order[self.taken : self.taken + count])
         return lengths
 
-    def deal(self, batches: npt.NDArray[np.int32], sheet: Sheet) -> None:
+    def deal(self, batches: npt.NDArray[np.int32], sheet: BatchBuffer) -> None:
         """The next rows go into these batches of the sheet."""
         before = sum(len(known.cursors) for known in self.sheets)
         self._batch_of_row[self.order[self.taken : self.taken + len(batches)]] = batches + before
         self.taken += len(batches)
         self.sheets.append(sheet)
 
-    def pass_by(self) -> None:
+    def scatter(self) -> None:
         """Every row that was dealt out stands in its batch."""
         cursors = np.concatenate([sheet.cursors for sheet in self.sheets])
         scatter_rows(self.rows.place, self._batch_of_row, cursors)
@@ -95,11 +95,11 @@ class Passing:
 
 def filled(
     plan: ReadPlan, rank: int, windows: Iterable[Window], groups: Iterator[Passing], wrong: Callable[[str], Exception]
-) -> Iterator[tuple[Window, Sheet]]:
+) -> Iterator[tuple[Window, BatchBuffer]]:
     """Each window with its batches, in step order. What `wrong` makes is raised where windows and row groups do not end
     together."""
     passing: list[Passing] = []
-    waiting: deque[tuple[Window, Sheet]] = deque()
+    waiting: deque[tuple[Window, BatchBuffer]] = deque()
     for window in windows:
         have = sum(group.left for group in passing)
         while have < window.rows:
@@ -108,10 +108,10 @@ def filled(
                 raise wrong("the row groups ended before the last window")
             passing.append(group)
             have += group.left
-        waiting.append((window, _dealt(plan, rank, window, passing)))
+        waiting.append((window, _assigned(plan, rank, window, passing)))
         for group in passing:
             if not group.left:
-                group.pass_by()
+                group.scatter()
         passing = [group for group in passing if group.left]  # none, or the last
         while waiting and waiting[0][1].is_full:
             yield waiting.popleft()
@@ -120,7 +120,7 @@ def filled(
         raise wrong(f"{left} rows were left over")
 
 
-def _dealt(plan: ReadPlan, rank: int, window: Window, passing: list[Passing]) -> Sheet:
+def _assigned(plan: ReadPlan, rank: int, window: Window, passing: list[Passing]) -> BatchBuffer:
     """The window's rows dealt out to its batches, as the plan has them: all that the row groups have left, less what the last
     of them has more than the window takes."""
     counts = [group.left for group in passing]
@@ -128,10 +128,10 @@ def _dealt(plan: ReadPlan, rank: int, window: Window, passing: list[Passing]) ->
         counts[-1] -= sum(counts) - window.rows
     pieces = list(zip(passing, counts, strict=True))
     lengths = np.concatenate([np.zeros(0, np.int32), *(group.lengths(count) for group, count in pieces)])
-    dealt = plan.dealt(window, rank, lengths)
-    sheet = Sheet(dealt.rows, dealt.tokens)
+    assigned = plan.assigned(window, rank, lengths)
+    sheet = BatchBuffer(assigned.rows, assigned.tokens)
     at = 0
     for group, count in pieces:
-        group.deal(dealt.batch_of_place[at : at + count], sheet)
+        group.deal(assigned.batch_of_place[at : at + count], sheet)
         at += count
     return sheet

@@ -16,7 +16,7 @@ from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from nightrank.ranker.ctr.batch import ImpressionBatch, check_impressions
-from nightrank.ranker.ctr.config import ClickShapes
+from nightrank.ranker.ctr.config import CtrShapes
 from nightrank.trainer.config.training import ReaderName
 from nightrank.trainer.data.conformance import check_part, part_of, pinned_paths, row_groups_of
 from nightrank.trainer.data.plan import ReadPlan
@@ -36,7 +36,7 @@ class ImpressionSource:
     snapshot: DatasetSnapshot
     tables: Path
     part: PartName
-    shapes: ClickShapes
+    shapes: CtrShapes
     seed: int
     rank: int
     world_size: int
@@ -92,16 +92,16 @@ class ImpressionSource:
         return f"snapshot {self.snapshot.id[:12]}, part {self.part}"
 
 
-def impressions_of(table: pa.Table, shapes: ClickShapes, where: str) -> ImpressionBatch:
+def impressions_of(table: pa.Table, shapes: CtrShapes, where: str) -> ImpressionBatch:
     """The table's rows; DataContractError naming `where` and the column for a null or a list of another length."""
     fields, numbers, actions = len(shapes.fields), len(shapes.numeric), len(shapes.labels)
     history = _whole(table, c.HISTORY, where)
     offsets = history.offsets.to_numpy().astype(np.int64)
     past = history.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]]
     batch = ImpressionBatch(
-        codes_BF=torch.from_numpy(_rectangle(table, c.CODES, fields, where).astype(np.int64)),
-        numeric_BD=torch.from_numpy(_rectangle(table, c.NUMERIC, numbers, where).astype(np.float32)),
-        labels_BA=torch.from_numpy(_rectangle(table, c.LABELS, actions, where).astype(np.float32)),
+        codes_BF=torch.from_numpy(_padded(table, c.CODES, fields, where).astype(np.int64)),
+        numeric_BD=torch.from_numpy(_padded(table, c.NUMERIC, numbers, where).astype(np.float32)),
+        labels_BA=torch.from_numpy(_padded(table, c.LABELS, actions, where).astype(np.float32)),
         weight_B=torch.from_numpy(_whole(table, c.WEIGHT, where).to_numpy(zero_copy_only=False).copy()),
         history_T=torch.from_numpy(past.astype(np.int64)),
         offsets_B1=torch.from_numpy(offsets - offsets[0]),
@@ -110,7 +110,7 @@ def impressions_of(table: pa.Table, shapes: ClickShapes, where: str) -> Impressi
     return check_impressions(batch, shapes, where)
 
 
-def _check_labels(labels_BA: torch.Tensor, shapes: ClickShapes, where: str) -> None:
+def _check_labels(labels_BA: torch.Tensor, shapes: CtrShapes, where: str) -> None:
     wrong_BA = ~((labels_BA == 0) | (labels_BA == 1) | torch.isnan(labels_BA))
     if wrong_BA.any():
         row, action = (int(place) for place in wrong_BA.nonzero()[0])
@@ -140,7 +140,7 @@ def _whole(table: pa.Table, name: str, where: str) -> Any:
     return pa.concat_arrays([*column.chunks, pa.array([], column.type)])
 
 
-def _rectangle(table: pa.Table, name: str, width: int, where: str) -> npt.NDArray[Any]:
+def _padded(table: pa.Table, name: str, width: int, where: str) -> npt.NDArray[Any]:
     """[N, width]; a null inside a list of floats is NaN."""
     lists = _whole(table, name, where)
     lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)

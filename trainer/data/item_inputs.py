@@ -55,7 +55,7 @@ def text_matrix(snapshot: DatasetSnapshot, root: Path) -> Table | None:
     for table in part_tables(snapshot, root, "item_embeddings", TEXT_SCHEMA):
         with_text = table.filter(pc.is_valid(table[c.VECTOR]))
         ids = _item_ids(with_text, snapshot, seen)
-        matrix[ids] = _rectangle(with_text[c.VECTOR], snapshot.text_width, "text vector")
+        matrix[ids] = _padded(with_text[c.VECTOR], snapshot.text_width, "text vector")
     return matrix
 
 
@@ -133,7 +133,7 @@ def _side_tables(snapshot: DatasetSnapshot, root: Path) -> tuple[Indices | None,
     for table in part_tables(snapshot, root, "items", schemas.ITEM_INPUTS):
         ids = _item_ids(table, snapshot, seen)
         if numeric is not None:
-            numeric[ids] = _rectangle(table[c.NUMERIC], width, "numeric inputs")
+            numeric[ids] = _padded(table[c.NUMERIC], width, "numeric inputs")
         ids_parts.append(ids)
         lists.append(_flat(table[c.CATEGORY_CODES]))
     codes = _codes(snapshot.items, ids_parts, lists) if snapshot.normalisation.categories else None
@@ -167,7 +167,7 @@ def _flat(column: pa.ChunkedArray) -> tuple[Array, Indices]:
     return whole.flatten().to_numpy(zero_copy_only=False), offsets_of(lengths)
 
 
-def _rectangle(column: pa.ChunkedArray, width: int, what: str) -> Table:
+def _padded(column: pa.ChunkedArray, width: int, what: str) -> Table:
     values, offsets = _flat(column)
     lengths = np.diff(offsets)
     if (lengths != width).any():

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nightrank.feature_store.contracts.errors import ConfigError
-from nightrank.trainer.data.compiled import dealt, permutation, sorted_by_length
+from nightrank.trainer.data.compiled import assigned, permutation, sorted_by_length
 
 Indices = npt.NDArray[np.int64]
 
@@ -170,12 +170,12 @@ class ReadPlan:
         buckets = np.split(by_length, np.cumsum(window.sizes)[:-1])
         return [buckets[i] for i in self._bucket_of_batch(window)]
 
-    def dealt(self, window: Window, rank: int, lengths: npt.NDArray[np.int32]) -> Dealt:
+    def assigned(self, window: Window, rank: int, lengths: npt.NDArray[np.int32]) -> Dealt:
         """The same the other way round: the batch of each place."""
         bucket_of_batch, sizes = self._bucket_of_batch(window), np.array(window.sizes, np.int64)
         batch_of_place, tokens = np.empty(len(lengths), np.int32), np.zeros(len(sizes), np.int64)
         batch_of_bucket = np.argsort(bucket_of_batch).astype(np.int64)
-        dealt(batch_of_place, tokens, lengths, sizes, batch_of_bucket, self._seed(TIES, window.index, rank))
+        assigned(batch_of_place, tokens, lengths, sizes, batch_of_bucket, self._seed(TIES, window.index, rank))
         return Dealt(batch_of_place, sizes[bucket_of_batch], tokens)
 
     def _bucket_of_batch(self, window: Window) -> Indices:

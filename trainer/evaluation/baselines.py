@@ -35,25 +35,27 @@ def load_baselines(root: Path, split: str, k: int, version: int | None = None) -
     if not files:
         return {}
     scan = ds.dataset(files, schema=tables.BASELINE_LISTS.schema, format="parquet")
-    return {who: found for who in KNOWN if (found := _lists(scan, who, split, k + SPARE)) is not None}
+    return {recommender: found for recommender in KNOWN if (found := _lists(scan, recommender, split, k + SPARE)) is not None}
 
 
-def _lists(scan: ds.Dataset, who: str, split: str, width: int) -> ListRecommender | None:
-    wanted = (ds.field(c.WHO) == who) & (ds.field(c.SPLIT) == split)
+def _lists(scan: ds.Dataset, recommender: str, split: str, width: int) -> ListRecommender | None:
+    wanted = (ds.field(c.RECOMMENDER) == recommender) & (ds.field(c.SPLIT) == split)
     users, rows = [], []
     for batch in scan.to_batches(columns=[c.USER, c.ITEMS], filter=wanted):
         users.append(batch.column(c.USER).to_numpy().astype(np.int64))
-        rows.append(_rectangle(batch.column(c.ITEMS), width))
+        rows.append(_padded(batch.column(c.ITEMS), width))
     if not sum(map(len, users)):
         return None
     all_users, lists = np.concatenate(users), np.concatenate(rows)
     order = np.argsort(all_users, kind="stable")
     if len(np.unique(all_users)) != len(all_users):
-        raise DataContractError(f"baseline_lists holds two lists of {who} for one user", "run stage score_baselines again")
+        raise DataContractError(
+            f"baseline_lists holds two lists of {recommender} for one user", "run stage score_baselines again"
+        )
     return ListRecommender(all_users[order], lists[order])
 
 
-def _rectangle(lists: pa.Array, width: int) -> np.ndarray[tuple[int, int], np.dtype[np.int32]]:
+def _padded(lists: pa.Array, width: int) -> np.ndarray[tuple[int, int], np.dtype[np.int32]]:
     cut = pc.list_slice(lists, 0, width)
     lengths = pc.list_value_length(cut).to_numpy(zero_copy_only=False)
     result = np.zeros((len(cut), width), np.int32)

@@ -60,7 +60,7 @@ def compared(
         np.zeros(snapshot.items + 1, np.int64),
         EvaluationConfig(ks=(10,)),
     )
-    ours, theirs = (measured.values[who].get(METRIC, np.zeros(0)) for who in ("challenger", "champion"))
+    ours, theirs = (measured.values[recommender].get(METRIC, np.zeros(0)) for recommender in ("challenger", "champion"))
     return decided(ours, theirs, config, seed, champion_name)
 
 

@@ -43,7 +43,7 @@ def figures(measures: SplitMeasures, config: EvaluationConfig, seed: int) -> tup
     comparisons: list[dict[str, Any]] = []
     for part in slices(measures, config):
         resampled = Resampled(part, config, seed)
-        metrics += [resampled.metric(measures.split, who, name) for who, name in resampled.columns]
+        metrics += [resampled.metric(measures.split, recommender, name) for recommender, name in resampled.columns]
         comparisons += list(_comparisons(measures.split, resampled))
     metrics += _coverage(measures, config)
     return metrics, comparisons
@@ -55,7 +55,10 @@ def slices(measures: SplitMeasures, config: EvaluationConfig) -> Iterator[Slice]
     has_cold = ~np.isnan(_first_column(measures.cold, measures.rows))
     yield Slice("cold_items", _masked(measures.cold, has_cold))
     edges = (-1, *config.history_bounds)
-    short = {who: {n: v for n, v in rows.items() if n.split("@")[0] in COMPARED} for who, rows in measures.values.items()}
+    short = {
+        recommender: {n: v for n, v in rows.items() if n.split("@")[0] in COMPARED}
+        for recommender, rows in measures.values.items()
+    }
     for above, up_to in pairwise(edges):
         inside = (measures.history > above) & (measures.history <= up_to)
         yield Slice(f"history_{above + 1}_{up_to}", _masked(short, inside))
@@ -67,18 +70,18 @@ class Resampled:
 
     def __init__(self, part: Slice, config: EvaluationConfig, seed: int) -> None:
         self.part, self.config = part, config
-        self.columns = [(who, name) for who, columns in part.values.items() for name in columns]
+        self.columns = [(recommender, name) for recommender, columns in part.values.items() for name in columns]
         self.decidable = part.rows >= config.decidable_rows
         if self.decidable:
-            values = np.stack([part.values[who][name] for who, name in self.columns], axis=1)
+            values = np.stack([part.values[recommender][name] for recommender, name in self.columns], axis=1)
             self._means = values.mean(axis=0)
             self._drawn = resampled_means(values, seed, config.samples)
 
-    def metric(self, split: str, who: str, name: str) -> dict[str, Any]:
-        row = _row(who, split, self.part.name, name, self.part.rows)
+    def metric(self, split: str, recommender: str, name: str) -> dict[str, Any]:
+        row = _row(recommender, split, self.part.name, name, self.part.rows)
         if not self.decidable:
             return {**row, "value": None, "ci": None, "note": NOT_DECIDABLE}
-        at = self.columns.index((who, name))
+        at = self.columns.index((recommender, name))
         return {**row, "value": float(self._means[at]), "ci": self._interval(self._drawn[:, at])}
 
     def delta(self, name: str, ours: str, theirs: str) -> dict[str, Any]:
@@ -115,23 +118,23 @@ def _coverage(measures: SplitMeasures, config: EvaluationConfig) -> list[dict[st
     decidable = measures.rows >= config.decidable_rows
     return [
         {
-            **_row(who, measures.split, "all", f"coverage@{k}", measures.rows),
+            **_row(recommender, measures.split, "all", f"coverage@{k}", measures.rows),
             "value": share if decidable else None,
             "ci": None,
             **({} if decidable else {"note": NOT_DECIDABLE}),
         }
-        for who, shares in measures.coverage.items()
+        for recommender, shares in measures.coverage.items()
         for k, share in shares.items()
     ]
 
 
-def _row(who: str, split: str, part: str, name: str, rows: int) -> dict[str, Any]:
+def _row(recommender: str, split: str, part: str, name: str, rows: int) -> dict[str, Any]:
     metric, _, k = name.partition("@")
-    return {"who": who, "split": split, "slice": part, "name": metric, "k": int(k), "n": rows}
+    return {"recommender": recommender, "split": split, "slice": part, "name": metric, "k": int(k), "n": rows}
 
 
 def _masked(values: dict[str, dict[str, Floats]], mask: np.ndarray[Any, Any]) -> dict[str, dict[str, Floats]]:
-    return {who: {name: column[mask] for name, column in columns.items()} for who, columns in values.items()}
+    return {recommender: {name: column[mask] for name, column in columns.items()} for recommender, columns in values.items()}
 
 
 def _first_column(values: dict[str, dict[str, Floats]], rows: int) -> Floats:

@@ -59,9 +59,9 @@ def measure(
             continue
         collected.history.append(query.history.lengths.numpy())
         days = days_of(batch, query.history.users_B)
-        for who, recommender in recommenders.items():
+        for name, recommender in recommenders.items():
             lists = recommender.lists(query, days, max(config.ks))
-            collected.add(who, lists, query, training_events, config)
+            collected.add(name, lists, query, training_events, config)
     return collected.whole(part)
 
 
@@ -70,37 +70,37 @@ class _Collected:
         self.dropped = 0
         self._ks = ks
         self.history: list[Ids] = []
-        self._values: dict[str, list[dict[str, Floats]]] = {who: [] for who in names}
-        self._cold: dict[str, list[dict[str, Floats]]] = {who: [] for who in names}
-        self._first_place = {who: np.full(items + 1, max(ks), np.int64) for who in names}
+        self._values: dict[str, list[dict[str, Floats]]] = {recommender: [] for recommender in names}
+        self._cold: dict[str, list[dict[str, Floats]]] = {recommender: [] for recommender in names}
+        self._first_place = {recommender: np.full(items + 1, max(ks), np.int64) for recommender in names}
         """Best place each item took in any list: what stands in a list of length k has a place below k."""
 
-    def add(self, who: str, lists: Ids, query: Queries, events: Ids, config: EvaluationConfig) -> None:
+    def add(self, recommender: str, lists: Ids, query: Queries, events: Ids, config: EvaluationConfig) -> None:
         if lists.max(initial=0) >= len(events):
             raise DataContractError(
-                f"a list of {who} names item {lists.max()}, the vocabulary has 1..{len(events) - 1}",
+                f"a list of {recommender} names item {lists.max()}, the vocabulary has 1..{len(events) - 1}",
                 "make the lists again from this snapshot",
             )
         targets, offsets = (part.numpy() for part in query.targets)
         rows = per_row(lists, targets, offsets, config.ks)
         rows |= {f"novelty@{k}": novelty(lists[:, :k], events) for k in config.ks}
-        self._values[who].append(rows)
-        self._cold[who].append(_cold_rows(lists, targets, offsets, events, config))
+        self._values[recommender].append(rows)
+        self._cold[recommender].append(_cold_rows(lists, targets, offsets, events, config))
         places = np.broadcast_to(np.arange(lists.shape[1]), lists.shape)
-        np.minimum.at(self._first_place[who], lists.ravel(), places.ravel())
+        np.minimum.at(self._first_place[recommender], lists.ravel(), places.ravel())
 
     def whole(self, split: str) -> SplitMeasures:
         return SplitMeasures(
             split=split,
             dropped=self.dropped,
             history=np.concatenate(self.history) if self.history else np.zeros(0, np.int64),
-            values={who: _joined(parts) for who, parts in self._values.items()},
-            cold={who: _joined(parts) for who, parts in self._cold.items()},
-            coverage={who: self._coverage(who) for who in self._values},
+            values={recommender: _joined(parts) for recommender, parts in self._values.items()},
+            cold={recommender: _joined(parts) for recommender, parts in self._cold.items()},
+            coverage={recommender: self._coverage(recommender) for recommender in self._values},
         )
 
-    def _coverage(self, who: str) -> dict[int, float]:
-        places = self._first_place[who][1:]
+    def _coverage(self, recommender: str) -> dict[int, float]:
+        places = self._first_place[recommender][1:]
         return {k: float((places < k).mean()) if len(places) else 0.0 for k in self._ks}
 
 

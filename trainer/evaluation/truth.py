@@ -2,7 +2,7 @@
 luck; inside one, whoever has seen its visits knows more.
 
 p(item | user, day) = weight of the item's category for the user x softmax over that category's available items of
-(user style . item style + item bias). `pipeline/simulate/truth.py` states the same formula (a test compares the two); the layers
+(user style . item style + item bias). `pipeline/simulate/truth.py` states it too (a test compares the two); the layers
 forbid importing it from here. Shapes: B rows, I1 = items + 1 by dense id, S style, C categories, K list length.
 """
 

@@ -15,7 +15,7 @@ from nightrank.trainer.loop.step import StepReport, TrainStep
 from nightrank.trainer.loop.text import renew_texts
 from nightrank.trainer.loop.training import Training, check_rows
 from nightrank.trainer.loop.validation import NAMES, Validator
-from nightrank.trainer.ranks.communicator import together, told_by_root
+from nightrank.trainer.ranks.communicator import broadcast_object, run_on_all_ranks
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def is_over(phase: Phase, training: Training) -> bool:
 def train_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
     state, total = training.state, phase.steps
     steps = phase.source.steps(state.epoch)
-    batches = together(training.communicator, lambda: phase.source.batches(state.epoch, state.step_in_epoch))
+    batches = run_on_all_ranks(training.communicator, lambda: phase.source.batches(state.epoch, state.step_in_epoch))
     training.ranker.train()
     while state.step_in_epoch < steps:
         started = time.monotonic()
@@ -69,7 +69,7 @@ def train_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
         training.progress.moved(phase.name, state.total_steps)
         log.step(report)
         training.save_if_due()
-    together(training.communicator, lambda: exhaust(batches))
+    run_on_all_ranks(training.communicator, lambda: exhaust(batches))
 
 
 def close_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
@@ -93,7 +93,7 @@ def close_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
 
 def prune(phase: Phase, prunes: Callable[[TrainState], bool], training: Training) -> None:
     """Rank 0 asks, all are told. A phase that is over by itself is not pruned, but its last validation is shown too."""
-    told = told_by_root(training.communicator, lambda: prunes(training.state))
+    told = broadcast_object(training.communicator, lambda: prunes(training.state))
     training.state.pruned = bool(told) and not is_over(phase, training)
 
 

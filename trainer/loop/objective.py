@@ -11,19 +11,19 @@ from nightrank.ranker.losses.sampling import NegativeSampler
 from nightrank.ranker.losses.training import training_loss
 from nightrank.ranker.model import Ranker
 from nightrank.trainer.loop.reorder import reordered
-from nightrank.trainer.loop.step import pieces
+from nightrank.trainer.loop.step import micro_batches
 
 
 class SequenceObjective:
-    def __init__(self, ranker: Ranker, loss: LossConfig, piece_tokens: int, reorder: float = 0.0) -> None:
+    def __init__(self, ranker: Ranker, loss: LossConfig, micro_batch_tokens: int, reorder: float = 0.0) -> None:
         self._ranker = ranker
         self._loss = loss
-        self._piece_tokens = piece_tokens
+        self._micro_batch_tokens = micro_batch_tokens
         self._reorder = reorder
         self._sampler = NegativeSampler.of(loss, ranker.items.popularity)
 
-    def pieces(self, batch: Batch) -> Iterator[Batch]:
-        return pieces(reordered(batch, self._reorder), self._piece_tokens)
+    def micro_batches(self, batch: Batch) -> Iterator[Batch]:
+        return micro_batches(reordered(batch, self._reorder), self._micro_batch_tokens)
 
-    def loss(self, piece: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return training_loss(self._ranker, piece, self._loss, generator, self._sampler)
+    def loss(self, micro_batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return training_loss(self._ranker, micro_batch, self._loss, generator, self._sampler)

@@ -14,7 +14,7 @@ from nightrank.ranker.batch import Batch
 from nightrank.trainer.config.training import OptimizerConfig
 from nightrank.trainer.loop.optim import FAULTS, LOSS, ROWS, TOKENS, WEIGHT, AdamW, FlatGradient, divisor, trainable
 from nightrank.trainer.loop.source import phase_seed
-from nightrank.trainer.ranks.communicator import Communicator, agree
+from nightrank.trainer.ranks.communicator import Communicator, raise_if_any_failed
 from nightrank.trainer.ranks.device import Device, choose_attention
 from nightrank.trainer.ranks.faults import DivergedError
 
@@ -42,15 +42,15 @@ Taken = TypeVar("Taken", bound=Rows)
 class Objective(Protocol[Taken]):
     """What a step needs to know of a model: how a batch is cut, and what a piece of it costs."""
 
-    def pieces(self, batch: Taken) -> Iterator[Taken]: ...
+    def micro_batches(self, batch: Taken) -> Iterator[Taken]: ...
 
-    def loss(self, piece: Taken, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def loss(self, micro_batch: Taken, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(weighted loss sum, weight sum), to be added up over pieces and ranks and divided once."""
         ...
 
 
-class Pull(Protocol):
-    def pull(self) -> None:
+class Penalty(Protocol):
+    def penalty(self) -> None:
         """Adds to the gradients of the mean loss."""
         ...
 
@@ -83,7 +83,7 @@ class TrainStep(Generic[Taken]):
         objective: Objective[Taken],
         config: OptimizerConfig,
         seed: int,
-        anchor: Pull | None = None,
+        anchor: Penalty | None = None,
     ) -> None:
         self._optimizer = optimizer
         self._communicator = communicator
@@ -111,7 +111,7 @@ class TrainStep(Generic[Taken]):
         self._flat.reduce(self._communicator)
         extras = self._flat.extras.tolist()
         if extras[FAULTS]:
-            agree(self._communicator, fault)
+            raise_if_any_failed(self._communicator, fault)
         norm = self._update(extras[LOSS], extras[WEIGHT], step, rate)
         mean = extras[LOSS] / extras[WEIGHT] if extras[WEIGHT] else 0.0
         return StepReport(mean, [int(n) for n in extras[ROWS:]], int(extras[TOKENS]), norm)
@@ -120,13 +120,13 @@ class TrainStep(Generic[Taken]):
         self._seed_dropout(step)
         extras = self._flat.extras
         self._taken = []
-        for piece in self._objective.pieces(batch):
+        for micro_batch in self._objective.micro_batches(batch):
             self._seed_negatives(step)
             with self._device.autocast():
-                there = piece.to(self._device.torch_device)
+                there = micro_batch.to(self._device.torch_device)
                 loss, weight = self._objective.loss(there, self._generator)
             loss.backward()
-            self._taken.append((piece, loss.detach()))
+            self._taken.append((micro_batch, loss.detach()))
             extras[LOSS] += loss.detach()
             extras[WEIGHT] += weight
         extras[TOKENS] = batch.tokens
@@ -146,7 +146,7 @@ class TrainStep(Generic[Taken]):
         over = weight if weight > 0 else 1.0
         if self._anchor is not None:
             self._flat.divide(over)
-            self._anchor.pull()
+            self._anchor.penalty()
             over = 1.0
         undivided = self._flat.norm()
         norm = undivided / over
@@ -158,19 +158,19 @@ class TrainStep(Generic[Taken]):
     def _diverged(self, what: str) -> DivergedError:
         """The same fault on all ranks: it names the pieces, on the first rank that has any, whose own loss is no number. Where
         every loss is a number and the gradient is not, it is returned with all the pieces of this rank."""
-        broken = [piece for piece, loss in self._taken if not math.isfinite(float(loss))]
-        agree(self._communicator, self._naming(broken, what) if broken else None)
-        return self._naming([piece for piece, _ in self._taken], f"{what}, every loss a number")
+        broken = [micro_batch for micro_batch, loss in self._taken if not math.isfinite(float(loss))]
+        raise_if_any_failed(self._communicator, self._naming(broken, what) if broken else None)
+        return self._naming([micro_batch for micro_batch, _ in self._taken], f"{what}, every loss a number")
 
     def _naming(self, suspects: list[Taken], what: str) -> DivergedError:
-        named = ", ".join(piece.label for piece in suspects) or "no rows"
+        named = ", ".join(micro_batch.label for micro_batch in suspects) or "no rows"
         return DivergedError(
             f"{what}; rank {self._communicator.rank} had {named}",
             "the last good checkpoint is kept; lower the phase's learning_rate or clip_norm, or look at that batch",
         )
 
 
-def pieces(batch: Batch, tokens: int) -> Iterator[Batch]:
+def micro_batches(batch: Batch, tokens: int) -> Iterator[Batch]:
     """The batch's rows in order, cut so that no piece of more than one row holds more than `tokens` tokens."""
     ends = batch.offsets_B1.tolist()
     first = 0
@@ -201,7 +201,7 @@ class Anchor:
         self._strength = strength
         self._pairs = [(parameter, start[name]) for name, parameter in trainable(model).items()]
 
-    def pull(self) -> None:
+    def penalty(self) -> None:
         for parameter, start in self._pairs:
             assert parameter.grad is not None
             parameter.grad.add_(parameter.detach() - start, alpha=self._strength)

@@ -6,7 +6,7 @@ from typing import Final
 import torch
 
 from nightrank.ranker.model import Ranker
-from nightrank.trainer.ranks.communicator import Communicator, together
+from nightrank.trainer.ranks.communicator import Communicator, run_on_all_ranks
 from nightrank.trainer.ranks.device import Device
 
 TUNED: Final = "+"
@@ -26,7 +26,7 @@ def renew_texts(ranker: Ranker, communicator: Communicator, device: Device) -> N
         with device.autocast():
             fresh_IW[mine] = tower.without_gradient(mine)
 
-    together(communicator, encode)
+    run_on_all_ranks(communicator, encode)
     communicator.allreduce_sum(fresh_IW)
     ranker.items.text_matrix.copy_(fresh_IW)
 

@@ -19,7 +19,7 @@ from nightrank.trainer.data.plan import REVISION
 from nightrank.trainer.loop.checkpoint import Checkpoint, CheckpointFolder
 from nightrank.trainer.loop.optim import AdamW
 from nightrank.trainer.loop.state import TrainState
-from nightrank.trainer.ranks.communicator import Communicator, told_by_root
+from nightrank.trainer.ranks.communicator import Communicator, broadcast_object
 from nightrank.trainer.ranks.device import Device
 from nightrank.trainer.ranks.watchdog import Progress
 
@@ -70,7 +70,7 @@ class Resumable:
         if self.communicator.rank == 0:
             self.folder.save(name, self.state, self.ranker.state_dict(), self.optimizer.tensors(), self.facts)
 
-    def take_up(self, name: str | None) -> bool:
+    def resume(self, name: str | None) -> bool:
         """Continues from the newest whole checkpoint, or takes the weights and moments of the named one; false where there
         is none. Rank 0 reads, the others are told. A checkpoint of other data or settings is passed over with a note."""
         loaded: list[Checkpoint] = []
@@ -82,7 +82,7 @@ class Resumable:
                 None if found is None else {"state": found.state.model_dump(mode="json"), "optimizer": _shapes(found.optimizer)}
             )
 
-        told = told_by_root(self.communicator, read)
+        told = broadcast_object(self.communicator, read)
         if told is None:
             return False
         if loaded:
@@ -132,13 +132,13 @@ class Training(Resumable):
 
 WHAT_THE_CURVE_DEPENDS_ON = {
     "batch_rows",
-    "piece_tokens",
+    "micro_batch_tokens",
     "precision",
     "model",
     "loss",
     "optimizer",
-    "measure",
-    "refresh",
+    "fit",
+    "refit",
     "night",
     "validation",
 }

@@ -18,7 +18,7 @@ from nightrank.ranker.model import Ranker
 from nightrank.ranker.retrieval.listing import best_items
 from nightrank.trainer.config.training import ValidationConfig
 from nightrank.trainer.data.epoch import iter_part
-from nightrank.trainer.ranks.communicator import Communicator, together
+from nightrank.trainer.ranks.communicator import Communicator, run_on_all_ranks
 from nightrank.trainer.ranks.device import Device
 from nightrank.trainer.ranks.watchdog import Progress
 
@@ -44,7 +44,7 @@ class Validator:
 
     def __call__(self, ranker: Ranker) -> dict[str, float]:
         """{"ndcg@10", "recall@10", "n"}: means over the rows that have a target left, and their number."""
-        sums = together(self.communicator, lambda: self._sums(ranker))
+        sums = run_on_all_ranks(self.communicator, lambda: self._sums(ranker))
         self.communicator.allreduce_sum(sums)
         *totals, n = sums.tolist()
         return {**{name: total / n if n else 0.0 for name, total in zip(NAMES, totals, strict=True)}, "n": n}

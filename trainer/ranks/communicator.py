@@ -125,7 +125,7 @@ class Horovod:
         self.gather(None)
 
 
-def agree(communicator: Communicator, fault: NightrankError | None) -> None:
+def raise_if_any_failed(communicator: Communicator, fault: NightrankError | None) -> None:
     """Every rank says whether it is well; if one is not, its fault is raised on all, naming the rank (lowest first)."""
     told = communicator.gather(None if fault is None else fault.to_json())
     for rank, body in enumerate(told):
@@ -134,7 +134,7 @@ def agree(communicator: Communicator, fault: NightrankError | None) -> None:
             raise fault_from_json({**body, "message": where + body["message"]})
 
 
-def together(communicator: Communicator, work: Callable[[], Value]) -> Value:
+def run_on_all_ranks(communicator: Communicator, work: Callable[[], Value]) -> Value:
     """This rank's `work()`, once all ranks have done theirs; a NightrankError of one is raised on all.
 
     `work` must hold no collective. Any other exception ends this process, which the others notice through their sockets.
@@ -144,11 +144,11 @@ def together(communicator: Communicator, work: Callable[[], Value]) -> Value:
         value = work()
     except NightrankError as error:
         fault = error
-    agree(communicator, fault)
+    raise_if_any_failed(communicator, fault)
     return value
 
 
-def told_by_root(communicator: Communicator, work: Callable[[], Json]) -> Json:
+def broadcast_object(communicator: Communicator, work: Callable[[], Json]) -> Json:
     """Rank 0 decides, the others are told: the JSON value of `work()` on rank 0, or its fault, on every rank."""
-    value = together(communicator, lambda: work() if communicator.rank == 0 else None)
+    value = run_on_all_ranks(communicator, lambda: work() if communicator.rank == 0 else None)
     return communicator.gather(value)[0]

@@ -56,7 +56,7 @@ class Progress:
         self.moved_at = time.monotonic()
 
 
-class Heart:
+class Heartbeat:
     """The thread that beats. `start` after the rank is known; `stop` leaves `how` it ended in the heartbeat file."""
 
     def __init__(self, folder: Path, rank: int, progress: Progress, config: WatchdogConfig, launcher: tuple[str, int]) -> None:

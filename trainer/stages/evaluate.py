@@ -47,7 +47,7 @@ def run(context: StageContext) -> StageResult:
         rows, deltas = figures(measured, config, context.seed)
         metrics += rows
         comparisons += deltas
-        summary[split] = {"rows": measured.rows, "dropped": measured.dropped, "who": list(recommenders)}
+        summary[split] = {"rows": measured.rows, "dropped": measured.dropped, "recommender": list(recommenders)}
     return StageResult(
         name=NAME,
         rows_in=sum(part["rows"] + part["dropped"] for part in summary.values()),
@@ -71,7 +71,7 @@ def recommenders_of(
         found[CHALLENGER] = challenger
     if split == "holdout":
         refs = {"champion": current_champion(context.lake), "last_full": last_full_ref(context)}
-        found |= {who: of_ref(context.root, ref) for who, ref in refs.items() if ref is not None}
+        found |= {recommender: of_ref(context.root, ref) for recommender, ref in refs.items() if ref is not None}
     found |= load_baselines(context.root, split, max(config.ks), _baselines_version(context))
     truth = load_truth(snapshot, context.root)
     return found if truth is None else {**found, "truth": truth}
@@ -81,7 +81,7 @@ def training_events(snapshot: DatasetSnapshot, root: Path, split: PartName) -> I
     """[items + 1] events of each item that training knew before the split: the training parts of a full run; on a night, whose
     snapshot holds only the day and a replay, the interactions that landed before the day."""
     if snapshot.kind == "full":
-        parts: tuple[PartName, ...] = ("train",) if split == "test" else ("train", "refresh")
+        parts: tuple[PartName, ...] = ("train",) if split == "test" else ("train", "refit")
         return item_counts(snapshot, root, tuple(part for part in parts if snapshot.rows(part)))
     name = tables.INTERACTIONS.name
     files = DeltaTable(str(root / "tables" / name), version=snapshot.tables.get(name)).file_uris()

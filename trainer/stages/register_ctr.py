@@ -1,4 +1,4 @@
-"""Stage `register_clicks`: the run's click bundle becomes a version of `<model_name>-clicks`, alias `champion`.
+"""Stage `register_ctr`: the run's click bundle becomes a version of `<model_name>-ctr`, alias `champion`.
 
 `LAKE/clicks.json` says which click ranker scores; the alias in MLflow follows it. There is no gate (docs/adr/0006).
 """
@@ -14,8 +14,8 @@ from nightrank.feature_store.contracts.model_ref import CLICKS, ModelRef
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.ranker.bundle.files import verify_manifest
-from nightrank.ranker.ctr.bundle import CODES, FILES, read_click_info
-from nightrank.trainer.ctr.logged_model import log_click_model
+from nightrank.ranker.ctr.bundle import CODES, FILES, read_ctr_info
+from nightrank.trainer.ctr.logged_model import log_ctr_model
 from nightrank.trainer.stages.register import CHAMPION, create_version, find_version, logged_model
 from nightrank.trainer.stages.train_ctr import LEFT
 from nightrank.trainer.stages.train_ctr import NAME as TRAINED
@@ -23,14 +23,14 @@ from nightrank.trainer.tracking.runs import log_snapshot, stage_run
 from nightrank.trainer.tracking.tracked import Point, curve_points, metric_name
 from nightrank.trainer.tracking.tracker import Tracker
 
-NAME: Final = "register_clicks"
-KNOWN.update({"register_clicks.logged", "register_clicks.registered"})
+NAME: Final = "register_ctr"
+KNOWN.update({"register_ctr.logged", "register_ctr.registered"})
 
 
 def run(context: StageContext) -> StageResult:
     """The run's click bundle is one registered version, whatever was done of that before; `LAKE/clicks.json` names it.
 
-    UsageError where train_clicks has not run. DependencyUnreachable leaves the bundle where it is.
+    UsageError where train_ctr has not run. DependencyUnreachable leaves the bundle where it is.
     """
     if not context.stage_file(TRAINED).exists():
         raise UsageError(f"run {context.run_id} has trained no click ranker", f"run stage {TRAINED} first")
@@ -43,7 +43,7 @@ def run(context: StageContext) -> StageResult:
         _log_training(context, tracker, trained)
         version = find_version(context, tracker, manifest)
         if version is None:
-            uri = logged_model(tracker, mlflow_run, manifest, lambda: log_click_model(mlflow_run, folder, manifest))
+            uri = logged_model(tracker, mlflow_run, manifest, lambda: log_ctr_model(mlflow_run, folder, manifest))
             failpoint(f"{NAME}.logged")
             context.check_fence()
             version = create_version(context, tracker, mlflow_run, uri, manifest)
@@ -55,21 +55,21 @@ def run(context: StageContext) -> StageResult:
     size = sum(file.stat().st_size for file in folder.iterdir())
     facts = {"model": trained["training"]["model"], "test": trained["test"]}
     said = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest, **facts}
-    return StageResult(name=NAME, rows_out=1, bytes_read=size, extra={"clicks": said})
+    return StageResult(name=NAME, rows_out=1, bytes_read=size, extra={"ctr": said})
 
 
 def registered_name(model_name: str) -> str:
-    return f"{model_name}-clicks"
+    return f"{model_name}-ctr"
 
 
 def _log_training(context: StageContext, tracker: Tracker, trained: dict[str, Any]) -> None:
-    """Curves, figures and the snapshot stand in the run of stage `train_clicks`, once."""
+    """Curves, figures and the snapshot stand in the run of stage `train_ctr`, once."""
     run_id = tracker.run_of(context, TRAINED)
     if tracker.client.get_run(run_id).info.status == "FINISHED":
         return
     snapshot = context.result_of("build_training_set").extra["snapshot"]
     log_snapshot(tracker, run_id, context.lake.snapshot(snapshot["id"]), snapshot["id"])
-    tested = [Point(metric_name(f"clicks/test/{name}"), value, 0) for name, value in (trained["test"] or {}).items()]
+    tested = [Point(metric_name(f"ctr/test/{name}"), value, 0) for name, value in (trained["test"] or {}).items()]
     tracker.log_points(run_id, [*curve_points(trained["curves"]), *tested])
     facts = {key: str(value) for key, value in trained["training"].items() if isinstance(value, (str, int, float))}
     tracker.log_params(run_id, facts)
@@ -79,7 +79,7 @@ def _log_training(context: StageContext, tracker: Tracker, trained: dict[str, An
 def _ref(
     context: StageContext, tracker: Tracker, mlflow_run: str, version: str, folder: Path, trained: dict[str, Any]
 ) -> ModelRef:
-    info = read_click_info(folder)
+    info = read_ctr_info(folder)
     snapshot = load_snapshot(context.lake.snapshot(info.snapshot_id))
     files = trained["model_files"]
     return ModelRef(

@@ -84,7 +84,7 @@ def _champion(context: StageContext) -> Parent:
 
 
 def _bytes_of(root: Path, model_files: dict[str, str | None]) -> int:
-    folders = [root / model_files[who] for who in ("measured", "live") if model_files.get(who)]  # type: ignore[operator]
+    folders = [root / model_files[recommender] for recommender in ("measured", "live") if model_files.get(recommender)]  # type: ignore[operator]
     return sum(file.stat().st_size for folder in set(folders) for file in folder.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Stage `train_clicks`: a click ranker on the impressions of the run's snapshot, by the launcher of section `trainer`."""
+"""Stage `train_ctr`: a click ranker on the impressions of the run's snapshot, by the launcher of section `trainer`."""
 
 from typing import Final
 
@@ -7,19 +7,19 @@ from nightrank.feature_store.contracts.failpoints import failpoint
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
-from nightrank.trainer.config.ctr import SECTION, ClickTrainerConfig
+from nightrank.trainer.config.ctr import SECTION, CtrTrainerConfig
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.ctr.pinned import impressions_in
 from nightrank.trainer.launch import launch
 from nightrank.trainer.stages.train import build_job
 
-NAME: Final = "train_clicks"
-LEFT: Final = "click_training"
+NAME: Final = "train_ctr"
+LEFT: Final = "ctr_training"
 """Section of what the stage leaves."""
 
 
 def run(context: StageContext) -> StageResult:
-    """Train on all workers, from the seed on every run; done already if `R/train_clicks/result.json` stands there.
+    """Train on all workers, from the seed on every run; done already if `R/train_ctr/result.json` stands there.
 
     DataContractError for a snapshot without impressions.
     """
@@ -44,10 +44,10 @@ def run(context: StageContext) -> StageResult:
 
 
 def job_of(context: StageContext) -> Job:
-    """What the workers are told: the launcher's job, with section `clicks` for what is trained."""
+    """What the workers are told: the launcher's job, with section `ctr` for what is trained."""
     snapshot = context.lake.snapshot(context.result_of("build_training_set").extra["snapshot"]["id"])
-    clicks = validate(ClickTrainerConfig, context.config.get(SECTION, {}))
-    return build_job(context, snapshot, grows=False).model_copy(update={"clicks": clicks})
+    ctr = validate(CtrTrainerConfig, context.config.get(SECTION, {}))
+    return build_job(context, snapshot, grows=False).model_copy(update={"ctr": ctr})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 VALUE_LIMIT: Final = 500
-SECTIONS: Final = ("trainer", "clicks", "training_set", "impressions", "text", "gate", "seed")
+SECTIONS: Final = ("trainer", "ctr", "training_set", "impressions", "text", "gate", "seed")
 """Sections of the configuration that say how a model comes about."""
 
 
@@ -43,7 +43,7 @@ def curve_points(curves: Mapping[str, Mapping[str, Any]]) -> list[Point]:
 def result_points(result: Mapping[str, Any]) -> list[Point]:
     """Numbers of result.json: each metric row, each stage's seconds and rows, the counts."""
     rows = [
-        (f"{row['who']}/{row['split']}/{row.get('slice') or 'all'}/{row['name']}@{row['k']}", row.get("value"))
+        (f"{row['recommender']}/{row['split']}/{row.get('slice') or 'all'}/{row['name']}@{row['k']}", row.get("value"))
         for row in result.get("metrics") or []
     ]
     for stage in result.get("stages") or []:

@@ -15,8 +15,8 @@ from nightrank.trainer.config.training import TrainerConfig
 
 Scalar = bool | int | float | str | None
 Params = dict[str, Any]
-SEARCHED: Final = ("trainer.model.", "trainer.loss.", "trainer.optimizer.", "trainer.measure.", "trainer.batch_rows")
-"""What decides how good phase `measure` gets. Not `nightrank.trainer.loop.validation`: that is what trials are compared by."""
+SEARCHED: Final = ("trainer.model.", "trainer.loss.", "trainer.optimizer.", "trainer.fit.", "trainer.batch_rows")
+"""What decides how good phase `fit` gets. Not `nightrank.trainer.loop.validation`: that is what trials are compared by."""
 SHAPE: Final = "write {low: …, high: …} with step or log if wanted, or {choices: […]}"
 ENUMERATED: Final = 64
 """A stepped range of at most so many values is checked value by value; of others only both ends are."""
@@ -144,7 +144,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _dimension(path: Path, key: str, asked: Any) -> Range | Choices:
     if not key.startswith(SEARCHED):
         raise ConfigError(
-            f"{path}: key {key} cannot be searched: trials train phase `measure` and are compared by one validation",
+            f"{path}: key {key} cannot be searched: trials train phase `fit` and are compared by one validation",
             f"search below {', '.join(name.rstrip('.') for name in SEARCHED)}",
         )
     kind = Choices if isinstance(asked, dict) and "choices" in asked else Range

@@ -11,7 +11,7 @@ from typing import Any
 from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.trainer.config.job import Job, load_job
 from nightrank.trainer.ranks.communicator import Communicator, Horovod, SingleProcess
-from nightrank.trainer.ranks.watchdog import DONE, Heart, Progress
+from nightrank.trainer.ranks.watchdog import DONE, Heartbeat, Progress
 
 PEER_LOST = "HorovodInternalError"
 
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
 def work(job: Job, single: bool = False) -> int:
     """Trains, and leaves how it ended in this rank's heartbeat file. Returns the exit code; reports faults, raises none."""
     progress = Progress()
-    heart = Heart(job.ranks, _rank_of_environment(), progress, job.config.watchdog, (job.launcher_host, job.launcher_pid))
+    heart = Heartbeat(job.ranks, _rank_of_environment(), progress, job.config.watchdog, (job.launcher_host, job.launcher_pid))
     heart.start()
     code, ended = _guarded(job, progress, single)
     heart.stop(ended)

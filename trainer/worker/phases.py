@@ -1,6 +1,6 @@
 """Which phases a run has and what happens between them. Whatever is repeated after a crash ends in the same bytes.
 
-full:    `measure` (train, early stopping on valid) -> bundle `measured`; `refresh` (the positions that were kept out,
+full:    `fit` (train, early stopping on valid) -> bundle `measured`; `refit` (the positions that were kept out,
          plus replay) -> bundle `live`
 nightly: `night` (the day and its replay, from the champion) -> bundle `live`
 """
@@ -22,10 +22,10 @@ from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.step import Anchor, TrainStep
 from nightrank.trainer.loop.training import Training
 from nightrank.trainer.loop.validation import Validator
-from nightrank.trainer.ranks.communicator import told_by_root
+from nightrank.trainer.ranks.communicator import broadcast_object
 from nightrank.trainer.worker.export import export_bundle
 
-MEASURE, REFRESH, NIGHT = "measure", "refresh", "night"
+MEASURE, REFRESH, NIGHT = "fit", "refit", "night"
 LIVE = "live"
 """Name of the checkpoint beside the live bundle: what the next night starts from."""
 
@@ -36,7 +36,7 @@ def phase_names(job: Job) -> tuple[str, ...]:
 
 def train(training: Training) -> TrainState:
     """Runs every phase that is not done yet. Afterwards the bundles and the checkpoint `live` are on disk."""
-    if training.take_up(None):
+    if training.resume(None):
         training.state.resumed_from.append(f"{training.state.phase} step {training.state.step}")
     names = phase_names(training.job)
     for name in names[names.index(training.state.phase) :]:
@@ -50,9 +50,9 @@ def train(training: Training) -> TrainState:
     return training.state
 
 
-def measure(training: Training, prunes: Callable[[TrainState], bool]) -> TrainState:
-    """Phase `measure` alone, ended early where `prunes` says so; no bundle. What a trial of `nightrank tune` is."""
-    if training.take_up(None):
+def fit_trial(training: Training, prunes: Callable[[TrainState], bool]) -> TrainState:
+    """Phase `fit` alone, ended early where `prunes` says so; no bundle. What a trial of `nightrank tune` is."""
+    if training.resume(None):
         training.state.resumed_from.append(f"{training.state.phase} step {training.state.step}")
     if not training.state.phase_done:
         fit(replace(build_phase(training, MEASURE), prunes=prunes), training)
@@ -67,7 +67,7 @@ def build_phase(training: Training, name: str) -> Phase:
         training.optimizer,
         training.communicator,
         training.device,
-        SequenceObjective(training.ranker, trainer.loss, trainer.piece_tokens, trainer.reorder),
+        SequenceObjective(training.ranker, trainer.loss, trainer.micro_batch_tokens, trainer.reorder),
         trainer.optimizer,
         phase_seed(training.job.seed, name),
         Anchor(training.ranker, _start_weights(training), config.anchor) if config.anchor else None,
@@ -77,13 +77,13 @@ def build_phase(training: Training, name: str) -> Phase:
 
 
 def phase_config(job: Job, name: str) -> PhaseConfig:
-    return {MEASURE: job.config.measure, REFRESH: job.config.refresh, NIGHT: job.config.night}[name]
+    return {MEASURE: job.config.fit, REFRESH: job.config.refit, NIGHT: job.config.night}[name]
 
 
 def phase_source(training: Training, name: str, config: PhaseConfig) -> Source:
     if name != REFRESH:
         return _part(training, name, "train")
-    main = _part(training, name, "refresh")
+    main = _part(training, name, "refit")
     return MixedSource(main, _part(training, f"{name}.replay", "train"), config.replay_fraction)
 
 
@@ -116,7 +116,7 @@ def _begin(training: Training, name: str) -> None:
     training.state = training.state.next_phase(name)
     if phase_config(training.job, name).fresh_optimizer:
         training.optimizer = AdamW(training.ranker, training.job.config.optimizer)
-    if training.snapshot.rows("refresh") == 0:
+    if training.snapshot.rows("refit") == 0:
         training.state.phase_done = True
     training.save_running()
 
@@ -124,9 +124,9 @@ def _begin(training: Training, name: str) -> None:
 def _finish(training: Training, name: str) -> None:
     """The phase's best weights (its last, where nothing was validated) are in the ranker and in a bundle."""
     if training.state.best is not None:
-        training.take_up(f"best-{name}")
-    who = "measured" if name == MEASURE else LIVE
-    training.state.bundles[who] = str(told_by_root(training.communicator, lambda: _export(training)))
+        training.resume(f"best-{name}")
+    recommender = "measured" if name == MEASURE else LIVE
+    training.state.bundles[recommender] = str(broadcast_object(training.communicator, lambda: _export(training)))
 
 
 def _export(training: Training) -> str:
@@ -149,6 +149,6 @@ def _start_weights(training: Training) -> dict[str, Tensor]:
             value.copy_(kept[key])
         return True
 
-    told_by_root(training.communicator, read)
+    broadcast_object(training.communicator, read)
     training.communicator.broadcast(list(weights.values()))
     return weights

@@ -16,14 +16,14 @@ from nightrank.ranker.inputs import ItemInputs
 from nightrank.ranker.model import Ranker
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.config.pretrained import text_folder, user_folder
-from nightrank.trainer.ctr.session import train_clicks
+from nightrank.trainer.ctr.session import train_ctr
 from nightrank.trainer.data.item_inputs import load_item_inputs, load_vocabulary
 from nightrank.trainer.data.memory import keep_freed_memory
 from nightrank.trainer.incremental.growth import champion, check_extends, check_same_features, grown, grown_moments
 from nightrank.trainer.loop.optim import AdamW
 from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.training import Training
-from nightrank.trainer.ranks.communicator import Communicator, together, told_by_root
+from nightrank.trainer.ranks.communicator import Communicator, broadcast_object, run_on_all_ranks
 from nightrank.trainer.ranks.device import Device, choose_device, make_deterministic
 from nightrank.trainer.ranks.watchdog import Progress
 from nightrank.trainer.worker.export import lineage_of
@@ -33,14 +33,14 @@ from nightrank.trainer.worker.trial import train_trial, trial_result
 
 def train_job(job: Job, communicator: Communicator, progress: Progress, started: float) -> None:
     """Trains every phase of the job, or the trial it is; rank 0 leaves `result.json` behind, and all ranks end together."""
-    device = together(communicator, lambda: choose_device(job.config, communicator.local_rank))
+    device = run_on_all_ranks(communicator, lambda: choose_device(job.config, communicator.local_rank))
     make_deterministic(device)
     keep_freed_memory()
-    if job.clicks is not None:
-        body = train_clicks(job, communicator, progress, device, started)
+    if job.ctr is not None:
+        body = train_ctr(job, communicator, progress, device, started)
     else:
         body = train_sequences(job, communicator, progress, device, started)
-    told_by_root(communicator, lambda: write_json(job.result_path, body))
+    broadcast_object(communicator, lambda: write_json(job.result_path, body))
     failpoint("train.result.after")
 
 
@@ -55,11 +55,11 @@ def train_sequences(job: Job, communicator: Communicator, progress: Progress, de
 
 def prepare(job: Job, communicator: Communicator, progress: Progress, device: Device) -> Training:
     """Data, model and optimizer, the same on every rank: drawn from the seed, or grown from the champion."""
-    parent = together(communicator, lambda: None if job.parent is None else champion(job.lake.root, job.parent))
+    parent = run_on_all_ranks(communicator, lambda: None if job.parent is None else champion(job.lake.root, job.parent))
     model = job.config.model if parent is None else parent.info.ranker
-    snapshot, inputs, raw_ids = together(communicator, lambda: _read(job, model))
+    snapshot, inputs, raw_ids = run_on_all_ranks(communicator, lambda: _read(job, model))
     progress.moved("composing")
-    ranker = together(communicator, lambda: _ranker(job, parent, snapshot, inputs, raw_ids, device))
+    ranker = run_on_all_ranks(communicator, lambda: _ranker(job, parent, snapshot, inputs, raw_ids, device))
     training = Training(
         job=job,
         communicator=communicator,
@@ -107,14 +107,14 @@ def _shared_moments(training: Training, parent: Bundle | None) -> dict[str, torc
         found.update(grown_moments(job.lake.root, job.parent, parent, training.inputs))
         return {key: list(value.shape) for key, value in found.items()}
 
-    shapes = told_by_root(training.communicator, read)
+    shapes = broadcast_object(training.communicator, read)
     return found if training.communicator.rank == 0 else {key: torch.zeros(shape) for key, shape in shapes.items()}
 
 
 def result(training: Training, state: TrainState, seconds: float) -> dict[str, Any]:
     """What the stage hands on: the sections `training`, `model_files` and `curves` of result.json."""
     job, size = training.job, training.communicator.size
-    bundles = {who: f"models/{digest}" for who, digest in state.bundles.items()}
+    bundles = {recommender: f"models/{digest}" for recommender, digest in state.bundles.items()}
     return {
         "training": {
             "backend": training.communicator.backend,

@@ -1,4 +1,4 @@
-"""A trial as its ranks see it: phase `measure` of the job, its validations reported, ended early where the pruner says so.
+"""A trial as its ranks see it: phase `fit` of the job, its validations reported, ended early where the pruner says so.
 
 No bundle is made, and no part of the snapshot but `train`, `valid` and the items is read.
 """
@@ -10,12 +10,12 @@ from nightrank.trainer.config.job import Job
 from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.training import Training
 from nightrank.trainer.loop.validation import NAMES
-from nightrank.trainer.worker.phases import measure
+from nightrank.trainer.worker.phases import fit_trial
 
 
 def train_trial(training: Training) -> TrainState:
     """Trains until the phase is over or the pruner ends it, from wherever a checkpoint stands."""
-    return measure(training, _pruner(training.job))
+    return fit_trial(training, _pruner(training.job))
 
 
 def trial_result(state: TrainState, seconds: float) -> dict[str, Any]:

@@ -68,7 +68,7 @@ PyObject* sorted_by_length(PyObject*, PyObject* arguments) {
     Py_RETURN_NONE;
 }
 
-PyObject* dealt(PyObject*, PyObject* arguments) {
+PyObject* assigned(PyObject*, PyObject* arguments) {
     Buffers<5> held;
     Py_buffer* b = held.each;
     unsigned long long seed = 0;
@@ -83,7 +83,7 @@ PyObject* dealt(PyObject*, PyObject* arguments) {
     Py_RETURN_NONE;
 }
 
-PyMethodDef METHODS[] = {{"dealt", dealt, METH_VARARGS, nullptr},
+PyMethodDef METHODS[] = {{"assigned", assigned, METH_VARARGS, nullptr},
                          {"heads_of", heads_of, METH_VARARGS, nullptr},
                          {"permutation", permutation, METH_VARARGS, nullptr},
                          {"scatter_rows", scatter_rows, METH_VARARGS, nullptr},

@@ -9,27 +9,27 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from tests.unit.test_click_stage import Interrupted, StopsAt
 
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.feature_store.contracts.model_ref import CLICKS, load_model_ref
 from nightrank.feature_store.contracts.stage import load_context, run_stage
-from nightrank.ranker.ctr.bundle import load_click_bundle
-from nightrank.spark_jobs.executor.ctr_score import KEPT, ClickRules, click_scorer
-from nightrank.trainer.config.ctr import load_clicks
-from nightrank.trainer.ctr.session import train_clicks
+from nightrank.ranker.ctr.bundle import load_ctr_bundle
+from nightrank.spark_jobs.executor.ctr_score import KEPT, CtrRules, ctr_scorer
+from nightrank.trainer.config.ctr import load_ctr_config
+from nightrank.trainer.ctr.session import train_ctr
 from nightrank.trainer.ranks.communicator import SingleProcess
 from nightrank.trainer.ranks.watchdog import Progress
 from nightrank.trainer.stages import register_ctr as registry
 from nightrank.trainer.stages import train_ctr as stage
 from nightrank.trainer.tracking import tracker
-from tests.impression_lake import ALONE, impression_lake, write_click_run
+from tests.impression_lake import ALONE, impression_lake, write_ctr_run
 from tests.isolated_model import predicted_elsewhere
 from tests.training_jobs import CPU
-from tests.unit.test_click_stage import Interrupted, StopsAt
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
-MODELS = ROOT / "conf" / "models" / "clicks"
+MODELS = ROOT / "conf" / "models" / "ctr"
 NARROW = {
     "ctr_lr": ["model.name=lr"],
     "ctr_dnn": ["model.width=4", "model.hidden=[8, 6]"],
@@ -61,7 +61,7 @@ def trained(context):
     job = stage.job_of(context)
     for progress in (StopsAt(5), Progress()):
         try:
-            body = train_clicks(job, SingleProcess(), progress, CPU, time.monotonic())
+            body = train_ctr(job, SingleProcess(), progress, CPU, time.monotonic())
         except Interrupted:
             continue
     job.result_path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,27 +74,27 @@ def test_from_rows_to_scores(lake, tmp_path, name):
     import mlflow
 
     root, snapshot = lake
-    asked = load_clicks([MODELS / f"{name}.yaml"], [*NARROW[name], "batch_rows=60", "epochs=2"])
+    asked = load_ctr_config([MODELS / f"{name}.yaml"], [*NARROW[name], "batch_rows=60", "epochs=2"])
     trainer = {**ALONE, "checkpoint": {"every_steps": 2}}
-    run_dir = write_click_run(root, f"full-{name}", snapshot, clicks=asked.model_dump(), trainer=trainer)
+    run_dir = write_ctr_run(root, f"full-{name}", snapshot, ctr=asked.model_dump(), trainer=trainer)
     context = load_context(run_dir)
     with pytest.raises(UsageError, match="has trained no click ranker"):
         registry.run(context)
     left = trained(context).extra[stage.LEFT]
-    assert left["training"]["resumed_from"] == "clicks step 4"
+    assert left["training"]["resumed_from"] == "ctr step 4"
     said = registry.run(context)
     ref = load_model_ref(root / CLICKS)
-    assert (ref.name, ref.alias, ref.snapshot_id, ref.run_id) == ("nightrank-clicks", "champion", snapshot.id, context.run_id)
-    assert said.extra["clicks"]["test"] == left["test"] and said.extra["clicks"]["version"] == ref.version
+    assert (ref.name, ref.alias, ref.snapshot_id, ref.run_id) == ("nightrank-ctr", "champion", snapshot.id, context.run_id)
+    assert said.extra["ctr"]["test"] == left["test"] and said.extra["ctr"]["version"] == ref.version
     assert registry.run(context).extra == said.extra, "registering again finds the same version"
-    bundle = load_click_bundle(root / ref.bundle, ref.manifest_sha256)
+    bundle = load_ctr_bundle(root / ref.bundle, ref.manifest_sha256)
     wanted = bundle.predict(pa.Table.from_pandas(ROWS)).numpy()
     assert wanted.shape == (4, 2) and len(np.unique(wanted)) > 4 and ((wanted > 0) & (wanted < 1)).all()
     with tracker.tracker_of(context) as opened:
         run = opened.client.get_run(opened.find_run(context, stage.NAME))
-        assert run.data.metrics["clicks/test/cart/auc"] == left["test"]["cart/auc"]
+        assert run.data.metrics["ctr/test/cart/auc"] == left["test"]["cart/auc"]
         assert run.data.params["model"] == bundle.ranker.config.name
-        model = mlflow.pyfunc.load_model(f"models:/nightrank-clicks/{ref.version}")
+        model = mlflow.pyfunc.load_model(f"models:/nightrank-ctr/{ref.version}")
         found = model.predict(ROWS)
         assert list(found.columns) == ["click", "cart"] and found.to_numpy() == pytest.approx(wanted, abs=1e-6)
         with pytest.raises(Exception, match=r"missing inputs \['hour'\]"):
@@ -111,7 +111,7 @@ def scored_as_spark_does(folder, manifest):
     columns["fields"] = pa.array(ROWS[list(fields)].to_numpy().tolist(), pa.list_(pa.string()))
     columns["numeric"] = pa.array([[None if x != x else x] for x in ROWS["price"]], pa.list_(pa.float32()))
     columns["history"] = pa.array([past or [] for past in ROWS["history"]], pa.list_(pa.string()))
-    (found,) = click_scorer(ClickRules(str(folder), manifest, fields, numeric))(iter([pa.RecordBatch.from_pydict(columns)]))
+    (found,) = ctr_scorer(CtrRules(str(folder), manifest, fields, numeric))(iter([pa.RecordBatch.from_pydict(columns)]))
     return np.array([[value for _, value in row] for row in found.column("scores").to_pylist()])
 
 
@@ -120,8 +120,8 @@ def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(lake, tmp_path
     root, _ = lake
     ref = load_model_ref(root / CLICKS)
     rows, uri = ROWS.iloc[:3].fillna(0.0).to_dict("records"), f"sqlite:///{root}/mlflow/mlflow.db"
-    told = predicted_elsewhere(uri, ["models:/nightrank-clicks@champion"], rows, tmp_path)
+    told = predicted_elsewhere(uri, ["models:/nightrank-ctr@champion"], rows, tmp_path)
     (got,) = told["answers"]
-    wanted = load_click_bundle(root / ref.bundle).predict(pa.Table.from_pandas(ROWS.iloc[:3].fillna(0.0))).numpy()
+    wanted = load_ctr_bundle(root / ref.bundle).predict(pa.Table.from_pandas(ROWS.iloc[:3].fillna(0.0))).numpy()
     assert np.array([list(row.values()) for row in got["rows"]]) == pytest.approx(wanted, abs=1e-6)
     assert not told["ranker"].startswith(str(ROOT))

@@ -10,11 +10,11 @@ from safetensors.torch import load_file, save_file
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import canonical_json, sha256_file, write_atomic
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.bundle import load_click_bundle, save_click_bundle
+from nightrank.ranker.ctr.bundle import load_ctr_bundle, save_ctr_bundle
 from nightrank.ranker.ctr.codes import FieldCodes
-from nightrank.ranker.ctr.compose import compose_clicks
-from nightrank.ranker.ctr.config import ClickShapes
-from tests.click_batches import SHAPES, SMALL, click_config, impressions
+from nightrank.ranker.ctr.compose import compose_ctr
+from nightrank.ranker.ctr.config import CtrShapes
+from tests.ctr_batches import SHAPES, SMALL, ctr_config, impressions
 
 TABLE = pa.table({"user": ["b", "a", None, "b"], "item": [2**53 + 1, 7, 7, 10], "hour": [3, 3, 3, 3]})
 
@@ -26,7 +26,7 @@ def codes():
 
 def trained(name):
     """Not fresh: embeddings that matter, and running statistics of its own."""
-    ranker = compose_clicks(click_config(name), SHAPES, seed=1)
+    ranker = compose_ctr(ctr_config(name), SHAPES, seed=1)
     with torch.no_grad():
         for table in ranker.tables():
             table.normal_()
@@ -45,23 +45,23 @@ def rewrite(folder, name, change):
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_it_scores_as_the_ranker_does(tmp_path, name):
     ranker, batch = trained(name), impressions(30)
-    digest = save_click_bundle(tmp_path / "b", ranker, codes())
-    bundle = load_click_bundle(tmp_path / "b", expected=digest)
+    digest = save_ctr_bundle(tmp_path / "b", ranker, codes())
+    bundle = load_ctr_bundle(tmp_path / "b", expected=digest)
     assert torch.equal(bundle.scores(batch), ranker.scores(batch))
     assert (bundle.ranker.config, bundle.ranker.shapes, bundle.manifest_sha256) == (ranker.config, SHAPES, digest)
     assert bundle.codes.to_table().equals(codes().to_table())
-    assert digest == save_click_bundle(tmp_path / "again", ranker, codes())
+    assert digest == save_ctr_bundle(tmp_path / "again", ranker, codes())
 
 
 def test_running_statistics_are_in_the_bundle(tmp_path):
-    save_click_bundle(tmp_path / "b", trained("dnn"), codes())
+    save_ctr_bundle(tmp_path / "b", trained("dnn"), codes())
     statistics = {name: value for name, value in load_file(tmp_path / "b" / "weights.safetensors").items() if "running" in name}
     assert len(statistics) == 4
     assert all(not torch.equal(value, torch.zeros_like(value)) for value in statistics.values())
 
 
 def test_a_tensor_of_another_width_is_named(tmp_path):
-    save_click_bundle(tmp_path / "b", trained("dnn"), codes())
+    save_ctr_bundle(tmp_path / "b", trained("dnn"), codes())
 
     def widen(path):
         tensors = load_file(path)
@@ -70,37 +70,37 @@ def test_a_tensor_of_another_width_is_named(tmp_path):
     rewrite(tmp_path / "b", "weights.safetensors", widen)
     message = r"tensor members.0.inputs.fields.table.weight has shape \[26, 5\] where config.json says \[26, 4\]"
     with pytest.raises(DataContractError, match=message):
-        load_click_bundle(tmp_path / "b")
+        load_ctr_bundle(tmp_path / "b")
 
 
 def test_a_missing_tensor_and_an_unknown_part_are_named(tmp_path):
-    save_click_bundle(tmp_path / "b", trained("dnn"), codes())
+    save_ctr_bundle(tmp_path / "b", trained("dnn"), codes())
     rewrite(tmp_path / "b", "weights.safetensors", lambda p: save_file({"other": torch.zeros(1)}, p))
     with pytest.raises(DataContractError, match=r"tensor members.0.inputs.fields.table.weight is missing"):
-        load_click_bundle(tmp_path / "b")
+        load_ctr_bundle(tmp_path / "b")
     rewrite(tmp_path / "b", "config.json", lambda p: p.write_text(p.read_text().replace('"dnn"', '"dnnn"')))
-    with pytest.raises(DataContractError, match=r"config.json: clicks: .*dnnn"):
-        load_click_bundle(tmp_path / "b")
+    with pytest.raises(DataContractError, match=r"config.json: ctr: .*dnnn"):
+        load_ctr_bundle(tmp_path / "b")
 
 
 def test_a_changed_file_is_not_loaded(tmp_path):
-    save_click_bundle(tmp_path / "b", trained("lr"), codes())
+    save_ctr_bundle(tmp_path / "b", trained("lr"), codes())
     (tmp_path / "b" / "field_codes.parquet").write_bytes(b"x")
     with pytest.raises(DataContractError, match=r"field_codes.parquet was changed after it was written"):
-        load_click_bundle(tmp_path / "b")
+        load_ctr_bundle(tmp_path / "b")
 
 
 def test_a_bundle_scores_only_what_its_codes_can_say(tmp_path):
-    save_click_bundle(tmp_path / "b", trained("lr"), codes())
+    save_ctr_bundle(tmp_path / "b", trained("lr"), codes())
     batch = impressions(30)
     batch.codes_BF[:, 1] = 13
     with pytest.raises(DataContractError, match=r"field item holds codes 13..13 where the ranker knows 0..12"):
-        load_click_bundle(tmp_path / "b").scores(batch)
+        load_ctr_bundle(tmp_path / "b").scores(batch)
 
 
 def test_codes_of_other_impressions_are_not_saved(tmp_path):
     with pytest.raises(DataContractError, match=r"codes of user \(3\), item \(4\) for a ranker of user \(9\)"):
-        save_click_bundle(tmp_path / "b", trained("lr"), FieldCodes.fit(TABLE, ["user", "item"]))
+        save_ctr_bundle(tmp_path / "b", trained("lr"), FieldCodes.fit(TABLE, ["user", "item"]))
 
 
 def test_codes_are_sorted_text_from_one_and_the_rest_is_zero():
@@ -137,8 +137,8 @@ ASKED = pa.table(
 
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_rows_as_they_come_are_scored_as_their_codes(tmp_path, name):
-    save_click_bundle(tmp_path / "b", trained(name), codes())
-    bundle = load_click_bundle(tmp_path / "b")
+    save_ctr_bundle(tmp_path / "b", trained(name), codes())
+    bundle = load_ctr_bundle(tmp_path / "b")
     coded = ImpressionBatch(
         codes_BF=torch.tensor([[1, 2, 1], [0, 3, 1], [0, 12, 3]]),
         numeric_BD=torch.tensor([[1.0], [torch.nan], [6.0]]),
@@ -155,9 +155,9 @@ def test_rows_as_they_come_are_scored_as_their_codes(tmp_path, name):
 
 def test_whole_numbers_and_lists_of_them_name_the_same_values_as_their_text(tmp_path):
     ids = FieldCodes({"user": pa.array([str(n) for n in range(1, 9)]), "item": pa.array([str(n) for n in range(1, 13)])})
-    shapes = ClickShapes(fields=ids.shapes, history="item")
-    save_click_bundle(tmp_path / "b", compose_clicks(click_config("din"), shapes, seed=1), ids)
-    bundle = load_click_bundle(tmp_path / "b")
+    shapes = CtrShapes(fields=ids.shapes, history="item")
+    save_ctr_bundle(tmp_path / "b", compose_ctr(ctr_config("din"), shapes, seed=1), ids)
+    bundle = load_ctr_bundle(tmp_path / "b")
     as_text = pa.table({"user": ["3"], "item": ["12"], "history": [["1", "7"]]})
     assert torch.equal(bundle.predict(as_text), bundle.predict(pa.table({"user": [3], "item": [12], "history": [[1, 7]]})))
 
@@ -171,14 +171,14 @@ def test_whole_numbers_and_lists_of_them_name_the_same_values_as_their_text(tmp_
     ],
 )
 def test_a_column_that_is_not_there_is_named(tmp_path, name, column, message):
-    save_click_bundle(tmp_path / "b", trained(name), codes())
-    bundle = load_click_bundle(tmp_path / "b")
+    save_ctr_bundle(tmp_path / "b", trained(name), codes())
+    bundle = load_ctr_bundle(tmp_path / "b")
     with pytest.raises(DataContractError, match=message) as fault:
         bundle.predict(ASKED.drop_columns([column]))
     assert "they have user, item" in fault.value.remedy
 
 
 def test_only_a_ranker_that_reads_histories_asks_for_them(tmp_path):
-    save_click_bundle(tmp_path / "b", trained("dnn"), codes())
-    bundle = load_click_bundle(tmp_path / "b")
+    save_ctr_bundle(tmp_path / "b", trained("dnn"), codes())
+    bundle = load_ctr_bundle(tmp_path / "b")
     assert torch.equal(bundle.predict(ASKED.drop_columns(["history"])), bundle.predict(ASKED))

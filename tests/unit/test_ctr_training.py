@@ -8,42 +8,40 @@ import torch
 
 from nightrank.feature_store.contracts.config import validate
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NightrankError
-from nightrank.ranker.ctr.compose import compose_clicks
-from nightrank.ranker.ctr.config import ClickShapes
-from nightrank.trainer.config.ctr import ClickTrainerConfig, PlateauConfig, load_clicks
-from nightrank.trainer.ctr.fit import fit_clicks, measure
-from nightrank.trainer.ctr.objective import ClickObjective, TablePull
+from nightrank.ranker.ctr.compose import compose_ctr
+from nightrank.ranker.ctr.config import CtrShapes
+from nightrank.trainer.config.ctr import CtrTrainerConfig, PlateauConfig, load_ctr_config
+from nightrank.trainer.ctr.fit import fit, fit_ctr
+from nightrank.trainer.ctr.objective import CtrObjective, TablePenalty
 from nightrank.trainer.ctr.source import MemorySource
 from nightrank.trainer.loop.optim import AdamW
 from nightrank.trainer.loop.plateau import Plateau
 from nightrank.trainer.loop.step import TrainStep
 from nightrank.trainer.ranks.communicator import SingleProcess
-from tests.click_batches import SHAPES, SMALL, click_config, impressions
+from tests.ctr_batches import SHAPES, SMALL, ctr_config, impressions
 from tests.thread_world import on_ranks
 from tests.training_jobs import CPU
 
-MODELS = Path(__file__).parents[2] / "conf" / "models" / "clicks"
+MODELS = Path(__file__).parents[2] / "conf" / "models" / "ctr"
 FILES = {"ctr_lr": "lr", "ctr_dnn": "dnn", "dcnv2": "dcnv2", "din": "din", "finalmlp": "finalmlp", "mmoe": "mmoe"}
 
 
 def config(name="dnn", model=None, **changes):
     torch.set_num_threads(1)
     body = {"model": {"name": name, **SMALL[name], "dropout": 0.0, **(model or {})}, "batch_rows": 50, "learning_rate": 0.01}
-    return validate(ClickTrainerConfig, {**body, **changes})
+    return validate(CtrTrainerConfig, {**body, **changes})
 
 
 def fitted(settings, communicator=None, rows=400, seed=3):
-    ranker = compose_clicks(settings.model, SHAPES, seed=1)
-    curve = fit_clicks(
-        ranker, impressions(rows), impressions(200, seed=9), settings, seed, communicator or SingleProcess(), CPU
-    )
+    ranker = compose_ctr(settings.model, SHAPES, seed=1)
+    curve = fit_ctr(ranker, impressions(rows), impressions(200, seed=9), settings, seed, communicator or SingleProcess(), CPU)
     return ranker, curve
 
 
 @pytest.mark.parametrize("name", ["dnn", "dcnv2", "din", "finalmlp", "mmoe"])
 def test_it_learns_what_needs_a_cross_of_fields(name):
     ranker, curve = fitted(config(name, epochs=25, plateau={"patience": 25, "factor": 0.9}), rows=1500)
-    assert measure(ranker, impressions(300, seed=11))["auc"] > 0.97
+    assert fit(ranker, impressions(300, seed=11))["auc"] > 0.97
     assert curve.epochs[-1].loss < 0.5 * curve.epochs[0].loss
 
 
@@ -78,28 +76,28 @@ def test_the_best_validation_is_what_is_kept():
     luck = (torch.rand(150, 1, generator=torch.Generator().manual_seed(2)) < 0.4).float()
     noisy = replace(train, labels_BA=(train.labels_BA - luck).abs())
     settings = config(epochs=12, learning_rate=0.05, plateau={"patience": 12, "factor": 0.99})
-    ranker = compose_clicks(settings.model, SHAPES, seed=1)
-    curve = fit_clicks(ranker, noisy, valid, settings, 3, SingleProcess(), CPU)
+    ranker = compose_ctr(settings.model, SHAPES, seed=1)
+    curve = fit_ctr(ranker, noisy, valid, settings, 3, SingleProcess(), CPU)
     values = [epoch.valid["auc"] for epoch in curve.epochs]
     assert values[-1] < max(values), "the case says nothing where the last epoch is the best"
     assert curve.best == values.index(max(values)) + 1
-    assert measure(ranker, valid)["auc"] == max(values)
+    assert fit(ranker, valid)["auc"] == max(values)
 
 
 def test_a_fault_in_the_rows_is_raised_before_any_step():
     bad = impressions(20)
     bad.codes_BF[3, 0] = 99
     with pytest.raises(DataContractError, match=r"field user holds codes 0..99"):
-        fit_clicks(compose_clicks(click_config("dnn"), SHAPES), bad, impressions(50), config(), 1, SingleProcess(), CPU)
+        fit_ctr(compose_ctr(ctr_config("dnn"), SHAPES), bad, impressions(50), config(), 1, SingleProcess(), CPU)
 
 
 def test_what_cannot_be_trained_or_validated_is_named():
-    ranker, valid = compose_clicks(click_config("dnn"), SHAPES), impressions(50)
+    ranker, valid = compose_ctr(ctr_config("dnn"), SHAPES), impressions(50)
     with pytest.raises(DataContractError, match="there is no impression to train on"):
-        fit_clicks(ranker, impressions(0), valid, config(), 1, SingleProcess(), CPU)
+        fit_ctr(ranker, impressions(0), valid, config(), 1, SingleProcess(), CPU)
     one_sided = replace(valid, labels_BA=torch.where(valid.labels_BA == 1, torch.nan, valid.labels_BA))
     with pytest.raises(DataContractError, match="validation rows do not hold both labels of click"):
-        fit_clicks(ranker, valid, one_sided, config(), 1, SingleProcess(), CPU)
+        fit_ctr(ranker, valid, one_sided, config(), 1, SingleProcess(), CPU)
 
 
 @pytest.mark.parametrize(("rows", "world"), [(1001, 1), (1001, 2), (7, 3), (50, 1)])
@@ -122,13 +120,13 @@ def test_an_epoch_is_every_row_once_over_all_ranks(rows, world):
 def test_l2_pulls_on_tables_and_on_nothing_else():
     ends = []
     for strength in (0.0, 0.5):
-        ranker = compose_clicks(click_config("dnn", dropout=0.0, batch_norm=False), SHAPES, seed=1)
+        ranker = compose_ctr(ctr_config("dnn", dropout=0.0, batch_norm=False), SHAPES, seed=1)
         with torch.no_grad():
             ranker.tables()[0].fill_(0.1)
         settings = config()
-        pull = TablePull(ranker, strength) if strength else None
+        penalty = TablePenalty(ranker, strength) if strength else None
         optimizer = AdamW(ranker, settings.optimizer)
-        step = TrainStep(ranker, optimizer, SingleProcess(), CPU, ClickObjective(ranker), settings.optimizer, 3, pull)
+        step = TrainStep(ranker, optimizer, SingleProcess(), CPU, CtrObjective(ranker), settings.optimizer, 3, penalty)
         step(iter([impressions(8)]), 0, 0.0)
         ends.append({name: parameter.grad.clone() for name, parameter in ranker.named_parameters()})
     for name, plain in ends[0].items():
@@ -154,11 +152,11 @@ def test_a_validation_that_is_no_number_is_a_stall():
 
 @pytest.mark.parametrize("file", sorted(FILES))
 def test_every_named_model_loads_and_differs_from_the_defaults_where_it_says_so(file):
-    settings = load_clicks([MODELS / f"{file}.yaml"], [])
+    settings = load_ctr_config([MODELS / f"{file}.yaml"], [])
     assert settings.model.name == FILES[file]
     fields = [{"name": name, "size": 3} for name in ("user", "item")]
-    ranker = compose_clicks(
-        settings.model, ClickShapes.model_validate({"fields": fields, "labels": ["click", "cart"], "history": "item"})
+    ranker = compose_ctr(
+        settings.model, CtrShapes.model_validate({"fields": fields, "labels": ["click", "cart"], "history": "item"})
     )
     assert sum(parameter.numel() for parameter in ranker.parameters()) > 0
 
@@ -177,5 +175,5 @@ def test_every_named_model_loads_and_differs_from_the_defaults_where_it_says_so(
 )
 def test_an_unknown_part_or_key_is_named(override, message):
     with pytest.raises(ConfigError, match=message) as caught:
-        load_clicks([MODELS / "ctr_dnn.yaml"], [override])
+        load_ctr_config([MODELS / "ctr_dnn.yaml"], [override])
     assert isinstance(caught.value, NightrankError) and caught.value.exit_code == 2

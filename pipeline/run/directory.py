@@ -13,7 +13,7 @@ from nightrank.pipeline.stages import Stage
 
 
 @dataclass(frozen=True)
-class RunBook:
+class RunDirectory:
     """One open run: its folder and what run.json says."""
 
     folder: Path
@@ -39,7 +39,7 @@ class RunBook:
         (self.folder / "stages" / f"{stage.name}.error.json").unlink(missing_ok=True)
 
 
-def open_book(request: RunRequest, run_id: str, fence: int) -> RunBook:
+def open_run_directory(request: RunRequest, run_id: str, fence: int) -> RunDirectory:
     """run.json written for this attempt. Stages done under another configuration are forgotten."""
     folder = request.lake.run_dir(run_id)
     earlier = read_json(folder / "run.json") if (folder / "run.json").exists() else {}
@@ -64,4 +64,4 @@ def open_book(request: RunRequest, run_id: str, fence: int) -> RunBook:
         "attempt_started": now,
     }
     write_json(folder / "run.json", body)
-    return RunBook(folder, body)
+    return RunDirectory(folder, body)

@@ -15,17 +15,17 @@ TEST = {
     "auc": 0.6,
     "log_loss": 0.25,
 }
-SECTION = {"name": "nightrank-clicks", "version": 3, "manifest_sha256": "m", "model": "dcnv2", "test": TEST}
+SECTION = {"name": "nightrank-ctr", "version": 3, "manifest_sha256": "m", "model": "dcnv2", "test": TEST}
 CURVES = {"step": [1, 2, 3], "loss": [0.7, 0.5, 0.4], "valid": [{"step": 3, "epoch": 1, "auc": 0.6, "log_loss": 0.3, "n": 9}]}
 
 
 def page(test=TEST, curves=CURVES):
-    return render({**sample_result(), "clicks": {**SECTION, "test": test}}, sample_curves(), sample_users(), curves)
+    return render({**sample_result(), "ctr": {**SECTION, "test": test}}, sample_curves(), sample_users(), curves)
 
 
 def test_each_answer_has_its_figures():
     text = " ".join(" ".join(parsed(page()).words).split())
-    assert "Click ranker dcnv2, registered as nightrank-clicks 3" in text and "the 1,234 newest impressions" in text
+    assert "Click ranker dcnv2, registered as nightrank-ctr 3" in text and "the 1,234 newest impressions" in text
     assert "click 0.7129 0.3100" in text and "<b>cart</b> 0.4871 0.2000" in text
     assert "No better than chance: <b>cart</b>." in text
     assert "AUC on validation, mean over answers" in text
@@ -39,7 +39,7 @@ def test_a_ranker_without_test_rows_says_so_and_a_run_without_one_says_nothing()
 
 
 def test_the_curves_are_those_that_the_stage_left(tmp_path):
-    left = {"name": "train_clicks", "extra": {"click_training": {"curves": {"clicks": CURVES}}}}
-    write_json(tmp_path / "stages" / "train_clicks.json", left)
-    written = write_report(tmp_path, {**sample_result(), "clicks": SECTION}).read_text()
+    left = {"name": "train_ctr", "extra": {"ctr_training": {"curves": {"ctr": CURVES}}}}
+    write_json(tmp_path / "stages" / "train_ctr.json", left)
+    written = write_report(tmp_path, {**sample_result(), "ctr": SECTION}).read_text()
     assert written.count("AUC on validation, mean over answers") == page().count("AUC on validation, mean over answers") > 0

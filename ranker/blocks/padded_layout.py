@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Rectangle:
+class PaddedLayout:
     """Where each token stands in [B, L]: rows begin at slot 0 and are padded on the right."""
 
     rows: int
@@ -19,7 +19,7 @@ class Rectangle:
     slot_T: Tensor
 
     @classmethod
-    def of(cls, offsets_B1: Tensor) -> "Rectangle":
+    def of(cls, offsets_B1: Tensor) -> "PaddedLayout":
         lengths_B = offsets_B1[1:] - offsets_B1[:-1]
         rows = len(lengths_B)
         longest = int(lengths_B.max()) if rows else 0

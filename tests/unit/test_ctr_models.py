@@ -9,12 +9,12 @@ from torch.nn import functional
 
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
 from nightrank.ranker.ctr.batch import check_impressions
-from nightrank.ranker.ctr.compose import compose_clicks
-from nightrank.ranker.ctr.config import ClickShapes
+from nightrank.ranker.ctr.compose import compose_ctr
+from nightrank.ranker.ctr.config import CtrShapes
 from nightrank.ranker.ctr.dcnv2 import Cross, LowRankCross
 from nightrank.ranker.ctr.finalmlp import Bilinear
-from nightrank.ranker.ctr.loss import click_loss
-from tests.click_batches import SHAPES, SMALL, click_config, impressions
+from nightrank.ranker.ctr.loss import ctr_loss
+from tests.ctr_batches import SHAPES, SMALL, ctr_config, impressions
 
 NAMES = sorted(SMALL)
 THREE = SHAPES.model_copy(update={"labels": ("click", "cart", "purchase")})
@@ -22,7 +22,7 @@ THREE = SHAPES.model_copy(update={"labels": ("click", "cart", "purchase")})
 
 def awake(name, shapes=SHAPES, **changes):
     """A ranker whose every weight matters: fresh embeddings are next to nothing."""
-    ranker = compose_clicks(click_config(name, **changes), shapes, seed=3)
+    ranker = compose_ctr(ctr_config(name, **changes), shapes, seed=3)
     draw = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in ranker.parameters():
@@ -34,7 +34,7 @@ def awake(name, shapes=SHAPES, **changes):
 @pytest.mark.parametrize("shapes", [SHAPES, THREE], ids=["one action", "three actions"])
 def test_every_ranker_gives_a_probability_an_action_and_a_gradient_to_every_weight(name, shapes):
     ranker, batch = awake(name, shapes), impressions(64, shapes)
-    total, weight = click_loss(ranker(batch), batch.labels_BA, batch.weight_B)
+    total, weight = ctr_loss(ranker(batch), batch.labels_BA, batch.weight_B)
     total.backward()
     assert weight == 64 * len(shapes.labels)
     assert [n for n, p in ranker.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
@@ -47,7 +47,7 @@ def test_every_ranker_gives_a_probability_an_action_and_a_gradient_to_every_weig
 @pytest.mark.parametrize("rows", [0, 1])
 def test_a_batch_of_no_row_or_one_is_taken(name, rows):
     ranker, batch = awake(name), impressions(rows)
-    total, weight = click_loss(ranker(batch), batch.labels_BA, batch.weight_B)
+    total, weight = ctr_loss(ranker(batch), batch.labels_BA, batch.weight_B)
     total.backward()
     assert weight == rows and torch.isfinite(total)
     assert ranker.scores(batch).shape == (rows, 1)
@@ -70,7 +70,7 @@ def test_every_field_has_rows_of_its_own_in_the_one_table():
 
 
 def test_an_unknown_value_adds_nothing_and_an_unknown_number_is_the_mean():
-    ranker = compose_clicks(click_config("lr"), SHAPES, seed=3)
+    ranker = compose_ctr(ctr_config("lr"), SHAPES, seed=3)
     with torch.no_grad():
         ranker.members[0].slope.weight.fill_(1.0)
     unknown = impressions(2)
@@ -130,20 +130,20 @@ def test_din_says_what_it_misses():
     with pytest.raises(DataContractError, match="din was given impressions without histories"):
         awake("din").scores(batch)
     with pytest.raises(ConfigError, match="din reads histories, and the impressions come without"):
-        compose_clicks(click_config("din"), SHAPES.model_copy(update={"history": None}))
+        compose_ctr(ctr_config("din"), SHAPES.model_copy(update={"history": None}))
 
 
 def test_a_gate_names_the_field_it_misses():
     with pytest.raises(ConfigError, match="gate_fields names the field who"):
-        compose_clicks(click_config("finalmlp", first={"hidden": [8], "gate_fields": ["who"]}), SHAPES)
+        compose_ctr(ctr_config("finalmlp", first={"hidden": [8], "gate_fields": ["who"]}), SHAPES)
 
 
 def test_members_are_trained_apart_and_served_as_the_mean_probability():
-    ranker, batch = compose_clicks(click_config("dnn", members=3, dropout=0.0), SHAPES, seed=1), impressions(16)
+    ranker, batch = compose_ctr(ctr_config("dnn", members=3, dropout=0.0), SHAPES, seed=1), impressions(16)
     logits = ranker(batch)
     assert logits.shape == (3, 16, 1) and not torch.allclose(logits[0], logits[1])
-    parts = [click_loss(one.unsqueeze(0), batch.labels_BA, batch.weight_B)[0] for one in logits]
-    torch.testing.assert_close(click_loss(logits, batch.labels_BA, batch.weight_B)[0], sum(parts) / 3)
+    parts = [ctr_loss(one.unsqueeze(0), batch.labels_BA, batch.weight_B)[0] for one in logits]
+    torch.testing.assert_close(ctr_loss(logits, batch.labels_BA, batch.weight_B)[0], sum(parts) / 3)
     ranker.eval()
     torch.testing.assert_close(ranker.scores(batch), torch.sigmoid(ranker(batch)).mean(0).detach())
 
@@ -151,11 +151,11 @@ def test_members_are_trained_apart_and_served_as_the_mean_probability():
 def test_the_loss_counts_what_was_asked_by_its_weight():
     logits = torch.tensor([[[0.3, -1.0], [2.0, 0.5]]])
     labels, weight = torch.tensor([[1.0, torch.nan], [0.0, 1.0]]), torch.tensor([2.0, 3.0])
-    total, counted = click_loss(logits, labels, weight)
+    total, counted = ctr_loss(logits, labels, weight)
     cost = functional.softplus
     assert counted == 8
     torch.testing.assert_close(total, 2 * cost(torch.tensor(-0.3)) + 3 * cost(torch.tensor(2.0)) + 3 * cost(torch.tensor(-0.5)))
-    smooth, _ = click_loss(logits, labels, weight, smoothing=0.2)
+    smooth, _ = ctr_loss(logits, labels, weight, smoothing=0.2)
     halves = [(2, 0.3), (3, 2.0), (3, 0.5)]
     other = sum(w * 0.5 * (cost(torch.tensor(x)) + cost(torch.tensor(-x))) for w, x in halves)
     torch.testing.assert_close(smooth, 0.8 * total + 0.2 * other)
@@ -182,7 +182,7 @@ def test_an_item_of_a_history_that_nobody_knows_is_refused():
 
 def test_a_history_is_of_one_of_the_fields():
     with pytest.raises(ValidationError, match="the history is of field film, which is not among the fields"):
-        ClickShapes.model_validate({**SHAPES.model_dump(), "history": "film"})
+        CtrShapes.model_validate({**SHAPES.model_dump(), "history": "film"})
 
 
 def test_columns_are_counted():
@@ -191,9 +191,9 @@ def test_columns_are_counted():
 
 
 def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before():
-    one = compose_clicks(click_config("finalmlp"), SHAPES, seed=1).state_dict()
+    one = compose_ctr(ctr_config("finalmlp"), SHAPES, seed=1).state_dict()
     torch.rand(10)
-    two = compose_clicks(click_config("finalmlp"), SHAPES, seed=1).state_dict()
-    other = compose_clicks(click_config("finalmlp"), SHAPES, seed=2).state_dict()
+    two = compose_ctr(ctr_config("finalmlp"), SHAPES, seed=1).state_dict()
+    other = compose_ctr(ctr_config("finalmlp"), SHAPES, seed=2).state_dict()
     assert all(torch.equal(value, two[name]) for name, value in one.items())
     assert any(not torch.equal(value, other[name]) for name, value in one.items())

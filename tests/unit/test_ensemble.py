@@ -31,7 +31,7 @@ def config(name, members, **item):
     head = {"name": "dot", "item_bias": True, "item_bias_served": 0.5}
     tree = {
         "width": WIDTH * members,
-        "members": members,
+        "ensemble_size": members,
         "encoder": encoder,
         "head": head,
         "item": {"input_norm": True, **item},
@@ -91,12 +91,12 @@ def test_each_member_gets_the_gradient_of_its_own_loss(name, loss):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"width": 20}, "width 20 is not a multiple of encoder.heads 2 times members 3"),
-        ({"head": {"name": "mlp"}}, "3 members want the head dot"),
-        ({"head": {"name": "dot", "normalise": True}}, "3 members want the head dot without normalise"),
+        ({"width": 20}, "width 20 is not a multiple of encoder.heads 2 times ensemble_size 3"),
+        ({"head": {"name": "mlp"}}, "ensemble_size 3 wants the head dot"),
+        ({"head": {"name": "dot", "normalise": True}}, "ensemble_size 3 wants the head dot without normalise"),
         ({"encoder": {"name": "mf"}}, "not mf"),
     ],
 )
 def test_what_cannot_be_a_mean_is_refused(changes, said):
     with pytest.raises(ConfigError, match=said):
-        validate(RankerConfig, {"width": 24, "members": 3, **changes})
+        validate(RankerConfig, {"width": 24, "ensemble_size": 3, **changes})

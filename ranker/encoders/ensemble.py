@@ -15,7 +15,7 @@ from nightrank.ranker.inputs import ItemInputs
 from nightrank.ranker.targets import Targets
 
 
-class MembersEncoder(UserEncoder):
+class EnsembleEncoder(UserEncoder):
     """Columns [k m, (k + 1) m) of a state are a function of the same columns of the item vectors, by encoder k alone."""
 
     def __init__(self, members: Sequence[UserEncoder]) -> None:

@@ -6,9 +6,9 @@ import torch
 
 from nightrank.feature_store.contracts.config import FrozenConfig, validate
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.config import ClickConfig, ClickShapes, FieldShape, NumericShape
+from nightrank.ranker.ctr.config import CtrConfig, CtrShapes, FieldShape, NumericShape
 
-SHAPES = ClickShapes(
+SHAPES = CtrShapes(
     fields=(FieldShape(name="user", size=9), FieldShape(name="item", size=13), FieldShape(name="hour", size=4)),
     numeric=(NumericShape(name="price", mean=2.0, scale=4.0),),
     history="item",
@@ -24,14 +24,14 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 class _Holder(FrozenConfig):
-    model: ClickConfig
+    model: CtrConfig
 
 
-def click_config(name: str, **changes: Any) -> ClickConfig:
+def ctr_config(name: str, **changes: Any) -> CtrConfig:
     return validate(_Holder, {"model": {"name": name, **SMALL[name], **changes}}).model
 
 
-def impressions(rows: int, shapes: ClickShapes = SHAPES, seed: int = 0) -> ImpressionBatch:
+def impressions(rows: int, shapes: CtrShapes = SHAPES, seed: int = 0) -> ImpressionBatch:
     """Random rows; a click where user and item are both even, so that a ranker without crosses cannot have it all."""
     draw = torch.Generator().manual_seed(seed)
     codes = torch.stack([torch.randint(0, field.size, (rows,), generator=draw) for field in shapes.fields], dim=1)

@@ -14,34 +14,34 @@ import numpy as np
 from benchmarks.accuracy.report import ROOT
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.ranker.ctr.batch import ImpressionBatch
-from nightrank.ranker.ctr.compose import ClickRanker, compose_clicks
-from nightrank.ranker.ctr.config import ClickShapes
+from nightrank.ranker.ctr.compose import CtrRanker, compose_ctr
+from nightrank.ranker.ctr.config import CtrShapes
 from nightrank.ranker.metrics.ctr import mean_over_actions, told_apart
-from nightrank.trainer.config.ctr import ClickTrainerConfig, load_clicks
-from nightrank.trainer.ctr.fit import EpochReport, fit_clicks, measure_each
+from nightrank.trainer.config.ctr import CtrTrainerConfig, load_ctr_config
+from nightrank.trainer.ctr.fit import EpochReport, evaluate_each, fit_ctr
 from nightrank.trainer.ranks.communicator import SingleProcess
 from nightrank.trainer.ranks.device import Device
 
 
-def settings(model: str, overrides: list[str]) -> ClickTrainerConfig:
-    paths = [ROOT / "conf" / "models" / "clicks" / f"{prefix}{model}.yaml" for prefix in ("ctr_", "")]
+def settings(model: str, overrides: list[str]) -> CtrTrainerConfig:
+    paths = [ROOT / "conf" / "models" / "ctr" / f"{prefix}{model}.yaml" for prefix in ("ctr_", "")]
     found = [path for path in paths if path.exists()]
     if not found:
         raise ConfigError(f"there is no model {model}", f"write {paths[1].relative_to(ROOT)}, or name one that is there")
-    return load_clicks(found[:1], overrides)
+    return load_ctr_config(found[:1], overrides)
 
 
 def one_seed(
-    config: ClickTrainerConfig, parts: dict[str, ImpressionBatch], shapes: ClickShapes, seed: int, device: Device
+    config: CtrTrainerConfig, parts: dict[str, ImpressionBatch], shapes: CtrShapes, seed: int, device: Device
 ) -> dict[str, Any]:
     """Trained on train, chosen on valid, measured on test where that part is given."""
     started = time.monotonic()
-    ranker = compose_clicks(config.model, shapes, seed)
+    ranker = compose_ctr(config.model, shapes, seed)
 
     def tell(report: EpochReport) -> None:
         print(f"seed {seed}, {json.dumps(asdict(report))}", file=sys.stderr, flush=True)
 
-    curve = fit_clicks(ranker, parts["train"], parts["valid"], config, seed, SingleProcess(), device, tell)
+    curve = fit_ctr(ranker, parts["train"], parts["valid"], config, seed, SingleProcess(), device, tell)
     return {
         "seed": seed,
         **{part: measured(ranker, rows) for part, rows in parts.items() if part != "train"},
@@ -54,9 +54,9 @@ def one_seed(
     }
 
 
-def measured(ranker: ClickRanker, rows: ImpressionBatch) -> dict[str, float]:
+def measured(ranker: CtrRanker, rows: ImpressionBatch) -> dict[str, float]:
     """`auc` and `log_loss`; of several actions also each one's own."""
-    each = measure_each(ranker, rows)
+    each = evaluate_each(ranker, rows)
     return {**mean_over_actions(each), **(told_apart(each) if len(each) > 1 else {})}
 
 
