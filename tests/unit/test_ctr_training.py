@@ -11,7 +11,7 @@ from nightrank.feature_store.contracts.errors import ConfigError, DataContractEr
 from nightrank.ranker.ctr.compose import compose_ctr
 from nightrank.ranker.ctr.config import CtrShapes
 from nightrank.trainer.config.ctr import CtrTrainerConfig, PlateauConfig, load_ctr_config
-from nightrank.trainer.ctr.fit import fit, fit_ctr
+from nightrank.trainer.ctr.fit import evaluate, fit_ctr
 from nightrank.trainer.ctr.objective import CtrObjective, TablePenalty
 from nightrank.trainer.ctr.source import MemorySource
 from nightrank.trainer.loop.optim import AdamW
@@ -41,7 +41,7 @@ def fitted(settings, communicator=None, rows=400, seed=3):
 @pytest.mark.parametrize("name", ["dnn", "dcnv2", "din", "finalmlp", "mmoe"])
 def test_it_learns_what_needs_a_cross_of_fields(name):
     ranker, curve = fitted(config(name, epochs=25, plateau={"patience": 25, "factor": 0.9}), rows=1500)
-    assert fit(ranker, impressions(300, seed=11))["auc"] > 0.97
+    assert evaluate(ranker, impressions(300, seed=11))["auc"] > 0.97
     assert curve.epochs[-1].loss < 0.5 * curve.epochs[0].loss
 
 
@@ -81,7 +81,7 @@ def test_the_best_validation_is_what_is_kept():
     values = [epoch.valid["auc"] for epoch in curve.epochs]
     assert values[-1] < max(values), "the case says nothing where the last epoch is the best"
     assert curve.best == values.index(max(values)) + 1
-    assert fit(ranker, valid)["auc"] == max(values)
+    assert evaluate(ranker, valid)["auc"] == max(values)
 
 
 def test_a_fault_in_the_rows_is_raised_before_any_step():

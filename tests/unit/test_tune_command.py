@@ -92,7 +92,7 @@ def test_a_file_stands_for_the_runs_configuration_and_its_trials_have_it(tmp_pat
     """What the run was configured with and the file leaves out is the default again; `--set` comes after the file."""
     finished_run(tmp_path, trainer={"workers": 1, "batch_rows": 4})
     file = tmp_path / "other.yaml"
-    file.write_text("seed: 5\ntrainer: {batch_rows: 8, measure: {epochs: 2}, model: {encoder: {blocks: 3}}}\n")
+    file.write_text("seed: 5\ntrainer: {batch_rows: 8, fit: {epochs: 2}, model: {encoder: {blocks: 3}}}\n")
     made = spec_of(asked(tmp_path, "trainer.fit.epochs=7", files=[str(file)]))
     job = build_job(made, 0, {"trainer.model.width": 96})
     assert (job.config.batch_rows, job.config.fit.epochs, job.config.model.encoder.blocks) == (8, 7, 3)

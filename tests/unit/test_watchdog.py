@@ -45,7 +45,7 @@ def test_a_rank_stuck_in_a_python_loop_ends_itself_with_6_and_leaves_its_stack(t
         import os, socket
         from pathlib import Path
         from nightrank.trainer.config.training import WatchdogConfig
-        from nightrank.trainer.ranks.watchdog import Heart, Progress
+        from nightrank.trainer.ranks.watchdog import Heartbeat, Progress
 
         def goes_round_for_ever():
             while True:
@@ -53,8 +53,8 @@ def test_a_rank_stuck_in_a_python_loop_ends_itself_with_6_and_leaves_its_stack(t
 
         progress = Progress()
         config = WatchdogConfig(beat_seconds=0.05, timeout_seconds=0.5, startup_seconds=0.5)
-        Heart(Path({str(tmp_path)!r}), 1, progress, config, (socket.gethostname(), {os.getpid()})).start()
-        progress.moved("measure", 12)
+        Heartbeat(Path({str(tmp_path)!r}), 1, progress, config, (socket.gethostname(), {os.getpid()})).start()
+        progress.moved("fit", 12)
         goes_round_for_ever()
         """
     )
@@ -83,7 +83,7 @@ def test_the_rank_that_hung_is_named_not_the_one_that_waited(job):
     why = {"how": "ended_itself", "why": "no progress for 9 s"}
     error = blame([beat(0, why, waiting_in="allreduce"), beat(1, why)], job, 1)
     assert isinstance(error, StalledError)
-    assert error.message.startswith("rank 1 of 2 on h was ended: no progress for 9 s; its last step was 7, doing measure")
+    assert error.message.startswith("rank 1 of 2 on h was ended: no progress for 9 s; its last step was 7, doing fit")
 
 
 def test_the_rank_without_last_words_was_lost(job):

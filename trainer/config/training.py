@@ -41,7 +41,7 @@ class PhaseConfig(FrozenConfig):
     patience: int | None = Field(None, ge=1)
     """Validations without a better NDCG@10 before the phase ends; None: no early stopping."""
     replay_fraction: float = Field(0.0, ge=0, le=10)
-    """Steps of `train` mixed in, as a share of the phase's own steps (refresh only)."""
+    """Steps of `train` mixed in, as a share of the phase's own steps (refit only)."""
     anchor: float = Field(0.0, ge=0)
     """Strength of the pull back to the weights the phase started from (L2); 0 leaves it out."""
     fresh_optimizer: bool = False

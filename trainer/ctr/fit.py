@@ -68,7 +68,7 @@ def fit_ctr(
         ranker.train()
         batches = source.batches(epoch)
         losses = [step(batches, epoch * source.steps(epoch) + n, rate).loss for n in range(source.steps(epoch))]
-        figures = broadcast_object(communicator, lambda: measure(ranker, valid))
+        figures = broadcast_object(communicator, lambda: evaluate(ranker, valid))
         plateau = plateau.after(figures["auc"])
         if plateau.stalls == 0:
             curve.best, best = epoch + 1, _copy(ranker)
@@ -82,7 +82,7 @@ def fit_ctr(
     return curve
 
 
-def measure(ranker: CtrRanker, rows: ImpressionBatch) -> dict[str, float]:
+def evaluate(ranker: CtrRanker, rows: ImpressionBatch) -> dict[str, float]:
     """`auc` and `log_loss` over the rows that were asked, each the mean over the actions."""
     return mean_over_actions(evaluate_each(ranker, rows))
 

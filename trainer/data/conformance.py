@@ -18,7 +18,7 @@ def part_of(snapshot: DatasetSnapshot, name: PartName) -> Part:
     if name not in snapshot.parts:
         raise DataContractError(
             f"snapshot {snapshot.id[:12]} has no part {name} (it has {', '.join(sorted(snapshot.parts))})",
-            "a night has no refresh, valid and test parts; check the kind of the run",
+            "a night has no refit, valid and test parts; check the kind of the run",
         )
     return snapshot.parts[name]
 

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -106,6 +106,10 @@ class MixedSource:
         yield from main
 
 
+EARLIER_NAMES: Final = {"fit": "measure", "refit": "refresh", "refit.replay": "refresh.replay", "ctr": "clicks"}
+"""Phases keep the seeds of the names they had, so that earlier figures can be reproduced."""
+
+
 def phase_seed(seed: int, phase: str) -> int:
     """Phases read in unrelated orders: a seed of its own for each, the same on every machine."""
-    return (seed * 1_000_003 + zlib.crc32(phase.encode())) % 2**31
+    return (seed * 1_000_003 + zlib.crc32(EARLIER_NAMES.get(phase, phase).encode())) % 2**31
