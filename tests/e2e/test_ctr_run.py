@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-from tests.unit.test_click_stage import Interrupted, StopsAt
+from tests.unit.test_ctr_stage import Interrupted, StopsAt
 
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.feature_store.contracts.model_ref import CLICKS, load_model_ref
