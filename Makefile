@@ -25,10 +25,10 @@ demo: setup ## a night on a simulated market, with its report, under lake/demo
 	$(BIN)/nightrank demo --root lake/demo
 
 test: setup ## unit, spark, distributed and end-to-end tests, in one pytest with two workers
-	$(PYTEST) $(TWO) $(NOT_SLOW) tests/architecture tests/unit tests/spark tests/distributed tests/e2e
+	$(PYTEST) $(TWO) $(NOT_SLOW) tests/architecture tests/golden tests/unit tests/spark tests/distributed tests/e2e
 
 test-unit: setup ## no JVM, seconds
-	$(PYTEST) $(TWO) $(NOT_SLOW) tests/architecture tests/unit
+	$(PYTEST) $(TWO) $(NOT_SLOW) tests/architecture tests/golden tests/unit
 
 test-spark: setup ## transforms and jobs on one local session a worker
 	$(PYTEST) $(TWO) $(NOT_SLOW) tests/spark

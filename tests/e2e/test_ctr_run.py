@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-from tests.unit.test_ctr_stage import Interrupted, StopsAt
 
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.feature_store.contracts.model_ref import CLICKS, load_model_ref
@@ -26,6 +25,7 @@ from nightrank.trainer.tracking import tracker
 from tests.impression_lake import ALONE, impression_lake, write_ctr_run
 from tests.isolated_model import predicted_elsewhere
 from tests.training_jobs import CPU
+from tests.unit.test_ctr_stage import Interrupted, StopsAt
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
