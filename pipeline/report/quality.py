@@ -33,6 +33,8 @@ class Quality:
     table: Table | None
     further: tuple[Table, ...]
     """Other slices and splits."""
+    warning: str
+    """Said where the page's split has too few rows to be sure of anything."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ MEANING: Final = {
     "first": ("good", "There was no champion; this model is the first one and went live."),
     "promoted": ("good", "No harm was shown that matters; the challenger took the champion's place."),
     "rejected": ("warn", "The challenger was measured worse; the champion stays and its lists were made anew."),
-    "undecidable": ("calm", "Too few held-out rows to tell; the champion stays."),
+    "undecidable": ("calm", "Undecidable: too few held-out rows to tell the two apart, so the champion stays."),
 }
 
 
@@ -65,7 +67,9 @@ def quality(metrics: Sequence[Row]) -> Quality | None:
     groups = sorted({(row["split"], row["slice"]) for row in metrics}, key=lambda g: (splits.index(g[0]), g[1] != WHOLE, g[1]))
     tables = [_table([r for r in metrics if (r["split"], r["slice"]) == group], *group) for group in groups]
     first = tables[0] if main else None
-    return Quality(splits[0], charts, first, tuple(tables[1:] if main else tables))
+    few = any(row.get("note") for row in main)
+    warning = f"Only {first.n} rows: the intervals are wide and may still be too narrow." if few and first else ""
+    return Quality(splits[0], charts, first, tuple(tables[1:] if main else tables), warning)
 
 
 def gate(body: Row | None) -> Gate | None:
@@ -82,11 +86,17 @@ def gate(body: Row | None) -> Gate | None:
     reasons = tuple(map(str, body.get("reasons") or ()))
     ours, before = body.get("challenger_ndcg"), body.get("champion_ndcg")
     figures = f"challenger {wording.figure(ours)}, champion {wording.figure(before)}" if ours is not None else ""
-    return Gate(decision, tone, meaning, reasons, chart, wording.count(body.get("n")), figures)
+    return Gate(decision, tone, meaning, reasons, chart, _rows_of(body), figures)
+
+
+def _rows_of(body: Row) -> str:
+    """How many rows, and of how many nights where they were pooled."""
+    nights = int(body.get("nights") or 1)
+    return wording.count(body.get("n")) + (f" (of {nights} nights)" if nights > 1 else "")
 
 
 def best_baseline(metrics: Sequence[Row]) -> tuple[Row, Row] | None:
-    """(challenger, best baseline) by NDCG@10 on the page's split, where both were decidable."""
+    """(challenger, best baseline) by NDCG@10 on the page's split, where both were measured."""
     view = quality(metrics)
     if view is None:
         return None

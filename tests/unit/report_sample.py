@@ -24,11 +24,11 @@ FACTORS = {
 
 def metric_row(recommender, split, name, k, value, n, slice_name="all"):
     half = 1.96 * math.sqrt(value * 0.3 / max(n, 1))
-    known = n >= 200
     row = {"recommender": recommender, "split": split, "slice": slice_name, "name": name, "k": k, "n": n}
-    if not known:
+    if not n:
         return {**row, "value": None, "ci": None, "note": "not decidable"}
-    return {**row, "value": round(value, 5), "ci": [round(value - half, 5), round(value + half, 5)]}
+    note = {"note": "few rows"} if n < 200 else {}
+    return {**row, "value": round(value, 5), "ci": [round(value - half, 5), round(value + half, 5)], **note}
 
 
 def metric_rows():

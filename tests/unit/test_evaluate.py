@@ -108,13 +108,15 @@ def test_a_champion_with_fewer_items_is_asked_with_the_items_it_knows(outcome):
     assert figure(outcome.extra["metrics"], "champion", "recall", split="holdout", part="cold_items")["value"] == 0.0
 
 
-def test_under_two_hundred_rows_nothing_is_decidable(tmp_path):
-    snapshot = lake.published(tmp_path, lake.sequences(199))
+def test_few_rows_have_figures_with_wide_intervals_and_a_note(tmp_path):
+    snapshot = lake.published(tmp_path, lake.sequences(20))
     context = lake.context_of(tmp_path)
     lake.trained(context, snapshot, lake.bundle(tmp_path, 1), lake.bundle(tmp_path, 2))
     rows = evaluate.run(context).extra["metrics"]
-    assert {row["value"] for row in rows} == {None}
-    assert {row["note"] for row in rows} == {"not decidable"}
+    assert {row["note"] for row in rows} == {"few rows", "not decidable"}
+    assert all((row["value"] is None) == (row["n"] == 0) == (row["note"] == "not decidable") for row in rows)
+    some = next(row for row in rows if (row["slice"], row["name"], row["k"]) == ("all", "ndcg", 10))
+    assert some["n"] == 20 and some["ci"][0] < some["value"] < some["ci"][1] and some["ci"][1] - some["ci"][0] > 0.05
 
 
 def test_a_list_that_names_an_unknown_item_is_refused(tmp_path):

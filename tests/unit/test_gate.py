@@ -1,5 +1,7 @@
 """Stage gate: the rule on rows written by hand, and a decision that survives being killed before the alias moves."""
 
+from dataclasses import replace
+from datetime import date
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +11,7 @@ from nightrank.feature_store.contracts.errors import ConfigError, DataContractEr
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.trainer.config.evaluation import GateConfig
 from nightrank.trainer.evaluation.decision import decided
+from nightrank.trainer.evaluation.pooling import PairedRows
 from nightrank.trainer.stages import gate
 from tests import evaluation_lake as lake
 
@@ -28,21 +31,63 @@ def values(mean, rows=1000, seed=0):
         (values(0.30), values(0.30), "require_not_worse", "promoted"),
         (values(0.30, 199), values(0.10, 199), "reject_if_worse", "undecidable"),
         (values(0.30, 0), values(0.10, 0), "reject_if_worse", "undecidable"),
+        (values(0.20, 250), values(0.25, 250, seed=1), "reject_if_worse", "promoted"),
     ],
-    ids=["better", "worse", "the same", "noise", "noise is not proof", "the same is proof", "199 rows", "no row"],
+    ids=[
+        "better",
+        "worse",
+        "the same",
+        "noise",
+        "noise is not proof",
+        "the same is proof",
+        "199 rows",
+        "no row",
+        "a loss inside its interval",
+    ],
 )
 def test_the_rule(ours, theirs, rule, wanted):
-    decision = decided(ours, theirs, GateConfig(rule=rule), seed=1)
+    decision = decided(PairedRows(ours, theirs), GateConfig(rule=rule), seed=1)
     assert decision.decision == wanted
     assert decision.n == len(ours)
-    assert (decision.delta is None) == (wanted == "undecidable")
+    assert (decision.delta is None) == (not len(ours))
+
+
+def test_the_interval_decides_and_not_the_difference_alone():
+    """The same mean loss, far above the margin: certain where every row has it, noise where rows differ by far more."""
+    steady = np.full(400, 0.5)
+    noise = np.tile([1.0, -1.0], 200) + -0.03
+    assert decided(PairedRows(steady - 0.03, steady), GateConfig(), 1).decision == "rejected"
+    wild = decided(PairedRows(steady + noise, steady), GateConfig(), 1)
+    assert wild.delta == pytest.approx(-0.03) and wild.ci[0] < wild.delta < 0 < wild.ci[1]
+    assert wild.decision == "promoted"
+    assert decided(PairedRows(steady + noise, steady), GateConfig(rule="require_not_worse"), 1).decision == "rejected"
+
+
+@pytest.mark.parametrize("rows", [1, 20, 199])
+def test_few_rows_keep_their_figures_with_a_wide_interval(rows):
+    decision = decided(PairedRows(np.full(rows, 0.3), np.full(rows, 0.3)), GateConfig(), 1)
+    assert (decision.decision, decision.delta, decision.challenger_ndcg) == ("undecidable", 0.0, pytest.approx(0.3))
+    assert decision.ci[0] < 0 < decision.ci[1]
+
+
+def test_a_full_run_in_a_small_shop_goes_live_unless_it_is_shown_to_be_worse():
+    good, bad, none = (PairedRows(np.full(n, ours), np.full(n, 0.4)) for n, ours in ((30, 0.4), (30, 0.1), (0, 0.0)))
+    assert [decided(rows, GateConfig(), 1, full=True).decision for rows in (good, bad, none)] == [
+        "promoted",
+        "rejected",
+        "promoted",
+    ]
+    kept = GateConfig(too_few="keep_champion")
+    assert decided(good, kept, 1, full=True).decision == "undecidable"
+    strict = GateConfig(rule="require_not_worse")
+    assert decided(none, strict, 1, full=True).decision == "undecidable"
 
 
 def test_a_loss_that_is_certain_but_too_small_to_matter_is_promoted():
     theirs = np.full(1000, 0.5)
     ours = theirs - 0.001
-    assert decided(ours, theirs, GateConfig(margin=0.02), 1).decision == "promoted"
-    assert decided(ours, theirs, GateConfig(margin=0.0001), 1).decision == "rejected"
+    assert decided(PairedRows(ours, theirs), GateConfig(margin=0.02), 1).decision == "promoted"
+    assert decided(PairedRows(ours, theirs), GateConfig(margin=0.0001), 1).decision == "rejected"
 
 
 @pytest.fixture
@@ -61,9 +106,9 @@ def promoted(monkeypatch):
     return SimpleNamespace(calls=calls, module=registry)
 
 
-def run_with(root, rows, seed=2, run_id="run-1", **config):
+def run_with(root, rows, seed=2, run_id="run-1", kind="nightly", day=1, **config):
     snapshot = lake.published(root, rows, rows)
-    context = lake.context_of(root, run_id, **config)
+    context = replace(lake.context_of(root, run_id, kind, **config), day=date(2024, 3, day))
     lake.trained(context, snapshot, None, lake.bundle(root, seed))
     return context
 
@@ -80,6 +125,44 @@ def test_too_few_rows_leave_the_champion(tmp_path, promoted):
     body = gate.run(run_with(tmp_path, lake.sequences(150))).extra["gate"]
     assert (body["decision"], body["n"], promoted.calls) == ("undecidable", 150, [])
     assert "150 hold-out rows, 200 are needed" in body["reasons"][0]
+
+
+def test_small_nights_are_pooled_until_they_can_decide(tmp_path, promoted):
+    """150 rows a night: the second night has 300 together and decides, and what comes after begins anew."""
+    lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
+    bodies = [
+        gate.run(run_with(tmp_path, lake.sequences(150, seed), 7, f"night-{day}", day=day)).extra["gate"]
+        for day, seed in ((1, 3), (2, 4))
+    ]
+    assert [(b["decision"], b["n"], b["nights"]) for b in bodies] == [("undecidable", 150, 1), ("promoted", 300, 2)]
+    assert "pooled with those of the next nights" in bodies[0]["reasons"][0]
+    after = gate.run(run_with(tmp_path, lake.sequences(150), 7, "night-3", day=3)).extra["gate"]
+    assert (after["decision"], after["n"], after["nights"]) == ("undecidable", 150, 1)
+
+
+def test_rows_against_another_champion_are_not_pooled(tmp_path, promoted):
+    for day, champion in ((1, 7), (2, 8)):
+        lake.ref_of(lake.bundle(tmp_path, champion), "run-0").save(tmp_path / "champion.json")
+        body = gate.run(run_with(tmp_path, lake.sequences(150), 2, f"night-{day}", day=day)).extra["gate"]
+    assert (body["decision"], body["n"], body["nights"]) == ("undecidable", 150, 1)
+
+
+def test_a_repeated_night_is_pooled_once_and_never_with_a_later_one(tmp_path, promoted):
+    lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
+    wanted = {"gate": {"decidable_rows": 1000}}
+    for run_id, day in (("night-2", 2), ("night-2-r2", 2), ("night-5", 5)):
+        gate.run(run_with(tmp_path, lake.sequences(40), 2, run_id, day=day, **wanted))
+    body = gate.run(run_with(tmp_path, lake.sequences(40), 2, "night-3", day=3, **wanted)).extra["gate"]
+    assert (body["n"], body["nights"]) == (80, 2)
+
+
+def test_a_shop_too_small_for_ever_is_decided_after_its_nights(tmp_path, promoted):
+    lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
+    for day in (1, 2, 3):
+        run = run_with(tmp_path, lake.sequences(10), 7, f"night-{day}", day=day, gate={"pool_nights": 3})
+        body = gate.run(run).extra["gate"]
+    assert (body["decision"], body["n"], body["nights"]) == ("promoted", 30, 3)
+    assert "30 hold-out rows of 3 nights, 200 are needed, but 3 nights have passed" in body["reasons"][1]
 
 
 def test_both_are_measured_on_the_hold_out(tmp_path, promoted):

@@ -132,12 +132,19 @@ def test_the_best_baseline_is_the_strongest_peer_and_never_the_truth():
     assert any(tile.note == "1.33 × Item co-occurrence" for tile in tiles(sample_result()))
 
 
-def test_a_figure_on_few_users_reads_not_decidable():
+def test_a_figure_of_few_rows_is_shown_with_its_interval_and_a_warning():
     rows = [metric_row(recommender, "test", "ndcg", 10, 0.05, 120) for recommender in ("challenger", "als")]
     view = quality(rows)
-    assert [mark.x for mark in view.charts[0].marks] == [None, None]
-    assert "not decidable (n = 120)" in view.charts[0].description
-    assert best_baseline(rows) is None
+    assert all(mark.x_low < mark.x < mark.x_high for mark in view.charts[0].marks)
+    assert view.warning == "Only 120 rows: the intervals are wide and may still be too narrow."
+    assert view.warning in render(sample_result() | {"metrics": rows}, {}, [])
+    assert best_baseline(rows)[1]["recommender"] == "als"
+
+
+def test_without_a_row_nothing_is_decidable():
+    view = quality([metric_row("challenger", "test", "ndcg", 10, 0.05, 0)])
+    assert [mark.x for mark in view.charts[0].marks] == [None]
+    assert "not decidable (n = 0)" in view.charts[0].description
 
 
 def test_a_night_is_judged_on_its_holdout():

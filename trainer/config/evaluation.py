@@ -16,7 +16,7 @@ class EvaluationConfig(FrozenConfig):
     """Bootstrap resamples behind an interval."""
     level: float = Field(0.95, gt=0.5, lt=1)
     decidable_rows: int = Field(200, ge=1)
-    """Under this many rows a figure is `not decidable`."""
+    """A figure of fewer rows is given with a warning: its interval is wide and may still be too narrow."""
     cold_events: int = Field(5, ge=0)
     """An item with at most this many training events is cold."""
     history_bounds: tuple[int, ...] = (5, 20)
@@ -29,6 +29,9 @@ class GateConfig(FrozenConfig):
     `reject_if_worse`: rejected when the interval lies below 0 and the loss is larger than the margin; promoted otherwise. A
     night without evidence of harm goes live: a model a day older is the worse choice when nothing speaks against the new one.
     `require_not_worse`: promoted only when the interval's lower end is above minus the margin; rejected otherwise.
+
+    Under `decidable_rows` a night is undecidable and the champion stays. Its rows are pooled with those of the next nights
+    against the same champion. What has waited for `pool_nights` nights, and a full run, is judged on the rows there are.
     """
 
     rule: Literal["reject_if_worse", "require_not_worse"] = "reject_if_worse"
@@ -37,3 +40,7 @@ class GateConfig(FrozenConfig):
     level: float = Field(0.95, gt=0.5, lt=1)
     samples: int = Field(2000, ge=100)
     decidable_rows: int = Field(200, ge=1)
+    pool_nights: int = Field(14, ge=1)
+    """A night with too few rows is judged together with up to so many nights, itself among them."""
+    too_few: Literal["apply_rule", "keep_champion"] = "apply_rule"
+    """For a full run with too few rows, and after `pool_nights`: the rule with a wider interval, or the champion stays."""

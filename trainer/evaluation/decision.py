@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
-from nightrank.ranker.metrics.ranking import Floats, paired_delta
+from nightrank.ranker.metrics.ranking import paired_delta
 from nightrank.trainer.config.evaluation import EvaluationConfig, GateConfig
 from nightrank.trainer.evaluation.measure import measure
+from nightrank.trainer.evaluation.pooling import PairedRows
 from nightrank.trainer.evaluation.recommenders import Recommender
 
 METRIC = "ndcg@10"
@@ -19,7 +20,7 @@ Verdict = Literal["first", "undecidable", "promoted", "rejected"]
 
 @dataclass(frozen=True)
 class Decision:
-    """`delta` is challenger less champion in NDCG@10, `ci` its paired interval, `n` the rows both were asked on."""
+    """`delta` is challenger less champion in NDCG@10, `ci` its paired interval, `n` the rows both were measured on."""
 
     decision: Verdict
     reasons: tuple[str, ...]
@@ -30,6 +31,8 @@ class Decision:
     champion_ndcg: float | None = None
     champion: str | None = None
     """Manifest of the champion that was compared with."""
+    nights: int = 1
+    """Nights whose rows were pooled, tonight's among them."""
 
     def to_json(self) -> dict[str, Any]:
         body = asdict(self)
@@ -40,18 +43,10 @@ def first() -> Decision:
     return Decision("first", ("there is no champion yet",))
 
 
-def compared(
-    snapshot: DatasetSnapshot,
-    root: Path,
-    challenger: Recommender,
-    champion: Recommender,
-    config: GateConfig,
-    seed: int,
-    champion_name: str | None = None,
-) -> Decision:
-    """Both measured on the rows of `holdout`, and the rule applied."""
+def paired(snapshot: DatasetSnapshot, root: Path, challenger: Recommender, champion: Recommender) -> PairedRows:
+    """Both measured on the rows of `holdout`."""
     if not snapshot.rows("holdout"):
-        return decided(np.zeros(0), np.zeros(0), config, seed, champion_name)
+        return PairedRows(np.zeros(0), np.zeros(0))
     measured = measure(
         snapshot,
         root,
@@ -61,20 +56,42 @@ def compared(
         EvaluationConfig(ks=(10,)),
     )
     ours, theirs = (measured.values[recommender].get(METRIC, np.zeros(0)) for recommender in ("challenger", "champion"))
-    return decided(ours, theirs, config, seed, champion_name)
+    return PairedRows(ours, theirs)
 
 
-def decided(ours: Floats, theirs: Floats, config: GateConfig, seed: int, champion_name: str | None = None) -> Decision:
+def decided(rows: PairedRows, config: GateConfig, seed: int, champion_name: str | None = None, full: bool = False) -> Decision:
     """The rule on per-row NDCG@10 of challenger and champion (`GateConfig` states it)."""
-    rows = len(ours)
-    if rows < config.decidable_rows:
-        return Decision(
-            "undecidable", (f"{rows} hold-out rows, {config.decidable_rows} are needed",), n=rows, champion=champion_name
-        )
-    delta, low, high = paired_delta(ours, theirs, seed, config.samples, config.level)
-    margin = config.margin * float(np.mean(theirs))
-    verdict, reason = _verdict(delta, low, high, margin, config)
-    return Decision(verdict, (reason,), delta, (low, high), rows, float(np.mean(ours)), float(np.mean(theirs)), champion_name)
+    few = len(rows) < config.decidable_rows
+    delta, low, high = _difference(rows, config, seed, few)
+    facts = _facts(rows, delta, low, high, champion_name)
+    count = f"{len(rows)} hold-out rows of {rows.nights} nights" if rows.nights > 1 else f"{len(rows)} hold-out rows"
+    short = f"{count}, {config.decidable_rows} are needed"
+    waiting = not full and rows.nights < config.pool_nights
+    if few and (waiting or config.too_few == "keep_champion" or (not len(rows) and config.rule == "require_not_worse")):
+        more = "; they are pooled with those of the next nights" if waiting else ""
+        return Decision("undecidable", (f"{short}{more}",), **facts)
+    if not len(rows):
+        return Decision("promoted", (f"{short}; nothing speaks against the challenger",), **facts)
+    verdict, reason = _verdict(delta, low, high, config.margin * float(np.mean(rows.theirs)), config)
+    why = "a full run is judged on the rows there are" if full else f"{config.pool_nights} nights have passed"
+    return Decision(verdict, (reason, *((f"{short}, but {why}",) if few else ())), **facts)
+
+
+def _difference(rows: PairedRows, config: GateConfig, seed: int, few: bool) -> tuple[float, float, float]:
+    """(mean, low, high) of challenger less champion. Of few rows, with one more row won and one more lost: rows that are
+    all equal must not look certain."""
+    delta, low, high = paired_delta(rows.ours, rows.theirs, seed, config.samples, config.level)
+    if few and len(rows):
+        ours, theirs = np.append(rows.ours, [1.0, 0.0]), np.append(rows.theirs, [0.0, 1.0])
+        _, low, high = paired_delta(ours, theirs, seed, config.samples, config.level)
+    return delta, low, high
+
+
+def _facts(rows: PairedRows, delta: float, low: float, high: float, champion: str | None) -> dict[str, Any]:
+    if not len(rows):
+        return {"n": 0, "nights": rows.nights, "champion": champion}
+    means = {"challenger_ndcg": float(np.mean(rows.ours)), "champion_ndcg": float(np.mean(rows.theirs))}
+    return {"delta": delta, "ci": (low, high), "n": len(rows), "nights": rows.nights, "champion": champion, **means}
 
 
 def _verdict(delta: float, low: float, high: float, margin: float, config: GateConfig) -> tuple[Verdict, str]:

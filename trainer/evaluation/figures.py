@@ -16,6 +16,8 @@ from nightrank.trainer.evaluation.bootstrap import percentile_interval, resample
 from nightrank.trainer.evaluation.measure import SplitMeasures
 
 NOT_DECIDABLE: Final = "not decidable"
+FEW_ROWS: Final = "few rows"
+"""Note of a figure of fewer than `decidable_rows` rows; its interval counts one row of 0 and one of 1 as well."""
 CHALLENGER: Final = "challenger"
 COMPARED: Final = ("recall", "ndcg")
 """What is compared between recommenders, and reported of slices."""
@@ -66,27 +68,29 @@ def slices(measures: SplitMeasures, config: EvaluationConfig) -> Iterator[Slice]
 
 
 class Resampled:
-    """One slice with its resamples; below `decidable_rows` nothing is drawn and no figure is given."""
+    """One slice with its resamples; without a row no figure is given."""
 
     def __init__(self, part: Slice, config: EvaluationConfig, seed: int) -> None:
         self.part, self.config = part, config
         self.columns = [(recommender, name) for recommender, columns in part.values.items() for name in columns]
-        self.decidable = part.rows >= config.decidable_rows
-        if self.decidable:
+        self.few = part.rows < config.decidable_rows
+        self._notes = {"note": FEW_ROWS} if self.few else {}
+        if part.rows:
             values = np.stack([part.values[recommender][name] for recommender, name in self.columns], axis=1)
             self._means = values.mean(axis=0)
             self._drawn = resampled_means(values, seed, config.samples)
+            self._widened = resampled_means(_with_extremes(values), seed, config.samples) if self.few else self._drawn
 
     def metric(self, split: str, recommender: str, name: str) -> dict[str, Any]:
         row = _row(recommender, split, self.part.name, name, self.part.rows)
-        if not self.decidable:
+        if not self.part.rows:
             return {**row, "value": None, "ci": None, "note": NOT_DECIDABLE}
         at = self.columns.index((recommender, name))
-        return {**row, "value": float(self._means[at]), "ci": self._interval(self._drawn[:, at])}
+        return {**row, "value": float(self._means[at]), "ci": self._interval(self._widened[:, at]), **self._notes}
 
     def delta(self, name: str, ours: str, theirs: str) -> dict[str, Any]:
         """`ours` less `theirs` on the same rows; `relative` to theirs."""
-        if not self.decidable:
+        if not self.part.rows:
             return {"delta": None, "ci": None, "relative": None, "note": NOT_DECIDABLE}
         a, b = self.columns.index((ours, name)), self.columns.index((theirs, name))
         delta = float(self._means[a] - self._means[b])
@@ -95,6 +99,7 @@ class Resampled:
             "delta": delta,
             "ci": self._interval(self._drawn[:, a] - self._drawn[:, b]),
             "relative": delta / base if base else None,
+            **self._notes,
         }
 
     def _interval(self, drawn: Floats) -> list[float]:
@@ -115,17 +120,24 @@ def _comparisons(split: str, resampled: Resampled) -> Iterator[dict[str, Any]]:
 
 def _coverage(measures: SplitMeasures, config: EvaluationConfig) -> list[dict[str, Any]]:
     """Coverage is of the whole set of lists, so it has no interval over rows."""
-    decidable = measures.rows >= config.decidable_rows
+    notes = {} if measures.rows >= config.decidable_rows else {"note": FEW_ROWS if measures.rows else NOT_DECIDABLE}
     return [
         {
             **_row(recommender, measures.split, "all", f"coverage@{k}", measures.rows),
-            "value": share if decidable else None,
+            "value": share if measures.rows else None,
             "ci": None,
-            **({} if decidable else {"note": NOT_DECIDABLE}),
+            **notes,
         }
         for recommender, shares in measures.coverage.items()
         for k, share in shares.items()
     ]
+
+
+def _with_extremes(values_NM: Floats) -> Floats:
+    """The rows, and for each column one row of 0 and one of 1 (of its own extremes where it leaves them): few rows that happen
+    to be equal must not look certain."""
+    low, high = np.minimum(values_NM.min(axis=0), 0.0), np.maximum(values_NM.max(axis=0), 1.0)
+    return np.vstack([values_NM, low, high])
 
 
 def _row(recommender: str, split: str, part: str, name: str, rows: int) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
-from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.trainer.config.evaluation import GateConfig
-from nightrank.trainer.evaluation.decision import Decision, compared, first
+from nightrank.trainer.evaluation.decision import Decision, decided, first, paired
 from nightrank.trainer.evaluation.models import of_ref, run_snapshot
+from nightrank.trainer.evaluation.pooling import pooled
 from nightrank.trainer.stages import register as registry
 
 NAME = "gate"
@@ -53,16 +53,13 @@ def decide(context: StageContext, challenger: ModelRef) -> Decision:
     champion = registry.current_champion(context.lake)
     if champion is None:
         return first()
-    snapshot: DatasetSnapshot = run_snapshot(context)
-    return compared(
-        snapshot,
-        context.root,
-        of_ref(context.root, challenger),
-        of_ref(context.root, champion),
-        config,
-        context.seed,
-        champion.manifest_sha256,
-    )
+    rows = paired(run_snapshot(context), context.root, of_ref(context.root, challenger), of_ref(context.root, champion))
+    name, date, full = champion.manifest_sha256, context.day.isoformat(), context.kind == "full"
+    if not full:
+        rows.save(context.run_dir, date=date, champion=name, challenger=challenger.manifest_sha256)
+        wanted, nights = config.decidable_rows, config.pool_nights
+        rows = pooled(rows, context.lake, date=date, champion=name, nights=nights, wanted=wanted)
+    return decided(rows, config, context.seed, name, full)
 
 
 if __name__ == "__main__":
