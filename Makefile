@@ -45,11 +45,12 @@ test-night: setup ## a tiny market through a full run, a night, the same again, 
 test-slow: setup ## real data sets, every failpoint, hundreds of epochs; up to hours
 	$(PYTEST) -m slow --timeout 7200 tests
 
-check: setup ## ruff, mypy, import contracts, cold imports
+check: setup ## ruff, mypy, import contracts, declared dependencies, cold imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry .
 	$(PYTEST) -q tests/architecture
 
 format: setup ## let ruff rewrite what check complains about

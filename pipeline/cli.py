@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -20,6 +20,25 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(show: bool) -> None:
+    if show:
+        from nightrank.pipeline.run.facts import commit, versions
+
+        print(f"nightrank {versions(('nightrank',))['nightrank']} (commit {commit() or 'unknown: not a checkout'})")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and the commit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Options before a command."""
+
+
 app.command("doctor")(looks.doctor)
 app.command("import")(data.import_)
 app.command("simulate")(data.simulate)

@@ -21,12 +21,12 @@ PACKAGES: Final = (
     "mlflow",
     "transformers",
 )
-"""The folder the packages lie in: the checkout, or site-packages."""
+"""Distributions whose versions a run writes down."""
 
 
-def versions() -> dict[str, str | None]:
-    """Version by distribution name; None where it is not installed."""
-    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
+    """Version by distribution name, and Python's; None where it is not installed."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
 
 
 def machine() -> dict[str, Any]:

@@ -33,14 +33,16 @@ def done(context: StageContext, name: str) -> bool:
 
 
 def function_of(name: str) -> StageFunction:
-    """`spark_jobs.<name>.run`. UsageError if there is no such job."""
-    module = f"spark_jobs.{name}"
+    """`nightrank.spark_jobs.<name>.run`. UsageError if there is no such job."""
+    module = f"nightrank.spark_jobs.{name}"
     try:
         job = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
-        raise UsageError(f"there is no Spark stage {name}", "stages are the modules of spark_jobs with a run()") from None
+        raise UsageError(
+            f"there is no Spark stage {name}", "stages are the modules of nightrank.spark_jobs with a run()"
+        ) from None
     function: StageFunction = job.run
     return function
 

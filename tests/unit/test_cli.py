@@ -1,6 +1,7 @@
 """The commands as a user meets them: a process, its exit code, stdout for results and stderr for words."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -142,3 +143,9 @@ def test_show_prints_every_key_as_yaml() -> None:
 )
 def test_several_nights_end_with_one_code(outcomes: list[tuple[str, int]], code: int) -> None:
     assert replay_code(outcomes) == code
+
+
+def test_version_says_version_and_commit() -> None:
+    done = nightrank("--version")
+    assert done.returncode == 0 and done.stderr == ""
+    assert re.fullmatch(r"nightrank \d+\.\d+\.\d+ \(commit ([0-9a-f]{40}(-dirty)?|unknown: not a checkout)\)\n", done.stdout)
