@@ -26,7 +26,7 @@ from nightrank.feature_store.transforms.splits import day_start
 from nightrank.spark_jobs.driver import submit
 from nightrank.spark_jobs.executor.score import OUTPUT, ScoreRules, list_scorer
 from nightrank.spark_jobs.scoring import list_checks
-from nightrank.spark_jobs.scoring.champion import Champion, open_champion
+from nightrank.spark_jobs.scoring.champion import Champion, open_list_model
 
 NAME: Final = "score_users"
 DAY: Final = 86_400_000_000
@@ -53,7 +53,7 @@ def run(context: StageContext) -> StageResult:
     work = context.run_dir / NAME / uuid4().hex
     result = StageResult(NAME)
     try:
-        champion = open_champion(context.lake, settings.mlflow, work / "champion")
+        champion = open_list_model(context.lake, settings.mlflow, context.run_dir, work / "champion")
         versions = _versions(context)
         known = _known(spark, context, settings, versions)
         users, items = _ids(spark, context, versions, "user"), _highest_item(spark, context, versions)

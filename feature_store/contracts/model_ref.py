@@ -9,6 +9,10 @@ from nightrank.feature_store.contracts.files import read_json, write_json
 CLICKS: Final = "ctr.json"
 """In the lake's root: the ModelRef of the click ranker that scores, as champion.json is of the ranker of lists."""
 
+LIST_MODEL: Final = "list_model.json"
+"""In a run's folder: the ModelRef of the copy of the champion that makes the run's lists, where the champion stayed and items
+came since it was trained."""
+
 
 class ModelRef(FrozenConfig):
     name: str

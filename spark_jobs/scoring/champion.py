@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from nightrank.feature_store.contracts.errors import DataContractError, DependencyUnreachable, UsageError
 from nightrank.feature_store.contracts.files import sha256_file
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
+from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.settings import MlflowSettings
 
 ALIAS: Final = "champion"
@@ -35,6 +35,20 @@ def open_champion(lake: Lake, settings: MlflowSettings, into: Path) -> Champion:
     if not path.exists():
         raise UsageError(f"{lake.root} has no champion yet, so there is nothing to score with", "run `nightrank full` first")
     return open_model(lake, settings, load_model_ref(path), into, path.name)
+
+
+def open_list_model(lake: Lake, settings: MlflowSettings, run_dir: Path, into: Path) -> Champion:
+    """What makes the run's lists: the champion, or the copy of it that stage gate grew for items that came since."""
+    path = run_dir / LIST_MODEL
+    if not path.exists() or not (lake.root / "champion.json").exists():
+        return open_champion(lake, settings, into)
+    grown, champion = load_model_ref(path), load_model_ref(lake.root / "champion.json")
+    if (grown.name, grown.version) != (champion.name, champion.version):  # another model went live since
+        return open_champion(lake, settings, into)
+    folder = lake.root / grown.bundle
+    check(folder, grown, path.name)
+    new = grown.vocabulary_items - champion.vocabulary_items
+    return Champion(grown, folder, f"scored with a copy of version {champion.version} that has rows for {new} new items")
 
 
 def open_model(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, said_by: str) -> Champion:

@@ -7,12 +7,13 @@ from nightrank.feature_store.contracts.config import validate
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json, write_json
-from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
+from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.trainer.config.evaluation import GateConfig
 from nightrank.trainer.evaluation.decision import Decision, decided, first, paired
 from nightrank.trainer.evaluation.models import of_ref, run_snapshot
 from nightrank.trainer.evaluation.pooling import pooled
+from nightrank.trainer.incremental.list_model import write_list_model
 from nightrank.trainer.stages import register as registry
 
 NAME = "gate"
@@ -37,7 +38,11 @@ def run(context: StageContext) -> StageResult:
         context.check_fence()
         registry.promote(context, ref)
         failpoint("gate.promoted")
-    return StageResult(name=NAME, rows_in=body["n"], extra={"gate": body})
+        (context.run_dir / LIST_MODEL).unlink(missing_ok=True)
+        return StageResult(name=NAME, rows_in=body["n"], extra={"gate": body})
+    champion = registry.current_champion(context.lake)
+    new_items = write_list_model(context, champion, run_snapshot(context)) if champion else ""
+    return StageResult(name=NAME, rows_in=body["n"], extra={"gate": {**body, "new_items": new_items}})
 
 
 def challenger_ref(context: StageContext) -> ModelRef:
