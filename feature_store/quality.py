@@ -1,6 +1,7 @@
 """Expectations on landed rows: which rule a row breaks first, in words that stand in `quarantine`."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from pyspark.sql import Column, DataFrame, Window
@@ -23,6 +24,7 @@ class Expectations:
     position_clock: bool
     timezone: str
     future_tolerance_seconds: int
+    first_date: date = date(1970, 1, 1)
 
 
 def event_rules(expect: Expectations) -> list[Rule]:
@@ -34,6 +36,7 @@ def event_rules(expect: Expectations) -> list[Rule]:
         *_id_rules(c.ITEM_ID, expect),
         ("bad_time", time.isNull() & raw),
         ("null_event_time", time.isNull()),
+        ("ancient_event", F.lit(not expect.position_clock) & (time < start_of_day(F.lit(expect.first_date), expect.timezone))),
         ("future_event", F.lit(not expect.position_clock) & (F.unix_seconds(time) > _last_second(expect))),
         ("nan_value", _not_finite(c.VALUE)),
         ("bad_propensity", propensity.isNotNull() & ~((propensity > 0) & (propensity <= 1))),

@@ -7,7 +7,10 @@ from pydantic import model_validator
 
 from nightrank import CONF
 from nightrank.feature_store.contracts import config as configs
+from nightrank.feature_store.contracts.doors import check_readable
 from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.lake_calendar import with_lake_timezone
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.config.evaluation import EvaluationConfig, GateConfig
@@ -38,20 +41,25 @@ class NightConfig(DataSettings):
         return self
 
 
-def resolve(files: list[str], overrides: list[str]) -> dict[str, Any]:
-    """Every key with its value: defaults, then each file, then each `--set`. ConfigError names what does not fit."""
-    config = configs.load(NightConfig, [find(name) for name in files], overrides)
-    return dict(config.model_dump(mode="json"))
+def resolve(files: list[str], overrides: list[str], lake: Lake | None = None) -> dict[str, Any]:
+    """Every key with its value: defaults, then each file, then each `--set`. ConfigError names what does not fit.
+
+    A `lake` lends its time zone where none is stated; another one than its own is refused.
+    """
+    tree = configs.merged([find(name) for name in files], overrides)
+    tree = tree if lake is None else with_lake_timezone(tree, lake)
+    return dict(configs.validate(NightConfig, tree).model_dump(mode="json"))
 
 
 def find(name: str) -> Path:
     """The file of that path, or of that name in `conf/` (`demo` means `conf/demo.yaml`)."""
-    if Path(name).exists():
-        return Path(name)
-    packaged = CONF / f"{name.removesuffix('.yaml')}.yaml"
-    if packaged.exists():
+    given, packaged = Path(name), CONF / f"{name.removesuffix('.yaml')}.yaml"
+    if given.is_file():
+        return given
+    if packaged.is_file():  # also where a folder here bears that name
         return packaged
-    raise ConfigError(f"configuration file {name} does not exist", f"give a path, or one of: {', '.join(packaged_names())}")
+    check_readable(given, "configuration file", ConfigError, f"give a path, or one of: {', '.join(packaged_names())}")
+    return given
 
 
 def packaged_names() -> list[str]:

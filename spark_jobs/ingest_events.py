@@ -43,6 +43,7 @@ def run(context: StageContext) -> StageResult:
         position_clock=meta.get("clock") == "position",
         timezone=settings.calendar.timezone,
         future_tolerance_seconds=settings.ingest.future_tolerance_seconds,
+        first_date=settings.ingest.first_date,
     )
     described: tuple[LandingKind, ...] = ("items", "users")
     batches = {kind: judged(spark, context, settings, expect, landed[kind], key) for kind in described}

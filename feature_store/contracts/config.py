@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from nightrank.feature_store.contracts.doors import read_yaml, yaml_fault
 from nightrank.feature_store.contracts.errors import ConfigError
 
 
@@ -57,22 +58,17 @@ def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise ConfigError(f"configuration file {path} does not exist", "check the path given to --config")
-    try:
-        tree = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"configuration file {path} is not YAML: {error}", "mend the file") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"configuration file {path} holds a {type(tree).__name__}, not a mapping", "mend the file")
-    return tree
+    return read_yaml(path, "configuration file", "check the path given to --config")
 
 
 def _parse_override(text: str) -> dict[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set {text!r} is not of the form key=value", "write for example --set trainer.epochs=3")
-    tree: Any = yaml.safe_load(value)
+    try:
+        tree: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key}: its value is not YAML: {yaml_fault(error)}", "quote the value") from None
     for part in reversed(key.split(".")):
         tree = {part: tree}
     result: dict[str, Any] = tree

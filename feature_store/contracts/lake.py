@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 
 LandingKind = Literal["events", "items", "users"]
 
@@ -32,15 +32,22 @@ class Lake:
         return self.root / "landing" / "meta.json"
 
     def landing_meta(self) -> dict[str, str]:
-        """`clock` (real | position), `id_type` (string | int64), `source`."""
-        if not self.landing_meta_path.exists():
+        """`clock` (real | position), `id_type` (string | int64), `source`, `timezone` (of the days; older lakes lack it)."""
+        path = self.landing_meta_path
+        if not path.exists():
             raise UsageError(f"no landing data under {self.root}", "run `nightrank import` or `nightrank simulate` first")
-        meta: dict[str, str] = json.loads(self.landing_meta_path.read_text())
+        try:
+            meta = json.loads(path.read_text())
+        except (ValueError, OSError):
+            raise _broken_meta(path) from None
+        if not isinstance(meta, dict) or not all(isinstance(value, str) for value in meta.values()):
+            raise _broken_meta(path)
         return meta
 
     def landing_days(self, kind: LandingKind) -> list[date]:
+        """The days there are, in order. DataContractError names a `day=` folder that is none."""
         folder = self.landing(kind)
-        return sorted(date.fromisoformat(p.name[4:]) for p in folder.glob("day=*")) if folder.exists() else []
+        return sorted(_day_of(path) for path in folder.glob("day=*")) if folder.exists() else []
 
     def run_dir(self, run_id: str) -> Path:
         return self.root / "runs" / run_id
@@ -68,3 +75,23 @@ class Lake:
     @property
     def lease(self) -> Path:
         return self.root / "lease.json"
+
+
+def _day_of(folder: Path) -> date:
+    day: date | None
+    try:
+        day = date.fromisoformat(folder.name[4:])
+    except ValueError:
+        day = None
+    if day is None or folder.name != f"day={day.isoformat()}" or not folder.is_dir():
+        raise DataContractError(
+            f"{folder} is no landing day", "a day is a folder like day=2024-05-01; rename it, or move it out of the lake"
+        )
+    return day
+
+
+def _broken_meta(path: Path) -> DataContractError:
+    return DataContractError(
+        f"{path} is not the JSON object that an import writes",
+        "delete the file and run the same import again: it changes no landing file and writes this one anew",
+    )

@@ -1,5 +1,6 @@
 """The sections of the configuration that the data side reads. Engine-free, so a whole night is validated before it starts."""
 
+from datetime import date
 from typing import Final, Literal
 
 from pydantic import Field, model_validator
@@ -15,7 +16,7 @@ CONTEXT_PREFIX: Final = "context."
 
 class CalendarSettings(FrozenConfig):
     timezone: str = "UTC"
-    """A date is a day of this zone."""
+    """A date is a day of this zone. Left out, it is the one the lake's import was given; another one is refused."""
 
 
 class IdSettings(FrozenConfig):
@@ -27,6 +28,8 @@ class IdSettings(FrozenConfig):
 
 class IngestSettings(FrozenConfig):
     future_tolerance_seconds: int = Field(3600, ge=0)
+    first_date: date = date(1970, 1, 1)
+    """An event before this day of `calendar.timezone` goes to quarantine as `ancient_event`."""
     unknown_items: Literal["keep", "quarantine"] = "keep"
     max_quarantine_fraction: float = Field(0.5, ge=0, le=1)
     """Above this the whole day is refused (exit 4): a broken feed, not a few broken rows."""

@@ -33,7 +33,7 @@ def request_for(kind: str, root: Path, when: date, config: list[str] | None, ove
     from nightrank.pipeline.config import resolve
     from nightrank.pipeline.run.request import RunRequest
 
-    return RunRequest(absolute(root), kind, when, resolve(config or [], overrides or []), redo)
+    return RunRequest(absolute(root), kind, when, resolve(config or [], overrides or [], Lake(absolute(root))), redo)
 
 
 def runner() -> Any:

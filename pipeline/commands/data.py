@@ -14,7 +14,9 @@ def import_(
     root: Root = DEFAULT_ROOT,
     titles: Annotated[Path | None, typer.Option("--titles", help="Item titles, for sequences.")] = None,
     mapping: Annotated[Path | None, typer.Option("--mapping", help="YAML that names your columns.")] = None,
-    timezone: Annotated[str, typer.Option("--timezone", help="A date is a day of this zone.")] = "UTC",
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", help="A date is a day of this zone; the lake remembers it. First import: UTC.")
+    ] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -31,7 +33,9 @@ def import_(
     counts = import_data(
         layout, input_, absolute(root), titles=titles, mapping=mapping, timezone=timezone, dry_run=dry_run, progress=_say
     )
-    _answer(f"{'would land' if dry_run else 'landed'} under {absolute(root) / 'landing'}", counts, as_json)
+    told = () if as_json else ("detected", "warnings", "faulty")  # import_data has said them, each in a line of its own
+    shown = {name: value for name, value in counts.items() if name not in told}
+    _answer(f"{'would land' if dry_run else 'landed'} under {absolute(root) / 'landing'}", shown, as_json)
 
 
 def simulate(

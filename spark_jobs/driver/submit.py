@@ -9,6 +9,7 @@ from nightrank.feature_store.contracts import config as configs
 from nightrank.feature_store.contracts.errors import ConfigError, UsageError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.lake_calendar import check_timezone, with_lake_timezone
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, load_context, run_stage
 from nightrank.spark_jobs.driver.bytes_read import with_bytes_read
@@ -27,8 +28,13 @@ def main(name: str, function: StageFunction, argv: list[str] | None = None) -> i
 
 
 def settings(context: StageContext) -> DataSettings:
-    """The sections of the run's configuration that data jobs read, validated. ConfigError for an unknown section."""
-    return data_settings(context.config)
+    """The sections of the run's configuration that data jobs read, validated.
+
+    ConfigError for an unknown section, and for another time zone than that of the lake's days.
+    """
+    found = data_settings(context.config)
+    check_timezone(found.calendar.timezone, context.lake)
+    return found
 
 
 def data_settings(tree: dict[str, Any]) -> DataSettings:
@@ -54,8 +60,8 @@ def _parser(name: str, function: StageFunction) -> argparse.ArgumentParser:
 def _own_run(name: str, arguments: argparse.Namespace) -> Path:
     if arguments.root is None or arguments.date is None:
         raise UsageError(f"{name} needs --run-dir, or --root and --date", "name a run's folder, or a lake and a date")
-    tree = configs.merged(arguments.config, arguments.overrides)
     root: Path = arguments.root.resolve()
+    tree = with_lake_timezone(configs.merged(arguments.config, arguments.overrides), Lake(root))
     run_id = f"stage-{name}-{arguments.date.isoformat()}"
     run_dir = Lake(root).run_dir(run_id)
     earlier = run_dir / "run.json"

@@ -1,17 +1,21 @@
-"""Cells to landing types, row by row: what cannot be read becomes null (or NaN) and keeps its raw text; no row is dropped."""
+"""Ids and texts to landing types, row by row: what cannot be read becomes null and keeps its raw text; no row is dropped."""
 
+import uuid
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nightrank.spark_jobs.sources.formats import IdFormat, IdType
 from nightrank.spark_jobs.sources.raw import RawColumn
 
-IdType = Literal["string", "int64"]
+__all__ = ["Cells", "IdType", "as_text", "ids", "raw_where", "without_words"]
 INTEGER: Final = r"^[+-]?[0-9]+$"
 FLOAT_OF_INTEGER: Final = r"^[+-]?[0-9]+\.0*$"
+UUID_BYTES: Final = 16
+_TEXT_NULL: Final = pa.scalar(None, pa.string())
 _LOST_DIGITS: Final = (
     "a float has no exact value above 2^53, so ids may already be damaged: write the ids as integers or text from their origin"
 )
@@ -24,7 +28,12 @@ class Cells:
     values: pa.Array
     raw: pa.Array | None = None
     wrong: pa.Array | None = None
-    """True for an id that stays as it was written though it is none; `raw` may not repeat it, ids can be personal."""
+    """True for an id that is none; `raw` may not repeat it, ids can be personal."""
+    reason: str = "not readable"
+    trimmed: int = 0
+    """Ids that had spaces around them."""
+    words: int = 0
+    """Cells that held a word for missing."""
 
     @property
     def faulty(self) -> pa.Array:
@@ -39,7 +48,7 @@ def as_text(column: RawColumn) -> pa.Array:
     values = column.values
     if column.family == "text":
         text = values if values.type == pa.string() else pc.cast(values, pa.string())
-        return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+        return pc.if_else(pc.equal(text, ""), _TEXT_NULL, text)
     if column.family == "null":
         return pa.nulls(len(values), pa.string())
     if column.family in ("list", "map", "binary"):
@@ -49,19 +58,47 @@ def as_text(column: RawColumn) -> pa.Array:
     return values if pa.types.is_string(values.type) else pc.cast(values, pa.string())
 
 
-def ids(column: RawColumn, id_type: IdType) -> Cells:
+def without_words(text: pa.Array, missing: tuple[str, ...]) -> pa.Array:
+    """The text with null where a cell holds nothing but a word for missing."""
+    if not missing:
+        return text
+    found = pc.is_in(text, pa.array(missing, pa.string()))
+    return pc.if_else(found, _TEXT_NULL, text) if pc.any(found).as_py() else text
+
+
+def ids(column: RawColumn, how: IdFormat) -> Cells:
     """Ids as text, int64 ones in decimal form: 2^53 + 1 survives, floats are refused.
 
     Text that is no 64-bit integer where ids should be stays as it is, for ingest to quarantine by its own reason.
     """
+    if _uuids(column):
+        texts = [None if cell is None else str(uuid.UUID(bytes=cell)) for cell in column.values.to_pylist()]
+        return Cells(pa.array(texts, pa.string()))
     if column.family in ("float", "boolean", "time", "binary") or _fractional(column.values.type):
         raise column.refuse(f"ids are {column.values.type if column.family != 'float' else 'floats'}", _LOST_DIGITS)
-    text = as_text(column)
-    _refuse_floats_as_text(column, text, id_type)
-    return _integers(text) if id_type == "int64" else Cells(text)
+    given = as_text(column)
+    text, trimmed = _trimmed(given) if how.trim and column.family == "text" else (given, 0)
+    plain = without_words(text, how.missing) if column.family == "text" else text
+    words = plain.null_count - text.null_count
+    _refuse_floats_as_text(column, plain, how.type)
+    return _integers(plain, trimmed, words) if how.type == "int64" else _strings(plain, trimmed, words)
 
 
-def _integers(text: pa.Array) -> Cells:
+def _trimmed(text: pa.Array) -> tuple[pa.Array, int]:
+    bare = pc.utf8_trim_whitespace(text)
+    changed = pc.sum(pc.not_equal(bare, text)).as_py() or 0
+    return (pc.if_else(pc.equal(bare, ""), _TEXT_NULL, bare), changed) if changed else (text, 0)
+
+
+def _strings(text: pa.Array, trimmed: int, words: int) -> Cells:
+    """A NUL byte comes from a damaged file, never from a shop: such an id is none."""
+    damaged = pc.fill_null(pc.match_substring(text, "\0"), False)
+    if not pc.any(damaged).as_py():
+        return Cells(text, trimmed=trimmed, words=words)
+    return Cells(pc.if_else(damaged, _TEXT_NULL, text), None, damaged, "damaged (a NUL byte)", trimmed, words)
+
+
+def _integers(text: pa.Array, trimmed: int, words: int) -> Cells:
     readable = pc.match_substring_regex(text, INTEGER)
     digits = pc.utf8_length(pc.utf8_ltrim(text, characters="+-0"))
     # 19 digits may or may not fit into 64 bits: compare them as text, which is exact.
@@ -69,9 +106,10 @@ def _integers(text: pa.Array) -> Cells:
     fits = pc.and_(pc.less_equal(digits, 19), pc.less_equal(magnitude, str(2**63 - 1)))
     good = pc.and_(readable, fits)
     bare = pc.utf8_ltrim(text, characters="+")
-    numbers = pc.cast(pc.if_else(good, bare, pa.scalar(None, pa.string())), pa.int64())
+    numbers = pc.cast(pc.if_else(good, bare, _TEXT_NULL), pa.int64())
     wrong = pc.and_(pc.is_valid(text), pc.is_null(numbers))
-    return Cells(pc.coalesce(pc.cast(numbers, pa.string()), text), wrong=wrong)
+    values = pc.coalesce(pc.cast(numbers, pa.string()), text)
+    return Cells(values, None, wrong, "no 64-bit integer", trimmed, words)
 
 
 def _refuse_floats_as_text(column: RawColumn, text: pa.Array, id_type: IdType) -> None:
@@ -84,42 +122,13 @@ def _refuse_floats_as_text(column: RawColumn, text: pa.Array, id_type: IdType) -
         raise column.refuse("the id is written as a float (digits, a point, zeros)", _LOST_DIGITS, index)
 
 
+def _uuids(column: RawColumn) -> bool:
+    kind = column.values.type
+    return bool(pa.types.is_fixed_size_binary(kind) and kind.byte_width == UUID_BYTES)
+
+
 def _fractional(kind: pa.DataType) -> bool:
     return bool(pa.types.is_decimal(kind) and kind.scale != 0)
-
-
-def numbers(column: RawColumn) -> Cells:
-    """float64; NaN stays NaN, text that is no number becomes NaN with its raw text, so that it is seen and not averaged in."""
-    if column.family in ("time", "list", "map", "binary"):
-        raise column.refuse(f"holds {column.family} where a number is expected", "name another column in the mapping")
-    if not pa.types.is_string(column.values.type) and column.family != "text":
-        return Cells(pc.cast(column.values, pa.float64()))
-    text = pc.utf8_trim_whitespace(as_text(column))
-    try:
-        return Cells(pc.cast(text, pa.float64()))
-    except pa.ArrowInvalid:
-        parsed = [_number(value) for value in text.to_pylist()]
-    good = pa.array([value is not None for value in parsed])
-    values = [float("nan") if bad else value for bad, value in zip(pc.invert(good).to_pylist(), parsed, strict=True)]
-    array = pc.if_else(pc.is_valid(text), pa.array(values, pa.float64()), pa.scalar(None, pa.float64()))
-    return Cells(array, raw_where(text, good))
-
-
-def whole_numbers(column: RawColumn) -> Cells:
-    """int32; anything else becomes null with its raw text."""
-    text = as_text(column)
-    found = numbers(column)
-    good = pc.and_(pc.is_finite(found.values), pc.equal(pc.floor(found.values), found.values))
-    good = pc.and_(good, pc.less(pc.abs(found.values), 2**31))
-    values = pc.cast(pc.if_else(good, found.values, pa.scalar(None, pa.float64())), pa.int32())
-    return Cells(values, raw_where(text, good))
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None
 
 
 def raw_where(text: pa.Array, good: pa.Array) -> pa.Array | None:
@@ -127,4 +136,4 @@ def raw_where(text: pa.Array, good: pa.Array) -> pa.Array | None:
     bad = pc.and_(pc.is_valid(text), pc.invert(pc.fill_null(good, False)))
     if not pc.any(bad).as_py():
         return None
-    return pc.if_else(bad, text, pa.scalar(None, pa.string()))
+    return pc.if_else(bad, text, _TEXT_NULL)

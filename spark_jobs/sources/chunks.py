@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Final, Literal
 
 import numpy as np
@@ -12,13 +12,12 @@ import pyarrow.compute as pc
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.lake import LandingKind
 from nightrank.feature_store.contracts.schemas import TIMESTAMP
-from nightrank.spark_jobs.sources.cells import IdType
+from nightrank.spark_jobs.sources.formats import IdType
 from nightrank.spark_jobs.sources.landing import LandingWriter
 from nightrank.spark_jobs.sources.times import EPOCH, days, start_of
 
 Clock = Literal["real", "position"]
 POSITION_DAY: Final = EPOCH.date()
-_OLDEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,14 @@ class PositionClock:
 
 
 def place(writer: LandingWriter, chunk: Chunk, clock: Clock, timezone: str, now: datetime) -> None:
-    """Every row of the chunk to its arrival day. Rows without a credible time (none, or later than `now`) wait for `settle`."""
+    """Every row of the chunk to its arrival day. Rows without a credible time (none, before 1970, after `now`) wait."""
     if clock == "position":
         writer.add(chunk.kind, POSITION_DAY, chunk.table)
         return
     first = min(writer.days("events"), default=None)
     arrival = _arrival(chunk, first, timezone)
     credible = pc.and_(
-        pc.less_equal(arrival, pa.scalar(now, TIMESTAMP)), pc.greater_equal(arrival, pa.scalar(_OLDEST, TIMESTAMP))
+        pc.less_equal(arrival, pa.scalar(now, TIMESTAMP)), pc.greater_equal(arrival, pa.scalar(EPOCH, TIMESTAMP))
     )
     known = pc.if_else(pc.fill_null(credible, False), arrival, pa.scalar(None, TIMESTAMP))
     for day, rows in _groups(days(known, timezone)):

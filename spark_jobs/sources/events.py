@@ -12,17 +12,15 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.errors import ConfigError
-from nightrank.spark_jobs.sources.cells import Cells, IdType, as_text, ids, numbers, whole_numbers
+from nightrank.spark_jobs.sources.cells import Cells, as_text
 from nightrank.spark_jobs.sources.chunks import Chunk, Clock, PositionClock, Source
 from nightrank.spark_jobs.sources.files import read
+from nightrank.spark_jobs.sources.formats import IdFormat
 from nightrank.spark_jobs.sources.mapping import EventMapping, FileMapping, ItemMapping, Mapping, UserMapping
 from nightrank.spark_jobs.sources.maps import conform, map_columns, with_raw
 from nightrank.spark_jobs.sources.notes import Notes
 from nightrank.spark_jobs.sources.raw import RawBatch
-from nightrank.spark_jobs.sources.times import times
-
-TEXTS = (c.EVENT_ID, c.SESSION_ID, c.LIST_ID)
-TIMES = (c.EVENT_TIME, c.AVAILABILITY_TIME)
+from nightrank.spark_jobs.sources.typed import TypedReader
 
 
 def open_source(path: Path, mapping: Mapping, notes: Notes) -> Source:
@@ -32,26 +30,32 @@ def open_source(path: Path, mapping: Mapping, notes: Notes) -> Source:
             "write one: --mapping my.yaml, like conf/mapping-example.yaml",
         )
     clock: Clock = "real" if mapping.events.columns.event_time else "position"
-    id_type = mapping.id_type or "string"
-    return Source("events", clock, id_type, _chunks(path, mapping, mapping.events, id_type, notes))
+    return Source("events", clock, mapping.id_format().type, _chunks(path, mapping, mapping.events, notes))
 
 
-def _chunks(path: Path, mapping: Mapping, events: EventMapping, id_type: IdType, notes: Notes) -> Iterator[Chunk]:
-    builder = EventBuilder(events, id_type, notes)
+def _chunks(path: Path, mapping: Mapping, events: EventMapping, notes: Notes) -> Iterator[Chunk]:
+    id_format = mapping.id_format()
+    builder = EventBuilder(events, id_format, notes)
     for batch in _read(path, events, builder.wanted, notes):
         yield builder.chunk(batch)
     if mapping.items is not None:
+        reader = typed_reader("items", mapping.items, id_format, notes)
         for batch in _read(path, mapping.items, _wanted(mapping.items.columns.model_dump()), notes):
-            yield item_chunk(batch, mapping.items, id_type, notes)
+            yield item_chunk(batch, mapping.items, reader)
     if mapping.users is not None:
+        reader = typed_reader("users", mapping.users, id_format, notes)
         for batch in _read(path, mapping.users, _wanted(mapping.users.columns.model_dump()), notes):
-            yield user_chunk(batch, mapping.users, id_type)
+            yield user_chunk(batch, mapping.users, reader)
 
 
 def _read(path: Path, mapping: FileMapping, wanted: list[str], notes: Notes) -> Iterator[RawBatch]:
     base = path if path.is_dir() and not (path / "_delta_log").is_dir() else path.parent
     target = path if mapping.path is None else base / mapping.path
-    return read(target, wanted, notes, wanted=mapping.format, delimiter=mapping.delimiter)
+    return read(target, wanted, notes, mapping.reading())
+
+
+def typed_reader(table: str, mapping: FileMapping, id_format: IdFormat, notes: Notes) -> TypedReader:
+    return TypedReader(table, id_format, mapping.time.how(), mapping.numbers.how(), notes)
 
 
 def _wanted(columns: dict[str, str | tuple[str, ...] | None]) -> list[str]:
@@ -66,9 +70,13 @@ class EventBuilder:
     """Batches of an event file to landing events; carries the position clock from batch to batch."""
 
     mapping: EventMapping
-    id_type: IdType
+    id_format: IdFormat
     notes: Notes
     clock: PositionClock = field(default_factory=PositionClock)
+    reader: TypedReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reader = typed_reader("events", self.mapping, self.id_format, self.notes)
 
     @property
     def wanted(self) -> list[str]:
@@ -87,19 +95,7 @@ class EventBuilder:
 
     def _cells(self, batch: RawBatch) -> dict[str, Cells]:
         named = {k: v for k, v in self.mapping.columns.model_dump(exclude={"context", "action"}).items() if v}
-        how = self.mapping.time.how()
-        cells = {}
-        for field_name, column_name in named.items():
-            column = batch.column(column_name)
-            if field_name in (c.USER_ID, c.ITEM_ID):
-                cells[field_name] = ids(column, self.id_type)
-            elif field_name in TIMES:
-                cells[field_name] = times(column, how)
-            elif field_name in TEXTS:
-                cells[field_name] = Cells(as_text(column))
-            else:
-                cells[field_name] = whole_numbers(column) if field_name == c.POSITION else numbers(column)
-        return cells
+        return {name: self.reader.cells(batch, name, column) for name, column in named.items()}
 
     def _actions(self, batch: RawBatch, rows: int) -> pa.Array:
         if self.mapping.columns.action is None:
@@ -118,27 +114,15 @@ class EventBuilder:
         return self.mapping.actions.get(name) or (plain if plain in ACTION_CODES else None)
 
 
-def item_chunk(batch: RawBatch, mapping: ItemMapping, id_type: IdType, notes: Notes) -> Chunk:
-    columns, rows, how = mapping.columns, batch.table.num_rows, mapping.time.how()
-    given = ids(batch.column(columns.item_id), id_type)
-    arrays = {c.ITEM_ID: given.values}
-    for name, source in ((c.TITLE, columns.title), (c.TEXT, columns.text)):
-        if source:
-            arrays[name] = as_text(batch.column(source))
+def item_chunk(batch: RawBatch, mapping: ItemMapping, reader: TypedReader) -> Chunk:
+    columns, rows = mapping.columns, batch.table.num_rows
+    named = columns.model_dump(exclude={"categories"})
+    cells = {name: reader.cells(batch, name, source) for name, source in named.items() if source}
+    arrays = {name: cell.values for name, cell in cells.items()}
     if columns.categories:
         arrays[c.CATEGORIES] = categories(batch, columns.categories, mapping.categories_separator)
-    if columns.price:
-        arrays[c.PRICE] = numbers(batch.column(columns.price)).values
-    for name, source in ((c.CREATED, columns.created), (c.AVAILABILITY_TIME, columns.availability_time)):
-        if source:
-            found = times(batch.column(source), how)
-            arrays[name] = found.values
-            if found.raw is not None:
-                notes.warn(
-                    f"{batch.file.name}: column {source} holds times that could not be read; null there",
-                    rows - found.raw.null_count,
-                )
-    return Chunk("items", conform(schemas.LANDING_ITEMS, arrays, rows), pc.sum(given.faulty).as_py() or 0)
+    faulty = pc.sum(cells[c.ITEM_ID].faulty).as_py() or 0
+    return Chunk("items", conform(schemas.LANDING_ITEMS, arrays, rows), faulty)
 
 
 def categories(batch: RawBatch, name: str, separator: str) -> pa.Array:
@@ -151,11 +135,10 @@ def categories(batch: RawBatch, name: str, separator: str) -> pa.Array:
     return pa.array(lists, pa.list_(pa.string()))
 
 
-def user_chunk(batch: RawBatch, mapping: UserMapping, id_type: IdType) -> Chunk:
+def user_chunk(batch: RawBatch, mapping: UserMapping, reader: TypedReader) -> Chunk:
     columns, rows = mapping.columns, batch.table.num_rows
-    cells = {c.USER_ID: ids(batch.column(columns.user_id), id_type)}
-    if columns.availability_time:
-        cells[c.AVAILABILITY_TIME] = times(batch.column(columns.availability_time), mapping.time.how())
+    named = columns.model_dump(exclude={"attributes"})
+    cells = {name: reader.cells(batch, name, source) for name, source in named.items() if source}
     arrays = {name: cell.values for name, cell in cells.items()}
     pairs = [pair for name in columns.attributes for pair in map_columns(batch.column(name))]
     arrays[c.ATTRIBUTES], faulty = with_raw(pairs, cells, rows)

@@ -1,16 +1,17 @@
 """Which files an input path means, and their rows as batches of the wanted columns, whatever the format."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
+from nightrank.feature_store.contracts.doors import check_readable
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.spark_jobs.sources import csv_files, json_lines, parquet_files
+from nightrank.spark_jobs.sources.formats import DETECT, Format, Reading
 from nightrank.spark_jobs.sources.notes import Notes
 from nightrank.spark_jobs.sources.raw import Family, RawBatch, family_of
 
-Format = Literal["csv", "jsonl", "parquet", "delta"]
 ENDINGS: Final[dict[str, Format]] = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -21,14 +22,15 @@ ENDINGS: Final[dict[str, Format]] = {
     ".pq": "parquet",
 }
 
+Reader = Callable[[Path, Sequence[str] | None, Notes, Reading], Iterator[RawBatch]]
+
 
 def input_files(path: Path, wanted: Format | None = None) -> tuple[Format, list[Path]]:
     """The format of `path` (a file, a folder of files or a Delta table) and its files by name.
 
     UsageError where there is nothing to read; DataContractError where a folder mixes formats or a file is empty.
     """
-    if not path.exists():
-        raise UsageError(f"input {path} does not exist", "check the path given to --input and the paths of the mapping")
+    check_readable(path, "input", UsageError, "check the path given to --input and the paths of the mapping")
     if (path / "_delta_log").is_dir():
         return "delta", [path]
     if path.is_dir():
@@ -54,37 +56,27 @@ def input_files(path: Path, wanted: Format | None = None) -> tuple[Format, list[
     return kind, files
 
 
-def read(
-    path: Path,
-    columns: Sequence[str] | None,
-    notes: Notes,
-    *,
-    wanted: Format | None = None,
-    delimiter: str | None = None,
-) -> Iterator[RawBatch]:
+def read(path: Path, columns: Sequence[str] | None, notes: Notes, how: Reading = DETECT) -> Iterator[RawBatch]:
     """Batches of the `columns` (None: all) of every file, in file name order; memory is bounded by one batch.
 
     DataContractError for a file that cannot be read, lacks a column, or whose column changes its type between files.
     """
-    kind, files = input_files(path, wanted)
+    kind, files = input_files(path, how.format)
     drift = Drift()
-    for batch in _batches(kind, files, columns, notes, delimiter):
+    for batch in _batches(kind, files, columns, notes, how):
         drift.check(batch)
         yield batch
 
 
-def _batches(
-    kind: Format, files: list[Path], columns: Sequence[str] | None, notes: Notes, delimiter: str | None
-) -> Iterable[RawBatch]:
+def _batches(kind: Format, files: list[Path], columns: Sequence[str] | None, notes: Notes, how: Reading) -> Iterable[RawBatch]:
+    readers: dict[Format, Reader] = {
+        "csv": csv_files.read,
+        "jsonl": json_lines.read,
+        "parquet": parquet_files.read,
+        "delta": parquet_files.read_delta,
+    }
     for file in files:
-        if kind == "csv":
-            yield from csv_files.read(file, columns, notes, delimiter or ("\t" if _ending(file) == ".tsv" else ","))
-        elif kind == "jsonl":
-            yield from json_lines.read(file, columns, notes)
-        elif kind == "parquet":
-            yield from parquet_files.read(file, columns, notes)
-        else:
-            yield from parquet_files.read_delta(file, columns, notes)
+        yield from readers[kind](file, columns, notes, how)
 
 
 @dataclass

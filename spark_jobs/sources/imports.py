@@ -4,15 +4,16 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, UsageError
-from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.doors import check_readable
+from nightrank.feature_store.contracts.errors import DataContractError, UsageError
+from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.spark_jobs.sources import events, impressions, movielens, sequences
 from nightrank.spark_jobs.sources.chunks import Source, place
+from nightrank.spark_jobs.sources.lake_meta import check_place, meta_of
 from nightrank.spark_jobs.sources.landing import KINDS, LandingWriter
 from nightrank.spark_jobs.sources.mapping import Mapping, load_mapping
 from nightrank.spark_jobs.sources.notes import Notes, Progress, to_stderr
-from nightrank.spark_jobs.sources.times import zone
 
 LAYOUTS: Final = ("movielens", "sequences", "impressions", "events")
 
@@ -24,53 +25,65 @@ def import_data(
     *,
     titles: Path | None = None,
     mapping: Path | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
     dry_run: bool = False,
     progress: Progress = to_stderr,
 ) -> dict[str, Any]:
     """Landing files of everything in `input`, by arrival day of `timezone`; the same input again changes nothing.
 
-    Returns the counts {layout, files, events, items, users, faulty_rows, first_day, last_day, clock, id_type, written,
-    warnings {text: n}, dry_run}. `files` are the landing files this input has, `written` those that were not there.
-    A faulty row lands too, with null or NaN and `_raw` in its context, so that ingest can quarantine it with its reason.
+    Returns the counts {layout, files, events, items, users, faulty_rows, faulty [{table, column, reason, cells, samples}],
+    first_day, last_day, clock, id_type, timezone, written, detected {text: n}, warnings {text: n}, dry_run}. `files` are the
+    landing files this input has, `written` those that were not there. Without a `timezone` it is the lake's, else UTC.
+    A faulty row lands too, with null and `_raw` in its context, so that ingest can quarantine it with its reason; an amount
+    that could not be read stands under `_unread`, and its event is taken in.
     DataContractError, ConfigError or UsageError where the input as a whole is wrong; then landing is as it was.
     """
     notes, lake = Notes(progress), Lake(Path(root))
-    zone(timezone)
+    check_place(lake)
     source = _open(layout, Path(input), titles, mapping, notes)
-    meta = _meta(lake, source)
+    meta = meta_of(lake, source, timezone)
+    try:
+        writer, faulty, written = _land(lake, source, meta["timezone"], Path(input), notes, dry_run)
+    finally:
+        notes.say_all()
+    if not dry_run:
+        write_json(lake.landing_meta_path, meta)
+    days = writer.days("events")
+    return {
+        "layout": layout,
+        "files": len(writer.rows),
+        **{kind: sum(n for (k, _), n in writer.rows.items() if k == kind) for kind in KINDS},
+        "faulty_rows": faulty,
+        "faulty": notes.faults.to_json(),
+        "first_day": days[0].isoformat(),
+        "last_day": days[-1].isoformat(),
+        "clock": source.clock,
+        "id_type": source.id_type,
+        "timezone": meta["timezone"],
+        "written": written,
+        "detected": notes.detected,
+        "warnings": notes.warnings,
+        "dry_run": dry_run,
+    }
+
+
+def _land(lake: Lake, source: Source, timezone: str, path: Path, notes: Notes, dry_run: bool) -> tuple[LandingWriter, int, int]:
+    """The writer with its counts, the number of faulty rows, and of landing files that were not there before."""
     faulty = 0
     with LandingWriter(lake, source.name, dry_run) as writer:
         for chunk in source.chunks:
             place(writer, chunk, source.clock, timezone, datetime.now(UTC))
             faulty += chunk.faulty
             notes.tick(f"import: {sum(writer.rows.values()):,} rows read")
-        _settle(writer, Path(input))
-        files = len(writer.rows)
-        written = writer.commit()
-    if not dry_run:
-        write_json(lake.landing_meta_path, meta)
-    days = writer.days("events")
-    return {
-        "layout": layout,
-        "files": files,
-        **{kind: sum(n for (k, _), n in writer.rows.items() if k == kind) for kind in KINDS},
-        "faulty_rows": faulty,
-        "first_day": days[0].isoformat(),
-        "last_day": days[-1].isoformat(),
-        "clock": source.clock,
-        "id_type": source.id_type,
-        "written": written,
-        "warnings": dict(notes.warnings),
-        "dry_run": dry_run,
-    }
+        notes.faults.refuse_broken_columns()
+        _settle(writer, path)
+        return writer, faulty, writer.commit()
 
 
 def _open(layout: str, path: Path, titles: Path | None, mapping: Path | None, notes: Notes) -> Source:
     if layout not in LAYOUTS:
         raise UsageError(f"layout {layout!r} is not known", f"use one of {', '.join(LAYOUTS)}")
-    if not path.exists():
-        raise UsageError(f"input {path} does not exist", "check the path given to --input")
+    check_readable(path, "input", UsageError, "check the path given to --input")
     if titles is not None and layout != "sequences":
         raise UsageError(f"--titles belongs to `import sequences`, not to {layout}", "leave it out")
     if mapping is not None and layout in ("movielens", "sequences"):
@@ -81,19 +94,6 @@ def _open(layout: str, path: Path, titles: Path | None, mapping: Path | None, no
         return sequences.open_source(path, titles, notes)
     how = load_mapping(mapping) if mapping is not None else Mapping()
     return events.open_source(path, how, notes) if layout == "events" else impressions.open_source(path, how, notes)
-
-
-def _meta(lake: Lake, source: Source) -> dict[str, str]:
-    """What `landing/meta.json` will say. ConfigError where the lake already holds data of another clock or id type."""
-    old = read_json(lake.landing_meta_path) if lake.landing_meta_path.exists() else {}
-    for name, mine in (("clock", source.clock), ("id_type", source.id_type)):
-        if old.get(name, mine) != mine:
-            raise ConfigError(
-                f"lake {lake.root} holds data with {name} {old[name]}, this input has {mine}",
-                "import into a lake of its own (--root), or state the same id_type in the mapping",
-            )
-    names = sorted({source.name, *filter(None, old.get("source", "").split("+"))})
-    return {"clock": source.clock, "id_type": source.id_type, "source": "+".join(names)}
 
 
 def _settle(writer: LandingWriter, path: Path) -> None:

@@ -1,16 +1,16 @@
 """The YAML that says which of the user's columns is which landing field."""
 
+import codecs
 from pathlib import Path
+from typing import Literal
 
-import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.config import FrozenConfig, validate
+from nightrank.feature_store.contracts.doors import read_yaml
 from nightrank.feature_store.contracts.errors import ConfigError
-from nightrank.spark_jobs.sources.cells import IdType
-from nightrank.spark_jobs.sources.files import Format
-from nightrank.spark_jobs.sources.times import TimeFormat, Unit
+from nightrank.spark_jobs.sources.formats import MISSING, Format, IdFormat, IdType, NumberFormat, Reading, TimeFormat, Unit
 
 Names = tuple[str, ...]
 
@@ -18,7 +18,8 @@ Names = tuple[str, ...]
 class TimeMapping(FrozenConfig):
     format: str = "auto"
     """auto (ISO 8601 text, Arrow timestamps, numbers as epoch), epoch, or strptime directives."""
-    unit: Unit = "s"
+    unit: Unit | None = None
+    """Of epoch numbers; None: found from the size of a column's numbers, and said."""
     timezone: str = "UTC"
     """Zone of times that name none."""
 
@@ -26,12 +27,56 @@ class TimeMapping(FrozenConfig):
         return TimeFormat(self.format, self.unit, self.timezone)
 
 
+class NumberMapping(FrozenConfig):
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[".", ",", "'", "’", " "] | None = None
+    currency: bool = False
+    """Cut off a currency sign or a three-letter code before or behind the number."""
+
+    @model_validator(mode="after")
+    def _differ(self) -> "NumberMapping":
+        if self.decimal == self.thousands:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}: give each a sign of its own")
+        return self
+
+    def how(self) -> NumberFormat:
+        return NumberFormat(self.decimal, self.thousands, self.currency)
+
+
+class IdMapping(FrozenConfig):
+    trim: bool = True
+    """Spaces around an id are no part of it."""
+    missing: Names = MISSING
+    """Words that stand where there is no id; an empty cell always does."""
+
+
 class FileMapping(FrozenConfig):
     path: str | None = None
     """Beside the input (inside it, where it is a folder); None: the input itself."""
     format: Format | None = None
     delimiter: str | None = Field(None, min_length=1, max_length=1)
+    """None: found from the first rows."""
+    encoding: str | None = None
+    """None: UTF-8, UTF-16 or Windows-1252, found from the first bytes."""
+    quote: str | None = Field(None, pattern=r"^(.|none)$")
+    """None: found from the header; `none`: quotes are text like any other."""
+    header: Names | None = None
+    """Column names of a CSV file without a header row."""
+    explode: str | None = None
+    """A column of lists: every element becomes a row, and its fields are named below it, as in `lines.sku`."""
     time: TimeMapping = TimeMapping()
+    numbers: NumberMapping = NumberMapping()
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        try:
+            return value if value is None else codecs.lookup(value).name
+        except LookupError:
+            raise ValueError(f"encoding {value!r} is not known, write for example utf-8, utf-16 or windows-1252") from None
+
+    def reading(self) -> Reading:
+        return Reading(self.format, self.delimiter, self.encoding, self.quote, self.header, self.explode)
 
 
 class EventColumns(FrozenConfig):
@@ -117,22 +162,19 @@ class Mapping(FrozenConfig):
 
     id_type: IdType | None = None
     """None: int64 where the id columns of an impressions file are integers, else string."""
+    ids: IdMapping = IdMapping()
     events: EventMapping | None = None
     items: ItemMapping | None = None
     users: UserMapping | None = None
     impressions: ImpressionMapping | None = None
 
+    def id_format(self, otherwise: IdType = "string") -> IdFormat:
+        return IdFormat(self.id_type or otherwise, self.ids.trim, self.ids.missing)
+
 
 def load_mapping(path: Path) -> Mapping:
     """The mapping of a YAML file; ConfigError names the file and every key or value that is wrong."""
-    if not path.exists():
-        raise ConfigError(f"mapping {path} does not exist", "start from conf/mapping-example.yaml")
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"mapping {path} is not YAML: {' '.join(str(error).split())}", "mend the file") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"mapping {path} holds a {type(tree).__name__}, not keys", "start from conf/mapping-example.yaml")
+    tree = read_yaml(path, "mapping", "start from conf/mapping-example.yaml, or `nightrank import --guess FILE`")
     try:
         return validate(Mapping, tree)
     except ConfigError as error:

@@ -7,12 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.schemas import STRING_MAP
 from nightrank.spark_jobs.sources.cells import Cells, as_text
 from nightrank.spark_jobs.sources.raw import RawColumn, family_of
 
 RAW: Final = "_raw"
 """Key of `context` (events) and `attributes` (users): `column=text; …` of the cells of this row that could not be read."""
+UNREAD: Final = "_unread"
+"""The same for an amount: without it the event is an event all the same, so ingest keeps it."""
 
 
 def conform(schema: pa.Schema, arrays: Mapping[str, pa.Array], rows: int) -> pa.Table:
@@ -63,12 +66,16 @@ def _part(column: RawColumn, name: str, values: pa.Array) -> RawColumn:
 
 
 def with_raw(pairs: Sequence[tuple[str, pa.Array]], cells: Mapping[str, Cells], rows: int) -> tuple[pa.Array, int]:
-    """The map of a table, with `_raw` in the rows that have unreadable cells, and the number of faulty rows."""
-    raw = _joined([(name, cell.raw) for name, cell in cells.items() if cell.raw is not None])
+    """The map of a table, with `_raw` and `_unread` in the rows that have such cells, and the number of faulty rows."""
+    unreadable = [(name, cell.raw) for name, cell in cells.items() if cell.raw is not None]
+    marks = (
+        (RAW, _joined([(name, raw) for name, raw in unreadable if name != c.VALUE])),
+        (UNREAD, _joined([(name, raw) for name, raw in unreadable if name == c.VALUE])),
+    )
     faulty = np.zeros(rows, bool)
     for cell in cells.values():
         faulty |= cell.faulty.to_numpy(zero_copy_only=False)
-    return text_map([*pairs, (RAW, raw)] if raw is not None else pairs, rows), int(faulty.sum())
+    return text_map([*pairs, *((key, raw) for key, raw in marks if raw is not None)], rows), int(faulty.sum())
 
 
 def _joined(parts: Sequence[tuple[str, pa.Array]]) -> pa.Array | None:

@@ -13,12 +13,14 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.spark_jobs.sources import csv_files
-from nightrank.spark_jobs.sources.cells import ids, numbers
+from nightrank.spark_jobs.sources.cells import ids
 from nightrank.spark_jobs.sources.chunks import Chunk, Source
+from nightrank.spark_jobs.sources.formats import IdFormat, TimeFormat
 from nightrank.spark_jobs.sources.maps import conform, map_columns, with_raw
 from nightrank.spark_jobs.sources.notes import Notes
+from nightrank.spark_jobs.sources.numbers import numbers
 from nightrank.spark_jobs.sources.raw import BATCH_ROWS, RawBatch
-from nightrank.spark_jobs.sources.times import TimeFormat, times
+from nightrank.spark_jobs.sources.times import times
 
 RATINGS: Final = ("userId", "movieId", "rating", "timestamp")
 MOVIES: Final = ("movieId", "title", "genres")
@@ -26,6 +28,7 @@ USERS: Final = ("userId", "gender", "age", "occupation", "zip")
 TAGS: Final = ("userId", "movieId", "tag", "timestamp")
 NO_GENRES: Final = "(no genres listed)"
 SECONDS: Final = TimeFormat("epoch", "s")
+INTEGERS: Final = IdFormat("int64")
 
 
 def open_source(folder: Path, notes: Notes) -> Source:
@@ -49,8 +52,8 @@ def _chunks(folder: Path, notes: Notes) -> Iterator[Chunk]:
 def _ratings(batch: RawBatch) -> Chunk:
     rows = batch.table.num_rows
     cells = {
-        c.USER_ID: ids(batch.column("userId"), "int64"),
-        c.ITEM_ID: ids(batch.column("movieId"), "int64"),
+        c.USER_ID: ids(batch.column("userId"), INTEGERS),
+        c.ITEM_ID: ids(batch.column("movieId"), INTEGERS),
         c.VALUE: numbers(batch.column("rating")),
         c.EVENT_TIME: times(batch.column("timestamp"), SECONDS),
     }
@@ -61,7 +64,7 @@ def _ratings(batch: RawBatch) -> Chunk:
 
 
 def _movies(batch: RawBatch) -> Chunk:
-    given = ids(batch.column("movieId"), "int64")
+    given = ids(batch.column("movieId"), INTEGERS)
     genres = [[] if not g or g == NO_GENRES else g.split("|") for g in batch.column("genres").values.to_pylist()]
     arrays = {
         c.ITEM_ID: given.values,
@@ -73,7 +76,7 @@ def _movies(batch: RawBatch) -> Chunk:
 
 
 def _users(batch: RawBatch) -> Chunk:
-    given = ids(batch.column("userId"), "int64")
+    given = ids(batch.column("userId"), INTEGERS)
     pairs = [pair for name in USERS[1:] for pair in map_columns(batch.column(name))]
     attributes, faulty = with_raw(pairs, {c.USER_ID: given}, batch.table.num_rows)
     arrays = {c.USER_ID: given.values, c.ATTRIBUTES: attributes}
@@ -86,7 +89,7 @@ def _tagged(movies: pa.Table, batches: Iterator[RawBatch]) -> Iterator[Chunk]:
     given: list[tuple[int, int, str]] = []
     for batch in batches:
         moments = pc.cast(times(batch.column("timestamp"), SECONDS).values, pa.int64()).to_pylist()
-        films = ids(batch.column("movieId"), "int64").values.to_pylist()
+        films = ids(batch.column("movieId"), INTEGERS).values.to_pylist()
         tags = batch.column("tag").values.to_pylist()
         given += [
             (moment, row_of[film], tag.strip())

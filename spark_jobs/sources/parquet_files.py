@@ -9,12 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.spark_jobs.sources.formats import DETECT, Reading
 from nightrank.spark_jobs.sources.notes import Notes
-from nightrank.spark_jobs.sources.raw import BATCH_ROWS, RawBatch, choose
+from nightrank.spark_jobs.sources.raw import BATCH_ROWS, RawBatch
+from nightrank.spark_jobs.sources.selection import choose, exploded_table, field_at, root_of
 
 
 def read(
-    file: Path, columns: Sequence[str] | None, notes: Notes, partitions: dict[str, str | None] | None = None
+    file: Path,
+    columns: Sequence[str] | None,
+    notes: Notes,
+    how: Reading = DETECT,
+    partitions: dict[str, str | None] | None = None,
 ) -> Iterator[RawBatch]:
     """Row batches of one file; `partitions` are columns the path holds and the file does not."""
     extra = partitions or {}
@@ -23,12 +29,12 @@ def read(
         with pq.ParquetFile(file) as parquet:
             present = [*parquet.schema_arrow.names, *(name for name in extra if name not in parquet.schema_arrow.names)]
             wanted = choose(file, present, columns, notes)
-            inside = [name for name in wanted if name not in extra]
-            for batch in parquet.iter_batches(BATCH_ROWS, columns=inside, use_threads=False):
+            inside = dict.fromkeys(root_of(name, present) for name in [*wanted, *([how.explode] if how.explode else [])])
+            for batch in parquet.iter_batches(BATCH_ROWS, columns=[n for n in inside if n not in extra], use_threads=False):
                 table = pa.Table.from_batches([batch])
                 for name in (name for name in wanted if name in extra):
                     table = table.append_column(name, pa.array([extra[name]] * batch.num_rows, pa.string()))
-                yield RawBatch(file, first_row, table)
+                yield RawBatch(file, first_row, _selected(table, wanted, how, notes, file))
                 first_row += batch.num_rows
     except (pa.ArrowInvalid, OSError) as error:
         raise DataContractError(
@@ -37,7 +43,16 @@ def read(
         ) from None
 
 
-def read_delta(table: Path, columns: Sequence[str] | None, notes: Notes) -> Iterator[RawBatch]:
+def _selected(table: pa.Table, wanted: list[str], how: Reading, notes: Notes, file: Path) -> pa.Table:
+    """The wanted columns; one row an element of the list that the mapping explodes."""
+    if how.explode is not None:
+        table = exploded_table(table, how.explode, notes, file)
+    if all(name in table.column_names for name in wanted):
+        return table.select(wanted)
+    return pa.table([field_at(table, name, file) for name in wanted], names=wanted)
+
+
+def read_delta(table: Path, columns: Sequence[str] | None, notes: Notes, how: Reading = DETECT) -> Iterator[RawBatch]:
     """Exactly the files of the table's current version; a Delta folder also holds files of older ones."""
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
@@ -59,7 +74,7 @@ def read_delta(table: Path, columns: Sequence[str] | None, notes: Notes) -> Iter
             f"{table}: the table has column mapping ({mapping})", "copy it into a table without, and import that"
         )
     for path, partitions in sorted(_files(table, actions), key=lambda pair: pair[0]):
-        yield from read(path, columns, notes, partitions)
+        yield from read(path, columns, notes, how, partitions)
 
 
 def _files(table: Path, actions: Any) -> Iterator[tuple[Path, dict[str, str | None]]]:

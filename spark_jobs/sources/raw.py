@@ -8,7 +8,6 @@ from typing import Literal
 import pyarrow as pa
 
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.spark_jobs.sources.notes import Notes
 
 Family = Literal["text", "integer", "float", "boolean", "time", "list", "map", "binary", "null", "decimal"]
 BATCH_ROWS = 65_536
@@ -72,22 +71,6 @@ def family_of(kind: pa.DataType) -> Family:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return "list"
     return "null" if pa.types.is_null(kind) else "binary"
-
-
-def choose(file: Path, present: Sequence[str], wanted: Sequence[str] | None, notes: Notes) -> list[str]:
-    """The columns to read of a file. A wanted one that is missing is an error, one too many is a counted warning."""
-    twice = sorted({name for name in present if list(present).count(name) > 1})
-    if twice:
-        raise DataContractError(f"{file}: column {twice[0]} stands twice in the header", "give every column a name of its own")
-    if wanted is None:
-        return list(present)
-    absent = [name for name in dict.fromkeys(wanted) if name not in present]
-    if absent:
-        raise missing(file, absent, present)
-    for name in present:
-        if name not in wanted:
-            notes.warn(f"{file.name}: column {name} is not used by the import and was ignored")
-    return list(dict.fromkeys(wanted))
 
 
 def missing(file: Path, names: Sequence[str], present: Sequence[str]) -> DataContractError:

@@ -12,7 +12,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.spark_jobs.sources.chunks import Chunk, PositionClock, Source
-from nightrank.spark_jobs.sources.csv_files import open_text
+from nightrank.spark_jobs.sources.dialect import open_text
 from nightrank.spark_jobs.sources.maps import conform
 from nightrank.spark_jobs.sources.notes import Notes
 

@@ -1,34 +1,24 @@
 """Cells to UTC microseconds: Arrow timestamps and dates, ISO 8601 text, a strptime format, or epoch numbers."""
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
-from typing import Final, Literal
+from typing import Final
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.schemas import TIMESTAMP
-from nightrank.spark_jobs.sources.cells import Cells, as_text, raw_where
+from nightrank.spark_jobs.sources.cells import Cells, as_text, raw_where, without_words
+from nightrank.spark_jobs.sources.clock_texts import EPOCH, parsed
+from nightrank.spark_jobs.sources.epochs import COMPACT, DIGITS, epoch_micros, settled
+from nightrank.spark_jobs.sources.formats import TimeFormat
 from nightrank.spark_jobs.sources.raw import RawColumn
 
-Unit = Literal["s", "ms", "us", "ns"]
-PER_SECOND: Final[dict[Unit, int]] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FARTHEST: Final = 253_402_300_800_000_000
-"""Microseconds of the year 10000: past it a number was read in the wrong unit."""
-
-
-@dataclass(frozen=True)
-class TimeFormat:
-    """`format` is `auto` (ISO text, epoch numbers), `epoch`, or strptime directives; `timezone` is of times that name none."""
-
-    format: str = "auto"
-    unit: Unit = "s"
-    timezone: str = "UTC"
+__all__ = ["EPOCH", "TimeFormat", "days", "settled", "start_of", "times", "zone"]
+REASON: Final = "no time that can be read"
+_NULL: Final = pa.scalar(None, TIMESTAMP)
+_TEXT_NULL: Final = pa.scalar(None, pa.string())
 
 
 def zone(name: str) -> ZoneInfo:
@@ -53,62 +43,64 @@ def times(column: RawColumn, how: TimeFormat) -> Cells:
     number = column.family in ("integer", "float", "decimal")
     if number and how.format not in ("auto", "epoch"):
         raise column.refuse(f"holds numbers, but the mapping says format {how.format!r}", "say `format: epoch` and its unit")
-    text = pc.utf8_trim_whitespace(as_text(column))
-    return _epoch(text, how.unit) if number or how.format == "epoch" else _written(text, how)
+    given = as_text(column)
+    fast = None if number or how.format != "auto" else _cast(given, how.timezone)
+    if fast is not None:
+        return Cells(fast)
+    text = without_words(pc.utf8_trim_whitespace(given), how.missing)
+    text = pc.if_else(pc.equal(text, ""), _TEXT_NULL, text)
+    settled_how = settled(column, how)
+    micros = _numbers(text, settled_how, number) if number or how.format == "epoch" else _written(text, settled_how)
+    return Cells(micros, raw_where(text, pc.is_valid(micros)), reason=REASON)
 
 
-def _epoch(text: pa.Array, unit: Unit) -> Cells:
-    plain = pc.match_substring_regex(text, r"^-?[0-9]{1,18}$")
-    whole = pc.cast(pc.if_else(plain, text, pa.scalar(None, pa.string())), pa.int64())
-    factor = 1_000_000 // PER_SECOND[unit] if unit != "ns" else 0
-    limit = _FARTHEST // factor if factor else 2**63 - 1
-    inside = pc.less(pc.abs(whole), limit)
-    safe = pc.if_else(inside, whole, pa.scalar(None, pa.int64()))
-    micros = pc.multiply(safe, factor) if factor else pa.array(_floor_thousand(safe), pa.int64())
-    if pc.any(pc.invert(pc.fill_null(plain, True))).as_py():
-        slow = [None if p or t is None else _decimal(t, unit) for p, t in zip(plain.to_pylist(), text.to_pylist(), strict=True)]
-        micros = pc.coalesce(micros, pa.array(slow, pa.int64()))
-    return Cells(pc.cast(micros, TIMESTAMP), raw_where(text, pc.is_valid(micros)))
+def _cast(text: pa.Array, timezone: str) -> pa.Array | None:
+    """All of them at once, where all are written in one way that Arrow knows; else None."""
+    for kind in (TIMESTAMP, pa.timestamp("us"), pa.timestamp("ns", "UTC"), pa.timestamp("ns")):
+        try:
+            found = pc.cast(text, kind)
+        except pa.ArrowInvalid:
+            continue
+        micros = pc.cast(found, pa.timestamp("us", tz=kind.tz), safe=False)
+        return pc.cast(micros, TIMESTAMP) if kind.tz else _local(micros, timezone)
+    return None
 
 
-def _floor_thousand(values: pa.Array) -> pa.Array:
-    floor = np.floor_divide(pc.fill_null(values, 0).to_numpy(zero_copy_only=False), 1_000)
-    return pc.if_else(pc.is_valid(values), pa.array(floor), pa.scalar(None, pa.int64()))
+def _written(text: pa.Array, how: TimeFormat) -> pa.Array:
+    if how.format != "auto":
+        return _parsed(text, how)
+    digits = pc.fill_null(pc.match_substring_regex(text, DIGITS), False)
+    if not pc.any(digits).as_py():
+        return _iso(text, how)
+    written = _iso(pc.if_else(digits, _TEXT_NULL, text), how)
+    return pc.coalesce(written, _numbers(pc.if_else(digits, text, _TEXT_NULL), how, False))
 
 
-def _decimal(text: str, unit: Unit) -> int | None:
-    try:
-        micros = Decimal(text) * 1_000_000 / PER_SECOND[unit]
-        return int(micros) if abs(micros) < _FARTHEST else None
-    except (InvalidOperation, ValueError, OverflowError):
-        return None
+def _numbers(text: pa.Array, how: TimeFormat, number: bool) -> pa.Array:
+    """Numbers as epoch times of the unit; under `auto`, `20240501` is the first of May."""
+    if how.format != "auto":
+        return pc.cast(epoch_micros(text, how), TIMESTAMP)
+    compact = pc.fill_null(pc.match_substring_regex(text, COMPACT), False)
+    if not pc.any(compact).as_py():
+        return pc.cast(epoch_micros(text, how), TIMESTAMP) if how.unit or number else pc.if_else(compact, _NULL, _NULL)
+    epochs = pc.cast(epoch_micros(pc.if_else(compact, _TEXT_NULL, text), how), TIMESTAMP)
+    return pc.coalesce(_parsed(pc.if_else(compact, text, _TEXT_NULL), how), epochs)
 
 
-def _written(text: pa.Array, how: TimeFormat) -> Cells:
-    if how.format == "auto":
-        for kind in (TIMESTAMP, pa.timestamp("us")):
-            try:
-                micros = pc.cast(text, kind)
-            except pa.ArrowInvalid:
-                continue
-            return Cells(micros if kind == TIMESTAMP else _local(micros, how.timezone))
+def _iso(text: pa.Array, how: TimeFormat) -> pa.Array:
+    """`2024-05-01 12:00:00 UTC` (BigQuery), `… +0000` (Snowflake), `…+00` (PostgreSQL) and ISO 8601."""
+    plain = pc.replace_substring_regex(text, r"^(\d{4}-\d\d-\d\d[ T][\d:.]+) ?(UTC|GMT|Z|z)$", r"\1Z")
+    plain = pc.replace_substring_regex(plain, r"^(\d{4}-\d\d-\d\d[ T][\d:.]+) ([+-]\d\d(:?\d\d)?)$", r"\1\2")
+    found = _cast(plain, how.timezone)
+    return found if found is not None else _parsed(plain, how)
+
+
+def _parsed(text: pa.Array, how: TimeFormat) -> pa.Array:
+    """One value after the other; each different text is read once."""
     local = zone(how.timezone)
-    cache: dict[str, int | None] = {}
-    for value in pc.unique(text).to_pylist():
-        if value is not None:
-            cache[value] = _parse(value, how.format, local)
-    micros = pa.array([None if value is None else cache[value] for value in text.to_pylist()], pa.int64())
-    return Cells(pc.cast(micros, TIMESTAMP), raw_where(text, pc.is_valid(micros)))
-
-
-def _parse(text: str, pattern: str, local: ZoneInfo) -> int | None:
-    try:
-        moment = datetime.fromisoformat(text) if pattern == "auto" else datetime.strptime(text, pattern)
-    except ValueError:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=local)
-    since = aware - EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    known = {value: parsed(value, how.format, local) for value in pc.unique(text).to_pylist() if value is not None}
+    micros = pa.array([None if value is None else known[value] for value in text.to_pylist()], pa.int64())
+    return pc.cast(micros, TIMESTAMP)
 
 
 def _local(naive: pa.Array, timezone: str) -> pa.Array:

@@ -40,6 +40,7 @@ BROKEN = {
     "bad_item_id": event(item="9223372036854775808"),
     "bad_time": event(time=None, context=[("_raw", "event_time=yesterday")]),
     "null_event_time": event(time=None),
+    "ancient_event": event(time=at("1969-12-31 23:59:59")),
     "future_event": event(time=at("2024-03-11 01:00:01")),
     "nan_value": event(value=float("nan")),
     "bad_propensity": event(propensity=0.0),
@@ -52,7 +53,11 @@ def test_every_kind_of_broken_row_has_its_reason_and_the_rest_goes_in(spark, lak
     numbers = [{**row, "user_id": "5" if row["user_id"] == "u1" else row["user_id"]} for row in BROKEN.values()]
     numbers = [{**row, "item_id": "6" if row["item_id"] == "i1" else row["item_id"]} for row in numbers]
     numbers.append(numbers[0])
-    good = [event(user="9007199254740993", item="-3"), event(user="007", item="4", time=at("2024-03-11 00:59:59"))]
+    unread = [("_unread", "value=9,99 EUR")]
+    good = [
+        event(user="9007199254740993", item="-3", context=unread),
+        event(user="007", item="4", time=at("2024-03-11 00:59:59")),
+    ]
     land(lake, "events", DAY, numbers + good, id_type="int64")
     result = ingest_events.run(make_context(lake, **LENIENT))
     assert result.counts["quarantined"] == {reason: 2 if reason == "null_user_id" else 1 for reason in BROKEN}
@@ -123,6 +128,14 @@ def test_a_day_of_the_configured_time_zone(spark, lake):
     land(lake, "events", DAY, [event(time=at("2024-03-09 23:30"))])
     ingest_events.run(make_context(lake, calendar={"timezone": "Europe/Berlin"}))
     assert [row["event_date"] for row in rows_of(spark, lake, tables.EVENTS)] == [DAY]
+
+
+def test_another_zone_than_that_of_the_import_is_refused_and_a_first_date_can_be_set(spark, lake):
+    land(lake, "events", DAY, [event(), event(user="u2", time=at("2019-12-31 22:59"))], timezone="Europe/Berlin")
+    with pytest.raises(ConfigError, match=r"filled by days of Europe/Berlin, and calendar.timezone says UTC"):
+        ingest_events.run(make_context(lake))
+    settings = {"calendar": {"timezone": "Europe/Berlin"}, "ingest": {"first_date": "2020-01-01"}}
+    assert ingest_events.run(make_context(lake, **settings)).counts["quarantined"] == {"ancient_event": 1}
 
 
 def test_unknown_items_can_be_quarantined(spark, lake):

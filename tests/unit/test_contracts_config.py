@@ -49,7 +49,7 @@ def test_override_without_equals_sign_is_refused():
         load(DataSettings, overrides=["seed"])
 
 
-@pytest.mark.parametrize(("text", "match"), [("a: [", "not YAML"), ("- 1\n- 2\n", "not a mapping")])
+@pytest.mark.parametrize(("text", "match"), [("a: [", "not YAML"), ("- 1\n- 2\n", "holds a list, not keys")])
 def test_broken_file_is_named(tmp_path: Path, text: str, match: str):
     path = tmp_path / "broken.yaml"
     path.write_text(text)

@@ -1,7 +1,6 @@
 """The contract at the door: a file that is wrong as a whole is refused by name; a row that is wrong lands, marked."""
 
 import json
-import math
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -71,7 +70,7 @@ def test_missing_column(tmp_path):
 
 def test_extra_column_is_ignored_and_counted(tmp_path):
     counts, events = mapped(tmp_path, csv(tmp_path, f"u,i,t,v,colour\na,b,{NOON},1,red\n"))
-    assert counts["warnings"] == {"e.csv: column colour is not used by the import and was ignored": 1}
+    assert counts["warnings"] == {"columns the import does not use were ignored: colour": 1}
     assert events[0]["value"] == 1.0
 
 
@@ -141,12 +140,12 @@ def test_null_and_non_numeric_ids_land_for_ingest_to_quarantine(tmp_path):
     assert counts["faulty_rows"] == 2 and [raw(e) for e in events] == [None] * 5
 
 
-def test_nan_and_unreadable_numbers_become_nan_and_keep_their_text(tmp_path):
+def test_an_unreadable_amount_is_null_with_its_text_and_nan_is_missing(tmp_path):
     path = csv(tmp_path, "u,i,t,v\n" + "".join(f"a,b,{NOON},{v}\n" for v in ("NaN", "4.5", "five", "")))
-    _, events = mapped(tmp_path, path)
-    assert math.isnan(events[0]["value"]) and events[1]["value"] == 4.5
-    assert math.isnan(events[2]["value"]) and events[3]["value"] is None
-    assert [raw(e) for e in events] == [None, None, "value=five", None]
+    counts, events = mapped(tmp_path, path)
+    assert [e["value"] for e in events] == [None, 4.5, None, None]
+    assert [dict(e["context"] or []) for e in events] == [{}, {}, {"_unread": "value=five"}, {}]
+    assert counts["faulty"] == [{"table": "events", "column": "v", "reason": "no number", "cells": 1, "samples": ["five"]}]
 
 
 def test_unreadable_times_land_on_the_last_day_with_their_text(tmp_path):
@@ -164,14 +163,14 @@ def test_an_event_of_the_future_makes_no_landing_day(tmp_path):
 def test_epoch_in_the_wrong_unit_is_refused_with_the_way_out(tmp_path):
     path = csv(tmp_path, "u,i,t,v\na,b,1714564800000,1\n")
     wrong = MAPPING.replace("events: {", "events: {time: {format: epoch, unit: s}, ")
-    assert "none of 1 events has a time" in refused(tmp_path, path, wrong)
+    assert "1 of 1 filled cells of column t are no time" in refused(tmp_path, path, wrong)
     counts, _ = mapped(tmp_path, path, wrong.replace("unit: s", "unit: ms"))
     assert counts["first_day"] == "2024-05-01"
 
 
 def test_a_malformed_csv_row_is_named(tmp_path):
     message = refused(tmp_path, csv(tmp_path, f"u,i,t,v\na,b,{NOON},1\na,b,{NOON}\n"))
-    assert "e.csv: not readable as CSV" in message and "Row #3: Expected 4 columns, got 3" in message
+    assert "e.csv: row 3 has 3 cells, the header has 4 columns" in message and NOON not in message
 
 
 def test_a_malformed_json_line_is_named(tmp_path):
@@ -180,9 +179,16 @@ def test_a_malformed_json_line_is_named(tmp_path):
     )
 
 
-def test_text_that_is_not_utf8_is_refused(tmp_path):
+def test_text_that_is_not_of_the_stated_encoding_is_refused(tmp_path):
     (tmp_path / "e.csv").write_bytes(f"u,i,t,v\nJos\xe9,b,{NOON},1\n".encode("latin-1"))
-    assert "e.csv: not" in refused(tmp_path, tmp_path / "e.csv")
+    stated = "events: {encoding: utf-8, columns: {user_id: u, item_id: i, event_time: t, value: v}}"
+    assert "e.csv: not readable as utf-8 text (byte 11)" in refused(tmp_path, tmp_path / "e.csv", stated)
+
+
+def test_text_that_stops_being_utf8_far_into_the_file_is_refused_whole(tmp_path):
+    rows = f"u,i,t,v\n{f'a,b,{NOON},1' + chr(10)}" + f"a,b,{NOON},1\n" * 60_000
+    (tmp_path / "e.csv").write_bytes(rows.encode() + f"Jos\xe9,b,{NOON},1\n".encode("latin-1"))
+    assert "e.csv: not readable as utf-8 text" in refused(tmp_path, tmp_path / "e.csv")
 
 
 @pytest.mark.parametrize(

@@ -117,10 +117,18 @@ def test_the_click_comes_right_after_its_impression(tmp_path):
 
 
 def test_an_impression_with_an_unreadable_label_is_kept_and_marked(tmp_path):
-    (tmp_path / "log.csv").write_text("label,user,item\nmaybe,7,1\n2,7,1\n1,7,2\n,7,3\n")
+    (tmp_path / "log.csv").write_text("label,user,item\nmaybe,7,1\n2,7,1\n1,7,2\n,7,3\n0,8,1\n0,8,2\n")
     counts = quiet("impressions", tmp_path / "log.csv", tmp_path / "lake")
     events = landed(tmp_path / "lake").to_pylist()
-    assert [dict(e["context"] or []).get("_raw") for e in events] == ["label=maybe", "label=2", None, None, "label=null"]
+    assert [dict(e["context"] or []).get("_raw") for e in events] == [
+        "label=maybe",
+        "label=2",
+        None,
+        None,
+        "label=null",
+        None,
+        None,
+    ]
     assert counts["faulty_rows"] == 3 and [e["action"] for e in events].count("click") == 1
 
 

@@ -21,6 +21,7 @@ from nightrank.feature_store.contracts.failpoints import VARIABLE
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.spark_jobs.sources.cells import ids
 from nightrank.spark_jobs.sources.chunks import PositionClock
+from nightrank.spark_jobs.sources.formats import IdFormat
 from nightrank.spark_jobs.sources.imports import import_data
 from nightrank.spark_jobs.sources.landing import LandingWriter
 from nightrank.spark_jobs.sources.mapping import load_mapping
@@ -119,8 +120,11 @@ def test_items_and_users_arrive_with_their_own_times_but_not_before_the_first_ev
     items = {row["item_id"]: row for row in landed(tmp_path / "lake", "items", schemas.LANDING_ITEMS).to_pylist()}
     assert (items["x"]["title"], items["x"]["categories"], items["y"]["categories"]) == ('A "B", C', ["k", "l"], None)
     assert Lake(tmp_path / "lake").landing_days("items") == [date(2024, 1, 5), date(2024, 1, 6)]
-    assert items["y"]["price"] != items["y"]["price"] and items["w"]["created"] is None
-    assert any("someday" not in w and "column b holds times" in w for w in counts["warnings"])
+    assert items["y"]["price"] is None and items["w"]["created"] is None
+    assert [(f["table"], f["column"], f["cells"], f["samples"]) for f in counts["faulty"]] == [
+        ("items", "p", 1, ["cheap"]),
+        ("items", "b", 1, ["someday"]),
+    ]
     users = landed(tmp_path / "lake", "users", schemas.LANDING_USERS).to_pylist()
     assert [dict(u["attributes"] or []) for u in users] == [{"age": "7", "plan": "pro"}, {}]
 
@@ -179,12 +183,12 @@ def test_every_64_bit_id_survives_as_a_number_and_as_text(values):
     for array in (pa.array(values, pa.int64()), pa.array(text, pa.string())):
         column = RawColumn("u", array, family_of(array.type), Path("f"), 1)
         for id_type in ("int64", "string"):
-            assert ids(column, id_type).values.to_pylist() == text
+            assert ids(column, IdFormat(id_type)).values.to_pylist() == text
 
 
 @given(st.integers(2**63, 2**80) | st.integers(-(2**80), -(2**63) - 1))
 def test_an_id_past_64_bits_is_told_and_kept_as_written(value):
-    found = ids(RawColumn("u", pa.array([str(value)]), "text", Path("f"), 1), "int64")
+    found = ids(RawColumn("u", pa.array([str(value)]), "text", Path("f"), 1), IdFormat("int64"))
     assert found.values.to_pylist() == [str(value)] and found.faulty.to_pylist() == [True]
 
 
