@@ -1,6 +1,7 @@
 """Reading and writing tables: the one place that imports delta.
 
-Every write conforms at the door, checks the fence, and can be repeated: the same write of the same run leaves no new version.
+Every write conforms at the door, holds the fence until it is committed (`table_commit`), and can be repeated: the same write
+of the same run leaves no new version.
 `upsert` has nothing to change then, which Delta does not commit. The others leave a note on their commit (run, key,
 configuration, input files) and skip when their own still stands, with nobody else's commit after it. Delta's txnVersion is
 not used: it would ignore the second A of A, B, A, and a back-fill under one app id (shared/design/stack.md).
@@ -27,6 +28,7 @@ from nightrank.feature_store.contracts.tables import EVENTS, INTERACTIONS, ITEMS
 from nightrank.feature_store.delta_log import exists, version
 from nightrank.feature_store.lineage import sources
 from nightrank.feature_store.spark_schema import conform, to_spark
+from nightrank.feature_store.table_commit import committing
 
 __all__ = [
     "Commit",
@@ -108,7 +110,6 @@ def upsert(
     if before is None:
         # The first rows need no join. A second start finds them there and merges.
         return _write(df, lake, table, context, key, lambda writer: writer.mode("append"))
-    _open(df.sparkSession, lake, table, context, key)
     rows, stored = conform(df, table), read(df.sparkSession, lake, table)
     matched = F.expr(" AND ".join([f"t.{name} <=> s.{name}" for name in table.keys] + ([f"({prune})"] if prune else [])))
     source = rows.alias("s")
@@ -119,9 +120,9 @@ def upsert(
         source = source.join(stale, matched, "left").where(F.col("t").isNull() | replaceable).select("s.*").alias("s")
     merge = DeltaTable.forPath(df.sparkSession, str(lake.table(table.name))).alias("t").merge(source, matched)
     merge = merge.whenNotMatchedInsertAll()
-    with _noted(df.sparkSession, _note(rows, context, key)):
+    with _noted(df.sparkSession, _note(rows, context, key)), _writing(df.sparkSession, lake, table, context, key):
         (merge.whenMatchedUpdateAll() if update else merge).execute()
-    return _close(lake, table, context, key, before)
+    return _close(lake, table, key, before)
 
 
 def _write(
@@ -137,14 +138,14 @@ def _write(
     before = version(lake, table)
     if before is not None and delta_log.stands(lake, table, note):
         return Commit(table.name, before, before, 0, 0)
-    _open(df.sparkSession, lake, table, context, key)
     # A table made by an older version may lack a column: it gets it, null in the rows that stood there.
     writer = mode(rows.write.format("delta")).option("userMetadata", note).option("mergeSchema", "true")
     if before is None:
         # One commit makes the table and fills it: a table of its own costs two more, and as many looks at its log.
         writer = writer.options(**_properties(table)).partitionBy(*table.partitions)
-    writer.save(str(lake.table(table.name)))
-    return _close(lake, table, context, key, before)
+    with _writing(df.sparkSession, lake, table, context, key):
+        writer.save(str(lake.table(table.name)))
+    return _close(lake, table, key, before)
 
 
 def _note(rows: DataFrame, context: StageContext, key: str) -> str:
@@ -163,17 +164,17 @@ def _noted(spark: SparkSession, note: str) -> Iterator[None]:
         spark.conf.unset(NOTE)
 
 
-def _open(spark: SparkSession, lake: Lake, table: TableRef, context: StageContext, key: str) -> None:
-    """This run may still write, and a table that stands has its constraints."""
-    context.check_fence()
-    if exists(lake, table):
-        _constrain(spark, lake, table)
+@contextmanager
+def _writing(spark: SparkSession, lake: Lake, table: TableRef, context: StageContext, key: str) -> Iterator[None]:
+    """Inside, this run may write, and a table that stands has its constraints."""
     failpoint(f"{_stage(key)}.before_{table.name}")
+    with committing(spark, context, table.name):
+        if exists(lake, table):
+            _constrain(spark, lake, table)
+        yield
 
 
-def _close(lake: Lake, table: TableRef, context: StageContext, key: str, before: int | None) -> Commit:
-    # A long write may have been overtaken while it ran: then its stage fails, and the newer run decides what stands.
-    context.check_fence()
+def _close(lake: Lake, table: TableRef, key: str, before: int | None) -> Commit:
     failpoint(f"{_stage(key)}.after_{table.name}")
     after = version(lake, table)
     assert after is not None  # it was written just now

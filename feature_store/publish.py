@@ -32,8 +32,9 @@ def fingerprint(table: DeltaTable) -> str:
 def publish(snapshot: DatasetSnapshot, context: StageContext) -> Path:
     """The snapshot stands in the lake under its id, and as `snapshot.json` beside the run. Returns the path in the lake."""
     path = context.lake.snapshot(snapshot.id)
-    snapshot.save(path)
-    snapshot.save(context.run_dir / "snapshot.json")
+    with context.commit():
+        snapshot.save(path)
+        snapshot.save(context.run_dir / "snapshot.json")
     return path
 
 

@@ -2,12 +2,14 @@
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import write_json
-from nightrank.feature_store.lease import Lease, held, is_local
+from nightrank.feature_store.contracts.lease import Lease, held
+from nightrank.feature_store.contracts.lease_claims import Owner
 from nightrank.pipeline import result as results
 from nightrank.pipeline.progress import LineProgress, Progress
 from nightrank.pipeline.report.files import write_report
@@ -41,7 +43,7 @@ class Runner:
         if requests.finished(request.lake.run_dir(run_id)):
             return self._already_done(request, run_id)
         requests.check_ready(request)
-        with caught() as stop, held(request.lake, run_id) as lease:
+        with caught() as stop, held(request.lake, run_id, evict=self._evict(request)) as lease:
             if requests.finished(request.lake.run_dir(run_id)):  # by another that held the lease until now
                 return self._already_done(request, run_id)
             return self._attempt(request, run_id, lease, stop)
@@ -54,12 +56,13 @@ class Runner:
             raise UsageError(f"no stage {name!r}", f"stages are: {', '.join(s.name for s in listed)}{self._switches(name)}")
         requests.check_ready(request)
         run_id = requests.run_id_of(request)
-        with caught() as stop, held(request.lake, run_id) as lease:
+        with caught() as stop, held(request.lake, run_id, evict=self._evict(request)) as lease:
             directory = self._open(request, run_id, lease)
             missing = [need for need in stage.needs if not any(s.name == need and directory.done(s) for s in self.stages)]
             if missing:
                 raise UsageError(f"stage {name} of {run_id} stands on {', '.join(missing)}", "run these stages first")
-            directory.forget(stage)
+            with lease.commit():
+                directory.forget(stage)
             return self._work(request, directory, lease, stop, (stage,))
 
     def _switches(self, name: str) -> str:
@@ -87,13 +90,18 @@ class Runner:
         directory = self._open(request, run_id, lease)
         return self._work(request, directory, lease, stop, stages_of(request.kind, request.config, self.stages))
 
-    def _open(self, request: RunRequest, run_id: str, lease: Lease) -> RunDirectory:
-        """The run's book, with nothing of a crashed owner still at work behind it."""
-        before = lease.superseded
-        if before and is_local(before):
+    def _evict(self, request: RunRequest) -> Callable[[Owner], None]:
+        """Nothing of a crashed owner is at work behind this run."""
+
+        def end(before: Owner) -> None:
             ended = end_processes(request.lake.run_dir(before.run_id))
             self.progress.note(f"run {before.run_id} had crashed" + (f"; ended {ended} of its processes" if ended else ""))
-        return open_run_directory(request, run_id, lease.fence)
+
+        return end
+
+    def _open(self, request: RunRequest, run_id: str, lease: Lease) -> RunDirectory:
+        with lease.commit():
+            return open_run_directory(request, run_id, lease.fence)
 
     def _work(
         self, request: RunRequest, directory: RunDirectory, lease: Lease, stop: StopRequest, todo: tuple[Stage, ...]

@@ -29,6 +29,7 @@ from nightrank.feature_store.contracts.tables import (
 )
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
+from nightrank.feature_store.table_commit import committing
 from nightrank.spark_jobs.driver import submit
 
 NAME: Final = "maintain_tables"
@@ -54,9 +55,9 @@ def run(context: StageContext) -> StageResult:
     result = StageResult(NAME)
     report: dict[str, Any] = {}
     for table in tables:
-        context.check_fence()
-        entry = _optimised(spark, context, table, maintenance.optimize_min_files, result)
-        entry |= _vacuumed(spark, context.lake, table, named.get(table.name, {}), maintenance.vacuum_hours)
+        with committing(spark, context, table.name):
+            entry = _optimised(spark, context, table, maintenance.optimize_min_files, result)
+            entry |= _vacuumed(spark, context.lake, table, named.get(table.name, {}), maintenance.vacuum_hours)
         if any(entry.values()):
             report[table.name] = entry
             print(f"{NAME}: {table.name} {entry}", file=sys.stderr)

@@ -33,7 +33,9 @@ def run(context: StageContext) -> StageResult:
         _append(spark, context, release)
         result.rows_out = 1
     result.tables += table_entries(spark, context.lake, [(RELEASES, before)])
-    write_json(context.run_dir / SAMPLE, sample_users(spark, context, settings, release.recommendations_version))
+    sample = sample_users(spark, context, settings, release.recommendations_version)
+    with context.commit():
+        write_json(context.run_dir / SAMPLE, sample)
     result.extra["release"] = {
         "id": release.release_id,
         "recommendations_version": release.recommendations_version,
@@ -68,10 +70,7 @@ def _release(context: StageContext) -> Release:
 
 
 def _fence(context: StageContext) -> int:
-    """The run's own; a stage started alone stands under no lease and goes with the highest fence so far.
-
-    ConflictError where a run with a higher fence has released already.
-    """
+    """The run's own. ConflictError where a run with a higher fence has released already."""
     highest = max((made.fence for made in delta_read.releases(context.lake)), default=0)
     if 0 < context.fence < highest:
         raise ConflictError(
@@ -82,7 +81,7 @@ def _fence(context: StageContext) -> int:
 
 
 def _append(spark: SparkSession, context: StageContext, release: Release) -> None:
-    """Readers take the newest row of the highest fence, so a row that a superseded run still gets in is never current."""
+    """Readers take the newest row of the highest fence; a superseded run gets none in."""
     row = {
         **release.model_dump(include=set(RELEASES.schema.names)),
         "date": context.day,

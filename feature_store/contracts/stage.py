@@ -1,20 +1,26 @@
 """What every stage is given and what it leaves behind, whichever engine runs it."""
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from nightrank.feature_store.contracts.errors import ConflictError, NightrankError
+from nightrank.feature_store.contracts import fence as fences
+from nightrank.feature_store.contracts import lease as leases
+from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
+
+RUN_DIR: Final = "NIGHTRANK_RUN_DIR"
+"""In the environment of every process a run starts, so that what an ended runner left behind can be told from others."""
+FENCE: Final = "NIGHTRANK_FENCE"
+"""Beside it: the fence under which the run started that process."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +53,12 @@ class StageContext:
         return StageResult(**read_json(self.stage_file(stage)))
 
     def check_fence(self) -> None:
-        """ConflictError if a newer run has taken the lake over. Called right before every commit."""
-        if not self.lake.lease.exists() or self.fence <= 0:
-            return
-        holder = json.loads(self.lake.lease.read_text())
-        if int(holder["fence"]) > self.fence:
-            raise ConflictError(
-                f"run {self.run_id} (fence {self.fence}) was superseded by run {holder['run_id']} (fence {holder['fence']})",
-                "nothing was committed; start the run again when the other has ended",
-            )
+        """ConflictError if a newer run has taken the lake over. To stop early; what is written goes inside `commit`."""
+        fences.check(self.lake, self.run_id, self.fence)
+
+    def commit(self) -> AbstractContextManager[None]:
+        """Around every write that others see: inside, nobody can take the lake over. ConflictError if somebody has."""
+        return fences.commit(self.lake, self.run_id, self.fence)
 
 
 @dataclass
@@ -77,7 +80,8 @@ class StageResult:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def save(self, context: StageContext) -> None:
-        write_json(context.stage_file(self.name), asdict(self))
+        with context.commit():
+            write_json(context.stage_file(self.name), asdict(self))
 
 
 StageFunction = Callable[[StageContext], StageResult]
@@ -104,14 +108,32 @@ def run_stage(name: str, function: StageFunction, context: StageContext) -> Stag
     try:
         context.check_fence()
         result = function(context)
+        result.seconds = round(time.monotonic() - started, 3)
+        result.attempt = context.attempt
+        result.save(context)
     except NightrankError as error:
-        write_json(error_file, {"name": name, "exit_code": error.exit_code, **error.to_json()})
+        # The folder may be another's by now: the same run, begun again elsewhere.
+        newer = fences.superseded_by(context.lake, context.fence)
+        if newer is None or newer[0] != context.run_id:
+            write_json(error_file, {"name": name, "exit_code": error.exit_code, **error.to_json()})
         raise
-    result.seconds = round(time.monotonic() - started, 3)
-    result.attempt = context.attempt
-    result.save(context)
     error_file.unlink(missing_ok=True)
     return result
+
+
+@contextmanager
+def opened(run_dir: Path) -> Iterator[StageContext]:
+    """The run's context under a living fence: the one its runner gave, or for a stage started alone a lease of its own."""
+    given = os.environ.get(FENCE)
+    context = load_context(run_dir)
+    if given and Path(os.environ.get(RUN_DIR, "")).resolve() == run_dir.resolve():
+        # Not the fence in run.json: the same run, begun again elsewhere, may have written a newer one there.
+        yield replace(context, fence=int(given))
+        return
+    with leases.held(context.lake, context.run_id) as lease:
+        with fences.commit(context.lake, context.run_id, lease.fence):
+            write_json(run_dir / "run.json", {**read_json(run_dir / "run.json"), "fence": lease.fence})
+        yield replace(context, fence=lease.fence)
 
 
 def stage_main(name: str, function: StageFunction, argv: list[str] | None = None) -> int:
@@ -119,8 +141,8 @@ def stage_main(name: str, function: StageFunction, argv: list[str] | None = None
     parser = argparse.ArgumentParser(prog=name, description=(function.__doc__ or name).splitlines()[0])
     parser.add_argument("--run-dir", type=Path, required=True, help="the run's folder, with run.json in it")
     arguments = parser.parse_args(argv)
-    with exit_codes() as outcome:
-        run_stage(name, function, load_context(arguments.run_dir))
+    with exit_codes() as outcome, opened(arguments.run_dir) as context:
+        run_stage(name, function, context)
     return outcome[0]
 
 
@@ -136,13 +158,3 @@ def exit_codes() -> Iterator[list[int]]:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-
-
-def pid_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.files import read_json
-from nightrank.feature_store.lease import Lease
+from nightrank.feature_store.contracts.lease import Lease
 from nightrank.pipeline import result as results
 from nightrank.pipeline.progress import Progress
 from nightrank.pipeline.run import faults
@@ -67,13 +68,14 @@ class Attempt:
 
     def _run(self, step: Step) -> int:
         """The step's exit code; each stage's start and end is told as its record appears."""
-        for stage in step.stages:
-            self.directory.forget(stage)
+        with self.lease.commit():
+            for stage in step.stages:
+                self.directory.forget(stage)
         waiting = list(step.stages)
         self._speaking = waiting[0]
         self._start(waiting[0])
         logs = {f"stage {stage.name}": stage for stage in step.stages}
-        child = Child(step.command, self.directory.folder, lambda line: self._listen(line, logs))
+        child = Child(step.command, self.directory.folder, lambda line: self._listen(line, logs), self.lease.fence)
         code = None
         while code is None:
             code = child.wait(POLL_SECONDS)
@@ -116,13 +118,13 @@ class Attempt:
         """ConflictError if a newer run has the lake; the result is written unless that run is this one, begun again."""
         if not self.lease.lost.is_set():
             return
-        newer = read_json(self.lease.lake.lease)["run_id"]
+        newer, _ = fences.superseded_by(self.lease.lake, self.lease.fence) or ("unknown", 0)
         conflict = ConflictError(
             f"run {self.directory.run_id} (fence {self.lease.fence}) lost the lake to run {newer}",
             "nothing more was committed; start the run again when the other has ended",
         )
         if newer != self.directory.run_id:
-            self._write("failed", conflict.exit_code, conflict.to_json())
+            results.write(self.directory.folder, self._composed("failed", conflict.exit_code, conflict.to_json()))
         raise conflict
 
     def _show(self, stage: Stage, fault: Fault) -> None:
@@ -139,9 +141,13 @@ class Attempt:
         return self._write(STATUS_OF_CODE.get(fault.exit_code, "failed"), fault.exit_code, fault.to_json())
 
     def _write(self, status: str, exit_code: int, error: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = results.compose(self.directory.folder, self.stages, status, exit_code, error)
-        results.write(self.directory.folder, result)
+        result = self._composed(status, exit_code, error)
+        with self.lease.commit():
+            results.write(self.directory.folder, result)
         return result
+
+    def _composed(self, status: str, exit_code: int, error: dict[str, Any] | None) -> dict[str, Any]:
+        return results.compose(self.directory.folder, self.stages, status, exit_code, error)
 
     def _record(self, stage: Stage) -> dict[str, Any]:
         return dict(read_json(self.directory.folder / "stages" / f"{stage.name}.json"))

@@ -13,16 +13,15 @@ from typing import Final
 import psutil
 
 from nightrank import IMPORT_PATH
+from nightrank.feature_store.contracts.stage import FENCE, RUN_DIR
 
-MARKER: Final = "NIGHTRANK_RUN_DIR"
-"""In the environment of every process a run starts, so that what an ended runner left behind can be told from others."""
 GRACE_SECONDS: Final = 15.0
 
 
 class Child:
     """One stage process. Its output goes line by line to `on_line`, which files it."""
 
-    def __init__(self, command: tuple[str, ...], run_dir: Path, on_line: Callable[[str], None]) -> None:
+    def __init__(self, command: tuple[str, ...], run_dir: Path, on_line: Callable[[str], None], fence: int = 0) -> None:
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -30,7 +29,7 @@ class Child:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=environment(run_dir),
+            env=environment(run_dir, fence),
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, args=(on_line,), daemon=True)
@@ -61,11 +60,11 @@ class Child:
             on_line(line)
 
 
-def environment(run_dir: Path) -> Mapping[str, str]:
-    """The environment of a stage: ours, the marker, and the packages' folder where Python looks."""
+def environment(run_dir: Path, fence: int = 0) -> Mapping[str, str]:
+    """The environment of a stage: ours, the run and its fence, and the packages' folder where Python looks."""
     path = os.pathsep.join(filter(None, [str(IMPORT_PATH), os.environ.get("PYTHONPATH", "")]))
     python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
-    return {**python, **os.environ, "PYTHONPATH": path, MARKER: str(run_dir)}
+    return {**python, **os.environ, "PYTHONPATH": path, RUN_DIR: str(run_dir), FENCE: str(fence) if fence else ""}
 
 
 def end_processes(run_dir: Path, grace_seconds: float = GRACE_SECONDS) -> int:
@@ -88,7 +87,7 @@ def _marked(run_dir: Path) -> list[psutil.Process]:
 
 def _is_marked(process: psutil.Process, run_dir: str) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARKER) == run_dir
+        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(RUN_DIR) == run_dir
     except psutil.Error:  # gone, or another user's: not ours
         return False
 

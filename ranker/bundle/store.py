@@ -2,13 +2,19 @@
 
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.process import OWNER, is_left_over, this_process
 from nightrank.ranker.bundle import files as files
 from nightrank.ranker.bundle.files import BundleInfo
 from nightrank.ranker.model import Ranker
+
+WRITING: Final = ".writing-"
 
 
 def save_bundle(
@@ -51,11 +57,22 @@ def store_bundle(models: Path, ranker: Ranker, raw_ids: Sequence[str], **facts: 
 def stored(models: Path, save: Callable[[Path], str]) -> str:
     """What `save` writes to a folder stands in `models` under the name it returns, whole or not at all. Returns the name."""
     models.mkdir(parents=True, exist_ok=True)
-    writing = models / f".writing-{os.getpid()}"
-    shutil.rmtree(writing, ignore_errors=True)
-    name = save(writing)
-    if (models / name).exists():
-        shutil.rmtree(writing)
-    else:
-        os.replace(writing, models / name)
+    _sweep(models)
+    writing = models / f"{WRITING}{uuid.uuid4().hex}"
+    write_json(writing.with_suffix(f".{OWNER}"), this_process().to_json())
+    try:
+        name = save(writing)
+        if not (models / name).exists():
+            os.replace(writing, models / name)
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)
+        writing.with_suffix(f".{OWNER}").unlink(missing_ok=True)
     return name
+
+
+def _sweep(models: Path) -> None:
+    """Remove what processes of this machine that were killed had begun."""
+    for owner in models.glob(f"{WRITING}*.{OWNER}"):
+        if is_left_over(owner):
+            shutil.rmtree(owner.with_suffix(""), ignore_errors=True)
+            owner.unlink(missing_ok=True)

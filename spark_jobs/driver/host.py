@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json
-from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, load_context, run_stage
+from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, opened, run_stage
 from nightrank.spark_jobs.driver.bytes_read import with_bytes_read
 
 
@@ -18,8 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--stages", required=True, help="names, separated by commas")
     parser.add_argument("--redo", action="store_true", help="run stages again that are done")
     arguments = parser.parse_args(argv)
-    with exit_codes() as outcome:
-        context = load_context(arguments.run_dir)
+    with exit_codes() as outcome, opened(arguments.run_dir) as context:
         for name in arguments.stages.split(","):
             if arguments.redo or not done(context, name):
                 print(f"stage {name}", file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.lake_calendar import check_timezone, with_lake_timezone
 from nightrank.feature_store.contracts.settings import DataSettings
-from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, load_context, run_stage
+from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, opened, run_stage
 from nightrank.spark_jobs.driver.bytes_read import with_bytes_read
 
 OTHERS: Final = frozenset({"trainer", "ctr", "evaluation", "gate", "tune"})
@@ -21,9 +21,8 @@ OTHERS: Final = frozenset({"trainer", "ctr", "evaluation", "gate", "tune"})
 def main(name: str, function: StageFunction, argv: list[str] | None = None) -> int:
     """Runs the stage for `--run-dir`, or for `--root` and `--date` in a run made for it; returns the exit code."""
     arguments = _parser(name, function).parse_args(argv)
-    with exit_codes() as outcome:
-        run_dir = arguments.run_dir or _own_run(name, arguments)
-        run_stage(name, with_bytes_read(function), load_context(run_dir))
+    with exit_codes() as outcome, opened(arguments.run_dir or _own_run(name, arguments)) as context:
+        run_stage(name, with_bytes_read(function), context)
     return outcome[0]
 
 
@@ -58,6 +57,7 @@ def _parser(name: str, function: StageFunction) -> argparse.ArgumentParser:
 
 
 def _own_run(name: str, arguments: argparse.Namespace) -> Path:
+    """The folder of a run of this stage alone; its fence is that of the lease which `opened` takes for it."""
     if arguments.root is None or arguments.date is None:
         raise UsageError(f"{name} needs --run-dir, or --root and --date", "name a run's folder, or a lake and a date")
     root: Path = arguments.root.resolve()

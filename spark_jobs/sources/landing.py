@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightrank.feature_store.contracts.failpoints import failpoint
-from nightrank.feature_store.contracts.files import sha256_file
+from nightrank.feature_store.contracts.files import sha256_file, write_json
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
-from nightrank.feature_store.contracts.stage import pid_alive
+from nightrank.feature_store.contracts.process import OWNER, is_left_over, this_process
 
 BUDGET_BYTES: Final = 256 << 20
 FSYNCS_AT_ONCE: Final = 32
@@ -51,7 +50,7 @@ class LandingWriter:
         if not self.dry_run:
             sweep(landing)
             self._staging.mkdir(parents=True)
-            (self._staging / "owner").write_text(f"{socket.gethostname()} {os.getpid()}")
+            write_json(self._staging / OWNER, this_process().to_json())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -126,9 +125,7 @@ class LandingWriter:
 def sweep(landing: Path) -> None:
     """Remove staging folders of imports on this machine that were killed."""
     for folder in landing.glob(".import-*"):
-        owner = folder / "owner"
-        host, _, pid = owner.read_text().partition(" ") if owner.exists() else ("", "", "")
-        if host == socket.gethostname() and pid.isdigit() and not pid_alive(int(pid)):
+        if is_left_over(folder / OWNER):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -89,7 +89,6 @@ def publish_snapshot(
         tables=_versions(context, (INTERACTIONS, VOCABULARY, ITEMS, ITEM_EMBEDDINGS)),
         impressions=impressions,
     )
-    context.check_fence()
     failpoint(f"{result.name}.before_snapshot")
     path = publish.publish(snapshot, context)
     failpoint(f"{result.name}.after_snapshot")

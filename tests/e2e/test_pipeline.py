@@ -13,8 +13,8 @@ import pytest
 
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.stage import RUN_DIR as MARKER
 from nightrank.feature_store.contracts.tables import CATALOGUE
-from nightrank.pipeline.run.children import MARKER
 
 # A suite of its own (`make test-night`): with it `make test` would take more than its 12 minutes.
 pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(900)]

@@ -5,21 +5,24 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from nightrank.feature_store import lease as leases
-from nightrank.feature_store import lease_claims as claims
+from nightrank.feature_store.contracts import lease as leases
+from nightrank.feature_store.contracts import lease_claims as claims
 from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.process import ProcessId, this_process
 from nightrank.feature_store.contracts.stage import StageContext
 
+ELSEWHERE = ProcessId("elsewhere", "another boot", 1, "1")
 WORKER = """
 import sys, time
 from pathlib import Path
-from feature_store import lease as leases
+from nightrank.feature_store.contracts import lease as leases
 from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.lake import Lake
 lake, name = Lake(Path(sys.argv[1])), sys.argv[2]
@@ -51,7 +54,7 @@ def lake(tmp_path: Path) -> Lake:
 def holder_of(lake: Lake, code: str = "import time; time.sleep(60)") -> subprocess.Popen[str]:
     """A live process of its own that holds the lease as run `other`."""
     program = (
-        "import sys; from pathlib import Path; from nightrank.feature_store import lease\n"
+        "import sys; from pathlib import Path; from nightrank.feature_store.contracts import lease\n"
         "from nightrank.feature_store.contracts.lake import Lake\n"
         f"held = lease.acquire(Lake(Path({str(lake.root)!r})), 'other'); print('held', flush=True)\n{code}"
     )
@@ -80,8 +83,7 @@ def test_a_dead_local_owner_is_superseded_at_once(lake: Lake) -> None:
 
 
 def test_a_reused_pid_does_not_keep_a_dead_owner_alive(lake: Lake) -> None:
-    owner = claims.this_process("other", 1)
-    claims.make(lake, claims.Owner(**{**owner.__dict__, "process_started": "1"}))
+    claims.make(lake, claims.Owner("other", 1, replace(this_process(), started="1")))
     assert leases.acquire(lake, "mine").fence == 2
 
 
@@ -92,11 +94,11 @@ def test_fence_grows_over_release_and_is_what_stages_read(lake: Lake) -> None:
         assert (body["fence"], body["run_id"], body["released"]) == (expected, f"run-{expected}", False)
         lease.release()
         assert json.loads(lake.lease.read_text())["released"] is True
-    assert len(list((lake.root / ".lease").iterdir())) == 2, "claims of the past are forgotten"
+    assert len(list((lake.root / ".lease").glob("[0-9]*"))) == 2, "claims of the past are forgotten"
 
 
 def remote(lake: Lake, fence: int, *, silent_for: float) -> None:
-    owner = claims.Owner("far", fence, "elsewhere", "another boot", 1, "1")
+    owner = claims.Owner("far", fence, ELSEWHERE)
     assert claims.make(lake, owner)
     claim = lake.root / ".lease" / f"{fence:012d}.json"
     now = claim.stat().st_mtime
@@ -120,7 +122,7 @@ def test_a_silent_remote_owner_is_superseded_within_a_minute_and_its_commit_fail
 
 def test_the_heartbeat_notices_a_newer_owner_and_does_not_write_over_it(lake: Lake) -> None:
     lease = leases.acquire(lake, "mine")
-    newer = claims.Owner("newer", 2, "elsewhere", "another boot", 1, "1")
+    newer = claims.Owner("newer", 2, ELSEWHERE)
     claims.make(lake, newer)
     claims.publish(lake, newer)
     lease.beat()
@@ -131,7 +133,7 @@ def test_the_heartbeat_notices_a_newer_owner_and_does_not_write_over_it(lake: La
 
 
 def test_an_outrun_claimants_late_copy_is_put_right_by_the_heartbeat(lake: Lake) -> None:
-    stale = claims.Owner("stale", 1, "elsewhere", "another boot", 1, "1")
+    stale = claims.Owner("stale", 1, ELSEWHERE)
     leases.acquire(lake, "first").release()
     lease = leases.acquire(lake, "mine")
     claims.publish(lake, stale)
@@ -141,8 +143,8 @@ def test_an_outrun_claimants_late_copy_is_put_right_by_the_heartbeat(lake: Lake)
 
 def test_a_claim_below_the_highest_is_no_lease(lake: Lake) -> None:
     """A claimant that slept while the fence it wanted was used and forgotten."""
-    assert claims.make(lake, claims.this_process("b", 5))
-    assert not claims.make(lake, claims.this_process("a", 3))
+    assert claims.make(lake, claims.owner("b", 5))
+    assert not claims.make(lake, claims.owner("a", 3))
 
 
 def test_many_processes_are_never_inside_together_and_no_fence_is_given_twice(lake: Lake) -> None:

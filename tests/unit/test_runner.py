@@ -15,7 +15,7 @@ from pipeline_fakes import DAY, landed_lake, request_for, result_of, trace, writ
 
 from nightrank.feature_store.contracts.errors import ConflictError, UsageError
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.pipeline.run.children import MARKER
+from nightrank.feature_store.contracts.stage import RUN_DIR as MARKER
 from nightrank.pipeline.runner import Runner
 from nightrank.pipeline.stages import Stage
 

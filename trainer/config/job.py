@@ -39,6 +39,8 @@ class Job(FrozenConfig):
     date: str
     seed: int
     attempt: int
+    fence: int = 0
+    """Of the run that started it; 0 where it stands under no lease, as a trial does."""
     snapshot: str
     """Path of the snapshot's JSON."""
     config: TrainerConfig

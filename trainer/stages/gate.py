@@ -30,12 +30,11 @@ def run(context: StageContext) -> StageResult:
     body = read_json(path) if path.exists() else {}
     if body.get("challenger") != ref.manifest_sha256:
         body = {"challenger": ref.manifest_sha256, **decide(context, ref).to_json()}
-        context.check_fence()
-        write_json(path, body)
+        with context.commit():
+            write_json(path, body)
     failpoint("gate.decided")
     print(f"gate: {body['decision']} ({'; '.join(body['reasons'])})", file=sys.stderr)
     if body["decision"] in ("first", "promoted"):
-        context.check_fence()
         registry.promote(context, ref)
         failpoint("gate.promoted")
         (context.run_dir / LIST_MODEL).unlink(missing_ok=True)

@@ -38,20 +38,21 @@ def run(context: StageContext) -> StageResult:
         if version is None:
             uri = logged_model(tracker, mlflow_run, manifest, lambda: log_model(mlflow_run, folder, manifest))
             failpoint("register.logged")
-            context.check_fence()
-            version = create_version(context, tracker, mlflow_run, uri, manifest)
+            with context.commit():
+                version = create_version(context, tracker, mlflow_run, uri, manifest)
         failpoint("register.registered")
-        tracker.client.set_registered_model_alias(tracker.settings.model_name, CHALLENGER, version)
+        with context.commit():
+            tracker.client.set_registered_model_alias(tracker.settings.model_name, CHALLENGER, version)
         ref = _ref(context, tracker, mlflow_run, version, read_info(folder), manifest, trained)
-    ref.save(context.run_dir / "model_ref.json")
+    with context.commit():
+        ref.save(context.run_dir / "model_ref.json")
     model = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest}
     return StageResult(name=NAME, rows_out=1, bytes_read=_bytes_of(folder), extra={"model": model})
 
 
 def promote(context: StageContext, ref: ModelRef, alias: str = CHAMPION) -> None:
     """`ref` is champion: `LAKE/champion.json` says so, then the alias points at it. DependencyUnreachable before either."""
-    with tracker_of(context) as tracker:
-        context.check_fence()
+    with tracker_of(context) as tracker, context.commit():
         if alias == CHAMPION:
             ref.model_copy(update={"alias": CHAMPION}).save(champion_path(context.lake))
         failpoint("promote.written")
@@ -75,8 +76,8 @@ def reconcile(context: StageContext) -> bool:
     with tracker_of(context) as tracker:
         if not _knows(tracker, ref) or _aliased(tracker, ref.name, CHAMPION) == str(ref.version):
             return False
-        context.check_fence()
-        tracker.client.set_registered_model_alias(ref.name, CHAMPION, str(ref.version))
+        with context.commit():
+            tracker.client.set_registered_model_alias(ref.name, CHAMPION, str(ref.version))
         return True
 
 

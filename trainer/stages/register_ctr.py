@@ -45,13 +45,13 @@ def run(context: StageContext) -> StageResult:
         if version is None:
             uri = logged_model(tracker, mlflow_run, manifest, lambda: log_ctr_model(mlflow_run, folder, manifest))
             failpoint(f"{NAME}.logged")
-            context.check_fence()
-            version = create_version(context, tracker, mlflow_run, uri, manifest)
+            with context.commit():
+                version = create_version(context, tracker, mlflow_run, uri, manifest)
         failpoint(f"{NAME}.registered")
         ref = _ref(context, tracker, mlflow_run, version, folder, trained)
-        context.check_fence()
-        ref.save(context.root / CLICKS)
-        tracker.client.set_registered_model_alias(ref.name, CHAMPION, version)
+        with context.commit():
+            ref.save(context.root / CLICKS)
+            tracker.client.set_registered_model_alias(ref.name, CHAMPION, version)
     size = sum(file.stat().st_size for file in folder.iterdir())
     facts = {"model": trained["training"]["model"], "test": trained["test"]}
     said = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest, **facts}

@@ -26,7 +26,8 @@ def run(context: StageContext) -> StageResult:
     path, snapshot = _snapshot(context)
     job = build_job(context, path)
     if not job.result_path.exists():
-        job.save()
+        with context.commit():
+            job.save()
         failpoint("train.launch.before")
         launch(job)
         failpoint("train.launch.after")
@@ -50,6 +51,7 @@ def build_job(context: StageContext, snapshot: Path, grows: bool = True) -> Job:
         date=context.day.isoformat(),
         seed=context.seed,
         attempt=context.attempt,
+        fence=context.fence,
         snapshot=str(snapshot.resolve()),
         config=with_architectures(validate(TrainerConfig, context.config.get("trainer", {})), text),
         spark=validate(SparkSettings, context.config.get("spark", {})),

@@ -27,7 +27,8 @@ def run(context: StageContext) -> StageResult:
     snapshot = load_snapshot(context.lake.snapshot(context.result_of("build_training_set").extra["snapshot"]["id"]))
     impressions_in(snapshot)
     if not job.result_path.exists():
-        job.save()
+        with context.commit():
+            job.save()
         failpoint("train.launch.before")
         launch(job)
         failpoint("train.launch.after")

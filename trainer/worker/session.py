@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts.failpoints import failpoint
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
@@ -40,8 +41,14 @@ def train_job(job: Job, communicator: Communicator, progress: Progress, started:
         body = train_ctr(job, communicator, progress, device, started)
     else:
         body = train_sequences(job, communicator, progress, device, started)
-    broadcast_object(communicator, lambda: write_json(job.result_path, body))
+    broadcast_object(communicator, lambda: _hand_on(job, body))
     failpoint("train.result.after")
+
+
+def _hand_on(job: Job, body: dict[str, Any]) -> None:
+    """ConflictError, and no result, if a newer run has taken the lake over."""
+    with fences.commit(job.lake, job.run_id, job.fence):
+        write_json(job.result_path, body)
 
 
 def train_sequences(job: Job, communicator: Communicator, progress: Progress, device: Device, started: float) -> dict[str, Any]:

@@ -1,46 +1,32 @@
 """The files behind a lease: one claim a fence, put in place whole and never overwritten. For `lease` alone."""
 
-import contextlib
 import json
 import os
-import socket
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nightrank.feature_store.contracts.files import canonical_json, write_atomic, write_json
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.process import ProcessId, this_process
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lease. `machine` is the boot and the process namespace: only there does `pid` mean anything."""
+    """Who holds a lease: a run, its fence, and the process that works for it."""
 
     run_id: str
     fence: int
-    host: str
-    machine: str
-    pid: int
-    process_started: str
+    process: ProcessId
+
+    def to_json(self) -> dict[str, Any]:
+        return {"run_id": self.run_id, "fence": self.fence, **self.process.to_json()}
 
 
-def this_process(run_id: str, fence: int) -> Owner:
-    return Owner(run_id, fence, socket.gethostname(), this_machine(), os.getpid(), process_started(os.getpid()))
-
-
-def process_started(pid: int) -> str:
-    """When the process started, in the kernel's ticks; empty if there is no such living process."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in ("Z", "X") else fields[19]
-
-
-def this_machine() -> str:
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + str(Path("/proc/self/ns/pid").readlink())
-    return socket.gethostname()
+def owner(run_id: str, fence: int) -> Owner:
+    """This process as the owner of a fence."""
+    return Owner(run_id, fence, this_process())
 
 
 def highest(lake: Lake) -> int:
@@ -51,15 +37,28 @@ def highest(lake: Lake) -> int:
 def read(lake: Lake, fence: int) -> Owner | None:
     """None if a higher claim was made meanwhile and this one forgotten."""
     try:
-        return Owner(**json.loads(_claim(lake, fence).read_text()))
+        body = json.loads(_claim(lake, fence).read_text())
     except FileNotFoundError:
         return None
+    started = body.get("started", body.get("process_started", ""))
+    return Owner(body["run_id"], body["fence"], ProcessId(body["host"], body["machine"], body["pid"], started))
+
+
+def newest(lake: Lake) -> tuple[str, int] | None:
+    """Run and fence of the highest claim, or of lease.json where that says more; None where neither was ever written."""
+    found: list[tuple[str, int]] = []
+    if fence := highest(lake):
+        claimed = read(lake, fence)
+        found.append((claimed.run_id if claimed else "unknown", fence))
+    if (body := _published(lake)) is not None:
+        found.append((str(body["run_id"]), int(body["fence"])))
+    return max(found, key=lambda pair: pair[1], default=None)
 
 
 def make(lake: Lake, owner: Owner) -> bool:
     """True if the fence is now this owner's; False if another was faster, or has gone past it."""
     draft = _draft(lake)
-    write_atomic(draft, canonical_json(asdict(owner)))
+    write_atomic(draft, canonical_json(owner.to_json()))
     try:
         os.link(draft, _claim(lake, owner.fence))
     except FileExistsError:
@@ -71,14 +70,12 @@ def make(lake: Lake, owner: Owner) -> bool:
 
 def publish(lake: Lake, owner: Owner, *, released: bool = False) -> None:
     """Write lease.json, the copy that stages compare their fence with."""
-    write_json(lake.lease, {**asdict(owner), "released": released})
+    write_json(lake.lease, {**owner.to_json(), "released": released})
 
 
 def published_fence(lake: Lake) -> int:
-    try:
-        return int(json.loads(lake.lease.read_text())["fence"])
-    except (OSError, ValueError, KeyError):
-        return 0
+    body = _published(lake)
+    return int(body["fence"]) if body else 0
 
 
 def mark_released(lake: Lake, fence: int) -> None:
@@ -110,6 +107,14 @@ def forget_older(lake: Lake, fence: int) -> None:
     for path in _folder(lake).glob("[0-9]*"):
         if int(path.stem) < fence:
             path.unlink(missing_ok=True)
+
+
+def _published(lake: Lake) -> dict[str, Any] | None:
+    try:
+        body = json.loads(lake.lease.read_text())
+    except (OSError, ValueError):
+        return None
+    return body if isinstance(body, dict) and {"fence", "run_id"} <= set(body) else None
 
 
 def _folder(lake: Lake) -> Path:
