@@ -36,8 +36,8 @@ def write_list_model(context: StageContext, champion: ModelRef, snapshot: Datase
         return f"{new} new items are not in the lists: {error.message}"
     bundle = str((context.lake.bundles / manifest).relative_to(context.root))
     grown = {"manifest_sha256": manifest, "bundle": bundle, "vocabulary_items": snapshot.items, "alias": None}
-    context.check_fence()
-    champion.model_copy(update=grown).save(path)
+    with context.commit():
+        champion.model_copy(update=grown).save(path)
     return f"{new} new items are scored by a copy of version {champion.version} that is otherwise the same"
 
 

@@ -37,7 +37,8 @@ def run(context: StageContext) -> StageResult:
     if body["decision"] in ("first", "promoted"):
         registry.promote(context, ref)
         failpoint("gate.promoted")
-        (context.run_dir / LIST_MODEL).unlink(missing_ok=True)
+        with context.commit():
+            (context.run_dir / LIST_MODEL).unlink(missing_ok=True)
         return StageResult(name=NAME, rows_in=body["n"], extra={"gate": body})
     champion = registry.current_champion(context.lake)
     new_items = write_list_model(context, champion, run_snapshot(context)) if champion else ""
