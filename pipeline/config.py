@@ -1,7 +1,8 @@
 """NightConfig: the whole configuration of a night, validated before anything starts. Each section is owned by its room."""
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import model_validator
 
@@ -16,6 +17,8 @@ from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.config.evaluation import EvaluationConfig, GateConfig
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.config.tune import TuneConfig
+
+RANKERS: Final = {"the ranker": ("trainer", "model", "encoder", "name"), "the click ranker": ("ctr", "model", "name")}
 
 
 class NightConfig(DataSettings):
@@ -46,9 +49,36 @@ def resolve(files: list[str], overrides: list[str], lake: Lake | None = None) ->
 
     A `lake` lends its time zone where none is stated; another one than its own is refused.
     """
+    for words in set_back(files):
+        print(f"nightrank: warning: {words}", file=sys.stderr)
     tree = configs.merged([find(name) for name in files], overrides)
     tree = tree if lake is None else with_lake_timezone(tree, lake)
     return dict(configs.validate(NightConfig, tree).model_dump(mode="json"))
+
+
+def set_back(files: list[str]) -> list[str]:
+    """A sentence for each file that takes another ranker than a file before it named."""
+    named: dict[str, tuple[str, str]] = {}
+    sentences = []
+    for file in files:
+        tree = configs.merged([find(file)], [])
+        for what, path in RANKERS.items():
+            name = _at(tree, path)
+            if name is None:
+                continue
+            before, by = named.get(what, (name, file))
+            if name != before:
+                sentences.append(
+                    f"{file} comes after {by} and sets {what} from {before} to {name}; give {by} last to keep {before}"
+                )
+            named[what] = (str(name), file)
+    return sentences
+
+
+def _at(tree: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
 
 
 def find(name: str) -> Path:

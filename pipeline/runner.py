@@ -16,6 +16,7 @@ from nightrank.pipeline.report.files import write_report
 from nightrank.pipeline.run import request as requests
 from nightrank.pipeline.run.attempt import Attempt
 from nightrank.pipeline.run.children import Child, end_processes
+from nightrank.pipeline.run.differing import differing
 from nightrank.pipeline.run.directory import RunDirectory, open_run_directory
 from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.run.signals import StopRequest, caught
@@ -165,6 +166,8 @@ class Runner:
         self._finish(RunDirectory(folder, {"run_id": run_id}), StopRequest())
         notes = ["the gate rejected its challenger"] if before == "gate_rejected" else []
         if result["config_sha256"] != request.config_sha256:
-            notes.append("it ran under another configuration; --redo runs it again under this one")
+            notes.append(
+                f"it ran under another configuration ({differing(folder, request.config)}); --redo runs it again under this one"
+            )
         note = "; ".join([f"{run_id} had ended before", *notes])
         return {**result, "status": "already_done", "exit_code": 0, "error": None, "note": note}

@@ -26,7 +26,7 @@ from nightrank.feature_store.transforms.splits import day_start
 from nightrank.spark_jobs.driver import submit
 from nightrank.spark_jobs.executor.score import OUTPUT, ScoreRules, list_scorer
 from nightrank.spark_jobs.scoring import list_checks
-from nightrank.spark_jobs.scoring.champion import Champion, open_list_model
+from nightrank.spark_jobs.scoring.champion import Champion, list_model_facts, open_list_model
 
 NAME: Final = "score_users"
 DAY: Final = 86_400_000_000
@@ -67,7 +67,12 @@ def run(context: StageContext) -> StageResult:
         result.rows_in = facts["users"]
         left_out = {"items_not_scored": items - rules.items}
         result.counts.update(left_out)
-        result.extra["lists"] = {**facts, **left_out, **_facts(context, champion, versions), "note": champion.note}
+        result.extra["lists"] = {
+            **facts,
+            **left_out,
+            **_facts(context, champion, versions),
+            "model": list_model_facts(champion, items),
+        }
     finally:
         shutil.rmtree(context.run_dir / NAME, ignore_errors=True)
     return result

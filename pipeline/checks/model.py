@@ -47,7 +47,18 @@ def promotion(subject: Subject) -> str:
     live = f"{release.model_name} version {release.model_version}"
     same = (release.model_version, release.manifest_sha256) == (ref.version, ref.manifest_sha256)
     expect(same == (decision in PROMOTED), f"the gate says {decision} of version {ref.version}, and {live} made the lists")
-    return f"{decision}; {live} made the lists"
+    return f"{decision}; {live} made the lists{_more(subject)}"
+
+
+def _more(subject: Subject) -> str:
+    """The ranker, and what of the catalogue it did not score; DataContractError where result.json names another model."""
+    named = subject.section("release").get("model")
+    if named is None:
+        return ""
+    for name, mine in (("version", subject.release.model_version), ("manifest_sha256", subject.release.manifest_sha256)):
+        expect(named[name] == mine, f"result.json says the lists are of {name} {named[name]}, the release {mine}")
+    left_out = f", {named['items_not_scored']} items not scored" if named["items_not_scored"] else ""
+    return f" (ranker {named['ranker']}{left_out})"
 
 
 def _ref(subject: Subject) -> ModelRef:

@@ -48,9 +48,11 @@ def headline(result: Result) -> str:
         "first": "The first model went live",
         "promoted": "The new model went live",
         "rejected": "The new model was measured worse, so the champion stays",
-        "undecidable": "There were too few rows to judge the new model, so the champion stays",
+        "undecidable": "There were too few rows to judge the new model (undecidable), so the champion stays",
     }
     sentence = lives.get(str(gate), "The run went through")
+    if release.get("model") and gate in ("rejected", "undecidable"):
+        sentence += f" and {version_of(release['model'])} made the lists"
     if release.get("users"):
         sentence += f", and {wording.count(release['users'])} users have lists of one release"
     return f"{sentence}."
@@ -123,12 +125,29 @@ def trace(result: Result, moved: int) -> tuple[Tile, ...]:
     if snapshot:
         steps.append(Tile("Snapshot", wording.short(snapshot.get("id")), f"{wording.count(total)} rows pinned"))
     if model:
-        version = f"{model.get('name')} v{model.get('version')}"
-        steps.append(Tile("Model", version, f"manifest {wording.short(model.get('manifest_sha256'))}"))
+        steps.append(Tile("Model of this run", version_of(model), f"manifest {wording.short(model.get('manifest_sha256'))}"))
+    if maker := (release or {}).get("model"):
+        steps.append(Tile("Lists made by", version_of(maker), f"manifest {wording.short(maker['manifest_sha256'])}"))
     if release:
         lists = f"recommendations v{release.get('recommendations_version')}"
         steps.append(Tile("Release", wording.short(release.get("id"), 14), lists))
     return tuple(steps)
+
+
+def version_of(model: Mapping[str, Any]) -> str:
+    return f"{model.get('name')} v{model.get('version')}"
+
+
+def list_model(release: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What is to be known of the model that made the lists."""
+    maker = release.get("model")
+    if not maker:
+        return ()
+    settings = ", ".join(f"{wording.plain(name)} {value}" for name, value in maker["settings"].items())
+    facts = [("Lists made by", f"{version_of(maker)}, trained by {maker['trained_by']}")]
+    facts += [("Ranker", maker["ranker"]), ("Its settings", settings)]
+    facts.append(("Items not scored", f"{wording.count(maker['items_not_scored'])} (newer than the model)"))
+    return (*facts, ("Note", maker["note"])) if maker["note"] else tuple(facts)
 
 
 def _tone(status: str) -> str:

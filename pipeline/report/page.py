@@ -44,6 +44,7 @@ def render(
         "stages": overview.stage_bars(result["stages"]),
         "trace": overview.trace(result, len(versions)),
         "tables": versions,
+        "list_model": overview.list_model(release),
         "short": wording.short,
     }
     return _environment().get_template("page.html.j2").render(view)

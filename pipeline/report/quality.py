@@ -83,7 +83,7 @@ def gate(body: Row | None) -> Gate | None:
         text = f"{wording.signed(body['delta'])}  [{wording.signed(low)}, {wording.signed(high)}]"
         row = Estimate("Challenger − champion", body["delta"], low, high, text, "ours")
         chart = interval_chart("Difference in NDCG@10 on the held-out rows", [row], around_zero=True)
-    reasons = tuple(map(str, body.get("reasons") or ()))
+    reasons = tuple(map(str, [*(body.get("reasons") or ()), *filter(None, [body.get("new_items")])]))
     ours, before = body.get("challenger_ndcg"), body.get("champion_ndcg")
     figures = f"challenger {wording.figure(ours)}, champion {wording.figure(before)}" if ours is not None else ""
     return Gate(decision, tone, meaning, reasons, chart, _rows_of(body), figures)

@@ -5,13 +5,14 @@ import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from nightrank.feature_store.contracts.errors import DataContractError, DependencyUnreachable, UsageError
-from nightrank.feature_store.contracts.files import sha256_file
+from nightrank.feature_store.contracts.files import read_json, sha256_file
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.settings import MlflowSettings
+from nightrank.ranker.config.description import ranker_facts
 
 ALIAS: Final = "champion"
 MANIFEST: Final = "manifest.json"
@@ -62,6 +63,14 @@ def open_model(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, 
         folder, note = kept, f"scored with the lake's own copy: {error.message}"
     check(folder, ref, said_by)
     return Champion(ref, folder, note)
+
+
+def list_model_facts(champion: Champion, items: int) -> dict[str, Any]:
+    """What result.json says of the model that made the lists of a catalogue of so many items."""
+    ref, config = champion.ref, read_json(champion.folder / "config.json")
+    named = {"name": ref.name, "version": ref.version, "manifest_sha256": ref.manifest_sha256, "trained_by": ref.run_id}
+    left_out = {"items_not_scored": max(0, items - int(config["items"])), "note": champion.note}
+    return {**named, **ranker_facts(config["ranker"]), **left_out}
 
 
 def check(folder: Path, ref: ModelRef, said_by: str) -> None:

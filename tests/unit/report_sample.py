@@ -139,6 +139,16 @@ def sample_result():
             "users": 5_611,
             "rows": 56_110,
             "fallback": {"no_history": 118, "history_too_short": 46},
+            "model": {
+                "name": "nightrank",
+                "version": 7,
+                "manifest_sha256": hash_of("m"),
+                "trained_by": "nightly-2026-03-12",
+                "ranker": "transformer",
+                "settings": {"width": 128, "head": "dot", "blocks": 2},
+                "items_not_scored": 0,
+                "note": None,
+            },
         },
         "report": None,
     }

@@ -53,6 +53,14 @@ def test_bad_configuration_is_named(overrides: list[str], said: str) -> None:
     assert caught.value.exit_code == 2 and caught.value.remedy
 
 
+def test_a_later_file_that_takes_another_ranker_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert resolve(["models/gru", "tiny"], [])["trainer"]["model"]["encoder"]["name"] == "transformer"
+    said = capsys.readouterr().err
+    assert "tiny comes after models/gru and sets the ranker from gru to transformer; give models/gru last to keep gru" in said
+    assert resolve(["tiny", "models/transformer"], [])["trainer"]["model"]["encoder"]["name"] == "transformer"
+    assert "sets the ranker" not in capsys.readouterr().err
+
+
 def test_an_unknown_file_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError) as caught:
         resolve(["demon"], [])

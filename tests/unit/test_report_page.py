@@ -126,6 +126,19 @@ def test_the_headline_follows_the_gate():
     assert all("5,611 users" in sentence for sentence in said.values())
 
 
+def test_the_page_names_the_model_that_made_the_lists_and_not_the_challenger_for_it():
+    maker = sample_result()["release"]["model"] | {"version": 1, "items_not_scored": 12, "trained_by": "full-2026-03-01"}
+    undecided = {"decision": "undecidable", "reasons": ["21 hold-out rows, 200 are needed"], "delta": 0.01, "ci": [-0.1, 0.1]}
+    result = sample_result() | {"gate": {**undecided, "n": 21, "new_items": "12 new items are not in the lists: no texts"}}
+    result["release"]["model"] = maker
+    text = " ".join(" ".join(parsed(render(result, {}, [])).words).split())
+    assert "(undecidable), so the champion stays and nightrank v1 made the lists" in text
+    assert "Model of this run nightrank v7" in text and "Lists made by nightrank v1 manifest" in text
+    for words in ("nightrank v1, trained by full-2026-03-01", "transformer", "width 128, head dot, blocks 2", "12 (newer than"):
+        assert words in text, words
+    assert "12 new items are not in the lists: no texts" in text
+
+
 def test_the_best_baseline_is_the_strongest_peer_and_never_the_truth():
     ours, peer = best_baseline(sample_result()["metrics"])
     assert (ours["recommender"], peer["recommender"]) == ("challenger", "item_cooccurrence")

@@ -60,7 +60,7 @@ def test_the_same_date_again_is_already_done_and_starts_nothing(lake: Lake, modu
     assert lake.lease.read_bytes() == lease
     assert result_of(lake, first["run_id"])["status"] == "done"
     other = run.run(request_for(lake, scoring={"k": 5}))
-    assert other["status"] == "already_done" and "--redo" in other["note"]
+    assert other["status"] == "already_done" and "another configuration (scoring.k); --redo" in other["note"]
 
 
 def test_redo_is_a_run_of_its_own(lake: Lake, modules: Path) -> None:

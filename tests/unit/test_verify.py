@@ -33,6 +33,8 @@ def test_a_whole_run_passes_every_check(lake: Lake) -> None:
     outcome = verify_run(lake)
     others = {check.name: check.seen for check in outcome.checks if check.status != "ok"}
     assert others == {"click bundle": "the run trained no click ranker"}
+    seen = {check.name: check.seen for check in outcome.checks}
+    assert seen["promotion"] == "first; nightrank version 1 made the lists (ranker transformer, 2 items not scored)"
     assert (outcome.run_id, outcome.exit_code, len(outcome.checks)) == (RUN, 0, len(CHECKS))
 
 
@@ -103,6 +105,15 @@ BROKEN: dict[str, tuple[Callable[[Lake], object], set[str], str]] = {
         lambda lake: change(lake.run_dir(RUN) / "model_ref.json", version=2),
         {"model reference", "promotion"},
         "version 2",
+    ),
+    "other_maker": (
+        lambda lake: change(
+            lake.run_dir(RUN) / "result.json",
+            release=read_json(lake.run_dir(RUN) / "result.json")["release"]
+            | {"model": {"version": 5, "manifest_sha256": "m", "ranker": "gru", "items_not_scored": 0}},
+        ),
+        {"promotion"},
+        "the lists are of version 5, the release 1",
     ),
     "report": (lambda lake: (lake.run_dir(RUN) / "report.html").unlink(), {"report"}, "missing or empty"),
     "row_gone": (lambda lake: with_lists(lake, lists()[:-1], rows=12), {"lists complete"}, "11 rows at version 1, released 12"),

@@ -13,6 +13,7 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.ranker.bundle.files import BundleInfo, read_info, verify_manifest
+from nightrank.ranker.config.description import ranker_facts
 from nightrank.trainer.tracking.logged_model import log_model
 from nightrank.trainer.tracking.runs import log_snapshot, stage_run
 from nightrank.trainer.tracking.tracked import curve_points
@@ -47,6 +48,7 @@ def run(context: StageContext) -> StageResult:
     with context.commit():
         ref.save(context.run_dir / "model_ref.json")
     model = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest}
+    model |= ranker_facts(read_info(folder).ranker.model_dump(mode="json"))
     return StageResult(name=NAME, rows_out=1, bytes_read=_bytes_of(folder), extra={"model": model})
 
 
