@@ -11,8 +11,8 @@ from nightrank.feature_store.contracts.errors import DataContractError, Dependen
 from nightrank.feature_store.contracts.files import read_json, sha256_file
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
+from nightrank.feature_store.contracts.ranker_facts import ranker_facts
 from nightrank.feature_store.contracts.settings import MlflowSettings
-from nightrank.ranker.config.description import ranker_facts
 
 ALIAS: Final = "champion"
 MANIFEST: Final = "manifest.json"

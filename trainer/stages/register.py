@@ -11,9 +11,9 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
+from nightrank.feature_store.contracts.ranker_facts import ranker_facts
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.ranker.bundle.files import BundleInfo, read_info, verify_manifest
-from nightrank.ranker.config.description import ranker_facts
 from nightrank.trainer.tracking.logged_model import log_model
 from nightrank.trainer.tracking.runs import log_snapshot, stage_run
 from nightrank.trainer.tracking.tracked import curve_points
