@@ -47,10 +47,33 @@ def print_run(result: dict[str, Any], as_json: bool, root: Any = None) -> None:
         print(f"  {result['error']['message']}\n  way out: {result['error']['remedy']}")
     if result["gate"]:
         print(f"  gate: {result['gate']['decision']}")
+    if quality := _quality(result):
+        print(f"  {quality}")
     if result["release"]:
-        print(f"  lists: {result['release']['users']:,} users, {result['release']['rows']:,} rows")
+        print(f"  lists: {result['release']['users']:,} users, {result['release']['rows']:,} rows{_maker(result['release'])}")
+        if root:
+            print(f"  one user's list: nightrank recommend --root {root} --user ID")
     if result["report"] and root:
         print(f"  report: {root}/{result['report']}" if not str(result["report"]).startswith("/") else result["report"])
+
+
+def _maker(release: dict[str, Any]) -> str:
+    model = release.get("model")
+    return f", made by {model['name']} version {model['version']}" if model else ""
+
+
+def _quality(result: dict[str, Any]) -> str:
+    """NDCG@10 of the run's model beside the best baseline on the same rows; empty where nothing was measured."""
+    from nightrank.pipeline.report import wording
+    from nightrank.pipeline.report.quality import best_baseline
+
+    pair = best_baseline(result.get("metrics") or [])
+    if pair is None:
+        return ""
+    ours, peer = pair
+    few = f", {ours['note']}" if ours.get("note") else ""
+    best = f"best baseline {wording.figure(peer['value'])} ({wording.recommender(peer['recommender'])})"
+    return f"NDCG@10 {wording.figure(ours['value'])}, {best}; {ours['split']}, n = {ours['n']:,}{few}"
 
 
 def print_plan(plan: dict[str, Any], as_json: bool) -> None:

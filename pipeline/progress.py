@@ -1,6 +1,7 @@
 """What a person sees while a run works: a live table on a terminal, one line a stage elsewhere. Everything goes to stderr."""
 
 import sys
+import threading
 import time
 from typing import Any, Protocol, TextIO
 
@@ -29,19 +30,29 @@ class Progress(Protocol):
 
 
 class LineProgress:
-    """One line a stage, for logs and for machines."""
+    """A line when a stage begins, one for every minute of a long one, and one when it ends: for logs and for machines."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, every_seconds: float = 60.0) -> None:
         self._stream = stream or sys.stderr
         self._width = 20
+        self._every = every_seconds
+        self._ended = threading.Event()
 
     def begin(self, title: str, stages: tuple[str, ...]) -> None:
         self._width = max((len(name) for name in stages), default=0)
         self.note(title)
 
     def stage(self, name: str, status: str, facts: dict[str, Any] | None = None) -> None:
-        if status != "running":
-            self.note(f"  {name:<{self._width}}  {status:<6}  {_facts(facts)}".rstrip())
+        self._ended.set()
+        self.note(f"  {name:<{self._width}}  {status:<7}  {_facts(facts)}".rstrip())
+        if status == "running":
+            self._ended = threading.Event()
+            threading.Thread(target=self._tick, args=(name, self._ended), daemon=True).start()
+
+    def _tick(self, name: str, ended: threading.Event) -> None:
+        since = time.monotonic()
+        while not ended.wait(self._every):
+            self.note(f"  {name:<{self._width}}  running  {time.monotonic() - since:6.0f} s so far")
 
     def line(self, text: str) -> None:
         """Stage output stays in its log."""
@@ -50,7 +61,7 @@ class LineProgress:
         print(text, file=self._stream, flush=True)
 
     def end(self) -> None:
-        """Nothing is left open."""
+        self._ended.set()
 
 
 class TerminalProgress:
