@@ -1,6 +1,6 @@
 """ingest_events: what landed goes into events, items and users; what is broken goes to quarantine with its reason."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -86,23 +86,32 @@ def _commit(
     stubs = transforms.stubs(events, stored.select(c.ITEM_ID).union(items.select(c.ITEM_ID)))
     # A stub's time is when it was heard of, so anything real that arrives later replaces it, whatever its own time.
     stub = " AND ".join(f"t.{name} IS NULL" for name in (c.TITLE, c.TEXT, c.CATEGORIES, c.PRICE, c.CREATED))
+    prune = _pruning(batches["events"], settings.ingest.duplicate_days)
     merge: dict[str, Any] = {"context": context, "key": NAME}
     commits += [
         delta_io.upsert(users, context.lake, tables.USERS, update_if=NEWER, **merge),
         delta_io.upsert(
             items.unionByName(stubs, True), context.lake, tables.ITEMS, update_if=f"({NEWER} OR ({stub}))", **merge
         ),
-        delta_io.upsert(events, context.lake, tables.EVENTS, update=False, prune=_pruning(batches["events"]), **merge),
+        delta_io.upsert(events, context.lake, tables.EVENTS, update=False, prune=prune, **merge),
     ]
     return commits
 
 
-def _pruning(batch: Batch) -> str | None:
-    """A derived id holds its event's time, so its duplicates stand on the same day; a given id may stand anywhere."""
-    if batch.ids_given or not 0 < len(batch.dates) <= MOST_PRUNED_DAYS:
+def _pruning(batch: Batch, around: int) -> str | None:
+    """The days on which a stored duplicate can stand, so that files of other days are not read; None: no event.
+
+    A derived id holds its event's time, so its duplicate stands on the same day. A given id is looked for up to `around` days
+    beside it: a source may send an event again with its time in another zone.
+    """
+    if not batch.dates:
         return None
-    days = ", ".join(f"DATE'{day}'" for day in batch.dates)
-    return f"t.{c.EVENT_DATE} IN ({days})"
+    reach = range(-around, around + 1) if batch.ids_given else range(1)
+    days = sorted({date.fromisoformat(day) + timedelta(step) for day in batch.dates for step in reach})
+    if len(days) > MOST_PRUNED_DAYS:
+        return f"t.{c.EVENT_DATE} BETWEEN DATE'{days[0]}' AND DATE'{days[-1]}'"
+    listed = ", ".join(f"DATE'{day}'" for day in days)
+    return f"t.{c.EVENT_DATE} IN ({listed})"
 
 
 def _quarantine(spark: SparkSession, context: StageContext, batches: dict[LandingKind, Batch], *, hashed: bool) -> list[Commit]:

@@ -1,9 +1,11 @@
-"""OPTIMIZE tables of many files and VACUUM old ones, without a file that a live snapshot or release still names.
+"""OPTIMIZE tables of many files and VACUUM old ones, without a file that a live snapshot or release still names, or that is
+younger than the oldest live run.
 
 `spark-submit spark_jobs/maintain_tables.py --root LAKE --date D [--set maintenance.vacuum_hours=H]` (a run of this stage
 alone) refuses where that would remove a named file; as part of a pipeline it keeps those for longer and says so.
 """
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -28,6 +30,7 @@ from nightrank.feature_store.contracts.tables import (
     TableRef,
 )
 from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.live_runs import hours_of_oldest
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.table_commit import committing
 from nightrank.spark_jobs.driver import submit
@@ -50,19 +53,28 @@ def run(context: StageContext) -> StageResult:
     spark = get_session(settings.spark)
     named = _by_table(pins.pinned(context.lake, maintenance))
     tables = [table for table in CATALOGUE.values() if delta_io.exists(context.lake, table)]
+    hours = hours_kept(context, maintenance.vacuum_hours)
     if asked_by_hand(context):
-        _refuse_if_named(spark, context.lake, tables, named, maintenance.vacuum_hours)
+        _refuse_if_named(spark, context.lake, tables, named, hours)
     result = StageResult(NAME)
     report: dict[str, Any] = {}
     for table in tables:
         with committing(spark, context, table.name):
             entry = _optimised(spark, context, table, maintenance.optimize_min_files, result)
-            entry |= _vacuumed(spark, context.lake, table, named.get(table.name, {}), maintenance.vacuum_hours)
+            entry |= _vacuumed(spark, context.lake, table, named.get(table.name, {}), hours)
         if any(entry.values()):
             report[table.name] = entry
             print(f"{NAME}: {table.name} {entry}", file=sys.stderr)
     result.extra["maintenance"] = report
     return result
+
+
+def hours_kept(context: StageContext, wanted: float) -> float:
+    """What VACUUM keeps: the hours that are wanted, but never less than the oldest live run has lasted.
+
+    Whole ones, rounded up: Delta rounds to the nearest, and would make nothing of 0.4.
+    """
+    return float(math.ceil(max(wanted, hours_of_oldest(context))))
 
 
 def asked_by_hand(context: StageContext) -> bool:

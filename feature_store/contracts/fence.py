@@ -2,7 +2,7 @@
 
 `commit` holds a shared lock of the lake from the check to the end of the write; a takeover takes the same lock exclusively
 before it counts. So a commit ends before the takeover, or is refused after it; there is no in between, however long a process
-sleeps. docs/adr/0012 says why a lock, and how an object store would do the same by compare-and-swap.
+sleeps. docs/adr/0013 says why a lock, and how an object store would do the same by compare-and-swap.
 """
 
 from collections.abc import Iterator

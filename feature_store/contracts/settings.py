@@ -30,6 +30,8 @@ class IngestSettings(FrozenConfig):
     future_tolerance_seconds: int = Field(3600, ge=0)
     first_date: date = date(1970, 1, 1)
     """An event before this day of `calendar.timezone` goes to quarantine as `ancient_event`."""
+    duplicate_days: int = Field(1, ge=0)
+    """An event id of the source's own is looked for this many days before and after the day of its event."""
     unknown_items: Literal["keep", "quarantine"] = "keep"
     max_quarantine_fraction: float = Field(0.5, ge=0, le=1)
     """Above this the whole day is refused (exit 4): a broken feed, not a few broken rows."""

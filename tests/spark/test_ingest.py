@@ -2,6 +2,8 @@
 
 import json
 from datetime import date
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -233,3 +235,30 @@ def test_a_mended_day_leaves_the_quarantine(spark, lake):
     assert delta_io.read(spark, lake, tables.QUARANTINE).count() == 0
     assert result.counts["events"] == 3
     assert delta_io.read(spark, lake, tables.EVENTS).where(F.col("user_id") == "u3").count() == 1
+
+
+def test_given_ids_are_merged_without_reading_files_of_other_days(spark, lake, monkeypatch):
+    """The files of an untouched day are away while events are merged; a duplicate of the day before is still found."""
+    early, before = date(2024, 3, 1), date(2024, 3, 9)
+    for day in (early, before):
+        land(lake, "events", day, [event(event_id=f"e{day}", time=at(f"{day} 12:00"))])
+        ingest_events.run(make_context(lake, day=day))
+    again = event(event_id=f"e{before}", time=at("2024-03-10 00:30"))
+    land(lake, "events", DAY, [again, event(event_id="new")])
+    stored = delta_io.read(spark, lake, tables.EVENTS).where(F.col("event_date") == F.lit(early)).inputFiles()
+    (file,) = [Path(urlsplit(path).path) for path in stored]
+    merge = delta_io.upsert
+
+    def merged_without(df, lake, table, **options):
+        if table is not tables.EVENTS:
+            return merge(df, lake, table, **options)
+        away = file.rename(file.with_suffix(".away"))
+        try:
+            return merge(df, lake, table, **options)
+        finally:
+            away.rename(file)
+
+    monkeypatch.setattr(delta_io, "upsert", merged_without)
+    counts = ingest_events.run(make_context(lake)).counts
+    assert (counts["events"], counts["duplicates"]) == (1, 1)
+    assert delta_io.read(spark, lake, tables.EVENTS).count() == 3

@@ -1,11 +1,16 @@
 """VACUUM never takes a file that a live snapshot or release names: alone it refuses, in a pipeline it keeps them."""
 
+import os
+import time
+from datetime import UTC, datetime
+
 import pytest
 from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io, delta_read, pins, publish
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import SafetyRefusal
+from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.settings import MaintenanceSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, SplitRule
 from nightrank.feature_store.spark_schema import to_spark
@@ -81,3 +86,26 @@ def test_many_files_become_few_and_pinned_ones_stay(spark, lake):
 
 def test_nothing_live_pins_nothing(lake):
     assert pins.pinned(lake, MaintenanceSettings()) == []
+
+
+def test_nothing_younger_than_the_oldest_live_run_goes(spark, lake):
+    stale = set(delta_read.files_of(lake, "examples_train", write(spark, lake, 3, "a")))
+    write(spark, lake, 4, "b")
+    context = make_context(lake, run_id="night", **NOW)
+    write_json(context.run_dir / "run.json", {"started": datetime.now(UTC).isoformat()})
+    maintain_tables.run(context)
+    assert all((lake.table("examples_train") / file).exists() for file in stale)
+    (context.run_dir / "run.json").unlink()
+    maintain_tables.run(context)
+    assert not any((lake.table("examples_train") / file).exists() for file in stale)
+
+
+def test_hours_below_one_are_not_rounded_to_nothing(spark, lake):
+    stale = set(delta_read.files_of(lake, "examples_train", write(spark, lake, 3, "a")))
+    write(spark, lake, 4, "b")
+    orphan = lake.table("examples_train") / "orphan.parquet"
+    orphan.write_bytes(b"of a write that was killed")
+    os.utime(orphan, (time.time() - 7200, time.time() - 7200))
+    maintain_tables.run(make_context(lake, run_id="night", maintenance={"vacuum_hours": 0.4, "keep_snapshots": 1}))
+    assert not orphan.exists()
+    assert all((lake.table("examples_train") / file).exists() for file in stale)

@@ -1,0 +1,49 @@
+"""Since when somebody has been working on a lake: files younger than that may belong to work that is not committed yet."""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from nightrank.feature_store.contracts import lease_claims as claims
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.stage import StageContext
+
+MARGIN_SECONDS: Final = 60.0
+"""What the clocks of two hosts may differ by."""
+
+
+def hours_of_oldest(context: StageContext) -> float:
+    """Hours since the oldest live run began: this one, the one that holds the lease, a search. 0 where there is none."""
+    oldest = min(_starts(context), default=None)
+    return 0.0 if oldest is None else max(0.0, time.time() - oldest + MARGIN_SECONDS) / 3600
+
+
+def _starts(context: StageContext) -> Iterator[float]:
+    runs = [context.run_dir]
+    newest = claims.newest(context.lake)
+    if newest is not None and not claims.is_released(context.lake, newest[1]):
+        runs.append(context.lake.run_dir(newest[0]))
+    yield from (_started(folder / "run.json") for folder in runs if (folder / "run.json").exists())
+    yield from _searches(context.lake)
+
+
+def _started(path: Path) -> float:
+    """Of the first attempt: what it left is used by the later ones."""
+    written = path.stat().st_mtime
+    begun = read_json(path).get("started")
+    return min(written, datetime.fromisoformat(begun).timestamp()) if begun else written
+
+
+def _searches(lake: Lake) -> Iterator[float]:
+    """`nightrank tune` holds the lock of its study and writes study.json when it begins."""
+    for lock in (lake.root / "tune").glob("*/.lock"):
+        study = lock.with_name("study.json")
+        with open(lock) as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield (study if study.exists() else lock).stat().st_mtime
