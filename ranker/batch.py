@@ -6,6 +6,7 @@ Row b owns tokens [offsets[b], offsets[b + 1]), oldest first.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,7 +84,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """There, and every integer widened to 64 bits: a reader gives them in the files' widths, so that less is sent."""
-        return Batch(**{field.name: _widened(getattr(self, field.name), device) for field in fields(self)})
+        there: dict[str, Any] = {field.name: _widened(getattr(self, field.name), device) for field in fields(self)}
+        return Batch(**there)
 
     def keep(self, mask_T: Tensor) -> "Batch":
         """Only the tokens in the mask; rows stay, also those left without a token. `loss_from_B` is not moved, and

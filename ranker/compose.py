@@ -58,7 +58,7 @@ def build_head(config: RankerConfig) -> Head:
     return HEADS[config.head.name](config)
 
 
-class _NoInit(TorchFunctionMode):  # type: ignore[misc]
+class _NoInit(TorchFunctionMode):
     """torch's own initialisers do nothing: weights are drawn from our seed or read from a file, and drawn only once.
 
     The meta device would do as well, but its first use imports the compiler: 3.6 CPU seconds in every process.

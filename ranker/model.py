@@ -16,7 +16,7 @@ from nightrank.ranker.init import init_weights
 from nightrank.ranker.inputs import ItemShapes
 
 
-class Ranker(nn.Module):  # type: ignore[misc]
+class Ranker(nn.Module):
     """One item table, read by the encoder and scored against by the head.
 
     Its weights are a function of (config, vocabulary size); texts and side features are buffers outside `state_dict()`.
@@ -37,7 +37,8 @@ class Ranker(nn.Module):  # type: ignore[misc]
     def item_inputs(self, ids_N: Tensor) -> Tensor:
         """[N, d] item vectors as the encoder reads them (before its own norm). Each distinct id is computed once."""
         distinct, where_N = torch.unique(ids_N, return_inverse=True)
-        return self.items(distinct).index_select(0, where_N)
+        result: Tensor = self.items(distinct).index_select(0, where_N)
+        return result
 
     def item_vectors(self, ids_N: Tensor) -> Tensor:
         """[N, catalogue width]: item vectors as they are scored."""

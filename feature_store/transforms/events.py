@@ -7,6 +7,7 @@ from hashlib import sha256
 import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import StringType
 
 from nightrank.feature_store.contracts import columns as c
@@ -30,7 +31,7 @@ def hashed_users(df: DataFrame, key: bytes) -> DataFrame:
         for ids in batches:
             yield ids.map(lambda raw: hmac.new(key, raw.encode(), sha256).hexdigest(), na_action="ignore")
 
-    pseudonym = F.pandas_udf(keyed, StringType())
+    pseudonym = pandas_udf(keyed, StringType())
     return df.withColumn(c.USER_ID, pseudonym(F.col(c.USER_ID)))
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from nightrank.ranker.blocks.padded_layout import PaddedLayout
 
 
-class CausalAttention(nn.Module):  # type: ignore[misc]
+class CausalAttention(nn.Module):
     """Each token attends to itself and to the older tokens of its row; rows never see each other.
 
     With `distances` > 0 a learnt bias per head and distance (clamped to distances - 1) is added to the scores
@@ -45,7 +45,7 @@ class CausalAttention(nn.Module):  # type: ignore[misc]
         return bias_HLL.masked_fill(distance_LL < 0, float("-inf")).to(like.dtype)
 
 
-class FullAttention(nn.Module):  # type: ignore[misc]
+class FullAttention(nn.Module):
     """Each token attends to all tokens of its row; rows never see each other."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:

@@ -15,7 +15,7 @@ _WORDS: Final[dict[torch.dtype, Any]] = {torch.bfloat16: np.int16, torch.float32
 """An integer as wide as a value: each takes its random bits from the same place of the stream."""
 
 
-class Dropout(nn.Module):  # type: ignore[misc]
+class Dropout(nn.Module):
     """x with each element zero with probability `share`, the rest divided by 1 - share (Srivastava et al. 2014), in training.
 
     A function of the state of torch's default generator, like torch's own; of other values than torch's on the CPU.
@@ -31,11 +31,11 @@ class Dropout(nn.Module):  # type: ignore[misc]
         if x.device.type != "cpu" or x.dtype not in _WORDS:
             dropped: Tensor = functional.dropout(x, self.share, True)
             return dropped
-        result: Tensor = _Multiply.apply(x, mask_like(x, self.share))
+        result: Tensor = _Multiply.apply(x, mask_like(x, self.share))  # type: ignore[no-untyped-call]
         return result
 
 
-class _Multiply(torch.autograd.Function):  # type: ignore[misc]
+class _Multiply(torch.autograd.Function):
     """x * mask, with a gradient for x alone."""
 
     @staticmethod

@@ -6,7 +6,7 @@ from torch.nn import functional
 from nightrank.ranker.blocks.dropout import Dropout
 
 
-class FeedForward(nn.Module):  # type: ignore[misc]
+class FeedForward(nn.Module):
     """Two linear layers with GELU between."""
 
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
@@ -20,7 +20,7 @@ class FeedForward(nn.Module):  # type: ignore[misc]
         return result
 
 
-class SwiGlu(nn.Module):  # type: ignore[misc]
+class SwiGlu(nn.Module):
     """outer(silu(gate(x)) * inner(x)) (Shazeer 2020)."""
 
     def __init__(self, width: int, hidden: int, dropout: float) -> None:

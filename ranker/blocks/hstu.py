@@ -13,7 +13,7 @@ from nightrank.ranker.blocks.padded_layout import PaddedLayout
 TIME_BUCKETS = 64
 
 
-class HstuBlock(nn.Module):  # type: ignore[misc]
+class HstuBlock(nn.Module):
     """x + out(norm(A V) * U), with U, V, Q, K = silu(inner(norm(x))) and A = silu(Q K^T + bias) / N, causal,
     N the longest history allowed: a constant, so that a row's states do not depend on the rows beside it.
 
@@ -42,7 +42,8 @@ class HstuBlock(nn.Module):  # type: ignore[misc]
 
     def _heads(self, flat_Td: Tensor, layout: PaddedLayout) -> Tensor:
         """[B, H, L, E]."""
-        return layout.pack(flat_Td).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        heads_BHLE: Tensor = layout.pack(flat_Td).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return heads_BHLE
 
     def _bias(self, longest: int, bucket_BLL: Tensor | None) -> Tensor:
         """[1, 1, L, L], or [B, 1, L, L] with times. Newer tokens get whatever distance 0 has; they are masked afterwards."""

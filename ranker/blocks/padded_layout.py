@@ -38,16 +38,16 @@ class PaddedLayout:
 
     def pack(self, flat_TD: Tensor) -> Tensor:
         """[T, D] -> [B, L, D], zeros where there is no token."""
-        packed: Tensor = _Pack.apply(flat_TD, self.slot_T, self.rows * self.longest)
+        packed: Tensor = _Pack.apply(flat_TD, self.slot_T, self.rows * self.longest)  # type: ignore[no-untyped-call]
         return packed.view(self.rows, self.longest, flat_TD.shape[1])
 
     def unpack(self, packed_BLD: Tensor) -> Tensor:
         """[B, L, D] -> [T, D], padding dropped."""
-        flat: Tensor = _Unpack.apply(packed_BLD.reshape(self.rows * self.longest, packed_BLD.shape[2]), self.slot_T)
+        flat: Tensor = _Unpack.apply(packed_BLD.reshape(self.rows * self.longest, packed_BLD.shape[2]), self.slot_T)  # type: ignore[no-untyped-call]
         return flat
 
 
-class _Pack(torch.autograd.Function):  # type: ignore[misc]
+class _Pack(torch.autograd.Function):
     """Slots are distinct, so the gradient is a gather: no atomic or sorted addition."""
 
     @staticmethod
@@ -61,7 +61,7 @@ class _Pack(torch.autograd.Function):  # type: ignore[misc]
         return grad_PD.index_select(0, slot_T), None, None
 
 
-class _Unpack(torch.autograd.Function):  # type: ignore[misc]
+class _Unpack(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, packed_PD: Tensor, slot_T: Tensor) -> Tensor:
         ctx.save_for_backward(slot_T)

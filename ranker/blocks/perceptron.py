@@ -9,7 +9,7 @@ from torch.nn import functional
 from nightrank.ranker.blocks.dropout import Dropout
 
 
-class Perceptron(nn.Module):  # type: ignore[misc]
+class Perceptron(nn.Module):
     """inputs -> hidden[0] -> ... -> outputs; nothing is applied after the last layer."""
 
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, dropout: float) -> None:

@@ -13,7 +13,7 @@ from nightrank.ranker.blocks.padded_layout import PaddedLayout
 Block = Callable[[Tensor, PaddedLayout], Tensor]
 
 
-class PreNormBlock(nn.Module):  # type: ignore[misc]
+class PreNormBlock(nn.Module):
     """x + f(norm(x)) for both branches (Xiong et al. 2020)."""
 
     def __init__(self, width: int, hidden: int, attention: CausalAttention | FullAttention, dropout: float) -> None:
@@ -29,7 +29,7 @@ class PreNormBlock(nn.Module):  # type: ignore[misc]
         return result
 
 
-class GatedBlock(nn.Module):  # type: ignore[misc]
+class GatedBlock(nn.Module):
     """x + f(norm(x)) * sigmoid(gate(x)) for both branches, SwiGLU inside (LiGR, Borisyuk et al. 2024)."""
 
     def __init__(self, width: int, hidden: int, attention: CausalAttention, dropout: float) -> None:

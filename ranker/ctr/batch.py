@@ -4,6 +4,7 @@ Shapes: B rows, F categorical fields, D numbers, A actions asked about, T histor
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,8 @@ class ImpressionBatch:
 
     def to(self, device: torch.device | str) -> "ImpressionBatch":
         moved = {field.name: getattr(self, field.name) for field in fields(self)}
-        return ImpressionBatch(**{name: None if value is None else value.to(device) for name, value in moved.items()})
+        there: dict[str, Any] = {name: None if value is None else value.to(device) for name, value in moved.items()}
+        return ImpressionBatch(**there)
 
     def take(self, rows_N: Tensor) -> "ImpressionBatch":
         """The rows at these indices, in that order."""

@@ -29,7 +29,7 @@ TABLE_SPREAD: Final = 1e-4
 """Standard deviation of a fresh embedding: close to nothing, so that a rare value says little until it has been seen."""
 
 
-class CtrRanker(nn.Module):  # type: ignore[misc]
+class CtrRanker(nn.Module):
     """A model with what it was made of. Its weights, with batch norm's running statistics, are a function of both."""
 
     def __init__(self, config: CtrConfig, shapes: CtrShapes) -> None:
@@ -52,7 +52,8 @@ class CtrRanker(nn.Module):  # type: ignore[misc]
 
     def tables(self) -> list[nn.Parameter]:
         """The embedding tables: what `table_l2` pulls to zero."""
-        return [module.table.weight for module in self.modules() if isinstance(module, FieldTable)]
+        tables = [module.table for module in self.modules() if isinstance(module, FieldTable)]
+        return [parameter for table in tables for parameter in table.parameters()]
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Every weight anew, in a fixed order: tables N(0, TABLE_SPREAD) with unknown rows 0, matrices Xavier normal

@@ -11,7 +11,7 @@ from nightrank.ranker.ctr.config import CtrShapes, DcnV2Config
 from nightrank.ranker.ctr.layers import Inputs, Mlp
 
 
-class Cross(nn.Module):  # type: ignore[misc]
+class Cross(nn.Module):
     """x0 * (W x + b) + x (equation 1)."""
 
     def __init__(self, width: int) -> None:
@@ -19,10 +19,11 @@ class Cross(nn.Module):  # type: ignore[misc]
         self.weight = nn.Linear(width, width)
 
     def forward(self, start_BX: Tensor, x_BX: Tensor) -> Tensor:
-        return start_BX * self.weight(x_BX) + x_BX
+        result: Tensor = start_BX * self.weight(x_BX) + x_BX
+        return result
 
 
-class LowRankCross(nn.Module):  # type: ignore[misc]
+class LowRankCross(nn.Module):
     """sum over experts of gate_e(x) * x0 * (U_e tanh(C_e tanh(V_e^T x)) + b), plus x (equations 3 and 4)."""
 
     def __init__(self, width: int, rank: int, experts: int) -> None:
@@ -42,7 +43,7 @@ class LowRankCross(nn.Module):  # type: ignore[misc]
         return start_BX * torch.einsum("be,ebx->bx", gate_BE, seen_EBX) + x_BX
 
 
-class DcnV2(nn.Module):  # type: ignore[misc]
+class DcnV2(nn.Module):
     def __init__(self, config: DcnV2Config, shapes: CtrShapes) -> None:
         super().__init__()
         self.parallel = config.structure == "parallel"

@@ -12,7 +12,7 @@ from nightrank.ranker.ctr.config import CtrShapes, DinConfig
 from nightrank.ranker.ctr.layers import Inputs, Mlp, place_of
 
 
-class Din(nn.Module):  # type: ignore[misc]
+class Din(nn.Module):
     def __init__(self, config: DinConfig, shapes: CtrShapes) -> None:
         super().__init__()
         self.softmax = config.softmax

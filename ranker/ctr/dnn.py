@@ -7,7 +7,7 @@ from nightrank.ranker.ctr.config import CtrShapes, DnnConfig
 from nightrank.ranker.ctr.layers import Inputs, Mlp
 
 
-class Dnn(nn.Module):  # type: ignore[misc]
+class Dnn(nn.Module):
     def __init__(self, config: DnnConfig, shapes: CtrShapes) -> None:
         super().__init__()
         self.inputs = Inputs(shapes, config.width)

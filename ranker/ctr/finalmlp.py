@@ -11,8 +11,10 @@ from nightrank.ranker.ctr.config import CtrShapes, FinalMlpConfig, StreamConfig
 from nightrank.ranker.ctr.layers import FieldTable, Inputs, Mlp, place_of
 
 
-class Gate(nn.Module):  # type: ignore[misc]
+class Gate(nn.Module):
     """2 sigmoid(MLP(embeddings of the gate's fields)), one factor an input (equations 5 and 6). Its table is its own."""
+
+    places: Tensor
 
     def __init__(self, config: FinalMlpConfig, shapes: CtrShapes, names: tuple[str, ...], inputs: int) -> None:
         super().__init__()
@@ -26,6 +28,7 @@ class Gate(nn.Module):  # type: ignore[misc]
     def forward(self, batch: ImpressionBatch) -> Tensor:
         """[B, X], or [1, X] for a gate without fields. Rows that agree on one field share the work."""
         if self.fields is None:
+            assert self.start_X is not None
             return self._factors(self.start_X)
         codes_BG = batch.codes_BF.index_select(1, self.places)
         if codes_BG.shape[1] > 1:
@@ -37,7 +40,7 @@ class Gate(nn.Module):  # type: ignore[misc]
         return 2 * torch.sigmoid(self.factors(self.hidden(seen)))
 
 
-class Stream(nn.Module):  # type: ignore[misc]
+class Stream(nn.Module):
     def __init__(self, config: FinalMlpConfig, shapes: CtrShapes, stream: StreamConfig, inputs: int) -> None:
         super().__init__()
         self.gate = Gate(config, shapes, stream.gate_fields, inputs) if config.gates else None
@@ -49,7 +52,7 @@ class Stream(nn.Module):  # type: ignore[misc]
         return result
 
 
-class Bilinear(nn.Module):  # type: ignore[misc]
+class Bilinear(nn.Module):
     """b + w1 x + w2 y + sum over heads of x_h W_h y_h (equations 8 and 9)."""
 
     def __init__(self, first: int, second: int, heads: int, actions: int) -> None:
@@ -68,7 +71,7 @@ class Bilinear(nn.Module):  # type: ignore[misc]
         return result
 
 
-class FinalMlp(nn.Module):  # type: ignore[misc]
+class FinalMlp(nn.Module):
     def __init__(self, config: FinalMlpConfig, shapes: CtrShapes) -> None:
         super().__init__()
         self.inputs = Inputs(shapes, config.width)

@@ -10,8 +10,10 @@ from nightrank.ranker.ctr.batch import ImpressionBatch
 from nightrank.ranker.ctr.config import CtrShapes, FieldShape, Layers
 
 
-class FieldTable(nn.Module):  # type: ignore[misc]
+class FieldTable(nn.Module):
     """One table for all fields, each with rows of its own behind the fields before it: one gather instead of F."""
+
+    starts_F: Tensor
 
     def __init__(self, fields: tuple[FieldShape, ...], width: int) -> None:
         super().__init__()
@@ -36,8 +38,11 @@ class FieldTable(nn.Module):  # type: ignore[misc]
         self.table.weight[self.starts_F] = 0
 
 
-class Numbers(nn.Module):  # type: ignore[misc]
+class Numbers(nn.Module):
     """Numeric features on one scale, as the shapes say; what is not known reads as the mean."""
+
+    mean_D: Tensor
+    scale_D: Tensor
 
     def __init__(self, shapes: CtrShapes) -> None:
         super().__init__()
@@ -49,7 +54,7 @@ class Numbers(nn.Module):  # type: ignore[misc]
         return torch.nan_to_num((numeric_BD - self.mean_D) / self.scale_D, nan=0.0)
 
 
-class Inputs(nn.Module):  # type: ignore[misc]
+class Inputs(nn.Module):
     """An impression as one vector: its fields' embeddings side by side, then its numbers."""
 
     def __init__(self, shapes: CtrShapes, width: int) -> None:
@@ -60,13 +65,13 @@ class Inputs(nn.Module):  # type: ignore[misc]
 
     def forward(self, batch: ImpressionBatch) -> Tensor:
         """[B, X]."""
-        embedded_BX = self.fields(batch.codes_BF).flatten(1)
+        embedded_BX: Tensor = self.fields(batch.codes_BF).flatten(1)
         if batch.numeric_BD.shape[1] == 0:
             return embedded_BX
         return torch.cat([embedded_BX, self.numbers(batch.numeric_BD)], dim=1)
 
 
-class RowNorm(nn.BatchNorm1d):  # type: ignore[misc]
+class RowNorm(nn.BatchNorm1d):
     """Batch norm that takes a batch of no row or one, which has no variance, by the running statistics."""
 
     def forward(self, x_BX: Tensor) -> Tensor:
@@ -78,7 +83,7 @@ class RowNorm(nn.BatchNorm1d):  # type: ignore[misc]
         return super().forward(x_BX)
 
 
-class Mlp(nn.Module):  # type: ignore[misc]
+class Mlp(nn.Module):
     """Linear, batch norm, ReLU, dropout, a layer each; without layers the identity. `size` is the width it ends with."""
 
     def __init__(self, width: int, hidden: Layers, dropout: float = 0.0, batch_norm: bool = False) -> None:

@@ -8,7 +8,7 @@ from nightrank.ranker.ctr.config import CtrShapes, LrConfig
 from nightrank.ranker.ctr.layers import FieldTable, Numbers
 
 
-class Linear(nn.Module):  # type: ignore[misc]
+class Linear(nn.Module):
     def __init__(self, config: LrConfig, shapes: CtrShapes) -> None:
         super().__init__()
         actions = len(shapes.labels)

@@ -11,7 +11,7 @@ from nightrank.ranker.ctr.config import CtrShapes, MmoeConfig
 from nightrank.ranker.ctr.layers import Inputs, Mlp
 
 
-class Task(nn.Module):  # type: ignore[misc]
+class Task(nn.Module):
     """One action: a softmax gate over the experts, then a tower (equations 6 and 7)."""
 
     def __init__(self, config: MmoeConfig, inputs: int, expert: int) -> None:
@@ -28,7 +28,7 @@ class Task(nn.Module):  # type: ignore[misc]
         return result
 
 
-class Mmoe(nn.Module):  # type: ignore[misc]
+class Mmoe(nn.Module):
     def __init__(self, config: MmoeConfig, shapes: CtrShapes) -> None:
         super().__init__()
         self.inputs = Inputs(shapes, config.width)

@@ -13,7 +13,7 @@ from nightrank.ranker.inputs import ItemInputs
 from nightrank.ranker.targets import Targets, next_items
 
 
-class UserEncoder(nn.Module):  # type: ignore[misc]
+class UserEncoder(nn.Module):
     """`forward(vectors_Td, batch) -> states [T, d]`: the user after each token, from the item vectors of the tokens."""
 
     pretrained: ClassVar[tuple[str, ...]] = ()

@@ -4,6 +4,7 @@ Shapes: T tokens of histories, B rows, W words kept an item, L words of the long
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,9 @@ class BehaviourTextEncoder(UserEncoder):
 
     pretrained = ("model.",)
 
+    words: Tensor
+    marks: Tensor
+
     def __init__(self, config: RankerConfig, shapes: ItemShapes) -> None:
         super().__init__()
         encoder = config.encoder
@@ -38,7 +42,8 @@ class BehaviourTextEncoder(UserEncoder):
         model = empty_model(encoder.architecture)
         self.longest, self.max_tokens = encoder.max_length, min(encoder.max_tokens, most_tokens(model) or encoder.max_tokens)
         self.model = tuned(model, encoder.tuning, seed=0)
-        self.dense = nn.Linear(int(model.config.hidden_size), config.width)
+        shape: Any = model.config
+        self.dense = nn.Linear(int(shape.hidden_size), config.width)
         self.register_buffer("words", torch.zeros(shapes.items + 1, encoder.words, dtype=torch.int32))
         self.register_buffer("marks", torch.zeros(2, dtype=torch.int32))
 

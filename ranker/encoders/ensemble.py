@@ -20,7 +20,7 @@ class EnsembleEncoder(UserEncoder):
 
     def __init__(self, members: Sequence[UserEncoder]) -> None:
         super().__init__()
-        self.members = nn.ModuleList(members)
+        self.members: Sequence[UserEncoder] = nn.ModuleList(members)  # type: ignore[assignment]
         prefixes = ((place, prefix) for place, member in enumerate(members) for prefix in member.pretrained)
         self.pretrained = tuple(f"members.{place}.{prefix}" for place, prefix in prefixes)  # type: ignore[misc]
 

@@ -33,7 +33,8 @@ class FactorsEncoder(UserEncoder):
         user_Bd = self.dropout(self.users(batch.users_B.where(known_B, 0)))
         if not bool(known_B.all()):
             user_Bd = torch.where(known_B.unsqueeze(1), user_Bd, fold_in(vectors_Td, batch, self.ridge).to(user_Bd.dtype))
-        return user_Bd.index_select(0, batch.row_T)
+        result: Tensor = user_Bd.index_select(0, batch.row_T)
+        return result
 
     def targets(self, batch: Batch) -> Targets:
         """Every position in [loss_from, n), and a history's first event too where its loss begins right after it."""
@@ -52,4 +53,5 @@ def fold_in(vectors_Td: Tensor, batch: Batch, ridge: float) -> Tensor:
     gram_BLL.diagonal(dim1=1, dim2=2).add_(ridge)
     ones_BL1 = layout.pack(torch.ones(batch.tokens, 1, device=vectors_Td.device))
     duals_BL1 = torch.linalg.solve(gram_BLL, ones_BL1)
-    return (vectors_BLd * duals_BL1).sum(1)
+    result: Tensor = (vectors_BLd * duals_BL1).sum(1)
+    return result

@@ -17,7 +17,7 @@ from nightrank.ranker.inputs import ItemInputs, ItemShapes
 from nightrank.ranker.text.tower import TextTower
 
 
-class ItemEncoder(nn.Module):  # type: ignore[misc]
+class ItemEncoder(nn.Module):
     """v_i = g_i id_i + A text_i + mean(category embeddings of i) + B numeric_i, the parts that config and data both have; g_i
     is 1, or after training grows with the item's events (`id_shrinkage`). With a tower a perceptron over that sum, which is
     its first layer over the parts beside each other.
@@ -25,6 +25,11 @@ class ItemEncoder(nn.Module):  # type: ignore[misc]
     What the data says of an item stands in buffers that are not part of the weights: they come from the snapshot. Text vectors
     of a tuned encoder are part of them: they are the encoder's at the end of the last epoch.
     """
+
+    text_matrix: Tensor
+    category_codes: Tensor
+    numeric_matrix: Tensor
+    popularity: Tensor
 
     def __init__(self, config: RankerConfig, shapes: ItemShapes) -> None:
         super().__init__()

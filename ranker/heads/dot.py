@@ -7,7 +7,7 @@ from torch.nn import functional
 from nightrank.ranker.config.ranker import DotConfig, RankerConfig
 
 
-class DotHead(nn.Module):  # type: ignore[misc]
+class DotHead(nn.Module):
     """s = u . v, or cos(u, v) / temperature with `normalise`; with `item_bias` a share of the item's bias on top.
 
     It has no weights. Of several members it is the mean of their scores. What is served carries the bias as one more column,

@@ -15,7 +15,7 @@ VALUES: Final = {"cpu": 262_144}
 ELSEWHERE: Final = 8_000_000
 
 
-class PairHead(nn.Module):  # type: ignore[misc]
+class PairHead(nn.Module):
     """Both sides are mapped once, to h numbers each; `pair` makes a score of two of them, broadcasting."""
 
     keeps_inputs = False

@@ -31,11 +31,11 @@ def full_softmax(
     `bias_I` [I], where given, is added to every item's logit.
     Products run in bf16 under autocast or on bf16 inputs, sums in fp32.
     """
-    loss: Tensor = _FullSoftmax.apply(states_Td, table_Id, targets_T, weights_T.float(), bias_I, chunk_elements)
+    loss: Tensor = _FullSoftmax.apply(states_Td, table_Id, targets_T, weights_T.float(), bias_I, chunk_elements)  # type: ignore[no-untyped-call]
     return loss, weights_T.float().sum()
 
 
-class _FullSoftmax(torch.autograd.Function):  # type: ignore[misc]
+class _FullSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,

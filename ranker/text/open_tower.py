@@ -1,6 +1,7 @@
 """From a model folder and the items' tokens to a text tower that fits a ranker."""
 
 from pathlib import Path
+from typing import Any
 
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
 from nightrank.ranker.inputs import ItemInputs
@@ -20,7 +21,8 @@ def open_tower(folder: Path | None, tuning: TextTuningConfig, inputs: ItemInputs
             "set text.encoder, or item.text.name to frozen",
         )
     model = pretrained_model(folder)
-    width, vocabulary = int(model.config.hidden_size), int(model.config.vocab_size)
+    config: Any = model.config
+    width, vocabulary = int(config.hidden_size), int(config.vocab_size)
     if width != inputs.shapes.text_width:
         raise DataContractError(
             f"text encoder {folder.name} gives {width} numbers a text, the snapshot's vectors have {inputs.shapes.text_width}",

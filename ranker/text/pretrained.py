@@ -79,7 +79,8 @@ def tuned(model: nn.Module, tuning: TextTuningConfig, seed: int) -> nn.Module:
         parameter.requires_grad_(tuning.name == "full" or (tuning.name == "lora" and ADAPTER in name))
     if tuning.gradient_checkpointing and tuning.tunes:
         # Not reentrant: the tokens that come in carry no gradient.
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        enable: Any = model.gradient_checkpointing_enable
+        enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return model
 
 

@@ -19,19 +19,22 @@ FEW: Final = 8
 """Rows below which products are too small to be worth a batch of their own."""
 
 
-class TextTower(nn.Module):  # type: ignore[misc]
+class TextTower(nn.Module):
     """Mean over a text's token states, then unit length: the pooling of `embed_items`, so that an encoder nobody has tuned yet
     gives the cached vectors.
 
     `state_dict()` holds what is trained, nothing else: adapters alone with LoRA.
     """
 
+    token_ids: Tensor
+    token_offsets: Tensor
+
     def __init__(self, model: nn.Module, tokens: Tokens, tuning: TextTuningConfig) -> None:
         super().__init__()
         self.model, self.tuning = model, tuning
         self.register_buffer("token_ids", tokens.flat, persistent=False)
         self.register_buffer("token_offsets", tokens.offsets, persistent=False)
-        self.register_load_state_dict_post_hook(_frozen_may_be_missing)
+        self.register_load_state_dict_post_hook(_frozen_may_be_missing)  # type: ignore[no-untyped-call]
 
     @property
     def lengths(self) -> Tensor:
@@ -50,7 +53,8 @@ class TextTower(nn.Module):  # type: ignore[misc]
         """[N, W] fp32, padded to one rectangle."""
         ids_NL, mask_NL = self.padded(ids_N)
         states_NLW = self.model(input_ids=ids_NL, attention_mask=mask_NL.long()).last_hidden_state
-        return functional.normalize(mean_states(states_NLW, mask_NL), dim=1)
+        result: Tensor = functional.normalize(mean_states(states_NLW, mask_NL), dim=1)
+        return result
 
     def padded(self, ids_N: Tensor) -> tuple[Tensor, Tensor]:
         """(tokens [N, L], which of them there are). What pads is masked, so that an encoder without a pad token does too."""
@@ -67,14 +71,17 @@ class TextTower(nn.Module):  # type: ignore[misc]
         ids = ids[self.lengths[ids] > 0]
         if len(ids) > self.tuning.items_per_step:
             kept = torch.randperm(len(ids))[: self.tuning.items_per_step].to(ids.device)
-            ids = ids[kept].sort().values
-        return ids
+            kept_ids: Tensor = ids[kept].sort().values
+            return kept_ids
+        named: Tensor = ids
+        return named
 
     def without_gradient(self, ids_N: Tensor) -> Tensor:
         """[N, W] fp32, a bounded number of tokens at a time."""
         lengths_N = self.lengths[ids_N]
         order_N = lengths_N.argsort(stable=True)
-        width = int(self.model.config.hidden_size)
+        config: Any = self.model.config
+        width = int(config.hidden_size)
         result = torch.zeros(len(ids_N), width, device=ids_N.device)
         with torch.no_grad():
             for part in packed(lengths_N[order_N].tolist(), self.tuning.batch_tokens):
@@ -82,7 +89,7 @@ class TextTower(nn.Module):  # type: ignore[misc]
                 result[places] = self(ids_N[places])
         return result
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         whole: dict[str, Any] = super().state_dict(*args, **kwargs)
         prefix = kwargs.get("prefix", "")
         for name, parameter in self.named_parameters():

@@ -3,7 +3,7 @@
 Shapes: B rows of a block, I = items + 1 columns (id 0 is padding), d ALS rank, H history items.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ POPULAR: Final = "popular_7d"
 ALS: Final = "als"
 COOCCURRENCE: Final = "item_cooccurrence"
 DAY: Final = 86_400_000_000
-Batches = Iterator[pa.RecordBatch]
+Batches = Iterable[pa.RecordBatch]
 
 
 class ListRules(NamedTuple):

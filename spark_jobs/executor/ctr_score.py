@@ -1,6 +1,6 @@
 """Rows with their inputs into a click ranker's probabilities, inside executors: the bundle is opened once per Python worker."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,7 +23,7 @@ OUTPUT: Final = pa.schema(
     ]
 )
 ROWS_AT_ONCE: Final = 8192
-Batches = Iterator[pa.RecordBatch]
+Batches = Iterable[pa.RecordBatch]
 
 
 class CtrRules(NamedTuple):

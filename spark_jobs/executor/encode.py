@@ -4,7 +4,7 @@ Shapes: N texts of a call, B of a batch, T tokens of the longest, D width of the
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,7 +44,7 @@ class Encoder:
     autocast: bool
 
 
-def encode_batches(batches: Iterator[pa.RecordBatch], options: EncodeOptions) -> Iterator[pa.RecordBatch]:
+def encode_batches(batches: Iterable[pa.RecordBatch], options: EncodeOptions) -> Iterator[pa.RecordBatch]:
     """mapInArrow: rows (content_sha256, text) become rows of `text_cache`."""
     for batch in batches:
         vectors_ND, cut, tokens = encode_tokens(batch.column(TEXT).to_pylist(), options)

@@ -6,7 +6,7 @@ from torch import nn
 from nightrank.ranker.blocks.one_dnn import times_transposed
 
 
-class OneDnnLinear(nn.Module):  # type: ignore[misc]
+class OneDnnLinear(nn.Module):
     """What nn.Linear gives, up to the order of the sums. Inference only: no gradient."""
 
     def __init__(self, linear: nn.Linear) -> None:

@@ -1,6 +1,6 @@
 """Each row with the newest items of its user's history that had happened and were available before it. Arrow in, Arrow out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.transforms.impression_inputs import AVAILABLE, KNOWN, ROWS, VALUES
 from nightrank.spark_jobs.executor.rows import flattened
 
-Batches = Iterator[pa.RecordBatch]
+Batches = Iterable[pa.RecordBatch]
 Ints = npt.NDArray[np.int64]
 
 

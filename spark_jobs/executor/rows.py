@@ -1,6 +1,6 @@
 """Arrow in, Arrow out: users' event lists into training rows, inside executors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from nightrank.feature_store.user_rows import Row, RowRules, user_rows
 HELD_OUT: Final = "held_out"
 REPLAYED: Final = "replayed"
 _LISTS: Final = (c.ITEMS, c.ACTIONS, c.TIMES, c.AVAILABILITY_TIME, "fresh", "today")
-Batches = Iterator[pa.RecordBatch]
+Batches = Iterable[pa.RecordBatch]
 
 
 def rows_builder(rules: RowRules) -> Callable[[Batches], Batches]:

@@ -1,6 +1,6 @@
 """Users' events into their lists, inside executors: the bundle is opened once per Python worker."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +28,7 @@ OUTPUT: Final = pa.schema(
         (c.FALLBACK, pa.string()),
     ]
 )
-Batches = Iterator[pa.RecordBatch]
+Batches = Iterable[pa.RecordBatch]
 Ids = npt.NDArray[np.int64]
 
 

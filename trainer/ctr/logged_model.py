@@ -46,7 +46,8 @@ def _signature(info: CtrInfo) -> Any:
     from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 
     names = [*(field.name for field in info.shapes.fields), *(number.name for number in info.shapes.numeric)]
-    inputs = [ColSpec(AnyType(), name) for name in names]
+    inputs: list[Any] = [ColSpec(AnyType(), name) for name in names]
     if info.ctr.reads_history:
         inputs.append(ColSpec(AnyType(), c.HISTORY))
-    return ModelSignature(Schema(inputs), Schema([ColSpec(DataType.double, label) for label in info.shapes.labels]))
+    outputs: list[Any] = [ColSpec(DataType.double, label) for label in info.shapes.labels]
+    return ModelSignature(Schema(inputs), Schema(outputs))

@@ -14,7 +14,7 @@ import mlflow
 import pandas as pd
 
 
-class CtrModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class CtrModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]
     def load_context(self, context: Any) -> None:
         from nightrank.ranker.ctr.bundle import load_ctr_bundle
 

@@ -100,7 +100,7 @@ class AdamW:
             with torch.no_grad():
                 torch._fused_adamw_(
                     [self._parameters[name] for name in names],
-                    [self._parameters[name].grad for name in names],
+                    [self._parameters[name].grad for name in names],  # type: ignore[misc]
                     self._of(names, "exp_avg"),
                     self._of(names, "exp_avg_sq"),
                     [],

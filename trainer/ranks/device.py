@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,7 +53,8 @@ def make_deterministic(device: Device) -> None:
     # Not `use_deterministic_algorithms`, which imports the compiler stack for its own settings.
     torch.set_deterministic_debug_mode("warn" if device.torch_device.type == "cuda" else "error")
     torch.backends.cudnn.benchmark = False
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    deterministic: Any = torch.utils.deterministic
+    deterministic.fill_uninitialized_memory = False
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
@@ -62,4 +64,5 @@ def choose_attention(model: nn.Module, device: Device) -> None:
     if device.bf16 and device.torch_device.type == "cpu":
         for module in model.modules():
             if hasattr(module, "set_attn_implementation"):
-                module.set_attn_implementation("eager")
+                use: Any = module.set_attn_implementation
+                use("eager")

@@ -64,7 +64,7 @@ def _signature() -> Any:
     from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 
     inputs = Schema([ColSpec(AnyType(), "history"), ColSpec(DataType.long, "k", required=False)])
-    outputs = [
+    outputs: list[Any] = [
         ColSpec(kind, name)
         for name, kind in (
             ("row", DataType.long),

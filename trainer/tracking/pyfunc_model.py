@@ -16,7 +16,7 @@ import pandas as pd
 DEFAULT_K = 10
 
 
-class RankerModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class RankerModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]
     def load_context(self, context: Any) -> None:
         from nightrank.ranker.bundle.bundle import load_bundle
 

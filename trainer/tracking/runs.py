@@ -44,7 +44,7 @@ def log_snapshot(tracker: Tracker, run_id: str, snapshot_path: Path, snapshot_id
     from mlflow.entities import DatasetInput, InputTag
 
     source = HTTPDatasetSource(snapshot_path.resolve().as_uri())
-    dataset = MetaDataset(source, name=f"snapshot-{snapshot_id[:12]}", digest=snapshot_id[:36])
+    dataset = MetaDataset(source, name=f"snapshot-{snapshot_id[:12]}", digest=snapshot_id[:36])  # type: ignore[abstract]
     tags = [InputTag("mlflow.data.context", "training")]
     tracker.client.log_inputs(run_id, [DatasetInput(dataset._to_mlflow_entity(), tags)])
     tracker.client.log_artifact(run_id, str(snapshot_path), "snapshot")

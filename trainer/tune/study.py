@@ -89,7 +89,7 @@ def begin(study: optuna.Study, space: Space, config: TuneConfig, seed: int, firs
     params = first if not earlier and first is not None else suggested(earlier, space, config.startup_trials, seed)
     if params is None:
         return None
-    trial = create_trial(state=TrialState.RUNNING, params=params, distributions=distributions_of(space))
+    trial = create_trial(state=TrialState.RUNNING, params=params, distributions=dict(distributions_of(space)))
     study.add_trial(trial)
     return unfinished(study)
 
@@ -149,7 +149,8 @@ def _distribution(dimension: Range | Choices) -> BaseDistribution:
         return CategoricalDistribution(dimension.choices)
     kind: Any = IntDistribution if dimension.whole else FloatDistribution
     step = dimension.step or (1 if dimension.whole else None)
-    return kind(low=dimension.low, high=dimension.high, log=dimension.log, step=step)
+    found: BaseDistribution = kind(low=dimension.low, high=dimension.high, log=dimension.log, step=step)
+    return found
 
 
 def _tidy(value: Any) -> Any:
