@@ -71,6 +71,7 @@ def run(context: StageContext) -> StageResult:
             **facts,
             **left_out,
             **_facts(context, champion, versions),
+            "note": champion.note,
             "model": list_model_facts(champion, items),
         }
     finally:
