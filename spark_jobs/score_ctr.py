@@ -11,9 +11,10 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
+from nightrank.feature_store.contracts.impression_settings import CONTEXT_PREFIX
 from nightrank.feature_store.contracts.model_ref import CLICKS, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.release import Release
-from nightrank.feature_store.contracts.settings import CONTEXT_PREFIX, DataSettings
+from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import Impressions, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import CLICK_SCORES, ITEMS, RECOMMENDATIONS, VOCABULARY

@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from nightrank.feature_store.contracts import columns as c
-from nightrank.feature_store.contracts.settings import CONTEXT_PREFIX
+from nightrank.feature_store.contracts.impression_settings import CONTEXT_PREFIX
 from nightrank.feature_store.transforms.item_inputs import log_price
 
 KNOWN: Final = "known"

@@ -87,6 +87,7 @@ def config(
     files: Config = None,
     overrides: Set = None,
     show: Annotated[bool, typer.Option("--show", help="Print every key with its value.")] = False,
+    reference: Annotated[bool, typer.Option("--reference", help="Print what every key does, as Markdown.")] = False,
     as_json: Json = False,
 ) -> None:
     """Check a configuration; with --show print every key with its value, as YAML.
@@ -99,6 +100,11 @@ def config(
     from nightrank.pipeline.config import resolve
     from nightrank.pipeline.output import print_json
 
+    if reference:
+        from nightrank.pipeline.reference import reference as page
+
+        print(page(), end="")
+        return
     if not show and not files and not overrides:
         raise UsageError("nothing to check", "write `nightrank config --show`, or give --config or --set")
     whole: dict[str, Any] = resolve(files or [], overrides or [])

@@ -12,6 +12,7 @@ class _Encoder(FrozenConfig):
     """What every user encoder has."""
 
     dropout: float = Field(0.2, ge=0, lt=1)
+    """Share of the encoder's activations that a training step leaves out."""
     max_length: int = Field(50, ge=1)
     """Newest tokens of a history that are read in scoring."""
 
@@ -21,7 +22,9 @@ class TransformerConfig(_Encoder):
 
     name: Literal["transformer"] = "transformer"
     blocks: int = Field(2, ge=1)
+    """Transformer blocks."""
     heads: int = Field(2, ge=1)
+    """Attention heads; the width must be a multiple."""
     block: Literal["pre_norm", "gated"] = "pre_norm"
     """gated: residual branches multiplied by a sigmoid gate of their input, SwiGLU inside (LiGR, Borisyuk et al. 2024)."""
     expansion: int = Field(4, ge=1)
@@ -48,6 +51,7 @@ class RecurrentConfig(_Encoder):
 
     name: Literal["gru", "lstm"]
     layers: int = Field(1, ge=1)
+    """Recurrent layers."""
     hidden: int | None = Field(None, ge=1)
     """Width of the state; None: the model's."""
 
@@ -58,7 +62,9 @@ class HstuConfig(_Encoder):
 
     name: Literal["hstu"] = "hstu"
     blocks: int = Field(2, ge=1)
+    """HSTU blocks."""
     heads: int = Field(2, ge=1)
+    """Attention heads; the width must be a multiple."""
     time_bias: bool = True
     """Leave it off where the clock is a position."""
 
@@ -69,8 +75,11 @@ class ClozeConfig(_Encoder):
 
     name: Literal["bert4rec"] = "bert4rec"
     blocks: int = Field(2, ge=1)
+    """Transformer blocks."""
     heads: int = Field(2, ge=1)
+    """Attention heads; the width must be a multiple."""
     expansion: int = Field(4, ge=1)
+    """Width of the feed-forward layer in multiples of the model's."""
     hidden_share: float = Field(0.2, gt=0, lt=1)
     """Share of the positions of a row that a training step hides, at least one a row."""
     last_share: float = Field(0.2, ge=0, le=1)
@@ -84,6 +93,7 @@ class TowersConfig(_Encoder):
 
     name: Literal["towers"] = "towers"
     hidden: tuple[int, ...] = (256,)
+    """Hidden widths of the tower."""
     newest: int = Field(5, ge=1)
     """Events in the short window."""
 
@@ -94,6 +104,7 @@ class FactorsConfig(_Encoder):
 
     name: Literal["mf"] = "mf"
     ridge: float = Field(1.0, gt=0)
+    """Penalty of the ridge solution for a user without a vector."""
 
 
 class CausalLmConfig(_Encoder):
@@ -102,6 +113,7 @@ class CausalLmConfig(_Encoder):
 
     name: Literal["causal_lm"] = "causal_lm"
     blocks: int = Field(2, ge=1)
+    """Transformer blocks of a model from scratch."""
     heads: int = Field(4, ge=1)
     """`blocks`, `heads` and `dropout` are for a model from scratch."""
     model: str | None = None

@@ -13,10 +13,14 @@ class ItemConfig(FrozenConfig):
     """An item's vector is the sum of the parts switched on here that the data has."""
 
     use_id: bool = True
+    """Add an embedding of the item's id."""
     use_text: bool = True
+    """Add a projection of the item's text vector."""
     text: TextTuningConfig = TextTuningConfig()
     use_categories: bool = True
+    """Add the embeddings of the item's categories."""
     use_numeric: bool = True
+    """Add a projection of the item's numbers."""
     id_dropout: float = Field(0.0, ge=0, lt=1)
     """Share of items whose id embedding is left out of a training step, so that text and side features stand alone
     (DropoutNet, Volkovs et al. 2017). Ignored where an item has no other part."""
@@ -39,6 +43,7 @@ class DotConfig(FrozenConfig):
 
     name: Literal["dot"] = "dot"
     normalise: bool = False
+    """Score by cosine instead of by dot product."""
     temperature: float = Field(0.05, gt=0)
     """Used with `normalise` only."""
     item_bias: bool = False
@@ -54,6 +59,7 @@ class MlpConfig(FrozenConfig):
 
     name: Literal["mlp"] = "mlp"
     hidden: int = Field(64, ge=1)
+    """Width of the hidden layer."""
     product: bool = False
     """Add the dot product of the two sides' hidden values, as NeuMF does (He et al. 2017): a perceptron takes long to learn one
     (Rendle et al. 2020)."""
@@ -70,7 +76,9 @@ class TransformerHeadConfig(FrozenConfig):
 
     name: Literal["transformer"] = "transformer"
     hidden: int = Field(32, ge=1)
+    """Width of the block."""
     expansion: int = Field(2, ge=1)
+    """Width of its feed-forward layer in multiples of `hidden`."""
 
     @property
     def item_bias(self) -> bool:
@@ -148,6 +156,7 @@ class LossConfig(FrozenConfig):
     mixed_share: float = Field(0.5, ge=0, le=1)
     """Share of popularity in `mixed`; the rest is uniform."""
     hard_pool: int = Field(4, ge=2)
+    """Sampling `hard`: candidates drawn, in multiples of `negatives`."""
     gbce_t: float = Field(0.75, ge=0, le=1)
     """Calibration of gBCE (Petrov & Macdonald 2023): 0 is BCE, 1 as if all items were negatives."""
     chunk_elements: int = Field(4_000_000, ge=1024)

@@ -40,6 +40,7 @@ class DnnConfig(EmbeddedConfig):
 
     name: Literal["dnn"] = "dnn"
     hidden: Layers = Field((400, 400, 400), min_length=1)
+    """Hidden widths, first to last."""
 
 
 class DcnV2Config(EmbeddedConfig):
@@ -47,11 +48,13 @@ class DcnV2Config(EmbeddedConfig):
 
     name: Literal["dcnv2"] = "dcnv2"
     crosses: int = Field(3, ge=1)
+    """Cross layers."""
     rank: int | None = Field(None, ge=1)
     """W = U V^T of this rank (section 3.2 of the paper); None: a full matrix."""
     experts: int = Field(1, ge=1)
     """With `rank`: low-rank experts a layer, mixed by a softmax gate of the layer's input."""
     structure: Literal["parallel", "stacked"] = "parallel"
+    """parallel: the deep part beside the cross layers; stacked: it reads their output."""
     hidden: Layers = (400, 400, 400)
     """The deep part; empty: cross layers alone."""
 
@@ -68,15 +71,18 @@ class DinConfig(EmbeddedConfig):
     name: Literal["din"] = "din"
     reads_history: ClassVar[bool] = True
     attention: Layers = Field((64, 16), min_length=1)
+    """Hidden widths of the network that weighs a history's items."""
     softmax: bool = False
     """Weights of a history sum to 1; off: they keep their size, and a fitting history counts for more (section 4.3)."""
     hidden: Layers = Field((200, 80), min_length=1)
+    """Hidden widths of the network above."""
 
 
 class StreamConfig(FrozenConfig):
     """One of FinalMLP's perceptrons."""
 
     hidden: Layers = Field((400,), min_length=1)
+    """Hidden widths, first to last."""
     gate_fields: tuple[str, ...] = ()
     """Fields whose values decide how much this stream sees of each input; empty: learnt, the same for every row."""
 
@@ -88,8 +94,11 @@ class FinalMlpConfig(EmbeddedConfig):
     first: StreamConfig = StreamConfig()
     second: StreamConfig = StreamConfig()
     gates: bool = True
+    """Let gates choose how much each stream sees of an input."""
     gate_hidden: Layers = (400,)
+    """Hidden widths of the gates."""
     heads: int = Field(1, ge=1)
+    """Heads of the bilinear form that joins the streams."""
 
     @model_validator(mode="after")
     def _heads_divide_the_streams(self) -> "FinalMlpConfig":
@@ -104,8 +113,11 @@ class MmoeConfig(EmbeddedConfig):
 
     name: Literal["mmoe"] = "mmoe"
     experts: int = Field(4, ge=1)
+    """Experts shared by all actions."""
     expert_hidden: Layers = Field((200,), min_length=1)
+    """Hidden widths of an expert."""
     tower_hidden: Layers = (64,)
+    """Hidden widths of an action's tower."""
 
 
 CtrConfig = Annotated[LrConfig | DnnConfig | DcnV2Config | DinConfig | FinalMlpConfig | MmoeConfig, Field(discriminator="name")]

@@ -14,7 +14,9 @@ class TextTuningConfig(FrozenConfig):
 
     name: Literal["frozen", "lora", "full"] = "frozen"
     rank: int = Field(8, ge=1)
+    """lora: rank of the adapters."""
     alpha: int = Field(16, ge=1)
+    """lora: the adapters' output is scaled by alpha / rank."""
     items_per_step: int = Field(64, ge=1)
     """Items encoded with a gradient in a step (of each piece of it, on each rank): bounds its memory and its time."""
     batch_tokens: int = Field(16_384, ge=64)

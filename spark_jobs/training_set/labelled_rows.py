@@ -8,7 +8,8 @@ from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
-from nightrank.feature_store.contracts.settings import DataSettings, ImpressionSettings
+from nightrank.feature_store.contracts.impression_settings import ImpressionSettings
+from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import EVENTS
 from nightrank.feature_store.transforms.calendar import known_by

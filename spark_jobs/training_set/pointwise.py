@@ -9,7 +9,8 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.feature_store.contracts.settings import CONTEXT_PREFIX, DataSettings, ImpressionSettings
+from nightrank.feature_store.contracts.impression_settings import CONTEXT_PREFIX, ImpressionSettings
+from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import Impressions
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import EVENTS, IMPRESSION_CODES, IMPRESSIONS, INTERACTIONS, ITEMS, VOCABULARY

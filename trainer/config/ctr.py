@@ -37,6 +37,7 @@ class CtrTrainerConfig(FrozenConfig):
     batch_rows: int = Field(4096, ge=1)
     """Rows of a step over all ranks, at most."""
     learning_rate: float = Field(1e-3, gt=0)
+    """Learning rate before the first plateau."""
     plateau: PlateauConfig = PlateauConfig()
     table_l2: float = Field(0.0, ge=0)
     """Strength of the pull of embedding tables to zero: adds table_l2 / 2 times their squared norm to the mean loss."""

@@ -11,10 +11,13 @@ class EvaluationConfig(FrozenConfig):
     """The section `evaluation` of a run's configuration."""
 
     ks: tuple[int, ...] = Field((10, 20), min_length=1)
+    """Lengths of list at which metrics are measured."""
     batch_rows: int = Field(1024, ge=1)
+    """Rows that are scored at once."""
     samples: int = Field(1000, ge=100)
     """Bootstrap resamples behind an interval."""
     level: float = Field(0.95, gt=0.5, lt=1)
+    """Coverage of the intervals."""
     decidable_rows: int = Field(200, ge=1)
     """A figure of fewer rows is given with a warning: its interval is wide and may still be too narrow."""
     cold_events: int = Field(5, ge=0)
@@ -35,11 +38,15 @@ class GateConfig(FrozenConfig):
     """
 
     rule: Literal["reject_if_worse", "require_not_worse"] = "reject_if_worse"
+    """How the challenger is judged; both rules are described above."""
     margin: float = Field(0.02, ge=0, lt=1)
     """Relative to the champion's NDCG@10: a smaller loss does not matter."""
     level: float = Field(0.95, gt=0.5, lt=1)
+    """Coverage of the interval of the difference."""
     samples: int = Field(2000, ge=100)
+    """Bootstrap resamples behind the interval."""
     decidable_rows: int = Field(200, ge=1)
+    """With fewer hold-out rows than this the gate cannot decide."""
     pool_nights: int = Field(14, ge=1)
     """A night with too few rows is judged together with up to so many nights, itself among them."""
     too_few: Literal["apply_rule", "keep_champion"] = "apply_rule"

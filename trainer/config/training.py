@@ -17,8 +17,11 @@ class OptimizerConfig(FrozenConfig):
     """AdamW (Loshchilov & Hutter 2019) on the summed gradient divided by the summed weight."""
 
     beta1: float = Field(0.9, ge=0, lt=1)
+    """Adam's decay of the mean of gradients."""
     beta2: float = Field(0.98, ge=0, lt=1)
+    """Adam's decay of the mean of squared gradients."""
     epsilon: float = Field(1e-8, gt=0)
+    """Adam's addend in the denominator."""
     weight_decay: float = Field(0.01, ge=0)
     """On matrices only: biases and norms are left alone, and lookup tables have a decay of their own."""
     table_decay: float = Field(0.0, ge=0)
@@ -34,8 +37,11 @@ class PhaseConfig(FrozenConfig):
     """One stretch of training with a learning-rate curve of its own: linear warm-up, then a cosine down to `floor`."""
 
     epochs: int = Field(ge=0)
+    """Passes over the phase's rows, at most."""
     learning_rate: float = Field(gt=0)
+    """Highest learning rate of the phase."""
     warmup_steps: int = Field(100, ge=0)
+    """Steps in which the learning rate rises from zero."""
     floor: float = Field(0.05, ge=0, le=1)
     """The last learning rate as a share of the first."""
     patience: int | None = Field(None, ge=1)
@@ -75,15 +81,20 @@ class NightPhaseConfig(PhaseConfig):
 
 class ValidationConfig(FrozenConfig):
     every_epochs: int = Field(1, ge=1)
+    """Validate after this many epochs."""
     max_rows: int | None = Field(20_000, ge=1)
     """Validate on this many rows at most, the same ones each time; None: on all."""
     batch_rows: int = Field(512, ge=1)
+    """Rows that are validated at once."""
 
 
 class CheckpointConfig(FrozenConfig):
     every_steps: int | None = Field(None, ge=1)
+    """A checkpoint after this many steps; null: by time alone."""
     every_seconds: float = Field(60.0, gt=0)
+    """A checkpoint after this many seconds."""
     keep_last: int = Field(2, ge=1)
+    """Newest checkpoints that are kept."""
 
 
 class WatchdogConfig(FrozenConfig):
@@ -92,6 +103,7 @@ class WatchdogConfig(FrozenConfig):
     startup_seconds: float = Field(180.0, gt=0)
     """The same, before a rank's first sign of progress (imports, the first collective)."""
     beat_seconds: float = Field(1.0, gt=0)
+    """Time between two heartbeats of a rank."""
     gloo_timeout_seconds: int = Field(60, ge=1)
     """HOROVOD_GLOO_TIMEOUT_SECONDS: how long Horovod waits for a peer's socket."""
 
@@ -100,7 +112,9 @@ class TrainerConfig(FrozenConfig):
     """The section `trainer` of a run's configuration."""
 
     launcher: Literal["horovodrun", "spark", "one_process"] = "horovodrun"
+    """How ranks are started: by horovodrun, on Spark's executors, or in one process without Horovod."""
     workers: int = Field(2, ge=1)
+    """Horovod ranks."""
     hosts: str | None = None
     """horovodrun's -H, such as `a:4,b:4`; None: all workers on this machine."""
     reader: ReaderName = "petastorm"
@@ -108,6 +122,7 @@ class TrainerConfig(FrozenConfig):
     threads_per_worker: int | None = Field(None, ge=1)
     """None: the machine's cores divided by the workers on it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where ranks compute; auto: on a GPU where there is one."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto: bf16 autocast where the CPU (AVX512_BF16, AMX) or the GPU multiplies in it; weights stay fp32."""
     compression: Literal["none", "fp16"] = "none"
@@ -119,6 +134,7 @@ class TrainerConfig(FrozenConfig):
     reorder: float = Field(0.0, ge=0)
     """Events of a training history change places at random, each moving by less than so many; up to 1 all stay."""
     log_seconds: float = Field(15.0, gt=0)
+    """A line on the progress of training after this many seconds."""
     model: RankerConfig = RankerConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -20,6 +20,7 @@ class PrunerConfig(FrozenConfig):
     first_rung: int = Field(2, ge=1)
     """halving: epochs before the first rung; the next ones are `reduction` times as far."""
     reduction: int = Field(3, ge=2)
+    """halving: one in this many trials goes on at a rung."""
 
 
 class TuneConfig(FrozenConfig):

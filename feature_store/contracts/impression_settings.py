@@ -1,0 +1,59 @@
+"""The section `impressions`: what a row for click rankers holds. Engine-free, as all settings are."""
+
+from typing import Final
+
+from pydantic import Field, model_validator
+
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.config import FrozenConfig
+
+FIELDS: Final = ("user", "item", "category", "hour", "weekday", "position")
+NUMBERS: Final = ("log_price", "log_history", "position_number")
+"""log(1 + price), log(1 + events of the user that were known), the place in the list."""
+CONTEXT_PREFIX: Final = "context."
+
+
+class ImpressionSettings(FrozenConfig):
+    """Training rows for click rankers: one a shown item, with what was known then and what the user did after it."""
+
+    enabled: bool = False
+    """Also switches on the stages that train, register and score with a click ranker."""
+    shown: tuple[str, ...] = ("impression",)
+    """Actions that make a row; `view` for a log without impressions."""
+    labels: tuple[str, ...] = Field(("click",), min_length=1)
+    """Actions asked about, in the order of the ranker's answers."""
+    label_minutes: float = Field(60.0, gt=0)
+    """What comes later than this is no answer. Rows whose time for an answer is not over yet are left out. Without a clock
+    any later answer counts."""
+    days: int = Field(30, ge=1)
+    """Rows of so many days up to the run's; without a clock all."""
+    fields: tuple[str, ...] = ("user", "item", "category", "hour", "weekday", "position")
+    """Categorical inputs: FIELDS, and `context.<key>` of the events' context."""
+    numeric: tuple[str, ...] = ("log_price", "log_history")
+    """Numbers: NUMBERS, and `context.<key>`."""
+    history: int = Field(50, ge=0)
+    """Newest items of the user's history a row holds; 0: none."""
+    history_actions: tuple[str, ...] = ("click", "cart", "purchase", "rating")
+    """Actions whose items make up a row's history."""
+    least_rows: int = Field(1, ge=1)
+    """A value in fewer training rows is unknown."""
+    most_values: int = Field(1_000_000, ge=1)
+    """Values of a field with a code, the most frequent ones."""
+    serving: dict[str, str] = {"position": "1"}
+    """Values of fields that are not known when released lists are scored; without an entry such a field is unknown."""
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "ImpressionSettings":
+        inputs = (*self.fields, *self.numeric)
+        if len(set(inputs)) < len(inputs):
+            raise ValueError(f"fields and numeric {list(inputs)} name something twice")
+        for names, known in ((self.fields, FIELDS), (self.numeric, NUMBERS), (tuple(self.serving), FIELDS)):
+            unknown = [name for name in names if name not in known and not name.startswith(CONTEXT_PREFIX)]
+            if unknown:
+                raise ValueError(f"unknown input {', '.join(unknown)}: there are {', '.join(known)} and {CONTEXT_PREFIX}<key>")
+        unknown = [name for name in (*self.shown, *self.labels, *self.history_actions) if name not in ACTION_CODES]
+        if unknown or set(self.shown) & set(self.labels):
+            raise ValueError(f"shown {list(self.shown)}, labels {list(self.labels)}: actions are {', '.join(ACTION_CODES)}")
+        if "item" not in self.fields:
+            raise ValueError(f"fields {list(self.fields)} lack item")
+        return self
