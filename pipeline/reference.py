@@ -103,7 +103,7 @@ def _default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return ""
-    return "null" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return "null" if value is None else value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _sentence(model: type, name: str) -> str:
