@@ -10,7 +10,7 @@ from ipykernel.kernelspec import install
 from nbclient import NotebookClient
 
 from nightrank import IMPORT_PATH
-from nightrank.pipeline.run.children import MARKER
+from nightrank.feature_store.contracts.stage import RUN_DIR
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebooks" / "first-lists.ipynb"
 
@@ -22,7 +22,7 @@ def test_the_notebook_ends_with_a_list_for_every_user(tmp_path: Path, monkeypatc
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share" / "jupyter"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(IMPORT_PATH), *sys.path]))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.delenv(MARKER, raising=False)
+    monkeypatch.delenv(RUN_DIR, raising=False)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells), "commit the notebook without outputs"
     probe = "print(len(set(lists['user_id'])), figures['recommender'].nunique(), fitted.result['status'])"
