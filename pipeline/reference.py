@@ -10,8 +10,6 @@ from itertools import pairwise
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic_core import PydanticUndefined
-
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.pipeline.config import NightConfig
 
@@ -100,9 +98,9 @@ def _type(annotation: Any) -> str:
 
 
 def _default(field: Any) -> str:
-    value = field.get_default(call_default_factory=True)
-    if value is PydanticUndefined:
+    if field.is_required():
         return ""
+    value = field.get_default(call_default_factory=True)
     return "null" if value is None else value if isinstance(value, str) else json.dumps(value, default=str)
 
 
