@@ -12,7 +12,12 @@ from nightrank.feature_store.transforms.calendar import start_of_day
 
 RAW: Final = "_raw"
 """Key that an import leaves in `context` or `attributes` for cells it could not read."""
+UNREAD: Final = "_unread"
+"""The same for amounts."""
 UNKNOWN_ITEM: Final = "unknown_item"
+MAY_BE_UNREADABLE: Final = (c.VALUE, c.POSITION, c.PROPENSITY, c.AVAILABILITY_TIME)
+"""Cells of an event that are left out where they cannot be read, and counted: they do not discard the event."""
+OTHER_COLUMNS: Final = {"future_event": c.EVENT_TIME, "bad_time": c.EVENT_TIME, "ancient_event": c.EVENT_TIME}
 Rule = tuple[str, Column]
 
 
@@ -38,10 +43,8 @@ def event_rules(expect: Expectations) -> list[Rule]:
         ("null_event_time", time.isNull()),
         ("ancient_event", F.lit(not expect.position_clock) & (time < start_of_day(F.lit(expect.first_date), expect.timezone))),
         ("future_event", F.lit(not expect.position_clock) & (F.unix_seconds(time) > _last_second(expect))),
-        ("nan_value", _not_finite(c.VALUE)),
         ("bad_propensity", propensity.isNotNull() & ~((propensity > 0) & (propensity <= 1))),
         ("bad_position", F.col(c.POSITION) < 0),
-        ("unreadable_cell", raw),
     ]
 
 
@@ -86,6 +89,18 @@ def _id_rules(column: str, expect: Expectations) -> list[Rule]:
 def _last_second(expect: Expectations) -> Column:
     after = start_of_day(F.date_add(F.col(c.LANDING_DATE), 1), expect.timezone)
     return F.unix_seconds(after) + expect.future_tolerance_seconds
+
+
+def unreadable(column: str) -> Column:
+    """True of an event whose cell in this column was filled and could not be read."""
+    texts = F.concat_ws("; ", F.col(c.CONTEXT)[RAW], F.col(c.CONTEXT)[UNREAD])
+    raw = F.coalesce(texts.rlike(rf"(^|; ){column}="), F.lit(False))
+    return raw | F.coalesce(_not_finite(column), F.lit(False)) if column == c.VALUE else raw
+
+
+def column_of(reason: str) -> str:
+    """The column a reason speaks of: `bad_user_id` of `user_id`."""
+    return OTHER_COLUMNS.get(reason, reason.split("_", 1)[-1])
 
 
 def _not_finite(column: str) -> Column:

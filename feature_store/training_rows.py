@@ -14,6 +14,7 @@ from nightrank.feature_store.contracts.actions import ACTION_CODES
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
 
 STRENGTH: Final = ("impression", "other", "view", "click", "cart", "rating", "purchase")
 """Weakest first: what a position keeps when successive events on one item become one."""
@@ -30,9 +31,11 @@ class History(NamedTuple):
     times: Ints
     available: Ints
     fresh: Flags
-    """Known today and not yesterday: what a night learns from."""
+    """Known today and not when the champion was trained: what a night learns from."""
     today: Flags
     """Its event time is of the run's date."""
+    weights: Floats | None = None
+    """What a label counts in the loss; 0: it is neither learnt nor a target. None: 1 everywhere."""
 
 
 class Limits(NamedTuple):
@@ -54,7 +57,7 @@ class Cut(NamedTuple):
 
 
 def collapse(history: History, breaks: tuple[int, ...] = ()) -> History:
-    """Successive events on one item as one position, at its first time with its strongest action.
+    """Successive events on one item as one position, at its first time with its strongest action and its highest weight.
 
     An event joins only if it was known when the next position was asked for, so the position shows no later label
     anything that was still on its way; one that came later than that is left out. A run never crosses a time in `breaks`.
@@ -79,7 +82,15 @@ def collapse(history: History, breaks: tuple[int, ...] = ()) -> History:
         available=earliest,
         fresh=np.logical_and.reduceat(history.fresh, starts),
         today=history.today[first],
+        weights=_highest(history.weights, known, starts),
     )
+
+
+def _highest(weights: Floats | None, known: Flags, starts: Ints) -> Floats | None:
+    if weights is None:
+        return None
+    highest: Floats = np.maximum.reduceat(np.where(known, weights, np.float32(0)), starts)
+    return highest
 
 
 def _run_starts(history: History, breaks: tuple[int, ...]) -> Ints:

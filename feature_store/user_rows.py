@@ -25,6 +25,7 @@ class Row(NamedTuple):
     split: str
     source: str
     cut: Cut
+    weight: float = 1.0
 
 
 def user_rows(raw: History, rules: RowRules, held_out: bool, replayed: bool) -> tuple[History, list[Row]]:
@@ -36,7 +37,7 @@ def user_rows(raw: History, rules: RowRules, held_out: bool, replayed: bool) -> 
     history = collapse(raw, breaks) if rules.collapse_repeats else raw
     may_be_target = _targets(history, rules)
     kept = np.flatnonzero(history.today & may_be_target)[-1:] if held_out else np.empty(0, dtype=np.int64)
-    may_be_learnt = np.ones(len(history.items), dtype=bool)
+    may_be_learnt = _counts(history)
     rows: list[Row] = []
     source = "day" if rules.kind == "night" else "history"
     if len(kept):
@@ -53,8 +54,23 @@ def user_rows(raw: History, rules: RowRules, held_out: bool, replayed: bool) -> 
 
 def _targets(history: History, rules: RowRules) -> Flags:
     if rules.target_actions is None:
-        return np.ones(len(history.items), dtype=bool)
-    return np.isin(history.actions, np.array(rules.target_actions, dtype=np.int8))
+        return _counts(history)
+    return _counts(history) & np.isin(history.actions, np.array(rules.target_actions, dtype=np.int8))
+
+
+def _counts(history: History) -> Flags:
+    """False for positions of weight 0: a user took them back, or their action is not to be learnt."""
+    return np.ones(len(history.items), dtype=bool) if history.weights is None else history.weights > 0
+
+
+def _weighted(split: str, source: str, history: History, labels: Flags, limits: Limits) -> Iterator[Row]:
+    """Rows that hold each label once. A row has one weight, so labels of other weights stand in rows of their own."""
+    if history.weights is None:
+        yield from (Row(split, source, cut) for cut in loss_rows(history, labels, limits))
+        return
+    for weight in np.unique(history.weights[labels]).tolist():
+        same = labels & (history.weights == np.float32(weight))
+        yield from (Row(split, source, cut, weight) for cut in loss_rows(history, same, limits))
 
 
 def _named(split: str, source: str, cut: Cut | None) -> list[Row]:
@@ -64,7 +80,7 @@ def _named(split: str, source: str, cut: Cut | None) -> list[Row]:
 def _learnt(history: History, rules: RowRules, train: Flags, may_be_learnt: Flags) -> Iterator[Row]:
     """`train` and, of all else that may be learnt, `refit`."""
     for split, labels in (("train", train & may_be_learnt), ("refit", ~train & may_be_learnt)):
-        yield from (Row(split, "history", cut) for cut in loss_rows(history, labels, rules.limits))
+        yield from _weighted(split, "history", history, labels, rules.limits)
 
 
 def _leave_one_out(history: History, rules: RowRules, may_be_learnt: Flags, may_be_target: Flags) -> Iterator[Row]:
@@ -92,8 +108,8 @@ def _global_time(history: History, rules: RowRules, may_be_learnt: Flags, may_be
 def _night(history: History, rules: RowRules, may_be_learnt: Flags, replayed: bool) -> Iterator[Row]:
     """What is new, with its history as context; or, for a user taken for replay, the newest `max_length` positions."""
     labels = history.fresh & may_be_learnt
-    yield from (Row("train", "day", cut) for cut in loss_rows(history, labels, rules.limits))
+    yield from _weighted("train", "day", history, labels, rules.limits)
     if replayed and not history.fresh.any():
         newest = np.arange(len(history.items)) > len(history.items) - rules.limits.max_length
         whole = rules.limits._replace(overlap=rules.limits.min_history)
-        yield from (Row("train", "replay", cut) for cut in loss_rows(history, newest & may_be_learnt, whole))
+        yield from _weighted("train", "replay", history, newest & may_be_learnt, whole)

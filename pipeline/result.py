@@ -20,17 +20,19 @@ STAGE_FIELDS: Final = (
     "tables",
 )
 COUNTS: Final = {
+    "landed": 0,
     "events": 0,
     "duplicates": 0,
     "late": 0,
     "quarantined": {},
+    "left_out": {},
     "new_users": 0,
     "new_items": 0,
     "texts_encoded": 0,
     "texts_cut": 0,
 }
 FROM_RUN: Final = ("run_id", "kind", "date", "commit", "config_sha256", "seed", "versions", "machine")
-WHERE_SWITCHED_ON: Final = ("ctr",)
+WHERE_SWITCHED_ON: Final = ("ctr", "ingest")
 """Sections of stages that are not part of every run: absent where those did not run."""
 FROM_EXTRA: Final = ("snapshot", "training", "model", "metrics", "gate", "release", "report")
 
@@ -74,11 +76,11 @@ def _left_by(run_dir: Path, stage: Stage) -> dict[str, Any]:
 
 
 def _counts(left: list[dict[str, Any]]) -> dict[str, Any]:
-    """The counts the contract names, summed over stages; quarantine by reason."""
-    counts: dict[str, Any] = {**COUNTS, "quarantined": {}}
+    """The counts the contract names, summed over stages; quarantine and what was left out by reason."""
+    counts: dict[str, Any] = {**COUNTS, "quarantined": {}, "left_out": {}}
     for body in left:
         for name, value in {**body.get("extra", {}).get("counts", {}), **body.get("counts", {})}.items():
-            if name == "quarantined":
+            if name in ("quarantined", "left_out"):
                 for reason, rows in value.items():
                     counts[name][reason] = counts[name].get(reason, 0) + rows
             elif name in counts:

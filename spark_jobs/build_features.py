@@ -1,5 +1,7 @@
 """build_features: new ids enter the vocabulary, events become interactions, and every user and item gets its features."""
 
+import sys
+
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -17,9 +19,11 @@ from nightrank.feature_store.transforms.activity import AsOf
 from nightrank.feature_store.transforms.calendar import known_by
 from nightrank.feature_store.transforms.interactions import interactions
 from nightrank.feature_store.transforms.item_features import item_features
+from nightrank.feature_store.transforms.limits import EXCESS, PER_DAY, PER_ITEM, exceeding, without_excess
 from nightrank.feature_store.transforms.user_features import user_features
 from nightrank.feature_store.transforms.vocabulary import new_ids, sightings
 from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.ingest.days import landed_in
 
 NAME = "build_features"
 MOST_PRUNED_DAYS = 400
@@ -32,8 +36,8 @@ def run(context: StageContext) -> StageResult:
     clock = context.lake.landing_meta().get("clock") != "position"
     as_of = AsOf(context.day, settings.calendar.timezone, _windows(settings.features, clock))
     spark = get_session(settings.spark)
-    vocabulary = _grow_vocabulary(spark, context, settings)
-    commits = [vocabulary, _add_interactions(spark, context), *_features(spark, context, settings, as_of)]
+    vocabulary, beyond = _grow_vocabulary(spark, context, settings), dict[str, int]()
+    commits = [vocabulary, _add_interactions(spark, context, settings, beyond), *_features(spark, context, settings, as_of)]
     new = _new_ids(spark, context)
     left_out = {} if clock else {"windowed_features": NO_CLOCK}
     return StageResult(
@@ -42,7 +46,7 @@ def run(context: StageContext) -> StageResult:
         rows_out=sum(commit.rows for commit in commits),
         bytes_written=sum(commit.bytes_written for commit in commits),
         tables=table_entries(spark, context.lake, [(tables.CATALOGUE[x.name], x.from_version) for x in commits]),
-        counts={"new_users": new["user"], "new_items": new["item"], **left_out},
+        counts={"new_users": new["user"], "new_items": new["item"], "left_out": beyond, **left_out},
     )
 
 
@@ -77,20 +81,45 @@ def _grow_vocabulary(spark: SparkSession, context: StageContext, settings: DataS
     return delta_io.upsert(fresh, context.lake, tables.VOCABULARY, context=context, key=NAME, update=False)
 
 
-def _add_interactions(spark: SparkSession, context: StageContext) -> Commit:
-    """Events of landing days that have no interaction yet, and of this run's own day: a day nobody built is caught up."""
-    events = _landed(spark, context, tables.EVENTS)
+def _add_interactions(spark: SparkSession, context: StageContext, settings: DataSettings, left_out: dict[str, int]) -> Commit:
+    """Events of the run's landing days and of days that have no interaction yet: a day nobody built is caught up."""
+    events, stored = _landed(spark, context, tables.EVENTS), delta_io.read_or_empty(spark, context.lake, tables.INTERACTIONS)
+    stored = stored.where(~F.expr(landed_in(context, c.LANDING_DATE))).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
     if context.kind == "nightly":
-        built = delta_io.read_or_empty(spark, context.lake, tables.INTERACTIONS).select(c.LANDING_DATE).distinct()
-        built = built.where(F.col(c.LANDING_DATE) != F.lit(context.day))
+        built = stored.select(c.LANDING_DATE).distinct()
         events = events.join(F.broadcast(built), c.LANDING_DATE, "left_anti")
-    rows = interactions(events, delta_io.read(spark, context.lake, tables.VOCABULARY))
-    ordered = rows.repartitionByRange(c.EVENT_DATE).sortWithinPartitions(c.EVENT_DATE).persist()
+    rows = interactions(events, delta_io.read(spark, context.lake, tables.VOCABULARY)).persist()
+    kept = _within_limits(rows, stored, limits_of(settings.features, context), left_out)
+    ordered = kept.repartitionByRange(c.EVENT_DATE).sortWithinPartitions(c.EVENT_DATE).persist()
     try:
         prune = _pruning(ordered) if delta_io.exists(context.lake, tables.INTERACTIONS) else None
         return delta_io.upsert(ordered, context.lake, tables.INTERACTIONS, context=context, key=NAME, update=False, prune=prune)
     finally:
         ordered.unpersist()
+        rows.unpersist()
+
+
+def limits_of(features: FeatureSettings, context: StageContext) -> list[tuple[str, tuple[str, ...], int]]:
+    """(name, keys, most) of each limit that is on."""
+    clock = context.lake.landing_meta().get("clock") != "position"
+    per_day = features.most_events_user_day if clock else None
+    limits = (("user_day", PER_DAY, per_day), ("user_item", PER_ITEM, features.most_events_user_item))
+    return [(name, keys, most) for name, keys, most in limits if most is not None]
+
+
+def _within_limits(
+    rows: DataFrame, stored: DataFrame, limits: list[tuple[str, tuple[str, ...], int]], left_out: dict[str, int]
+) -> DataFrame:
+    """The rows that fit; `left_out` gets how many do not, by limit. Rows are only sorted where somebody exceeds one."""
+    for name, keys, most in limits:
+        over = exceeding(rows, stored, keys, most)
+        found = over.agg(F.sum(EXCESS).alias(EXCESS), F.count(F.lit(1)).alias("groups")).first()
+        assert found is not None  # an aggregate without groups has one row
+        if found["groups"]:
+            left_out[name] = int(found[EXCESS])
+            print(f"{NAME}: {left_out[name]:,} events beyond the limit of {most} per {name} left out", file=sys.stderr)
+            rows = without_excess(rows, over, keys, most)
+    return rows
 
 
 def _pruning(rows: DataFrame) -> str | None:
@@ -121,10 +150,10 @@ def _features(spark: SparkSession, context: StageContext, settings: DataSettings
 
 
 def _new_ids(spark: SparkSession, context: StageContext) -> dict[str, int]:
-    """Ids this date gave, by kind, and the date's interactions; from the tables, so the same when a stage is run again."""
+    """Ids this date gave, by kind, and its interactions; from the tables, so the same when a stage is run again."""
     day = F.lit(context.day)
     given = delta_io.read(spark, context.lake, tables.VOCABULARY).where(F.col(c.LANDING_DATE) == day)
-    landed = F.col(c.LANDING_DATE) <= day if context.kind == "full" else F.col(c.LANDING_DATE) == day
+    landed = F.expr(landed_in(context, c.LANDING_DATE))
     events = delta_io.read(spark, context.lake, tables.INTERACTIONS).where(landed).select(F.lit("events").alias(c.KIND))
     counted = given.select(c.KIND).unionByName(events).groupBy(c.KIND).count().collect()
     return {"user": 0, "item": 0, "events": 0, **{row[c.KIND]: row["count"] for row in counted}}

@@ -39,7 +39,7 @@ def run(context: StageContext) -> StageResult:
     base = training_snapshot.champion_snapshot(context) if context.kind == "nightly" else None
     spark = get_session(settings.spark)
     version = delta_io.version(context.lake, INTERACTIONS)
-    known = _known(spark, context, settings, version)
+    known = _known(spark, context, settings, version, date.fromisoformat(base.date) if base else None)
     facts = _facts(context, settings, known)
     earlier = base.split.model_copy(update={"valid_from": None, "test_from": None}) if base else None
     rule = earlier or _rule(context, settings, facts["first_day"])
@@ -60,12 +60,18 @@ def run(context: StageContext) -> StageResult:
     return result
 
 
-def _known(spark: SparkSession, context: StageContext, settings: DataSettings, version: int | None) -> DataFrame:
+def _known(
+    spark: SparkSession, context: StageContext, settings: DataSettings, version: int | None, learnt: date | None
+) -> DataFrame:
+    """What is known by the end of the date; fresh is what was not by the date the champion was trained on (`learnt`)."""
     return known_interactions(
         delta_io.read(spark, context.lake, INTERACTIONS, version),
         day=context.day,
         timezone=settings.calendar.timezone,
         actions=settings.training_set.history_actions,
+        learnt=learnt,
+        against=settings.training_set.against_actions,
+        weights=settings.training_set.action_weights,
     )
 
 

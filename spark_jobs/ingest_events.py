@@ -1,10 +1,10 @@
 """ingest_events: what landed goes into events, items and users; what is broken goes to quarantine with its reason."""
 
+import sys
 from datetime import date, timedelta
 from typing import Any
 
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io, quality
 from nightrank.feature_store.contracts import columns as c
@@ -20,7 +20,9 @@ from nightrank.feature_store.session import get_session
 from nightrank.feature_store.transforms import events as transforms
 from nightrank.spark_jobs.driver import submit
 from nightrank.spark_jobs.ingest import landing
+from nightrank.spark_jobs.ingest.accounts import accounts, spoken, stored_counts
 from nightrank.spark_jobs.ingest.batch import Batch, judged, refuse_broken
+from nightrank.spark_jobs.ingest.days import landed_in, landing_days
 from nightrank.spark_jobs.ingest.user_key import user_key
 
 NAME = "ingest_events"
@@ -30,11 +32,14 @@ MOST_PRUNED_DAYS = 400
 
 
 def run(context: StageContext) -> StageResult:
-    """Takes in the run's landing days. NothingToDo without a valid event; DataContractError if too much of it is broken."""
+    """Takes in the run's landing days; a night's are all since its champion's date.
+
+    NothingToDo without a valid event; DataContractError if too much of it is broken.
+    """
     settings = submit.settings(context)
     key = user_key(settings.ids, context.lake)
     meta = context.lake.landing_meta()
-    landed = {kind: landing.checked(context.lake, kind, _days(context, kind)) for kind in landing.SCHEMAS}
+    landed = {kind: landing.checked(context.lake, kind, landing_days(context, kind)) for kind in landing.SCHEMAS}
     if not any(kind.rows for kind in landed.values()):
         raise _nothing(context)
     spark = get_session(settings.spark)
@@ -54,15 +59,10 @@ def run(context: StageContext) -> StageResult:
         commits = _commit(spark, context, settings, batches, hashed=key is not None)
         if batches["events"].valid_rows == 0:
             raise _nothing(context)
-        return _result(spark, context, batches, commits)
+        return _result(spark, context, batches, commits, hashed=key is not None)
     finally:
         for batch in batches.values():
             batch.rows.unpersist()
-
-
-def _days(context: StageContext, kind: LandingKind) -> list[date]:
-    days = context.lake.landing_days(kind)
-    return [day for day in days if (day <= context.day if context.kind == "full" else day == context.day)]
 
 
 def _nothing(context: StageContext) -> NothingToDo:
@@ -101,12 +101,14 @@ def _commit(
 def _pruning(batch: Batch, around: int) -> str | None:
     """The days on which a stored duplicate can stand, so that files of other days are not read; None: no event.
 
-    A derived id holds its event's time, so its duplicate stands on the same day. A given id is looked for up to `around` days
-    beside it: a source may send an event again with its time in another zone.
+    A derived id holds its event's time, so its duplicate stands on the same day, or beside it where it was taken in under
+    another `calendar.timezone`. A given id is looked for up to `around` days beside it: a source may send an event again with
+    its time in another zone.
     """
     if not batch.dates:
         return None
-    reach = range(-around, around + 1) if batch.ids_given else range(1)
+    most = around if batch.ids_given else 1
+    reach = range(-most, most + 1)
     days = sorted({date.fromisoformat(day) + timedelta(step) for day in batch.dates for step in reach})
     if len(days) > MOST_PRUNED_DAYS:
         return f"t.{c.EVENT_DATE} BETWEEN DATE'{days[0]}' AND DATE'{days[-1]}'"
@@ -119,7 +121,7 @@ def _quarantine(spark: SparkSession, context: StageContext, batches: dict[Landin
     broken = any(batch.faults for batch in batches.values())
     if not broken and not delta_io.exists(context.lake, tables.QUARANTINE):
         return []
-    days = f"{c.LANDING_DATE} {'<=' if context.kind == 'full' else '='} DATE'{context.day}'"
+    days = landed_in(context, c.LANDING_DATE)
     if not broken and delta_io.read(spark, context.lake, tables.QUARANTINE).where(days).isEmpty():
         return []
     # What an import could not read may hold the raw id that hashing is to hide.
@@ -131,8 +133,11 @@ def _quarantine(spark: SparkSession, context: StageContext, batches: dict[Landin
 
 
 def _result(
-    spark: SparkSession, context: StageContext, batches: dict[LandingKind, Batch], commits: list[Commit]
+    spark: SparkSession, context: StageContext, batches: dict[LandingKind, Batch], commits: list[Commit], *, hashed: bool
 ) -> StageResult:
+    counts = stored_counts(spark, context, batches["events"], commits[-1].rows)
+    section = accounts(batches, counts, hashed=hashed)
+    print("\n".join(f"{NAME}: {line}" for line in spoken(section)), file=sys.stderr)
     faults: dict[str, int] = {}
     for batch in batches.values():
         for reason, n in batch.faults.items():
@@ -144,23 +149,9 @@ def _result(
         bytes_read=sum(batch.landed.bytes for batch in batches.values()),
         bytes_written=sum(commit.bytes_written for commit in commits),
         tables=table_entries(spark, context.lake, [(tables.CATALOGUE[x.name], x.from_version) for x in commits]),
-        counts={**_stored_counts(spark, context, batches["events"].valid_rows), "quarantined": faults},
+        counts={**counts, "quarantined": faults},
+        extra={"ingest": section},
     )
-
-
-def _stored_counts(spark: SparkSession, context: StageContext, valid: int) -> dict[str, int]:
-    """Counted in the tables, by landing day: a stage that was killed after its commit and ran again says the same."""
-    day = F.lit(context.day)
-    landed = F.col(c.LANDING_DATE) <= day if context.kind == "full" else F.col(c.LANDING_DATE) == day
-    overdue = F.col(c.EVENT_DATE) < F.col(c.LANDING_DATE) if context.kind == "nightly" else F.lit(False)
-    events = delta_io.read(spark, context.lake, tables.EVENTS).where(landed).select(F.lit("events").alias("what"), overdue)
-    stubs = delta_io.read(spark, context.lake, tables.ITEMS).where(landed & transforms.is_stub())
-    found = events.toDF("what", "late").unionByName(stubs.select(F.lit("stubs").alias("what"), F.lit(False).alias("late")))
-    counted = found.groupBy("what").agg(F.count(F.lit(1)).alias("rows"), F.count_if("late").alias("late")).collect()
-    n = {row["what"]: row for row in counted}
-    stored, late = (n["events"]["rows"], n["events"]["late"]) if "events" in n else (0, 0)
-    unknown = n["stubs"]["rows"] if "stubs" in n else 0
-    return {"events": stored, "duplicates": valid - stored, "late": late, "unknown_items": unknown}
 
 
 if __name__ == "__main__":

@@ -80,7 +80,10 @@ def _all_but_held_out(
         day=context.day,
         timezone=settings.calendar.timezone,
         actions=settings.training_set.history_actions,
-    ).select(c.USER, c.ITEM, c.EVENT_TIME)
+        against=settings.training_set.against_actions,
+        weights=settings.training_set.action_weights,
+    )
+    known = known.where(F.col(c.WEIGHT) > 0).select(c.USER, c.ITEM, c.EVENT_TIME)
     held = delta_io.read(spark, context.lake, EXAMPLES["holdout"], snapshot.parts["holdout"].version)
     held = held.select(c.USER, F.element_at(c.TIMES, -1).alias("from"))
     return known.join(held, c.USER, "left").where(F.col("from").isNull() | (F.col(c.EVENT_TIME) < F.col("from"))).drop("from")

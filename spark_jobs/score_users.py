@@ -86,9 +86,14 @@ def _versions(context: StageContext) -> Versions:
 def _known(spark: SparkSession, context: StageContext, settings: DataSettings, versions: Versions) -> DataFrame:
     """All that was known by the end of the date, of the actions that make a history or hide an item."""
     interactions = delta_io.read(spark, context.lake, INTERACTIONS, versions.interactions)
-    actions = {*settings.training_set.history_actions, *settings.scoring.filter_seen.actions}
+    rows = settings.training_set
     return known_interactions(
-        interactions, day=context.day, timezone=settings.calendar.timezone, actions=tuple(sorted(actions))
+        interactions,
+        day=context.day,
+        timezone=settings.calendar.timezone,
+        actions=tuple(sorted({*rows.history_actions, *settings.scoring.filter_seen.actions, *rows.against_actions})),
+        against=rows.against_actions,
+        weights=rows.action_weights,
     )
 
 
@@ -120,13 +125,14 @@ def _rules(context: StageContext, settings: DataSettings, champion: Champion, it
         collapse_repeats=rows.collapse_repeats,
         seen_actions=tuple(ACTION_CODES[name] for name in scoring.filter_seen.actions),
         seen_from=None if days is None else end - days * DAY,
+        against_actions=tuple(ACTION_CODES[name] for name in rows.against_actions),
     )
 
 
 def _popular(spark: SparkSession, context: StageContext, settings: DataSettings, known: DataFrame) -> DataFrame:
     """Popularity of the last `fallback_days`, of all time where there is no clock."""
     codes = [ACTION_CODES[name] for name in settings.training_set.history_actions]
-    recent = known.where(F.col(c.ACTION).isin(codes))
+    recent = known.where(F.col(c.ACTION).isin(codes) & (F.col(c.WEIGHT) > 0))
     if context.lake.landing_meta()["clock"] != "position":
         end = day_start(context.day + timedelta(days=1), settings.calendar.timezone)
         recent = recent.where(F.col(c.EVENT_TIME) >= F.lit(end - settings.scoring.fallback_days * DAY))
@@ -153,10 +159,10 @@ def _scored(spark: SparkSession, context: StageContext, users: DataFrame, known:
 
 def _seen(known: DataFrame, rules: ScoreRules) -> DataFrame:
     """`user`, `item` that must not be listed: the rule once more, in Spark, to check the executors against."""
-    seen = known.where(F.col(c.ACTION).isin(list(rules.seen_actions)))
+    seen = F.col(c.ACTION).isin(list(rules.seen_actions))
     if rules.seen_from is not None:
-        seen = seen.where(F.col(c.EVENT_TIME) >= F.lit(rules.seen_from))
-    return seen.select(c.USER, c.ITEM).distinct()
+        seen &= F.col(c.EVENT_TIME) >= F.lit(rules.seen_from)
+    return known.where(seen | F.col(c.ACTION).isin(list(rules.against_actions))).select(c.USER, c.ITEM).distinct()
 
 
 def _commit(

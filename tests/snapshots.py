@@ -24,6 +24,7 @@ class Example:
     actions: Sequence[int] | None = None
     times: Sequence[int] | None = None
     weight: float = 1.0
+    source: str = "history"
 
 
 def examples_table(rows: Sequence[Example], split: str) -> pa.Table:
@@ -33,7 +34,7 @@ def examples_table(rows: Sequence[Example], split: str) -> pa.Table:
             "n": [len(row.items) for row in rows],
             "loss_from": [row.loss_from for row in rows],
             "split": [split] * len(rows),
-            "source": ["history"] * len(rows),
+            "source": [row.source for row in rows],
             "weight": [row.weight for row in rows],
             "items": [list(row.items) for row in rows],
             "actions": [list(row.actions) if row.actions is not None else [2] * len(row.items) for row in rows],

@@ -11,6 +11,12 @@ ACTION_CODES: Final[dict[str, int]] = {
     "purchase": 5,
     "rating": 6,
     "other": 7,
+    "refund": 8,
+    "dislike": 9,
+    "skip": 10,
 }
 ACTION_NAMES: Final[dict[int, str]] = {code: name for name, code in ACTION_CODES.items()}
 """Anything a source calls differently is mapped by the import's column mapping, or becomes `other`."""
+AGAINST: Final = ("refund", "dislike", "skip")
+"""Actions that say the opposite of interest. They are never part of a history, so rankers have no input for them."""
+HIGHEST_HISTORY_CODE: Final = max(code for name, code in ACTION_CODES.items() if name not in AGAINST)

@@ -3,8 +3,9 @@
 from datetime import date
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from nightrank.feature_store.contracts.actions import ACTION_CODES, AGAINST
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.impression_settings import ImpressionSettings
 
@@ -39,6 +40,11 @@ class FeatureSettings(FrozenConfig):
     """Windows, in days, over which a user's and an item's events are counted."""
     segment_attribute: str | None = None
     """User attribute that names the segment of cold users; without it there is one segment."""
+    most_events_user_day: int | None = Field(3000, ge=1)
+    """Events of one user on one day beyond this stay in `events` and are left out of interactions: of training, popularity and
+    features. None: no limit. Without a clock there is none."""
+    most_events_user_item: int | None = Field(100, ge=1)
+    """The same for one user and one item, ever."""
 
 
 class TextSettings(FrozenConfig):
@@ -62,11 +68,15 @@ class TrainingSetSettings(FrozenConfig):
     overlap: int = Field(25, ge=1)
     """Positions a continuation chunk of a long history repeats as context, outside its loss."""
     min_history: int = Field(1, ge=1)
-    """Events that must come before one that is learnt."""
-    history_actions: tuple[str, ...] = ("view", "click", "cart", "purchase", "rating", "other")
-    """Actions that are part of a history."""
+    history_actions: tuple[str, ...] = ("view", "click", "cart", "purchase", "rating")
+    """Actions that are interest. `other`, which unknown actions become, is none by default."""
     target_actions: tuple[str, ...] | None = None
     """Actions an evaluation target may have; None means the history's."""
+    against_actions: tuple[str, ...] = AGAINST
+    """Actions that count against an item: what the user did with it up to then is no label and no target, does not count as
+    popularity, and the item is not recommended to this user again."""
+    action_weights: dict[str, float] = {}
+    """Weight of a label by its action, 1 where it is not named. 0: not learnt, but still seen as history."""
     collapse_repeats: bool = True
     """Successive events of one user on one item become one, with the strongest action."""
     replay_fraction: float = Field(0.1, ge=0, le=1)
@@ -75,6 +85,17 @@ class TrainingSetSettings(FrozenConfig):
     """One in this many users of a night's day is held out for the gate."""
     rows_per_file: int = Field(100_000, ge=1_000)
     """Rows of a snapshot's file."""
+
+    @model_validator(mode="after")
+    def _actions_are_known(self) -> "TrainingSetSettings":
+        named = (*self.history_actions, *(self.target_actions or ()), *self.against_actions, *self.action_weights)
+        if unknown := sorted({name for name in named if name not in ACTION_CODES}):
+            raise ValueError(f"unknown action {', '.join(unknown)}: there are {', '.join(ACTION_CODES)}")
+        if both := sorted({*self.history_actions} & {*self.against_actions, *AGAINST}):
+            raise ValueError(f"history_actions {', '.join(both)} count against an item and cannot be interest")
+        if wrong := sorted(name for name, weight in self.action_weights.items() if not 0 <= weight < 1e6):
+            raise ValueError(f"action_weights of {', '.join(wrong)} must be from 0 to a million")
+        return self
 
 
 class BaselineSettings(FrozenConfig):
@@ -97,8 +118,8 @@ class BaselineSettings(FrozenConfig):
 
 
 class FilterSeenSettings(FrozenConfig):
-    actions: tuple[str, ...] = ("view", "click", "cart", "purchase", "rating", "other")
-    """Items on which a user did one of these are left out of the user's list."""
+    actions: tuple[str, ...] = ("view", "click", "cart", "purchase", "rating")
+    """Actions that hide an item from the user's list, besides `training_set.against_actions`, which always do."""
     days: int | None = None
     """None: for ever. Repeat buyers exist: set a window, or fewer actions."""
 

@@ -36,8 +36,12 @@ def hashed_users(df: DataFrame, key: bytes) -> DataFrame:
 
 
 def events(df: DataFrame, *, timezone: str) -> DataFrame:
-    """Valid landed events as rows of the table: id given or derived, known action, day, when it became available."""
+    """Valid landed events as rows of the table: id given or derived, known action, day, when it became available.
+
+    A value that is no number is no value."""
     # Nobody knows of an event before it happens; one that came on a later day was known from that day's start on.
+    value = F.col(c.VALUE)
+    df = df.withColumn(c.VALUE, F.when(~(F.isnan(value) | (F.abs(value) == float("inf"))), value))
     reported = F.coalesce(F.col(c.AVAILABILITY_TIME), start_of_day(F.col(c.LANDING_DATE), timezone))
     return df.withColumns(
         {

@@ -1,5 +1,6 @@
 """Interactions into one row per user: sorted parallel arrays, ready for the row builder."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame
@@ -12,6 +13,7 @@ from nightrank.feature_store.transforms.splits import day_start
 FRESH = "fresh"
 TODAY = "today"
 _EVENTS = "events"
+_TAKEN_BACK = "_taken_back"
 
 
 def known_by(day: date, timezone: str) -> Column:
@@ -21,22 +23,50 @@ def known_by(day: date, timezone: str) -> Column:
     return on_time & (F.col(c.AVAILABILITY_TIME) < F.lit(end))
 
 
-def known_interactions(interactions: DataFrame, *, day: date, timezone: str, actions: tuple[str, ...]) -> DataFrame:
-    """Interactions with one of the actions that are known by the end of `day`; `fresh` are those that were not a day before."""
+def known_interactions(
+    interactions: DataFrame,
+    *,
+    day: date,
+    timezone: str,
+    actions: tuple[str, ...],
+    learnt: date | None = None,
+    against: tuple[str, ...] = (),
+    weights: Mapping[str, float] | None = None,
+) -> DataFrame:
+    """Interactions with one of the actions that are known by the end of `day`; `fresh` are those that were not by the end of
+    `learnt` (the day before where it is None, or is not before `day`).
+
+    `weight` is that of the action, 1 where `weights` do not name it, and 0 for what the user took back: events on an item up to
+    the user's last action `against` it that is known by then.
+    """
+    since = day - timedelta(days=1) if learnt is None else min(learnt, day - timedelta(days=1))
     codes = [ACTION_CODES[name] for name in actions]
+    known = interactions.where(known_by(day, timezone))
     return (
-        interactions.where(known_by(day, timezone) & F.col(c.ACTION).isin(codes))
-        .withColumn(FRESH, ~known_by(day - timedelta(days=1), timezone))
+        _weighed(known, codes, [ACTION_CODES[name] for name in against], weights or {})
+        .withColumn(FRESH, ~known_by(since, timezone))
         .withColumn(TODAY, F.col(c.EVENT_DATE) == F.lit(day))
     )
 
 
+def _weighed(known: DataFrame, codes: list[int], against: list[int], weights: Mapping[str, float]) -> DataFrame:
+    """The rows with one of the codes, with their weight."""
+    kept, weight = known.where(F.col(c.ACTION).isin(codes)), F.lit(1.0)
+    for name, value in sorted(weights.items()):
+        weight = F.when(F.col(c.ACTION) == ACTION_CODES[name], F.lit(value)).otherwise(weight)
+    if not against:
+        return kept.withColumn(c.WEIGHT, weight.cast("float"))
+    taken_back = known.where(F.col(c.ACTION).isin(against)).groupBy(c.USER, c.ITEM).agg(F.max(c.EVENT_TIME).alias(_TAKEN_BACK))
+    weight = F.when(F.col(c.EVENT_TIME) <= F.col(_TAKEN_BACK), F.lit(0.0)).otherwise(weight)
+    return kept.join(taken_back, [c.USER, c.ITEM], "left").withColumn(c.WEIGHT, weight.cast("float")).drop(_TAKEN_BACK)
+
+
 def user_sequences(known: DataFrame) -> DataFrame:
-    """One row a user: items, actions, times, availability times, fresh and today, sorted by (event time, event id)."""
-    fields = (c.EVENT_TIME, c.EVENT_ID, c.ITEM, c.ACTION, c.AVAILABILITY_TIME, FRESH, TODAY)
+    """One row a user: items, actions, times, availability times, fresh, today and weight, sorted by (event time, event id)."""
+    fields = (c.EVENT_TIME, c.EVENT_ID, c.ITEM, c.ACTION, c.AVAILABILITY_TIME, FRESH, TODAY, c.WEIGHT)
     event = F.struct(*[F.col(name) for name in fields])
     names = {c.ITEM: c.ITEMS, c.ACTION: c.ACTIONS, c.EVENT_TIME: c.TIMES}
-    kept = (c.ITEM, c.ACTION, c.EVENT_TIME, c.AVAILABILITY_TIME, FRESH, TODAY)
+    kept = (c.ITEM, c.ACTION, c.EVENT_TIME, c.AVAILABILITY_TIME, FRESH, TODAY, c.WEIGHT)
     return (
         known.groupBy(c.USER)
         .agg(F.sort_array(F.collect_list(event)).alias(_EVENTS))

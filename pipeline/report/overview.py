@@ -78,13 +78,36 @@ def tiles(result: Result) -> tuple[Tile, ...]:
 
 def data_counts(counts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (wording.plain(name).capitalize(), wording.count(value)) for name, value in counts.items() if name != "quarantined"
+        (wording.plain(name).capitalize(), wording.count(value))
+        for name, value in counts.items()
+        if not isinstance(value, Mapping)
     )
 
 
 def quarantine_bars(counts: Mapping[str, Any]) -> tuple[Bar, ...]:
     reasons = sorted((counts.get("quarantined") or {}).items(), key=lambda item: -item[1])
     return _bars([(wording.plain(reason), rows, wording.count(rows), "", "") for reason, rows in reasons])
+
+
+def left_out_bars(counts: Mapping[str, Any]) -> tuple[Bar, ...]:
+    reasons = sorted((counts.get("left_out") or {}).items(), key=lambda item: -item[1])
+    return _bars([(wording.plain(reason), rows, wording.count(rows), "", "") for reason, rows in reasons])
+
+
+def fault_rows(ingest: Mapping[str, Any]) -> tuple[tuple[str, str, str, str, str], ...]:
+    """(table, column, reason, rows, samples) of everything that was put aside or could not be read."""
+    found = [
+        (
+            fault["table"],
+            fault["column"],
+            wording.plain(fault["reason"]),
+            wording.count(fault["rows"]),
+            "; ".join(fault["samples"]),
+        )
+        for fault in ingest.get("faults", [])
+    ]
+    kept = (ingest.get("unreadable") or {}).items()
+    return (*found, *(("events", name, "cell not readable, event kept", wording.count(rows), "") for name, rows in kept))
 
 
 def fallback_bars(release: Mapping[str, Any]) -> tuple[Bar, ...]:

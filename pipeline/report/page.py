@@ -39,6 +39,8 @@ def render(
         "ctr": ctr(result.get("ctr"), ctr_curves or {}),
         "counts": overview.data_counts(counts),
         "quarantine": overview.quarantine_bars(counts),
+        "left_out": overview.left_out_bars(counts),
+        "faults": overview.fault_rows(result.get("ingest") or {}),
         "fallback": overview.fallback_bars(release),
         "users": sample_users(users),
         "stages": overview.stage_bars(result["stages"]),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.actions import HIGHEST_HISTORY_CODE
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.blocks.dropout import Dropout
 from nightrank.ranker.blocks.perceptron import Perceptron
@@ -18,7 +18,7 @@ from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.encoders.base import UserEncoder
 from nightrank.ranker.encoders.transformer import gap_buckets
 
-ACTIONS: Final = max(ACTION_CODES.values()) + 1
+ACTIONS: Final = HIGHEST_HISTORY_CODE + 1
 SCALE: Final = 0.1
 """Of logarithms of counts and of gaps, so that they stand beside normalised vectors."""
 

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.actions import HIGHEST_HISTORY_CODE
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.blocks.attention import CausalAttention
 from nightrank.ranker.blocks.dropout import Dropout
@@ -34,7 +34,7 @@ class TransformerEncoder(UserEncoder):
         self.input_norm = nn.LayerNorm(width) if config.item.input_norm else None
         absolute = encoder.positions in ("from_end", "from_start")
         self.positions = nn.Embedding(encoder.max_length, width) if absolute else None
-        self.actions = nn.Embedding(max(ACTION_CODES.values()) + 1, width) if encoder.actions else None
+        self.actions = nn.Embedding(HIGHEST_HISTORY_CODE + 1, width) if encoder.actions else None
         self.gaps = nn.Embedding(GAP_BUCKETS, width) if encoder.time_gaps else None
         self.time_to_next_event = nn.Embedding(GAP_BUCKETS, width) if encoder.time_to_next_event else None
         self.time_to_next_event_served = encoder.time_to_next_event_served

@@ -36,8 +36,11 @@ def rows_builder(rules: RowRules) -> Callable[[Batches], Batches]:
 def histories(batch: pa.RecordBatch) -> Iterator[History]:
     """Each user's History, as views of the batch's buffers."""
     flat = [flattened(batch.column(name))[0] for name in _LISTS]
+    weights = flattened(batch.column(c.WEIGHT))[0]
     for start, end in pairwise(flattened(batch.column(c.ITEMS))[1]):
-        yield History(*(values[start:end] for values in flat))
+        mine = weights[start:end]
+        history = History(*(values[start:end] for values in flat))
+        yield history if np.all(mine == 1) else history._replace(weights=mine)
 
 
 def flattened(column: pa.ListArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
@@ -56,7 +59,7 @@ class _Rows:
     def add(self, user: int, history: History, rows: list[Row]) -> None:
         for row in rows:
             at = row.cut.positions
-            self.heads.append((user, len(at), row.cut.loss_from, row.split, row.source, 1.0))
+            self.heads.append((user, len(at), row.cut.loss_from, row.split, row.source, row.weight))
             self.values[c.ITEMS].append(history.items[at])
             self.values[c.ACTIONS].append(history.actions[at])
             self.values[c.TIMES].append(history.times[at])

@@ -47,6 +47,8 @@ class ScoreRules(NamedTuple):
     collapse_repeats: bool
     seen_actions: tuple[int, ...]
     seen_from: int | None
+    against_actions: tuple[int, ...] = ()
+    """They hide an item for ever."""
 
 
 class Users(NamedTuple):
@@ -97,6 +99,7 @@ def read_users(batch: pa.RecordBatch, rules: ScoreRules) -> Users:
     is_seen = np.isin(flat[c.ACTIONS], np.array(rules.seen_actions, dtype=np.int8))
     if rules.seen_from is not None:
         is_seen &= flat[c.TIMES] >= rules.seen_from
+    is_seen |= np.isin(flat[c.ACTIONS], np.array(rules.against_actions, dtype=np.int8))
     facts = [batch.column(name).to_pylist() for name in (c.USER, c.USER_ID, c.SEGMENT)]
     users = Users(facts[0], facts[1], facts[2], [], [], [])
     for start, end in pairwise(offsets):
@@ -114,7 +117,7 @@ def _history(items: npt.NDArray[np.int32], actions: npt.NDArray[np.int8], times:
     history = History(items, actions, times, times, no, no)
     history = collapse(history) if rules.collapse_repeats else history
     newest = np.flatnonzero(history.items <= rules.items)[-rules.max_length :]
-    columns: list[npt.NDArray[Any]] = [values[newest] for values in history]
+    columns: list[npt.NDArray[Any]] = [values[newest] for values in history[:6]]
     return History(*columns)
 
 

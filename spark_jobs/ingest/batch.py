@@ -26,6 +26,8 @@ class Batch:
     faults: dict[str, int]
     dates: tuple[str, ...]
     ids_given: int
+    unreadable: dict[str, int]
+    """Events by the column whose cell could not be read though the event was kept."""
 
     @property
     def valid(self) -> DataFrame:
@@ -70,16 +72,19 @@ def _profiled(landed: landing.Landed, rows: DataFrame, timezone: str) -> Batch:
     The rows stay on the executors, memory first and then disk: a long log lands as thousands of small files, slow to open.
     """
     if not landed.rows:
-        return Batch(landed.kind, landed, rows, {}, (), 0)
+        return Batch(landed.kind, landed, rows, {}, (), 0, {})
     rows = rows.persist()
     measures = [F.count(F.lit(1)).alias("n")]
     if landed.kind == "events":
         day = F.date_trunc("day", F.from_utc_timestamp(c.EVENT_TIME, timezone)).cast("date").cast("string")
         measures += [F.collect_set(day).alias("dates"), F.count(c.EVENT_ID).alias("given")]
+        measures += [F.count_if(quality.unreadable(name)).alias(f"bad_{name}") for name in quality.MAY_BE_UNREADABLE]
     found = {row[c.REASON]: row.asDict() for row in rows.groupBy(c.REASON).agg(*measures).collect()}
     valid = found.pop(None, {})
     faults = {reason: row["n"] for reason, row in sorted(found.items())}
-    return Batch(landed.kind, landed, rows, faults, tuple(sorted(valid.get("dates", ()))), valid.get("given", 0))
+    unreadable = {name: n for name in quality.MAY_BE_UNREADABLE if (n := valid.get(f"bad_{name}", 0))}
+    days = tuple(sorted(valid.get("dates", ())))
+    return Batch(landed.kind, landed, rows, faults, days, valid.get("given", 0), unreadable)
 
 
 def refuse_broken(batch: Batch, most: float) -> None:

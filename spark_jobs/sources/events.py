@@ -16,7 +16,7 @@ from nightrank.spark_jobs.sources.cells import Cells, as_text
 from nightrank.spark_jobs.sources.chunks import Chunk, Clock, PositionClock, Source
 from nightrank.spark_jobs.sources.files import read
 from nightrank.spark_jobs.sources.formats import IdFormat
-from nightrank.spark_jobs.sources.mapping import EventMapping, FileMapping, ItemMapping, Mapping, UserMapping
+from nightrank.spark_jobs.sources.mapping import IGNORE, EventMapping, FileMapping, ItemMapping, Mapping, UserMapping
 from nightrank.spark_jobs.sources.maps import conform, map_columns, with_raw
 from nightrank.spark_jobs.sources.notes import Notes
 from nightrank.spark_jobs.sources.raw import RawBatch
@@ -91,7 +91,8 @@ class EventBuilder:
             arrays[c.EVENT_TIME] = self.clock.times(arrays[c.USER_ID])
         pairs = [pair for name in self.mapping.columns.context for pair in map_columns(batch.column(name))]
         arrays[c.CONTEXT], faulty = with_raw(pairs, cells, rows)
-        return Chunk("events", conform(schemas.LANDING_EVENTS, arrays, rows), faulty)
+        table = conform(schemas.LANDING_EVENTS, arrays, rows)
+        return Chunk("events", table.filter(pc.not_equal(pc.fill_null(table[c.ACTION], ""), IGNORE)), faulty)
 
     def _cells(self, batch: RawBatch) -> dict[str, Cells]:
         named = {k: v for k, v in self.mapping.columns.model_dump(exclude={"context", "action"}).items() if v}
@@ -105,13 +106,21 @@ class EventBuilder:
         unknown = Counter({entry["values"]: entry["counts"] for entry in pc.value_counts(given).to_pylist()})
         for name, action in names.items():
             if action is None:
-                self.notes.warn(f"action {name!r} is not in the mapping and became `other`", unknown[name])
-        return pa.array([None if g is None else names[g] or "other" for g in given.to_pylist()], pa.string())
+                became = (
+                    f"became `{self.mapping.unknown_actions}`" if self.mapping.unknown_actions != IGNORE else "was left out"
+                )
+                self.notes.warn(f"action {name!r} is not in the mapping and {became}", unknown[name])
+            elif action == IGNORE:
+                self.notes.left_out[f"action {name!r} is ignored"] += unknown[name]
+        other = self.mapping.unknown_actions
+        return pa.array([None if g is None else names[g] or other for g in given.to_pylist()], pa.string())
 
     def _action(self, name: str) -> str | None:
         """The landing action of a given name; None where neither the mapping nor the contract knows it."""
+        if name in self.mapping.actions:
+            return self.mapping.actions[name] or IGNORE
         plain = name.strip().lower()
-        return self.mapping.actions.get(name) or (plain if plain in ACTION_CODES else None)
+        return plain if plain in ACTION_CODES else None
 
 
 def item_chunk(batch: RawBatch, mapping: ItemMapping, reader: TypedReader) -> Chunk:

@@ -2,7 +2,7 @@
 
 import codecs
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,6 +13,7 @@ from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.spark_jobs.sources.formats import MISSING, Format, IdFormat, IdType, NumberFormat, Reading, TimeFormat, Unit
 
 Names = tuple[str, ...]
+IGNORE: Final = "ignore"
 
 
 class TimeMapping(FrozenConfig):
@@ -97,16 +98,20 @@ class EventColumns(FrozenConfig):
 
 class EventMapping(FileMapping):
     columns: EventColumns
-    actions: dict[str, str] = {}
-    """Your names of actions -> impression | view | click | cart | purchase | rating | other."""
+    actions: dict[str, str | None] = {}
+    """Your names of actions -> impression | view | click | cart | purchase | rating | refund | dislike | skip | other, or
+    ignore (as null): such rows are not taken in."""
+    unknown_actions: Literal["other", "ignore"] = "other"
+    """What becomes of an action that is not named here. `other` is kept as an event and is no interest."""
     default_action: str = "view"
     """Where there is no action column."""
 
     @field_validator("actions")
     @classmethod
-    def _known(cls, value: dict[str, str]) -> dict[str, str]:
+    def _known(cls, value: dict[str, str | None]) -> dict[str, str | None]:
         for target in value.values():
-            _known_action(target)
+            if target not in (None, IGNORE):
+                _known_action(target)
         return value
 
     @field_validator("default_action")
@@ -184,7 +189,7 @@ def load_mapping(path: Path) -> Mapping:
         ) from None
 
 
-def _known_action(name: str) -> str:
-    if name not in ACTION_CODES:
-        raise ValueError(f"action {name!r} is none of {', '.join(ACTION_CODES)}")
+def _known_action(name: str | None) -> str:
+    if name is None or name not in ACTION_CODES:
+        raise ValueError(f"action {name!r} is none of {IGNORE}, {', '.join(ACTION_CODES)}")
     return name

@@ -49,6 +49,8 @@ class Notes:
     faults: Faults = field(default_factory=Faults)
     _warnings: Messages = field(default_factory=Messages)
     _detected: Messages = field(default_factory=Messages)
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Rows that the mapping says are not to be taken in, by reason."""
     _last: float = field(default_factory=time.monotonic)
 
     def warn(self, text: str, count: int = 1, name: str | None = None) -> None:

@@ -144,3 +144,23 @@ def test_without_a_clock_windows_are_left_out_and_asking_for_them_is_refused(spa
     assert not [name for name in found if name.endswith("d") or name == "recency_days"]
     with pytest.raises(ConfigError, match=r"features.windows_days \[3\]"):
         build_features.run(make_context(lake, day, "full", features={"windows_days": (3,)}))
+
+
+def test_a_bot_stays_in_events_and_is_left_out_beyond_the_limits(spark, lake):
+    def visits(day, items, user="bot"):
+        return [event(user, item, f"{day} 12:00:{place:02}") for place, item in enumerate(items)]
+
+    limits = {"features": {"most_events_user_day": 4, "most_events_user_item": 3}}
+    land(lake, "events", BEFORE, [*visits("2024-03-09", "aabbcc"), *visits("2024-03-09", "abc", "u1")])
+    land(lake, "events", DAY, visits("2024-03-10", "aab"))
+    first = build(lake, DAY, "full", **limits)
+    # Of the 9th the first four stay; of the 10th the second `a` would be the fourth of this user and item.
+    assert first.counts["left_out"] == {"user_day": 2, "user_item": 1}
+    assert delta_io.read(spark, lake, tables.EVENTS).count() == 12
+    land(lake, "events", AFTER, visits("2024-03-11", "ab"))
+    night = build(lake, AFTER, **limits)
+    assert night.counts["left_out"] == {"user_item": 1}, "what earlier nights took in counts too"
+    kept = delta_io.read(spark, lake, tables.INTERACTIONS)
+    bot = ids(spark, lake, "user")["bot"]
+    assert kept.where(f"user = {bot}").count() == 4 + 2 + 1 and kept.where(f"user <> {bot}").count() == 3
+    assert features(spark, lake, tables.ITEM_FEATURES, "item", ids(spark, lake, "item")["c"])["features"]["count_all"] == 1

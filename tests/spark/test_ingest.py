@@ -1,7 +1,7 @@
 """Ingest on landed files: what goes in, what goes to quarantine and why, and that doing it again changes nothing."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +14,9 @@ from nightrank.feature_store import delta_io
 from nightrank.feature_store.content_hash import content_sha256
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, SafetyRefusal
+from nightrank.feature_store.contracts.files import write_json
 from nightrank.spark_jobs import ingest_events
+from nightrank.spark_jobs.ingest import days
 from tests.spark.conftest import DAY, at, land, make_context
 
 pytestmark = pytest.mark.spark
@@ -44,10 +46,8 @@ BROKEN = {
     "null_event_time": event(time=None),
     "ancient_event": event(time=at("1969-12-31 23:59:59")),
     "future_event": event(time=at("2024-03-11 01:00:01")),
-    "nan_value": event(value=float("nan")),
     "bad_propensity": event(propensity=0.0),
     "bad_position": event(position=-1),
-    "unreadable_cell": event(user="3", item="4", context=[("_raw", "position=two")]),
 }
 
 
@@ -78,7 +78,7 @@ def test_duplicates_late_events_unknown_items_and_unknown_actions_are_counted(sp
     late = [event(time=at("2024-03-08 23:00")), event(item="i9", action="Teleport")]
     land(lake, "events", DAY, first + late)
     counts = ingest_events.run(make_context(lake)).counts
-    assert counts == {"events": 4, "duplicates": 2, "late": 1, "unknown_items": 1, "quarantined": {}}
+    assert counts == {"landed": 6, "events": 4, "duplicates": 2, "late": 1, "unknown_items": 1, "quarantined": {}}
     stored = {row["event_time"].isoformat()[:16]: row for row in rows_of(spark, lake, tables.EVENTS)}
     overdue = stored["2024-03-08T23:00"]
     assert overdue["event_date"] == date(2024, 3, 8)
@@ -88,6 +88,26 @@ def test_duplicates_late_events_unknown_items_and_unknown_actions_are_counted(sp
     assert items["i1"]["price"] is None
     assert items["i9"]["title"] is None
     assert items["i9"]["availability_time"] == NOON.replace(tzinfo=None)
+
+
+def test_a_redo_under_another_time_zone_adds_up_and_an_unreadable_amount_keeps_its_event(spark, lake):
+    raw = [("_raw", "value=1,2,3")]
+    bad = [event(user="u2", value=float("nan"), context=raw), event(user="u3", value=float("inf")), event(user=None)]
+    rows = [event(time=at("2024-03-10 23:30")), event(time=at("2024-03-10 00:30")), event(time=at("2024-03-10 00:30")), *bad]
+    land(lake, "events", DAY, rows)
+    first = ingest_events.run(make_context(lake, **LENIENT))
+    again = ingest_events.run(make_context(lake, run_id="redo", calendar={"timezone": "Europe/Berlin"}, **LENIENT))
+    for result in (first, again):
+        assert {k: result.counts[k] for k in ("landed", "events", "duplicates")} == {"landed": 6, "events": 4, "duplicates": 1}
+        section = result.extra["ingest"]
+        assert section["quarantined"] == 1 and section["unreadable"] == {"value": 2}
+        assert [(f["column"], f["reason"], f["rows"], len(f["samples"])) for f in section["faults"]] == [
+            ("user_id", "null_user_id", 1, 1)
+        ]
+    assert delta_io.read(spark, lake, tables.EVENTS).count() == 4, "nothing stands twice"
+    land(lake, "events", DAY, rows[:2])
+    fewer = ingest_events.run(make_context(lake, run_id="fewer", **LENIENT)).counts
+    assert (fewer["landed"], fewer["events"], fewer["duplicates"]) == (2, 2, 0)
 
 
 def test_twice_is_the_same_versions_and_an_older_day_is_applied(spark, lake):
@@ -124,6 +144,18 @@ def test_a_full_run_takes_every_day_up_to_its_date(spark, lake):
         land(lake, "events", date(2024, 3, day), [event(time=at(f"2024-03-{day:02d} 08:00"))])
     result = ingest_events.run(make_context(lake, kind="full"))
     assert (result.counts["events"], result.rows_in) == (3, 3)
+
+
+def test_a_night_takes_the_days_since_its_champion(spark, lake, monkeypatch):
+    for back in (3, 2, 1, 0):
+        land(lake, "events", DAY - timedelta(days=back), [event(time=NOON - timedelta(days=back))])
+    assert days.landing_days(make_context(lake), "events") == [DAY], "without a champion a night is its own day"
+    champion = {"name": "m", "version": 1, "alias": "champion", "mlflow_run_id": "r", "manifest_sha256": "0" * 64,
+                "vocabulary_lineage": "l", "vocabulary_items": 1, "snapshot_id": "s", "run_id": "full", "bundle": "models/x",
+                "date": str(DAY - timedelta(days=3))}  # fmt: skip
+    write_json(lake.root / "champion.json", champion)
+    assert ingest_events.run(make_context(lake)).counts["events"] == 3
+    assert ingest_events.run(make_context(lake, DAY - timedelta(days=3))).counts["events"] == 1, "a back-fill is one day"
 
 
 def test_a_day_of_the_configured_time_zone(spark, lake):
@@ -185,8 +217,8 @@ def test_nothing_landed_is_nothing_to_do(lake):
 
 
 def test_a_day_that_is_mostly_broken_is_refused_before_anything_is_written(lake):
-    land(lake, "events", DAY, [event(user=None), event(user=None), event(value=float("nan")), event()])
-    with pytest.raises(DataContractError, match=r"3 of 4 landed events are broken \(nan_value 1, null_user_id 2\)"):
+    land(lake, "events", DAY, [event(user=None), event(user=None), event(position=-1), event()])
+    with pytest.raises(DataContractError, match=r"3 of 4 landed events are broken \(bad_position 1, null_user_id 2\)"):
         ingest_events.run(make_context(lake))
     assert not (lake.root / "tables").exists()
 

@@ -26,13 +26,14 @@ pytestmark = pytest.mark.spark
 ITEMS = 12
 
 
-def market(spark, lake):
+def market(spark, lake, more=()):
     """User 1: long history with repeats; 2: one click and an impression; 3: only an item the model does not know; 4: nothing
     but an impression; 5: nothing at all. Item 12 came after the model."""
     yesterday = DAY - timedelta(days=1)
     rows = [event(1, item, f"2024-03-09 00:00:{place:02}", yesterday) for place, item in enumerate([1, 2, 2, 3, 4, 5, 6, 7, 8])]
     rows += [event(2, 3, "2024-03-10 01:00:00", action="click"), event(2, 4, "2024-03-10 01:00:01", action="impression")]
     rows += [event(3, 12, "2024-03-10 02:00:00"), event(4, 9, "2024-03-10 03:00:00", action="impression")]
+    rows += more
     rows += [event(5, 1, "2024-03-11 00:00:00", DAY + timedelta(days=1))]
     fill(spark, lake, rows, [("i3", [], None)], users=5, items=ITEMS, segments={1: "de", 5: "de"})
 
@@ -86,15 +87,16 @@ def times_of(lake, spark, user):
 
 
 def test_seen_takes_actions_and_a_window_over_everything_the_user_did(spark, lake):
-    market(spark, lake)
+    yesterday = DAY - timedelta(days=1)
+    market(spark, lake, [event(2, 5, "2024-03-09 01:00:02", yesterday, action="dislike")])
     crown(lake, ITEMS)
     score_users.run(context_of(lake, k=12, filter_seen={"actions": ["impression", "view"], "days": 1}))
     hidden = {
         user: {f"i{item}" for item in range(1, ITEMS + 1)} - {row["item_id"] for row in rows}
         for user, rows in lists(spark, lake).items()
     }
-    # User 1's views are of the day before, user 2's click does not count.
-    assert hidden == {"u1": set(), "u2": {"i4"}, "u3": {"i12"}, "u4": {"i9"}, "u5": set()}
+    # User 1's views are of the day before, user 2's click does not count, a dislike does for ever.
+    assert hidden == {"u1": set(), "u2": {"i4", "i5"}, "u3": {"i12"}, "u4": {"i9"}, "u5": set()}
 
 
 def test_a_release_is_one_row_and_recommend_reads_it_without_a_jvm(spark, lake):

@@ -93,10 +93,37 @@ def test_a_night_takes_what_is_new_and_replays_the_others(spark, lake):
         (2, [1, 2, 3], 1, "replay"),
     ]
     assert set(snapshot.parts) == {"train", "holdout", "items", "vocabulary"} and snapshot.base == base.id
-    with pytest.raises(NothingToDo):
-        build(spark, lake, "nightly", DAY + timedelta(days=1))
     _item_inputs_are_the_champions(spark, lake, base, snapshot)
     _pins_are_of_the_version(lake, base, snapshot)
+    champion(spark, lake, DAY)
+    with pytest.raises(NothingToDo):
+        build(spark, lake, "nightly", DAY + timedelta(days=1))
+
+
+def test_events_since_the_champion_are_labels_though_nights_between_failed(spark, lake):
+    start = DAY - timedelta(days=3)
+    days = [DAY - timedelta(days=back) for back in (3, 2, 1, 0)]
+    events = [event(1, item, f"{day} 10:00:00", day) for item, day in enumerate(days, 1)]
+    fill(spark, lake, [*events, event(1, 5, f"{start} 09:00:00", start)])
+    champion(spark, lake, start)
+    _, _, snapshot = build(spark, lake, "nightly", max_length=10)
+    assert rows_of(lake, snapshot, "train") == [(1, [5, 1, 2, 3, 4], 2, "day")]
+    champion(spark, lake, DAY)
+    _, _, again = build(spark, lake, "nightly", run_id="redo", max_length=10)
+    assert rows_of(lake, again, "train") == [(1, [5, 1, 2, 3, 4], 4, "day")], "a repeated night learns its own day"
+
+
+def test_what_was_taken_back_is_no_label_and_actions_have_weights(spark, lake):
+    rows = [event(1, item, f"2024-03-10 10:00:{item:02}") for item in (1, 2, 3)]
+    rows += [event(1, 2, "2024-03-10 11:00:00", action="refund"), event(1, 4, "2024-03-10 12:00:00", action="purchase")]
+    rows += [event(1, 2, "2024-03-10 13:00:00"), event(1, 5, "2024-03-10 14:00:00", action="other")]
+    fill(spark, lake, rows)
+    _, _, snapshot = build(spark, lake, action_weights={"purchase": 3.0}, split="leave_one_out", max_length=10)
+    assert rows_of(lake, snapshot, "test") == [(1, [1, 2, 3, 4, 2], 4, "history")]
+    assert rows_of(lake, snapshot, "train") == [(1, [1, 2, 3], 2, "history")]
+    part = snapshot.parts["refit"]
+    found = pq.read_table([lake.table(part.table) / file.path for file in part.files]).to_pylist()
+    assert sorted((row["items"][row["loss_from"] :], row["weight"]) for row in found) == [([2], 1.0), ([4], 3.0)]
 
 
 def champion(spark, lake, day):

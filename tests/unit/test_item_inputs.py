@@ -69,6 +69,11 @@ def test_events_are_counted_once_and_context_not_at_all(tmp_path, good):
     assert item_counts(snapshot_of(tmp_path, good), tmp_path).tolist() == [0, 1, 2, 1, 2]
 
 
+def test_replayed_events_are_not_counted_as_new_ones(tmp_path, good):
+    replayed = [Example(1, [1, 2, 2, 3], source="replay"), *good["rows"][1:]]
+    assert item_counts(snapshot_of(tmp_path, good | {"rows": replayed}), tmp_path).tolist() == [0, 0, 0, 0, 2]
+
+
 def test_raw_ids_in_dense_order(tmp_path, good):
     snapshot = snapshot_of(tmp_path, good)
     assert load_vocabulary(snapshot, tmp_path) == ["a", "b", "9007199254740993", "d"]

@@ -259,3 +259,24 @@ def test_an_import_loads_no_engine():
     program += "print([m for m in ('pyspark', 'torch', 'delta') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_action_can_be_ignored_or_count_against_an_item(tmp_path):
+    (tmp_path / "e.csv").write_text(
+        "customer,sku,ts,kind\nu1,i1,2024-05-01T10:00:00Z,buy\nu1,i1,2024-05-02T10:00:00Z,refund\n"
+        "u1,i2,2024-05-02T11:00:00Z,returned\nu1,i3,2024-05-02T12:00:00Z,hover\nu1,i3,2024-05-02T13:00:00Z,internal\n"
+    )
+    mapping = tmp_path / "m.yaml"
+    text = "events:\n  columns: {user_id: customer, item_id: sku, event_time: ts, action: kind}\n"
+    mapping.write_text(text + "  actions: {buy: purchase, refund: ignore, returned: refund, internal: null}\n")
+    counts = quiet(tmp_path / "e.csv", mapping, tmp_path / "lake")
+    assert counts["events"] == 3
+    assert counts["left_out"] == {"action 'refund' is ignored": 1, "action 'internal' is ignored": 1}
+    assert sorted(landed(tmp_path / "lake")["action"].to_pylist()) == ["other", "purchase", "refund"]
+    mapping.write_text(text + "  unknown_actions: ignore\n  actions: {buy: purchase, returned: refund}\n")
+    counts = quiet(tmp_path / "e.csv", mapping, tmp_path / "strict")
+    assert sorted(landed(tmp_path / "strict")["action"].to_pylist()) == ["purchase", "refund", "refund"]
+    assert {reason.split(" is ")[0]: n for reason, n in counts["warnings"].items()} == {
+        "action 'hover'": 1,
+        "action 'internal'": 1,
+    }

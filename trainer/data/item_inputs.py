@@ -79,11 +79,13 @@ def token_table(snapshot: DatasetSnapshot, root: Path) -> Tokens:
 
 
 def item_counts(snapshot: DatasetSnapshot, root: Path, parts: tuple[PartName, ...] = ("train",)) -> Indices:
-    """[items + 1] events of each item in the parts. Context repeated for a later chunk is not counted again."""
+    """[items + 1] events of each item in the parts. Context repeated for a later chunk is not counted again,
+    and a replayed row not at all: the champion has counted it."""
     counts = np.zeros(snapshot.items + 1, np.int64)
-    wanted = pa.schema([schemas.EXAMPLES.field(name) for name in (c.LOSS_FROM, c.ITEMS)])
+    wanted = pa.schema([schemas.EXAMPLES.field(name) for name in (c.LOSS_FROM, c.SOURCE, c.ITEMS)])
     for part in parts:
-        for table in part_tables(snapshot, root, part, wanted):
+        for rows in part_tables(snapshot, root, part, wanted):
+            table = rows.filter(pc.not_equal(rows[c.SOURCE], "replay"))
             values, offsets = _flat(table[c.ITEMS])
             loss_from = table[c.LOSS_FROM].to_numpy().astype(np.int64)
             # A history's first event is never in the loss; its row is the one whose loss begins right after it.
