@@ -33,7 +33,8 @@ def import_data(
 
     Returns the counts {layout, files, events, items, users, faulty_rows, faulty [{table, column, reason, cells, samples}],
     first_day, last_day, clock, id_type, timezone, written, left_out {reason: n}, detected {text: n}, warnings {text: n},
-    dry_run}. Rows with an ignored action are left out. `files` are the landing files this input has, `written` those that were not there. Without a `timezone` it is the lake's, else UTC.
+    dry_run}. Rows with an ignored action are left out. `files` are the landing files this input has,
+    `written` those that were not there. Without a `timezone` it is the lake's, else UTC.
     A faulty row lands too, with null and `_raw` in its context, so that ingest can quarantine it with its reason; an amount
     that could not be read stands under `_unread`, and its event is taken in.
     DataContractError, ConfigError or UsageError where the input as a whole is wrong; then landing is as it was.
