@@ -1,6 +1,6 @@
 """embed_items: every item with text gets its vector; text that was encoded once is never encoded again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import pyarrow as pa
@@ -81,7 +81,7 @@ def _encode_missing(
     # One worker a core: each takes one thread, so that together they do not ask for more than the machine has.
     options = EncodeOptions(str(model.folder), model.revision, settings.max_tokens, settings.batch_tokens, threads=1)
 
-    def worker(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def worker(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return encode_batches(batches, options)
 
     vectors = spread.mapInArrow(worker, to_spark(tables.TEXT_CACHE.schema))

@@ -68,6 +68,7 @@ class TrainingSetSettings(FrozenConfig):
     overlap: int = Field(25, ge=1)
     """Positions a continuation chunk of a long history repeats as context, outside its loss."""
     min_history: int = Field(1, ge=1)
+    """Events that must come before one that is learnt."""
     history_actions: tuple[str, ...] = ("view", "click", "cart", "purchase", "rating")
     """Actions that are interest. `other`, which unknown actions become, is none by default."""
     target_actions: tuple[str, ...] | None = None

@@ -31,7 +31,7 @@ def hashed_users(df: DataFrame, key: bytes) -> DataFrame:
         for ids in batches:
             yield ids.map(lambda raw: hmac.new(key, raw.encode(), sha256).hexdigest(), na_action="ignore")
 
-    pseudonym = pandas_udf(keyed, StringType())
+    pseudonym = pandas_udf(keyed, StringType())  # type: ignore[call-overload]
     return df.withColumn(c.USER_ID, pseudonym(F.col(c.USER_ID)))
 
 
