@@ -98,6 +98,12 @@ def unreadable(column: str) -> Column:
     return raw | F.coalesce(_not_finite(column), F.lit(False)) if column == c.VALUE else raw
 
 
+def without_raw(df: DataFrame) -> DataFrame:
+    """Events without the texts of unreadable cells: under hashing such a text may hold the id that is to be hidden."""
+    kept = F.map_filter(F.col(c.CONTEXT), lambda key, _: ~key.isin(RAW, UNREAD))
+    return df.withColumn(c.CONTEXT, kept)
+
+
 def column_of(reason: str) -> str:
     """The column a reason speaks of: `bad_user_id` of `user_id`."""
     return OTHER_COLUMNS.get(reason, reason.split("_", 1)[-1])

@@ -76,7 +76,8 @@ def _commit(
 ) -> list[Commit]:
     """Quarantine, users, items, then the events that point at them. Each can be killed after and run again."""
     zone = settings.calendar.timezone
-    events = transforms.first_of_each(transforms.events(batches["events"].valid, timezone=zone))
+    valid = batches["events"].valid
+    events = transforms.first_of_each(transforms.events(quality.without_raw(valid) if hashed else valid, timezone=zone))
     # In order of day, so that file statistics keep later nights from reading years of files.
     events = events.repartitionByRange(c.EVENT_DATE).sortWithinPartitions(c.EVENT_DATE)
     users = transforms.users(batches["users"].valid, timezone=zone)

@@ -185,7 +185,9 @@ def test_hashed_user_ids_leave_no_raw_id_anywhere(spark, lake, tmp_path):
     key.write_text("0123456789abcdef0123")
     raw = "alice@example.org"
     land(lake, "users", DAY, [{"user_id": raw, "attributes": [("country", "de")]}])
-    land(lake, "events", DAY, [event(user=raw), event(user=raw, value=float("nan"), context=[("_raw", f"user_id={raw}")])])
+    unread = [("_raw", f"user_id={raw}"), ("_unread", f"value={raw}"), ("device", "web")]
+    kept = event(user=raw, value=float("nan"), time=at("2024-03-10 13:00"), context=unread)
+    land(lake, "events", DAY, [event(user=raw), kept, event(user=raw, position=-1, context=unread)])
     ingest_events.run(make_context(lake, ids={"hash_users": True, "key_file": str(key)}))
     ids = {row["user_id"] for t in (tables.EVENTS, tables.USERS) for row in rows_of(spark, lake, t)}
     assert len(ids) == 1
@@ -193,6 +195,7 @@ def test_hashed_user_ids_leave_no_raw_id_anywhere(spark, lake, tmp_path):
     quarantine = rows_of(spark, lake, tables.QUARANTINE)
     assert len(quarantine) == 1
     assert raw not in quarantine[0]["row"]
+    assert [row["context"] for row in rows_of(spark, lake, tables.EVENTS) if row["context"]] == [{"device": "web"}]
     parquet = b"".join(path.read_bytes() for path in (lake.root / "tables").rglob("*") if path.is_file())
     assert raw.encode() not in parquet
 
