@@ -5,29 +5,46 @@ from typing import Annotated, Any
 
 import typer
 
+from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.pipeline.commands.guesses import answer_guess
 from nightrank.pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root, Set, absolute, day
 
 
 def import_(
-    layout: Annotated[str, typer.Argument(help="movielens, sequences, impressions or events.")],
-    input_: Annotated[Path, typer.Option("--input", help="The file or folder to read; it is not copied or changed.")],
+    layout: Annotated[str | None, typer.Argument(help="movielens, sequences, impressions or events.")] = None,
+    input_: Annotated[Path | None, typer.Option("--input", help="The file or folder; it is not copied or changed.")] = None,
     root: Root = DEFAULT_ROOT,
     titles: Annotated[Path | None, typer.Option("--titles", help="Item titles, for sequences.")] = None,
     mapping: Annotated[Path | None, typer.Option("--mapping", help="YAML that names your columns.")] = None,
     timezone: Annotated[
         str | None, typer.Option("--timezone", help="A date is a day of this zone; the lake remembers it. First import: UTC.")
     ] = None,
+    guess: Annotated[Path | None, typer.Option("--guess", help="Look at this file and propose its mapping.")] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Turn a public layout, or files of your own, into landing files.
+    """Turn a public layout, or files of your own, into landing files; or propose the mapping of a file.
+
+    With --guess the mapping goes to stdout, or to the new file that --mapping names.
 
     Examples:
 
-      nightrank import movielens --input ml-latest-small --root lake
+      nightrank import --guess events.csv > columns.yaml
 
-      nightrank import events --input events.parquet --mapping columns.yaml --root lake
+      nightrank import events --input events.csv --mapping columns.yaml --root lake
+
+      nightrank import movielens --input ml-latest-small --root lake
     """
+    if guess is not None:
+        if layout not in (None, "events") or input_ is not None:
+            raise UsageError(
+                "--guess proposes a mapping for `import events` and imports nothing", "leave out LAYOUT and --input"
+            )
+        return answer_guess(guess, mapping, as_json, dry_run)
+    if layout is None or input_ is None:
+        raise UsageError(
+            "`nightrank import` needs LAYOUT and --input", "see `nightrank import --help`, or start with --guess FILE"
+        )
     from nightrank.spark_jobs.sources.imports import import_data
 
     counts = import_data(
