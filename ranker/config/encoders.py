@@ -42,7 +42,7 @@ class TransformerConfig(_Encoder):
     """Add an embedding of log2 seconds until the event a state is asked for: in training most next events go on with the same
     session, and a list is for another day. Leave it off where the clock is a position."""
     time_to_next_event_served: float = Field(86_400.0, gt=0)
-    """With `waits`: seconds after a user's last event for which lists are made and validated; also stands for
+    """With `time_to_next_event`: seconds after a user's last event for which lists are made and validated; also stands for
     waits that are not known."""
 
 

@@ -54,3 +54,11 @@ def test_every_module_has_a_name_that_says_something():
 
 def test_no_room_imports_tests():
     assert [str(p.relative_to(ROOT)) for p in modules() if any(i.module.split(".")[0] == "tests" for i in imports_of(p))] == []
+
+
+def test_rooms_are_imported_by_their_installed_name():
+    rooms = {path.name for path in (ROOT / "nightrank").iterdir() if path.is_symlink()} - {"conf"}
+    assert rooms == {"feature_store", "ranker", "spark_jobs", "trainer", "pipeline"}
+    files = [path for path in tracked_files() if path.suffix == ".py"]
+    wrong = [str(p.relative_to(ROOT)) for p in files for i in imports_of(p) if i.module.split(".")[0] in rooms]
+    assert wrong == []

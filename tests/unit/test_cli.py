@@ -36,7 +36,7 @@ def nightrank(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_help_lists_every_command_and_loads_no_engine() -> None:
     program = (
-        "import sys\nfrom pipeline import cli\n"
+        "import sys\nfrom nightrank.pipeline import cli\n"
         "try:\n    cli.main(['--help'])\nexcept SystemExit as end:\n    assert end.code == 0\n"
         "heavy = {'pyspark', 'torch', 'mlflow', 'horovod', 'petastorm', 'pyarrow', 'numpy', 'pandas', 'pydantic'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
