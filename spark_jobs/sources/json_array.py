@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.spark_jobs.sources.json_values import DECODER
+from nightrank.spark_jobs.sources.json_values import DECODER, FAMILIES
 
 CHUNK: Final = 1 << 20
 LONGEST: Final = 32 << 20
@@ -71,6 +71,6 @@ def _object(file: Path, window: _Window, number: int) -> dict[str, Any]:
             if len(window.text) - window.place > LONGEST or not window.more():
                 raise DataContractError(f"{file}: element {number} is not whole JSON: {error.msg}", _REMEDY) from None
     if not isinstance(value, dict):
-        raise DataContractError(f"{file}: element {number} is a JSON {type(value).__name__}, not an object", _REMEDY)
+        raise DataContractError(f"{file}: element {number} is {FAMILIES.get(type(value), 'null')}, not an object", _REMEDY)
     window.place = end
     return value

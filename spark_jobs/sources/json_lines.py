@@ -67,7 +67,9 @@ def _parse(file: Path, row: int, line: str) -> dict[str, Any]:
             f"{file}: line {row} is not JSON: {error.msg} at column {error.colno}", "one JSON object a line; mend the line"
         ) from None
     if not isinstance(value, dict):
-        raise DataContractError(f"{file}: line {row} is a JSON {type(value).__name__}, not an object", "one object a line")
+        raise DataContractError(
+            f"{file}: line {row} is {FAMILIES.get(type(value), 'null')}, not an object", "one object a line"
+        )
     return value
 
 

@@ -1,6 +1,7 @@
 """How files are read: encodings and delimiters found or stated, nested fields, lists, arrays bigger than a chunk, units."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -98,12 +99,12 @@ def test_an_array_is_read_in_chunks_of_any_size(tmp_path, monkeypatch, chunk, in
     [
         ('[{"u": 1}, {"u": ', "element 2 is not whole JSON"),
         ('[{"u": 1}', "ends after element 1 without a ]"),
-        ('[{"u": 1}, 7]', "element 2 is a JSON _Integer, not an object"),
+        ('[{"u": 1}, 7]', "element 2 is integer, not an object"),
     ],
 )
 def test_a_broken_array_names_the_element(tmp_path, text, says):
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(DataContractError, match=says.replace("]", r"\]").replace("_Integer", "(_Integer|number)")):
+    with pytest.raises(DataContractError, match=re.escape(says)):
         rows(tmp_path / "a.json")
 
 
