@@ -40,12 +40,12 @@ Taken = TypeVar("Taken", bound=Rows)
 
 
 class Objective(Protocol[Taken]):
-    """What a step needs to know of a model: how a batch is cut, and what a piece of it costs."""
+    """What a step needs to know of a model: how a batch is cut, and what a micro-batch of it costs."""
 
     def micro_batches(self, batch: Taken) -> Iterator[Taken]: ...
 
     def loss(self, micro_batch: Taken, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(weighted loss sum, weight sum), to be added up over pieces and ranks and divided once."""
+        """(weighted loss sum, weight sum), to be added up over micro-batches and ranks and divided once."""
         ...
 
 
@@ -137,7 +137,7 @@ class TrainStep(Generic[Taken]):
         torch.manual_seed(phase_seed(self._seed, f"{step}.{self._communicator.rank}"))
 
     def _seed_negatives(self, step: int) -> None:
-        """The same negatives for all pieces on all ranks, as they would be for one rank with the whole batch at once."""
+        """The same negatives for all micro-batches on all ranks, as they would be for one rank with the whole batch at once."""
         self._generator.manual_seed(phase_seed(self._seed, f"{step}"))
 
     def _update(self, loss: float, weight: float, step: int, rate: float) -> float:
@@ -156,8 +156,8 @@ class TrainStep(Generic[Taken]):
         return norm
 
     def _diverged(self, what: str) -> DivergedError:
-        """The same fault on all ranks: it names the pieces, on the first rank that has any, whose own loss is no number. Where
-        every loss is a number and the gradient is not, it is returned with all the pieces of this rank."""
+        """The same fault on all ranks: it names the micro-batches, on the first rank that has any, whose own loss is no
+        number. Where every loss is a number and the gradient is not, it is returned with all the micro-batches of this rank."""
         broken = [micro_batch for micro_batch, loss in self._taken if not math.isfinite(float(loss))]
         raise_if_any_failed(self._communicator, self._naming(broken, what) if broken else None)
         return self._naming([micro_batch for micro_batch, _ in self._taken], f"{what}, every loss a number")
@@ -171,7 +171,7 @@ class TrainStep(Generic[Taken]):
 
 
 def micro_batches(batch: Batch, tokens: int) -> Iterator[Batch]:
-    """The batch's rows in order, cut so that no piece of more than one row holds more than `tokens` tokens."""
+    """The batch's rows in order, cut so that no micro-batch of more than one row holds more than `tokens` tokens."""
     ends = batch.offsets_B1.tolist()
     first = 0
     while first < batch.rows:
