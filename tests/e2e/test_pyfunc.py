@@ -86,7 +86,14 @@ def aliases(context):
 
 def test_the_reference_says_what_was_registered(registered):
     context, result, ref = registered
-    assert result.extra["model"] == {"name": "nightrank", "version": 1, "manifest_sha256": Path(ref.bundle).name}
+    model = result.extra["model"]
+    assert {k: model[k] for k in ("name", "version", "manifest_sha256", "ranker")} == {
+        "name": "nightrank",
+        "version": 1,
+        "manifest_sha256": Path(ref.bundle).name,
+        "ranker": "transformer",
+    }
+    assert model["settings"]["width"] == 8
     assert (ref.alias, ref.vocabulary_items, ref.date, ref.checkpoint) == (
         "challenger",
         len(RAW),
