@@ -1,0 +1,160 @@
+"""Aggregates of users and items as of a day, from cumulative daily sums. Pure numpy: training, scoring and serving share it.
+
+An event belongs to the day on which it had happened and become known, the later of the two. A look-up at day d sees the days
+before d and nothing of d itself: a window of N days is the difference of two cumulative rows. Shapes: N rows of a table,
+C counters, T look-ups, F aggregates.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.aggregates import EVENTS, Aggregate, parse
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.days import days_of
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+LONGEST: Final = 365
+"""Days since the last event where there was none, and the most that are told apart."""
+SCALE: Final = 0.25
+"""Model inputs are log(1 + value) times this, mostly within [0, 2]."""
+_DAY_BITS: Final = 1 << 32
+_EPOCH: Final = 1 << 31
+
+
+class Cumulative:
+    """One row an entity and active day: what its counters had summed up to after that day. Sorted by (entity, day).
+
+    In memory 8 bytes a row for entity and day together, and `sums` as it was given (int32 keeps every count exact).
+    """
+
+    def __init__(self, entities: npt.NDArray[Any], days: npt.NDArray[Any], sums: npt.NDArray[Any]) -> None:
+        self.keys = keys_of(entities, days)
+        """int64[N], entity before day."""
+        self.sums = sums
+        if len(sums) != len(self.keys) or sums.ndim != 2 or not np.all(self.keys[1:] > self.keys[:-1]):
+            raise DataContractError(
+                f"{len(self.keys)} rows of cumulative sums, shape {sums.shape}, are not one an entity and day, in order",
+                "build the training set again",
+            )
+
+    @property
+    def entities(self) -> npt.NDArray[np.int32]:
+        return (self.keys >> 32).astype(np.int32)
+
+    @property
+    def days(self) -> npt.NDArray[np.int32]:
+        return _days(self.keys).astype(np.int32)
+
+
+def keys_of(entities: npt.NDArray[Any], days: npt.NDArray[Any]) -> Ints:
+    keys: Ints = entities.astype(np.int64) * _DAY_BITS + (days.astype(np.int64) + _EPOCH)
+    return keys
+
+
+def _days(keys: Ints) -> Ints:
+    return (keys & (_DAY_BITS - 1)) - _EPOCH
+
+
+def from_events(
+    entities: npt.NDArray[Any], actions: npt.NDArray[Any], times: Ints, available: Ints, counters: Sequence[str], timezone: str
+) -> Cumulative:
+    """The table of these events, in any order. Times are microseconds; a day is one of the time zone."""
+    keys = keys_of(entities, days_of(np.maximum(times, available), timezone))
+    order = np.argsort(keys, kind="stable")
+    found, starts = np.unique(keys[order], return_index=True)
+    counted = np.stack([_is(counter, actions[order]) for counter in counters], axis=1) if counters else np.zeros((len(keys), 0))
+    sums = np.add.reduceat(counted.astype(np.int64), starts, axis=0) if len(found) else np.zeros((0, len(counters)), np.int64)
+    total = np.cumsum(sums, axis=0)
+    owner = found >> 32
+    first = np.searchsorted(owner, owner)
+    return Cumulative(owner, _days(found), (total - (total - sums)[first]).astype(np.int32))
+
+
+def _is(counter: str, actions: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    return np.ones(len(actions), np.bool_) if counter == EVENTS else actions == ACTION_CODES[counter]
+
+
+def as_of(table: Cumulative, entity: npt.NDArray[Any], day: npt.NDArray[Any]) -> Floats:
+    """[T, C] the entity's sums over all days before `day`, zeros where it has none."""
+    order = np.argsort(keys_of(entity, day))
+    result = np.zeros((len(order), table.sums.shape[1]), np.float32)
+    result[order] = _sums(table, entity[order], _place(table, entity[order], day[order]))
+    return result
+
+
+def aggregates(
+    table: Cumulative, names: Sequence[str], counters: Sequence[str], entity: npt.NDArray[Any], day: npt.NDArray[Any]
+) -> Floats:
+    """[T, F] model inputs: log(1 + value) times SCALE. `counters` name the table's columns."""
+    return np.log1p(values(table, names, counters, entity, day)) * np.float32(SCALE)
+
+
+def values(
+    table: Cumulative, names: Sequence[str], counters: Sequence[str], entity: npt.NDArray[Any], day: npt.NDArray[Any]
+) -> Floats:
+    """[T, F] the aggregates as they are counted, 0 for what is not known; `recency_days` is at most LONGEST, and that where
+    nothing happened. DataContractError for a counter that the table lacks."""
+    # In order of the keys a look-up reads on where the last one stopped: ten times as fast over millions of rows.
+    order = np.argsort(keys_of(entity, day))
+    entity, day = entity[order], day[order].astype(np.int64)
+    result = np.zeros((len(order), len(names)), np.float32)
+    place = _place(table, entity, day)
+    windows: dict[int | None, Ints] = {None: _place(table, entity, np.full_like(day, -_EPOCH))}
+    for column, name in enumerate(names):
+        wanted = parse(name)
+        if wanted.days not in windows:
+            windows[wanted.days] = _place(table, entity, day - wanted.days)
+        result[order, column] = _value(table, wanted, counters, entity, day, place, windows[wanted.days])
+    return result
+
+
+def _value(
+    table: Cumulative, wanted: Aggregate, counters: Sequence[str], entity: npt.NDArray[Any], day: Ints, now: Ints, before: Ints
+) -> Any:
+    """[T]. `now` and `before` are places of the newest rows before the day and before the window."""
+    if wanted.kind == "sum":
+        column = _column(wanted.counter, counters)
+        return _sums(table, entity, now, column) - _sums(table, entity, before, column)
+    if wanted.kind == "active_days":
+        return now - before
+    if wanted.kind == "age":
+        return np.where(now > before, day - _days_at(table, before + 1), 0)
+    return np.where(_owns(table, entity, now), np.minimum(day - _days_at(table, now), LONGEST), LONGEST)
+
+
+def _column(counter: str | None, counters: Sequence[str]) -> int:
+    if counter is None or counter not in counters:
+        raise DataContractError(f"cumulative sums of {', '.join(counters)} lack {counter}", "build the training set again")
+    return list(counters).index(counter)
+
+
+def _place(table: Cumulative, entity: npt.NDArray[Any], day: npt.NDArray[Any]) -> Ints:
+    """[T] the newest row before (entity, day): of the entity, or the last one of those before it."""
+    found: Ints = np.searchsorted(table.keys, keys_of(entity, day)) - 1
+    return found
+
+
+def _owns(table: Cumulative, entity: npt.NDArray[Any], place: Ints) -> npt.NDArray[np.bool_]:
+    if not len(table.keys):
+        return np.zeros(len(place), np.bool_)
+    owns: npt.NDArray[np.bool_] = (place >= 0) & (table.keys[np.maximum(place, 0)] >> 32 == entity)
+    return owns
+
+
+def _sums(table: Cumulative, entity: npt.NDArray[Any], place: Ints, column: int | None = None) -> Any:
+    sums = table.sums if column is None else table.sums[:, column]
+    if not len(sums):
+        return np.zeros((len(place), *sums.shape[1:]), sums.dtype)
+    owns = _owns(table, entity, place)
+    return sums[np.maximum(place, 0)] * (owns[:, None] if sums.ndim == 2 else owns)
+
+
+def _days_at(table: Cumulative, place: Ints) -> Ints:
+    if not len(table.keys):
+        return np.zeros(len(place), np.int64)
+    return _days(table.keys[np.clip(place, 0, len(table.keys) - 1)])
