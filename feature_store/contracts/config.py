@@ -1,19 +1,53 @@
 """FrozenConfig and how one is loaded: YAML files laid over each other, then `--set a.b=value`."""
 
+from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
-from nightrank.feature_store.contracts.doors import read_yaml, yaml_fault
+from nightrank.feature_store.contracts.doors import parse_yaml, read_yaml, yaml_fault
 from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.secrets import described
 
 
 class FrozenConfig(BaseModel):
-    """Immutable and strict: an unknown key or a value of the wrong type is an error, not a surprise."""
+    """Immutable and strict: an unknown key or a value of the wrong type is an error, not a surprise.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    `"2"` is not 2, `true` is not 1, 1.0 is not the whole number 1. A whole number where a fraction is wanted is that number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, body: Any) -> Any:
+        """YAML and JSON have no tuples: where one is wanted, a list is one. Nothing else changes its type."""
+        if not isinstance(body, dict):
+            return body
+        wanted = {name for name, field in cls.model_fields.items() if _holds_tuple(field.annotation)}
+        return {name: _frozen(value) if name in wanted else value for name, value in body.items()}
+
+
+def _holds_tuple(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple or any(map(_holds_tuple, get_args(annotation)))
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _frozen(inner) for key, inner in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _day(value: Any) -> Any:
+    return date.fromisoformat(value) if isinstance(value, str) else value
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+"""A date, which JSON has only as text. A number is none."""
+UNKNOWN: Final = "extra_forbidden"
 
 
 Model = TypeVar("Model", bound=FrozenConfig)
@@ -37,10 +71,13 @@ def validate(model: type[Model], tree: dict[str, Any]) -> Model:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or '(top)'}: {e['msg']} (got {e['input']!r:.60})" for e in error.errors()
-        )
+        faults = "; ".join(map(_fault, error.errors()))
         raise ConfigError(f"configuration: {faults}", "`nightrank config --show` prints every key with its default") from None
+
+
+def _fault(error: ErrorDetails) -> str:
+    found = described(error["loc"], error["input"], known=error["type"] != UNKNOWN)
+    return f"{'.'.join(map(str, error['loc'])) or '(top)'}: {error['msg']} (got {found})"
 
 
 def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
@@ -64,9 +101,9 @@ def _read(path: Path) -> dict[str, Any]:
 def _parse_override(text: str) -> dict[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
-        raise ConfigError(f"--set {text!r} is not of the form key=value", "write for example --set trainer.epochs=3")
+        raise ConfigError(f"--set {text!r:.40} is not of the form key=value", "write for example --set trainer.epochs=3")
     try:
-        tree: Any = yaml.safe_load(value)
+        tree: Any = parse_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {key}: its value is not YAML: {yaml_fault(error)}", "quote the value") from None
     for part in reversed(key.split(".")):

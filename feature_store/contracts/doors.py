@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,18 @@ from nightrank.feature_store.contracts.errors import ConfigError, NightrankError
 MOST_BYTES: Final = 16 << 20
 """A configuration file or a mapping is far smaller."""
 PIPE: Final = "a pipe, a socket or a device can be read only once, if at all: write it to a file and name that"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which `1e-4` is a number, as in JSON."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
+
+
+def parse_yaml(text: str) -> Any:
+    """What the text says. YAMLError where it is not YAML."""
+    return yaml.load(text, _Loader)
 
 
 def check_readable(path: Path, what: str, error: type[NightrankError], absent: str) -> None:
@@ -40,7 +53,7 @@ def read_yaml(path: Path, what: str, absent: str) -> dict[str, Any]:
     if path.stat().st_size > MOST_BYTES:
         raise ConfigError(f"{what} {path} has {path.stat().st_size:,} bytes, which is no configuration", absent)
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        tree = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{what} {path} is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from nightrank.feature_store.contracts.actions import ACTION_CODES, AGAINST
-from nightrank.feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.config import Day, FrozenConfig
 from nightrank.feature_store.contracts.impression_settings import ImpressionSettings
 
 
@@ -25,7 +25,7 @@ class IdSettings(FrozenConfig):
 class IngestSettings(FrozenConfig):
     future_tolerance_seconds: int = Field(3600, ge=0)
     """An event this far ahead of its day's end is still taken; a later one goes to quarantine."""
-    first_date: date = date(1970, 1, 1)
+    first_date: Day = date(1970, 1, 1)
     """An event before this day of `calendar.timezone` goes to quarantine as `ancient_event`."""
     duplicate_days: int = Field(1, ge=0)
     """An event id of the source's own is looked for this many days before and after the day of its event."""

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from nightrank.feature_store.contracts.config import FrozenConfig, validate
+from nightrank.feature_store.contracts.config import Day, FrozenConfig, validate
 from nightrank.feature_store.contracts.errors import ConfigError
 
 
@@ -16,7 +16,7 @@ class MarketConfig(FrozenConfig):
     """Users known on the first day."""
     items: int = Field(1_500, ge=50)
     days: int = Field(14, ge=1)
-    start: date = date(2025, 3, 3)
+    start: Day = date(2025, 3, 3)
     seed: int = Field(17, ge=0)
     daily_active: int = Field(1_200, ge=1)
     """Expected number of users with a session on a day."""

@@ -1,12 +1,13 @@
 """FrozenConfig: overlays merge, overrides win, bad configuration is named with its key and value."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightrank.feature_store.contracts.config import load, overlay
+from nightrank.feature_store.contracts.config import Day, FrozenConfig, load, overlay
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.settings import DataSettings
 
@@ -78,3 +79,63 @@ def test_overlay_leaves_its_arguments_alone_and_keeps_every_key(base: dict, top:
 def test_settings_round_trip():
     settings = load(DataSettings, overrides=["text.encoder=none", "features.windows_days=[3, 9]"])
     assert DataSettings.model_validate(settings.model_dump(mode="json")) == settings
+
+
+class Wanted(FrozenConfig):
+    whole: int = 1
+    part: float = 0.5
+    yes: bool = False
+    many: tuple[int, ...] = ()
+    text: str = ""
+    day: Day = date(2020, 1, 1)
+    api_token: int = 0
+    extra: dict[str, int] = {}
+
+
+@pytest.mark.parametrize(
+    "override",
+    ['whole="2"', "whole=true", "whole=2.0", 'part="0.5"', "yes=1", "yes='true'", "many=[1, '2']", "text=3", "day=86400"],
+)
+def test_a_value_of_another_type_is_refused(override: str):
+    with pytest.raises(ConfigError, match=override.partition("=")[0]):
+        load(Wanted, overrides=[override])
+
+
+def test_a_file_is_as_strict_as_an_override(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text('whole: "2"\n')
+    with pytest.raises(ConfigError, match=r"whole: .*got text: '2'"):
+        load(Wanted, [tmp_path / "a.yaml"])
+
+
+def test_a_whole_number_is_a_number_and_so_is_one_with_an_exponent():
+    read = load(Wanted, overrides=["part=1", "many=[3, 4]"])
+    assert (read.part, type(read.part), read.many) == (1.0, float, (3, 4))
+    assert load(Wanted, overrides=["part=3e-4"]).part == 3e-4
+    assert (
+        load(Wanted, overrides=["day=2024-02-29"]).day == load(Wanted, overrides=["day='2024-02-29'"]).day == date(2024, 2, 29)
+    )
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "api_token=CANARY",
+        "extra.anything=CANARY",
+        "pasword=CANARY",
+        "text=[CANARY]",
+        "api_token=[CANARY",
+        "whole=http://u:CANARY@h/",
+    ],
+)
+def test_an_error_never_shows_a_secret(override: str):
+    with pytest.raises(ConfigError) as caught:
+        load(Wanted, overrides=[override])
+    assert override.partition("=")[0] in caught.value.message
+    assert "CANARY" not in caught.value.message
+
+
+def test_a_broken_file_is_named_by_line_and_not_quoted(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("text: a\napi_token: {CANARY\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml is not YAML: line 3") as caught:
+        load(Wanted, [tmp_path / "a.yaml"])
+    assert "CANARY" not in caught.value.message

@@ -40,7 +40,7 @@ BAD = [
     (f"{WIDTH}: {{choices: [64, 96]}}\ntrainer.model.encoder.heads: {{choices: [2, 3]}}", "width 64 is not a multiple"),
     ("trainer.model: {choices: [1, 2]}", "trainer.model cannot be searched"),
     ("", "names no key"),
-    ("- a\n", "names no key"),
+    ("- a\n", "holds a list, not keys"),
     ("a: [", "is not YAML"),
 ]
 

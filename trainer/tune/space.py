@@ -6,10 +6,10 @@ from math import floor, isclose
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from pydantic import TypeAdapter, ValidationError, model_validator
 
 from nightrank.feature_store.contracts.config import FrozenConfig, overlay, validate
+from nightrank.feature_store.contracts.doors import read_yaml
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.trainer.config.training import TrainerConfig
 
@@ -130,15 +130,10 @@ _ABSENT: Final = object()
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise ConfigError(f"search space {path} does not exist", "check the path given to --space")
-    try:
-        tree = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigError(f"search space {path} is not YAML: {error}", "mend the file") from None
-    if not isinstance(tree, dict) or not tree:
+    tree = read_yaml(path, "search space", "check the path given to --space")
+    if not tree:
         raise ConfigError(f"search space {path} names no key", f"map dotted keys to what may be tried: {SHAPE}")
-    return {str(key): asked for key, asked in tree.items()}
+    return tree
 
 
 def _dimension(path: Path, key: str, asked: Any) -> Range | Choices:

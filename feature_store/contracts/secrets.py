@@ -1,0 +1,58 @@
+"""What may be shown of a setting. A value under a key that looks like a secret, and an address' user and password, may not."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+HIDDEN: Final = "***"
+WORDS: Final = frozenset({"pwd", "token", "key", "keys", "auth", "authorization", "cookie", "sas"})
+"""A key with one of these among its words holds a secret. `max_tokens` and `monkey` do not."""
+PARTS: Final = re.compile(r"passw|passphrase|secret|credential|apikey|accesskey|privatekey|bearer", re.IGNORECASE)
+FREE: Final = ("extra",)
+"""Sections in which people write settings of other programs: their values are never shown."""
+_USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s'\"]*@")
+_ARGUMENT: Final = re.compile(r"(?<=[?&;])([^=&;#\s]+)=([^&;#\s'\"]*)")
+_KINDS: Final = ((bool, "true or false"), (int, "a whole number"), (float, "a number"), (str, "text"))
+
+
+def looks_secret(key: str) -> bool:
+    """Whether a value under this key (a dotted path, an environment variable) is one to hide."""
+    words = re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", ".", key).lower())
+    return bool(PARTS.search(key)) or any(word in WORDS for word in words)
+
+
+def without_credentials(text: str) -> str:
+    """The same text, its addresses without user and password, and without arguments that look like secrets."""
+    bare = _USER_INFO.sub("", text)
+    return _ARGUMENT.sub(lambda found: f"{found[1]}={HIDDEN}" if looks_secret(found[1]) else found[0], bare)
+
+
+def masked(value: Any, key: str = "") -> Any:
+    """The same tree for showing: what looks like a secret is `***`, and addresses have no user and password."""
+    if isinstance(value, Mapping):
+        return {name: masked(inner, f"{key}.{name}") for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(inner, key) for inner in value]
+    if isinstance(value, str):
+        return HIDDEN if value and looks_secret(key) else without_credentials(value)
+    return value
+
+
+def kind_of(value: Any) -> str:
+    """`text`, `a whole number`, `a mapping` and so on."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return next((name for kind, name in _KINDS if isinstance(value, kind)), type(value).__name__)
+
+
+def described(path: Sequence[str | int], value: Any, known: bool = True) -> str:
+    """The kind of a value, and the value itself where it is short and its key is `known` and hides nothing."""
+    keys = [str(part) for part in path]
+    hidden = not known or looks_secret(".".join(keys)) or any(key in FREE for key in keys)
+    if hidden or value is None or isinstance(value, Mapping | list | tuple):
+        return kind_of(value)
+    return f"{kind_of(value)}: {without_credentials(str(value))!r:.60}"
