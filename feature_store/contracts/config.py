@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from nightrank.feature_store.contracts.doors import parse_yaml, read_yaml, yaml_fault
 from nightrank.feature_store.contracts.errors import ConfigError
@@ -75,7 +74,8 @@ def validate(model: type[Model], tree: dict[str, Any]) -> Model:
         raise ConfigError(f"configuration: {faults}", "`nightrank config --show` prints every key with its default") from None
 
 
-def _fault(error: ErrorDetails) -> str:
+def _fault(error: Any) -> str:
+    """One of pydantic's faults: the key, what is wrong, and what may be said of the value."""
     found = described(error["loc"], error["input"], known=error["type"] != UNKNOWN)
     return f"{'.'.join(map(str, error['loc'])) or '(top)'}: {error['msg']} (got {found})"
 
