@@ -21,8 +21,6 @@ from nightrank.feature_store.contracts.errors import DataContractError
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
 
-NAMES = ("recall", "ndcg", "mrr", "map", "hit_rate")
-
 
 def per_row(
     ids_BK: Integers, targets_flat: Integers, targets_offsets: Integers, ks: Sequence[int] = (10, 20)
@@ -43,12 +41,12 @@ def per_row(
 
 def hits(ids_BK: Integers, targets_flat: Integers, targets_offsets: Integers) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """(is the listed item a target [B, K], number of distinct targets [B]). An item listed twice hits once."""
-    rows = np.repeat(np.arange(len(ids_BK), dtype=np.int64), np.diff(targets_offsets))
-    if len(targets_offsets) != len(ids_BK) + 1 or len(rows) != len(targets_flat):
+    if len(targets_offsets) != len(ids_BK) + 1 or targets_offsets[-1] - targets_offsets[0] != len(targets_flat):
         raise DataContractError(
             f"{len(ids_BK)} lists came with {len(targets_offsets) - 1} target rows of {len(targets_flat)} targets",
             "pass one target row a list",
         )
+    rows = np.repeat(np.arange(len(ids_BK), dtype=np.int64), np.diff(targets_offsets))
     span = 1 + max(int(ids_BK.max(initial=0)), int(targets_flat.max(initial=0)))
     wanted = np.unique(rows * span + targets_flat.astype(np.int64))
     targets_B = np.bincount(wanted // span, minlength=len(ids_BK)).astype(np.int64)
@@ -82,12 +80,6 @@ def _at(hits_Bk: Floats, targets_B: NDArray[np.int64], k: int) -> dict[str, Floa
         "map": precision / reachable_B,
         "hit_rate": (found_B > 0).astype(np.float64),
     }
-
-
-def coverage(ids_BK: Integers, items: int) -> float:
-    """Share of the catalogue of `items` items that stands in at least one list."""
-    listed = np.unique(ids_BK)
-    return float((listed > 0).sum() / items) if items else 0.0
 
 
 def novelty(ids_BK: Integers, popularity: Integers | Floats) -> Floats:

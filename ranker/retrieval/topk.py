@@ -42,7 +42,7 @@ def exact_topk(
     if eligible_I is not None:
         blocked_I |= ~eligible_I.to(blocked_I)
     items_ID = items_ID.detach().float()
-    largest_norm = float(items_ID.norm(dim=1).max()) if len(items_ID) else 0.0
+    largest_norm = float(items_ID.norm(dim=1).max())
     parts = []
     for start in range(0, users_BD.shape[0], user_rows):
         users = users_BD[start : start + user_rows].detach().float()
@@ -124,11 +124,8 @@ def _ordered(ids_BC: Tensor, scores_BC: Tensor, k: int) -> tuple[Tensor, Tensor]
 
 
 def _whole_row(user_D: Tensor, items_ID: Tensor, hidden_I: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """([k], [k]) of a user with at least k eligible items."""
     scores_I = _exact_scores(user_D.unsqueeze(0), items_ID.unsqueeze(0)).masked_fill_(hidden_I, float("-inf"))
     ids_I = torch.arange(len(items_ID), device=items_ID.device).unsqueeze(0)
     ids, scores = _ordered(ids_I, scores_I, k)
-    short = k - ids.shape[1]
-    if short > 0:
-        ids = torch.nn.functional.pad(ids, (0, short))
-        scores = torch.nn.functional.pad(scores, (0, short), value=float("-inf"))
     return ids[0], scores[0]

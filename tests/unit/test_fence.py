@@ -93,7 +93,15 @@ def test_a_claim_stops_new_commits_before_it_is_published(lake):
         raise AssertionError("inside")
 
 
-def test_commits_of_one_run_do_not_shut_each_other_out(lake):
+def test_commits_of_one_run_do_not_shut_each_other_out(lake, monkeypatch):
+    """Each of them alone keeps a newer run away, also after the others have ended."""
     lease = leases.acquire(lake, "one")
-    with lease.commit(), lease.commit(), fences.commit(lake, "one", lease.fence):
-        pass
+    written = []
+    with lease.commit():
+        with lease.commit(), fences.commit(lake, "one", lease.fence):
+            written.append("inside three")
+        with pytest.raises(ConflictError, match=r"run one .* is inside a commit"):
+            take_over(lake, monkeypatch)
+        written.append("inside one")
+    assert written == ["inside three", "inside one"]
+    assert take_over(lake, monkeypatch).fence > lease.fence

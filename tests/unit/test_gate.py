@@ -1,93 +1,15 @@
-"""Stage gate: the rule on rows written by hand, and a decision that survives being killed before the alias moves."""
+"""Stage gate: nights that are pooled, and a decision that survives being killed before the alias moves."""
 
 from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, DependencyUnreachable
 from nightrank.feature_store.contracts.files import read_json
-from nightrank.trainer.config.evaluation import GateConfig
-from nightrank.trainer.evaluation.decision import decided
-from nightrank.trainer.evaluation.pooling import PairedRows
 from nightrank.trainer.stages import gate
 from tests import evaluation_lake as lake
-
-
-def values(mean, rows=1000, seed=0):
-    return np.random.default_rng(seed).binomial(1, mean, rows).astype(float)
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "rule", "wanted"),
-    [
-        (values(0.30), values(0.10, seed=1), "reject_if_worse", "promoted"),
-        (values(0.10), values(0.30, seed=1), "reject_if_worse", "rejected"),
-        (values(0.30), values(0.30), "reject_if_worse", "promoted"),
-        (values(0.29, 250), values(0.30, 250, seed=1), "reject_if_worse", "promoted"),
-        (values(0.29, 250), values(0.30, 250, seed=1), "require_not_worse", "rejected"),
-        (values(0.30), values(0.30), "require_not_worse", "promoted"),
-        (values(0.30, 199), values(0.10, 199), "reject_if_worse", "undecidable"),
-        (values(0.30, 0), values(0.10, 0), "reject_if_worse", "undecidable"),
-        (values(0.20, 250), values(0.25, 250, seed=1), "reject_if_worse", "promoted"),
-    ],
-    ids=[
-        "better",
-        "worse",
-        "the same",
-        "noise",
-        "noise is not proof",
-        "the same is proof",
-        "199 rows",
-        "no row",
-        "a loss inside its interval",
-    ],
-)
-def test_the_rule(ours, theirs, rule, wanted):
-    decision = decided(PairedRows(ours, theirs), GateConfig(rule=rule), seed=1)
-    assert decision.decision == wanted
-    assert decision.n == len(ours)
-    assert (decision.delta is None) == (not len(ours))
-
-
-def test_the_interval_decides_and_not_the_difference_alone():
-    """The same mean loss, far above the margin: certain where every row has it, noise where rows differ by far more."""
-    steady = np.full(400, 0.5)
-    noise = np.tile([1.0, -1.0], 200) + -0.03
-    assert decided(PairedRows(steady - 0.03, steady), GateConfig(), 1).decision == "rejected"
-    wild = decided(PairedRows(steady + noise, steady), GateConfig(), 1)
-    assert wild.delta == pytest.approx(-0.03) and wild.ci[0] < wild.delta < 0 < wild.ci[1]
-    assert wild.decision == "promoted"
-    assert decided(PairedRows(steady + noise, steady), GateConfig(rule="require_not_worse"), 1).decision == "rejected"
-
-
-@pytest.mark.parametrize("rows", [1, 20, 199])
-def test_few_rows_keep_their_figures_with_a_wide_interval(rows):
-    decision = decided(PairedRows(np.full(rows, 0.3), np.full(rows, 0.3)), GateConfig(), 1)
-    assert (decision.decision, decision.delta, decision.challenger_ndcg) == ("undecidable", 0.0, pytest.approx(0.3))
-    assert decision.ci[0] < 0 < decision.ci[1]
-
-
-def test_a_full_run_in_a_small_shop_goes_live_unless_it_is_shown_to_be_worse():
-    good, bad, none = (PairedRows(np.full(n, ours), np.full(n, 0.4)) for n, ours in ((30, 0.4), (30, 0.1), (0, 0.0)))
-    assert [decided(rows, GateConfig(), 1, full=True).decision for rows in (good, bad, none)] == [
-        "promoted",
-        "rejected",
-        "promoted",
-    ]
-    kept = GateConfig(too_few="keep_champion")
-    assert decided(good, kept, 1, full=True).decision == "undecidable"
-    strict = GateConfig(rule="require_not_worse")
-    assert decided(none, strict, 1, full=True).decision == "undecidable"
-
-
-def test_a_loss_that_is_certain_but_too_small_to_matter_is_promoted():
-    theirs = np.full(1000, 0.5)
-    ours = theirs - 0.001
-    assert decided(PairedRows(ours, theirs), GateConfig(margin=0.02), 1).decision == "promoted"
-    assert decided(PairedRows(ours, theirs), GateConfig(margin=0.0001), 1).decision == "rejected"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from torchmetrics.functional import retrieval
 
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.ranker.metrics.ranking import coverage, interval, novelty, paired_delta, per_row
+from nightrank.ranker.metrics.ranking import hits, interval, novelty, paired_delta, per_row
 
 D1, D2, D3, D4 = 1.0, 1 / log2(3), 0.5, 1 / log2(5)
 
@@ -84,11 +84,6 @@ def test_lists_and_targets_of_different_length_are_refused():
         per_row(np.array([[1], [2]]), np.array([1]), np.array([0, 1]))
 
 
-def test_coverage_counts_distinct_items_without_padding():
-    assert coverage(np.array([[1, 2], [2, 0]]), items=8) == 2 / 8
-    assert coverage(np.zeros((0, 5), dtype=np.int64), items=0) == 0.0
-
-
 def test_novelty_is_the_mean_self_information():
     popularity = np.array([0, 6, 2, 0])
     lists = np.array([[1, 2], [2, 0], [3, 0], [0, 0]])
@@ -119,3 +114,75 @@ def test_paired_delta_sees_what_two_intervals_cannot():
     assert (low, high) == pytest.approx((0.01, 0.01))
     with pytest.raises(DataContractError, match="1000 and 2"):
         paired_delta(base, base[:2], seed=1)
+
+
+def test_without_ks_lists_are_measured_at_10_and_20():
+    found = per_row(np.array([[1]]), np.array([1]), np.array([0, 1]))
+    assert set(found) == {f"{name}@{k}" for name in ("recall", "ndcg", "mrr", "map", "hit_rate") for k in (10, 20)}
+
+
+def test_no_row_gives_no_value():
+    found = per_row(np.zeros((0, 3), dtype=np.int64), np.zeros(0, dtype=np.int64), np.array([0]), ks=(2,))
+    assert {len(values) for values in found.values()} == {0}
+
+
+def naive_hits(listed, targets):
+    return [item in targets and item > 0 and item not in listed[:place] for place, item in enumerate(listed)]
+
+
+@pytest.mark.parametrize(("width", "items"), [(3, 5), (64, 20), (300, 60)])
+def test_hits_equal_the_definition_in_wide_lists_with_repeats_padding_and_unknown_items(width, items):
+    """Ids 0 stand for padding, on either side; ids above every target stand in lists, ids above every listed one in targets."""
+    rng = np.random.default_rng(width)
+    lists = rng.integers(0, items + 30, (25, width))
+    targets = [rng.integers(0, items, rng.integers(1, 9)) for _ in range(24)] + [np.array([items + 1000])]
+    found, counts = hits(lists, np.concatenate(targets), np.cumsum([0, *map(len, targets)]))
+    assert found.tolist() == [
+        naive_hits(row, set(wanted.tolist())) for row, wanted in zip(lists.tolist(), targets, strict=True)
+    ]
+    assert counts.tolist() == [len(set(wanted.tolist())) for wanted in targets]
+
+
+def test_an_item_above_every_target_does_not_hit_the_target_of_the_next_row():
+    found, _ = hits(np.array([[11, 6], [5, 4]]), np.array([5, 5]), np.array([0, 1, 2]))
+    assert found.tolist() == [[False, False], [True, False]]
+
+
+def test_all_rows_without_a_target_are_counted():
+    with pytest.raises(DataContractError, match="2 rows have no target"):
+        per_row(np.array([[1], [2], [3]]), np.array([1]), np.array([0, 1, 1, 1]))
+
+
+@pytest.mark.parametrize("offsets", [[0, 1], [0, 1, 2, 2], [0, 1, 1]])
+def test_targets_that_do_not_belong_to_the_lists_are_refused(offsets):
+    with pytest.raises(DataContractError, match=f"2 lists came with {len(offsets) - 1} target rows of 2 targets"):
+        per_row(np.array([[1], [2]]), np.array([1, 2]), np.array(offsets))
+
+
+def test_novelty_without_any_interaction_is_nothing():
+    assert novelty(np.array([[1, 2], [0, 0]]), np.zeros(3)).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("level", "deviations"), [(0.95, 1.96), (0.5, 0.674)])
+def test_an_interval_leaves_half_of_what_is_outside_on_each_side(level, deviations):
+    values = np.random.default_rng(9).permutation(np.repeat([0.0, 1.0], 5000))
+    mean, low, high = interval(values, seed=2, samples=20_000, level=level)
+    half = deviations * 0.5 / np.sqrt(10_000)
+    assert (mean - low, high - mean) == pytest.approx((half, half), rel=0.04)
+
+
+def test_an_interval_is_of_95_percent_from_1000_samples_unless_told_otherwise():
+    a, b = np.random.default_rng(4).random((2, 400))
+    assert interval(a, 7) == interval(a, 7, samples=1000, level=0.95)
+    assert paired_delta(a, b, 7) == paired_delta(a, b, 7, 1000, 0.95) == interval(a - b, 7, 1000, 0.95)
+    assert paired_delta(a, b, 8) == paired_delta(a, b, 8) != paired_delta(a, b, 7)
+    assert paired_delta(a, b, 7, 500, 0.8) == interval(a - b, 7, 500, 0.8)
+
+
+@pytest.mark.parametrize("place", [0, 150, -1])
+def test_a_resample_draws_every_row_equally_often(place):
+    """Of one row a resample holds 3 or fewer with a probability of 98.1 %, 2 or fewer with 92 %: 3 ends the interval."""
+    values = np.arange(300) * 1e-6
+    values[place] = 300.0
+    _, low, high = interval(values, seed=1, samples=3000)
+    assert (round(low), round(high)) == (0, 3)

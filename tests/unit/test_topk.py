@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker.retrieval import topk
 from nightrank.ranker.retrieval.topk import exact_topk
 
 
@@ -91,3 +92,75 @@ def test_ids_outside_the_matrix_are_ignored_in_exclusions():
 def test_a_vector_that_is_no_number_is_refused(users, items, named):
     with pytest.raises(DataContractError, match=named):
         exact_topk(torch.full((2, 2), users), torch.full((3, 2), items), 1)
+
+
+def test_exclusions_of_a_row_that_is_scored_whole_may_name_ids_outside_the_matrix():
+    """All scores equal: the row is scored in fp64, and the ids -1, 0 and I are nobody's."""
+    items = torch.ones(40, 2)
+    excluded = (torch.tensor([-1, 40, 1000, 1, 0, 39]), torch.tensor([0, 2, 6]))
+    ids, _ = exact_topk(torch.ones(2, 2), items, 3, excluded)
+    assert ids.tolist() == [[1, 2, 3], [2, 3, 4]]
+
+
+def test_a_list_is_padded_where_fewer_than_k_are_eligible():
+    ids, scores = exact_topk(torch.ones(1, 1), torch.tensor([[9.0], [1.0], [2.0]]), 4)
+    assert (ids.tolist(), scores.tolist()) == ([[2, 1, 0, 0]], [[2.0, 1.0, -float("inf"), -float("inf")]])
+
+
+@pytest.fixture
+def scored_whole(monkeypatch):
+    """The users whose whole row was scored in fp64."""
+    users = []
+
+    def counted(user, *rest):
+        users.append(user.tolist())
+        return whole_row(user, *rest)
+
+    whole_row = topk._whole_row
+    monkeypatch.setattr(topk, "_whole_row", counted)
+    return users
+
+
+ULP = 2.0**-24
+"""The distance between fp32 numbers just below 1."""
+
+
+def column(scores):
+    """An item matrix [I, 2] in which the user (1, 0) gives the items 1, 2, ... these scores; the last item has norm 4."""
+    return torch.tensor([[0.0, 0.0], *([score, 0.0] for score in scores), [0.0, 4.0]])
+
+
+@pytest.mark.parametrize(("gap", "whole"), [(31, True), (32, True), (33, False)])
+def test_a_row_is_scored_whole_where_rounding_could_hide_an_item_and_only_there(scored_whole, gap, whole):
+    """Two products of width 2 differ from the exact ones by (2 + 2) eps |u||i| each: 2 x 4 x 2^-24 x 1 x 4 = 32 ulp."""
+    ids, _ = exact_topk(torch.tensor([[1.0, 0.0]]), column([1 - ULP, *[1 - ULP - gap * ULP] * 30]), 1)
+    assert ids.tolist() == [[1]]
+    assert bool(scored_whole) == whole
+
+
+@pytest.mark.parametrize(("last", "whole"), [(1 - 9 * ULP, True), (0.5, False)])
+def test_the_kth_and_the_last_candidate_decide_whether_a_row_is_scored_whole(scored_whole, last, whole):
+    """k = 2: the best stands far above, the others right under the second but for the last of 18 candidates."""
+    ids, _ = exact_topk(torch.tensor([[1.0, 0.0]]), column([3.0, 1 - ULP, *[1 - 2 * ULP] * 15, *[last] * 9]), 2)
+    assert ids.tolist() == [[1, 2]]
+    assert bool(scored_whole) == whole
+
+
+def test_a_user_of_great_length_does_not_make_others_be_scored_whole(scored_whole):
+    users = torch.tensor([[1.0, 0.0], [0.0, 100.0]])
+    ids, _ = exact_topk(users, column([1 - ULP, *[1 - 100 * ULP] * 30]), 1)
+    assert ids.tolist() == [[1], [32]]
+    assert scored_whole == []
+
+
+def test_well_separated_scores_are_never_scored_twice(scored_whole):
+    exact_topk(torch.tensor([[1.0, 0.0]]), column(range(1, 60)), 5)
+    assert scored_whole == []
+
+
+def test_the_rows_that_are_no_numbers_are_counted():
+    users = torch.tensor([[1.0, float("nan")], [1.0, 1.0], [float("inf"), float("inf")]])
+    with pytest.raises(DataContractError, match=r"^user vectors: 2 of 3 rows hold"):
+        exact_topk(users, torch.ones(4, 2), 1)
+    with pytest.raises(DataContractError, match=r"^item matrix: 2 of 3 rows hold"):
+        exact_topk(torch.ones(4, 2), users, 1)
