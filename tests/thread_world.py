@@ -32,7 +32,7 @@ class ThreadRank:
     def __init__(self, meeting: Meeting, rank: int) -> None:
         self._meeting = meeting
         self.rank = self.local_rank = rank
-        self.size = meeting.size
+        self.size = self.local_size = meeting.size
 
     def allreduce_sum(self, tensor: Tensor, lossy: bool = False) -> None:
         parts = self._meeting.exchange(self.rank, tensor.clone())

@@ -8,13 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import canonical_json, sha256_file, write_atomic
 from nightrank.ranker.config.ranker import RankerConfig
+from nightrank.ranker.tensor_file import write_tensors
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "weights.safetensors"
@@ -51,8 +52,8 @@ def write_files(folder: Path, info: BundleInfo, weights: Tensors, matrix: Tensor
     """All files, the manifest last. Returns the sha256 of the manifest: the same content gives the same name."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / CONFIG, canonical_json(info.model_dump(mode="json")))
-    save_file(portable(weights), folder / WEIGHTS)
-    save_file(portable(matrix), folder / MATRIX)
+    write_tensors(folder / WEIGHTS, weights)
+    write_tensors(folder / MATRIX, matrix)
     dense = pa.array(range(1, len(raw_ids) + 1), pa.int32())
     pq.write_table(pa.table({c.RAW_ID: pa.array(raw_ids, pa.string()), c.DENSE_ID: dense}), folder / VOCABULARY)
     return write_manifest(folder)
@@ -113,8 +114,3 @@ def read_vocabulary(folder: Path, items: int) -> list[str]:
         raise DataContractError(f"bundle {folder.name}: {VOCABULARY} does not hold the dense ids 1..{items} in order", REMEDY)
     ids: list[str] = table[c.RAW_ID].to_pylist()
     return ids
-
-
-def portable(tensors: Tensors) -> Tensors:
-    """Copies on the CPU that share no memory: what safetensors can write."""
-    return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}

@@ -7,18 +7,18 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import canonical_json, write_atomic
-from nightrank.ranker.bundle.files import CONFIG, REMEDY, WEIGHTS, portable, read_tensors, verify_manifest, write_manifest
+from nightrank.ranker.bundle.files import CONFIG, REMEDY, WEIGHTS, read_tensors, verify_manifest, write_manifest
 from nightrank.ranker.ctr.batch import ImpressionBatch, check_impressions
 from nightrank.ranker.ctr.codes import FieldCodes
 from nightrank.ranker.ctr.compose import CtrRanker
 from nightrank.ranker.ctr.config import CtrConfig, CtrShapes
 from nightrank.ranker.ctr.encode import encoded
+from nightrank.ranker.tensor_file import write_tensors
 
 CODES: Final = "field_codes.parquet"
 FILES: Final = (CONFIG, WEIGHTS, CODES)
@@ -63,7 +63,7 @@ def save_ctr_bundle(folder: Path, ranker: CtrRanker, codes: FieldCodes, snapshot
     folder.mkdir(parents=True, exist_ok=True)
     info = CtrInfo(ctr=ranker.config, shapes=ranker.shapes, snapshot_id=snapshot_id)
     write_atomic(folder / CONFIG, canonical_json(info.model_dump(mode="json")))
-    save_file(portable(ranker.state_dict()), folder / WEIGHTS)
+    write_tensors(folder / WEIGHTS, ranker.state_dict())
     pq.write_table(codes.to_table(), folder / CODES)
     return write_manifest(folder, FILES)
 

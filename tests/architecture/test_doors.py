@@ -1,10 +1,13 @@
 """One door per engine: what a layer contract cannot say. The layers themselves are in pyproject.toml (import-linter)."""
 
 import ast
+import re
 
 import pytest
 
 from tests.architecture.tree import ROOT, imports_of, modules, name_of
+
+TORCH_PRIVATE = re.compile(r"torch(\.\w+)*\._(?!_)|torch\.ops\b")
 
 
 def imports(path, package):
@@ -78,6 +81,42 @@ def test_mlflow_is_imported_inside_functions_of_its_rooms_only():
         "trainer",
         "spark_jobs",
     }
+
+
+def private_names_of_torch(source: str) -> set[str]:
+    """`torch._x`, `torch.a._x`, `torch.ops.x` and imports of such, as they stand in the source."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        names = [ast.unparse(node)] if isinstance(node, ast.Attribute) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name for name in names if TORCH_PRIVATE.match(name)}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "private"),
+    [
+        ("torch._foreach_add_(a, b)", True),
+        ("torch.cpu._is_amx_tile_supported()", True),
+        ("torch.ops.mkldnn.linear(a)", True),
+        ("from torch.utils._pytree import tree_map", True),
+        ("import torch._dynamo", True),
+        ("torch.__version__; torch.nn.functional.linear(a)", False),
+        ("from torch.overrides import TorchFunctionMode", False),
+    ],
+)
+def test_private_names_are_told_from_public_ones(source, private):
+    assert bool(private_names_of_torch(source)) is private
+
+
+def test_only_one_file_uses_private_names_of_torch():
+    """But for a measurement that looks on while torch works."""
+    paths = [*modules(), *(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    users = {str(path.relative_to(ROOT)) for path in paths if private_names_of_torch(path.read_text())}
+    assert users == {"ranker/private_torch.py", "benchmarks/products.py"}
 
 
 @pytest.mark.parametrize("module", ["pipeline/stages.py", "pipeline/airflow_dag.py"])

@@ -180,6 +180,18 @@ def test_a_rank_in_a_python_loop_is_named_with_its_stack(lake):
     assert "goes_round_for_ever" in raised.value.message
 
 
+def test_a_rank_killed_before_it_came_up_ends_with_6_and_its_name(lake):
+    root, snapshot = lake
+    job = job_of(root, snapshot, TWO, run_id="never-up")
+    end_leftovers(job)
+    job.save()
+    dies = "import os, signal; os.environ['HOROVOD_RANK'] == '1' and os.kill(os.getpid(), signal.SIGKILL); signal.pause()"
+    command = [sys.executable, "-m", "horovod.runner.launch", "--gloo", "-np", "2", "-H", "localhost:2"]
+    command += [sys.executable, "-c", dies]
+    with pytest.raises(StalledError, match=r"rank 1 of 2 was lost .* before it came up"):
+        supervise(command, environment(job), job)
+
+
 def test_workers_do_not_outlive_a_launcher_that_was_killed(lake):
     root, snapshot = lake
     endless = {**TWO, "fit": {"epochs": 100_000, "learning_rate": 1e-3}, "validation": {"every_epochs": 1000}}

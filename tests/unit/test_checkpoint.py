@@ -89,3 +89,13 @@ def test_saving_under_a_name_again_replaces_it(folder):
     found = folder.load("best-fit")
     assert (found.state.total_steps, found.optimizer, float(found.model["items.ids.weight"].sum())) == (9, {}, 0.0)
     assert len(list(folder.path.glob("*.safetensors"))) == 1
+
+
+def test_writing_and_reading_a_checkpoint_give_signs_of_life(tmp_path):
+    signs: list[int] = []
+    folder = CheckpointFolder(tmp_path / "run", moved=lambda: signs.append(1))
+    save(folder, 1)
+    assert len(signs) >= len(MODEL) + len(OPTIMIZER)
+    signs.clear()
+    folder.newest()
+    assert signs

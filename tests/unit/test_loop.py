@@ -177,6 +177,25 @@ def test_validation_is_the_same_for_any_number_of_ranks(lake, undisturbed):
     assert all(found == pytest.approx(one) for found in three)
 
 
+class LeavesOut(PartSource):
+    """Its plan covers five rows less than the snapshot has."""
+
+    def pinned_rows(self, epoch: int) -> int:
+        return super().pinned_rows(epoch) + 5
+
+
+def test_rows_that_no_rank_read_are_counted_as_dropped(lake, undisturbed):
+    root, snapshot = lake
+    training = training_of(job_of(root, snapshot, {"fit": {"epochs": 2}}, run_id="left-out"))
+    phase = build_phase(training, MEASURE)
+    fit(loop.Phase(MEASURE, phase.config, LeavesOut(**vars(phase.source)), phase.step), training)
+    assert training.state.dropped == 2 * 5
+    assert training.state.next_phase("refit").dropped == 2 * 5
+    training.state.bundles["live"] = "x"
+    assert result(training, training.state, 1.0)["training"]["dropped"] == 10
+    assert result(*undisturbed, 1.0)["training"]["dropped"] == 0
+
+
 def test_the_result_has_what_the_stage_hands_on(undisturbed):
     training, state = undisturbed
     body = result(training, state, 1.5)
@@ -186,3 +205,17 @@ def test_the_result_has_what_the_stage_hands_on(undisturbed):
     assert body["model_files"]["checkpoint"] == "checkpoints/undisturbed"
     assert set(body["curves"]) == {"fit", "refit"}
     assert set(body["curves"]["fit"]) == {"step", "loss", "lr", "valid"}
+
+
+def test_saving_a_checkpoint_counts_as_moving(lake, monkeypatch):
+    root, snapshot = lake
+    training = training_of(job_of(root, snapshot, run_id="moves"))
+    doings: list[str] = []
+    monkeypatch.setattr(training.progress, "moved", lambda doing, step=None: doings.append(doing))
+    for save in (training.save_running, lambda: training.save_as("best-fit")):
+        doings.clear()
+        training.progress.doing = "fit"
+        save()
+        assert doings[0] == "saving a checkpoint"
+        assert doings[-1] == "fit"
+        assert len(doings) >= 2 + len(training.ranker.state_dict())

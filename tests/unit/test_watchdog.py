@@ -7,24 +7,14 @@ import time
 
 import pytest
 
-from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NightrankError, StalledError
+from nightrank.feature_store.contracts.errors import ConfigError, StalledError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.trainer.config.training import WatchdogConfig
 from nightrank.trainer.launch import check_hostname
-from nightrank.trainer.launch.supervise import _Watch, blame, read_beats
+from nightrank.trainer.launch.supervise import _Watch
 from nightrank.trainer.ranks.watchdog import Heartbeat, Progress, launcher_alive
+from tests.heartbeat_files import beat
 from tests.training_jobs import job_of, small_lake
-
-
-def beat(rank, ended=None, **changes):
-    body = {"rank": rank, "pid": 1, "host": "h", "at": 1.0, "step": 7, "doing": "fit", "collectives": 5, "waiting_in": None}
-    return {**body, "ended": ended, **changes}
-
-
-@pytest.fixture(scope="module")
-def job(tmp_path_factory):
-    root = tmp_path_factory.mktemp("lake")
-    return job_of(root, small_lake(root, users=20), {"launcher": "horovodrun", "workers": 2})
 
 
 def test_the_heart_writes_what_the_rank_does_and_how_it_ended(tmp_path):
@@ -73,31 +63,6 @@ def test_a_launcher_that_is_gone_is_noticed_and_one_elsewhere_is_trusted():
     assert launcher_alive(("some-other-host", gone.pid))
 
 
-def test_a_fault_the_ranks_agreed_on_is_raised_as_it_was(job):
-    fault = {"how": "fault", "fault": DataContractError("file x", "mend").to_json()}
-    error = blame([beat(0, fault), beat(1, {"how": "peer_lost"})], job, 1)
-    assert (type(error), error.message) == (DataContractError, "file x")
-
-
-def test_the_rank_that_hung_is_named_not_the_one_that_waited(job):
-    why = {"how": "ended_itself", "why": "no progress for 9 s"}
-    error = blame([beat(0, why, waiting_in="allreduce"), beat(1, why)], job, 1)
-    assert isinstance(error, StalledError)
-    assert error.message.startswith("rank 1 of 2 on h was ended: no progress for 9 s; its last step was 7, doing fit")
-
-
-def test_the_rank_without_last_words_was_lost(job):
-    error = blame([beat(0, {"how": "peer_lost"}), beat(1)], job, 1)
-    assert isinstance(error, StalledError)
-    assert "rank 1 of 2" in error.message
-    assert "was lost" in error.message
-
-
-def test_of_two_without_last_words_the_launcher_knows_which_ended_first(job):
-    assert "rank 0 of 2" in blame([beat(0), beat(1)], job, 1).message
-    assert "rank 1 of 2" in blame([beat(0), beat(1)], job, 1, [1]).message
-
-
 @pytest.mark.parametrize(
     ("ended", "guilty"),
     [
@@ -130,17 +95,6 @@ def test_a_silent_process_of_this_machine_that_is_no_more_was_lost(tmp_path):
     time.sleep(0.2)
     with pytest.raises(StalledError, match=r"rank 0 of 1 on .* was lost"):
         watch.look()
-
-
-def test_a_crash_keeps_its_own_name(job):
-    error = blame([beat(0, {"how": "crashed", "error": "ValueError: x"}), beat(1, {"how": "peer_lost"})], job, 1)
-    assert (type(error), error.exit_code) == (NightrankError, 1)
-    assert "rank 0 of 2 ended at step 7 with ValueError: x" in error.message
-
-
-def test_ranks_that_never_came_up_are_not_taken_for_stalled(job):
-    assert "before any of them came up" in blame([], job, 1).message
-    assert read_beats(job.ranks / "nowhere") == []
 
 
 def test_a_name_that_does_not_resolve_is_refused_before_horovod_crashes_on_it():

@@ -120,7 +120,7 @@ class TrainerConfig(FrozenConfig):
     reader: ReaderName = "petastorm"
     """What fetches row groups: Petastorm, or threads of our own (`arrow`). Batches are the same, byte for byte."""
     threads_per_worker: int | None = Field(None, ge=1)
-    """None: the machine's cores divided by the workers on it."""
+    """None: the cores of each machine divided by the workers on it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where ranks compute; auto: on a GPU where there is one."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"

@@ -62,7 +62,8 @@ def _export(training: CtrTraining) -> str:
     failpoint("train.bundle.before")
     lake, snapshot = training.job.lake, training.snapshot
     codes = codes_of(snapshot, lake.root)
-    name = stored(lake.bundles, lambda folder: save_ctr_bundle(folder, training.ranker, codes, snapshot.id))
+    with training.progress.during("writing a bundle"):
+        name = stored(lake.bundles, lambda folder: save_ctr_bundle(folder, training.ranker, codes, snapshot.id))
     failpoint("train.bundle.after")
     return name
 

@@ -42,7 +42,7 @@ class CtrTraining(Resumable):
             "precision": self.job.config.precision,
         }
 
-    def source(self, part: PartName) -> ImpressionSource:
+    def source(self, part: PartName, most_rows: int | None = None) -> ImpressionSource:
         size = self.communicator.size
         return ImpressionSource(
             snapshot=self.snapshot,
@@ -54,10 +54,11 @@ class CtrTraining(Resumable):
             world_size=size,
             batch_rows=-(-self.config.batch_rows // size),
             reader=self.job.config.reader,
+            most_rows=most_rows,
         )
 
     def validator(self, part: PartName) -> CtrValidator:
-        return CtrValidator(self.source(part), self.config.validation_rows, self.communicator, self.progress)
+        return CtrValidator(self.source(part, self.config.validation_rows), self.communicator, self.progress)
 
 
 def fit(training: CtrTraining) -> TrainState:
@@ -114,7 +115,7 @@ def close_epoch(training: CtrTraining, source: ImpressionSource, validate: CtrVa
     """Counts the epoch's rows, validates, remembers the best."""
     state = training.state
     check_rows(source.rows(state.epoch), state.epoch_rows, f"{PHASE}, epoch {state.epoch}")
-    state.end_epoch()
+    state.end_epoch(training.snapshot.rows(source.part))
     started = time.monotonic()
     figures = validate(training.ranker)
     state.seconds += time.monotonic() - started

@@ -1,6 +1,5 @@
 """Validation of a click ranker on a part of the snapshot, sharded over the ranks. Shapes: N rows, A actions."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,6 @@ import torch
 from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.ranker.ctr.batch import ImpressionBatch
 from nightrank.ranker.ctr.compose import CtrRanker
 from nightrank.ranker.metrics.ctr import by_action, mean_over_actions, told_apart
 from nightrank.trainer.ctr.fit import Probabilities, probabilities
@@ -25,8 +23,7 @@ class CtrValidator:
     """The same figures on every rank, and for any number of ranks."""
 
     source: ImpressionSource
-    """`source.rank` and `world_size` are the communicator's."""
-    max_rows: int | None
+    """`source.rank` and `world_size` are the communicator's; it may be a sample of the part."""
     communicator: Communicator
     progress: Progress
 
@@ -47,7 +44,7 @@ class CtrValidator:
         """[N, 2 A] probabilities and labels of this rank's rows, zeros elsewhere."""
         actions, at = len(ranker.shapes.labels), sum(self._shares()[: self.source.rank])
         found = torch.zeros(sum(self._shares()), 2 * actions)
-        for batch in self._batches():
+        for batch in self.source.batches(0, 0):
             rows = slice(at, at + batch.rows)
             found[rows, :actions] = torch.from_numpy(probabilities(ranker, batch))
             found[rows, actions:] = torch.nan_to_num(batch.labels_BA, nan=NOT_ASKED)
@@ -57,17 +54,8 @@ class CtrValidator:
 
     def _shares(self) -> list[int]:
         """Rows each rank reads."""
-        plan, size = self.source.plan(0), self.source.world_size
-        most = plan.rows if self.max_rows is None else -(-self.max_rows // size)
-        return [min(plan.rank_rows(rank), most) for rank in range(size)]
-
-    def _batches(self) -> Iterator[ImpressionBatch]:
-        left = self._shares()[self.source.rank]
-        for batch in self.source.batches(0, 0):
-            if left <= 0:
-                return
-            yield batch.between(0, min(left, batch.rows))
-            left -= batch.rows
+        plan = self.source.plan(0)
+        return [plan.rank_rows(rank) for rank in range(self.source.world_size)]
 
     def _figures(self, labels: tuple[str, ...], scores_NA: Probabilities, labels_NA: Probabilities) -> Figures:
         asked_NA = np.where(labels_NA == NOT_ASKED, np.nan, labels_NA)

@@ -105,13 +105,22 @@ def name_of(snapshot: DatasetSnapshot, part: PartName) -> str:
 
 
 def iter_part(
-    snapshot: DatasetSnapshot, root: Path, part: PartName, *, batch_rows: int = 1024, rank: int = 0, world_size: int = 1
+    snapshot: DatasetSnapshot,
+    root: Path,
+    part: PartName,
+    *,
+    batch_rows: int = 1024,
+    rank: int = 0,
+    world_size: int = 1,
+    most_rows: int | None = None,
 ) -> Iterator[Batch]:
-    """The part's rows in file order, rank r taking rows [r R / W, (r + 1) R / W). Ranks may take different numbers of batches:
-    for sums over the part, not for steps. Read without Petastorm, whatever reads the epochs. Raises as EpochReader does."""
+    """The part's rows in file order, or its first `most_rows`. Of R rows rank r takes [r R / W, (r + 1) R / W). Ranks may take
+    different numbers of batches: for sums over the part, not for steps. Read without Petastorm, whatever reads the epochs.
+    Raises as EpochReader does."""
     pinned = part_of(snapshot, part)
     check_part(pinned, root, ROW_SCHEMA)
-    cuts = list(_cuts(row_groups_of(pinned), pinned.rows * rank // world_size, pinned.rows * (rank + 1) // world_size))
+    total = pinned.rows if most_rows is None else min(pinned.rows, most_rows)
+    cuts = list(_cuts(row_groups_of(pinned), total * rank // world_size, total * (rank + 1) // world_size))
     where, given = name_of(snapshot, part), 0
     with closing(read_row_groups(files_of(pinned, root), [cut.group for cut in cuts], TrainingRows(), workers=1)) as row_groups:
         for cut, found in zip(cuts, row_groups, strict=True):

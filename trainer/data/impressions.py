@@ -43,10 +43,12 @@ class ImpressionSource:
     batch_rows: int
     reader: ReaderName = "petastorm"
     workers: int = 2
+    most_rows: int | None = None
+    """A sample of so many rows, the same for any number of ranks; None: all."""
 
     def plan(self, epoch: int) -> ReadPlan:
         groups = row_groups_of(part_of(self.snapshot, self.part))
-        return ReadPlan(groups, self.seed, epoch, self.world_size, self.batch_rows)
+        return ReadPlan(groups, self.seed, epoch, self.world_size, self.batch_rows, most_rows=self.most_rows)
 
     def steps(self, epoch: int) -> int:
         return self.plan(epoch).steps

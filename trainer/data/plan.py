@@ -85,6 +85,8 @@ class ReadPlan:
     world_size: int
     batch_rows: int
     window_rows: int = 32_768
+    most_rows: int | None = None
+    """The epoch ends with this row of the stream, where it is longer: the same sample whatever the world size."""
 
     def __post_init__(self) -> None:
         for name, least in (("seed", 0), ("epoch", 0), ("world_size", 1), ("batch_rows", 1), ("window_rows", 1)):
@@ -93,7 +95,8 @@ class ReadPlan:
 
     @cached_property
     def rows(self) -> int:
-        return sum(self.row_groups)
+        rows = sum(self.row_groups)
+        return rows if self.most_rows is None else min(rows, self.most_rows)
 
     @cached_property
     def steps(self) -> int:

@@ -10,6 +10,7 @@ from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.launch import horovodrun, one_process, spark
 from nightrank.trainer.launch.supervise import end_leftovers, supervise
+from nightrank.trainer.ranks.threads import threads_of, workers_here
 
 
 class Launcher(Protocol):
@@ -45,8 +46,7 @@ def check_hostname(name: str) -> None:
 
 def environment(job: Job) -> dict[str, str]:
     """This process' environment with what the workers need on top: threads, import path, Gloo's timeout."""
-    here = job.config.workers if job.config.launcher != "one_process" else 1
-    threads = job.config.threads_per_worker or max(1, len(os.sched_getaffinity(0)) // here)
+    threads = threads_of(job.config, workers_here(job.config))
     paths = [str(IMPORT_PATH), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
         **os.environ,

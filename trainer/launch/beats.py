@@ -1,24 +1,17 @@
-"""The ranks' heartbeats as the launcher reads them, and the processes behind those on this machine."""
+"""The processes behind the ranks' heartbeats, those on this machine."""
 
 import signal
 import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from nightrank.feature_store.contracts.files import read_json
+from nightrank.trainer.ranks.heartbeats import Beat
 
 STACK_SECONDS: float = 1.0
 """How long a rank is given to write its stack before it is killed."""
-
-Beat = dict[str, Any]
-
-
-def read_beats(folder: Path) -> list[Beat]:
-    return [read_json(path) for path in sorted(folder.glob("rank-*.json"))]
 
 
 def read_stack(folder: Path, rank: int) -> str:

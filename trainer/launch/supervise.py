@@ -7,13 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from typing import IO
 
-from nightrank.feature_store.contracts.errors import NightrankError, StalledError
+from nightrank.feature_store.contracts.errors import StalledError
 from nightrank.trainer.config.job import Job
-from nightrank.trainer.launch.beats import Beat, gone, kill, read_beats, read_stack, take_stack
-from nightrank.trainer.ranks.faults import fault_from_json
+from nightrank.trainer.launch.beats import gone, kill, take_stack
+from nightrank.trainer.launch.blame import LOST, blame, ranks_of, stalled
+from nightrank.trainer.ranks.heartbeats import Beat, Heartbeats
 from nightrank.trainer.ranks.watchdog import DONE, GRACE
 
 POLL_SECONDS: float = 0.25
@@ -21,8 +21,7 @@ PREFIX = re.compile(r"^\[\d+\]<(stdout|stderr)>:\s?")
 """What horovodrun puts before each line of a rank."""
 FIRST_TO_END = re.compile(r"^Process name: (\d+)\s*$")
 """How horovodrun names the rank that ended first: it kills the others, so heartbeats alone cannot always tell."""
-
-LOST = "was lost (killed from outside, or out of memory)"
+ITS_CODE = re.compile(r"^Exit code: (-?\d+)\s*$")
 
 
 def supervise(command: list[str], environment: dict[str, str], job: Job) -> None:
@@ -31,7 +30,7 @@ def supervise(command: list[str], environment: dict[str, str], job: Job) -> None
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     assert process.stdout is not None
-    first: list[int] = []
+    first: dict[int, int] = {}
     echo = threading.Thread(target=_echo, args=(process.stdout, first), daemon=True)
     echo.start()
     watch = _Watch(job)
@@ -48,27 +47,24 @@ def supervise(command: list[str], environment: dict[str, str], job: Job) -> None
 
 
 class _Watch:
-    """Remembers when each rank's heartbeat last changed, by this process' own clock: hosts' clocks may differ."""
+    """Reads the ranks' heartbeats again and again, and notices the one that stops."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._ranks = 1 if job.config.launcher == "one_process" else job.config.workers
-        self._seen: dict[int, tuple[float, float]] = {}
+        self._ranks = ranks_of(job)
+        self._heartbeats = Heartbeats(job.ranks)
         self._started = time.monotonic()
 
     def beats(self) -> list[Beat]:
-        return read_beats(self._job.ranks)
+        return self._heartbeats.read()
 
     def look(self) -> None:
-        """StalledError if a rank's heart has stopped, or if a rank never came up."""
+        """StalledError if a rank's heartbeat has stopped, or if a rank never came up."""
         now = time.monotonic()
         config = self._job.config.watchdog
         beats = self.beats()
         for beat in beats:
-            at, _ = self._seen.get(beat["rank"], (None, now))
-            if beat["at"] != at:
-                self._seen[beat["rank"]] = (beat["at"], now)
-            silent = now - self._seen[beat["rank"]][1]
+            silent = self._heartbeats.silent_seconds(beat["rank"])
             if beat["ended"] is None and silent > config.timeout_seconds:
                 if any(other["ended"] not in (None, DONE) for other in beats):
                     raise blame(beats, self._job, 0)  # the launcher ends the others when one ends: silence is no guilt then
@@ -82,46 +78,9 @@ class _Watch:
             )
 
 
-def blame(beats: list[Beat], job: Job, code: int, first: Sequence[int] = ()) -> NightrankError:
-    """Why the ranks ended: a fault they agreed on, else a rank that hung, else one that was lost without last words.
-
-    `first`: the rank that the launcher says ended first, where it said so.
-    """
-    size = 1 if job.config.launcher == "one_process" else job.config.workers
-    ended = {beat["rank"]: beat["ended"] or {"how": "silent"} for beat in beats}
-    by_how: dict[str, list[Beat]] = {}
-    for beat in beats:
-        by_how.setdefault(ended[beat["rank"]]["how"], []).append(beat)
-    if "fault" in by_how:
-        return fault_from_json(by_how["fault"][0]["ended"]["fault"])
-    if "crashed" in by_how:
-        beat = by_how["crashed"][0]
-        return NightrankError(
-            f"rank {beat['rank']} of {size} ended at step {beat['step']} with {beat['ended']['error']}",
-            "its traceback is in the lines above",
-        )
-    if "ended_itself" in by_how:
-        beat = min(by_how["ended_itself"], key=lambda b: (b["waiting_in"] is not None, b["collectives"]))
-        return stalled(beat, size, f"was ended: {beat['ended']['why']}", read_stack(job.ranks, beat["rank"]))
-    if "silent" in by_how:
-        beat = min(by_how["silent"], key=lambda b: (b["rank"] not in first, b["collectives"], b["rank"]))
-        return stalled(beat, size, LOST, "")
-    return NightrankError(f"the launcher of {size} ranks ended with {code} before any of them came up", "see the lines above")
-
-
-def stalled(beat: Beat, size: int, what: str, stack: str) -> StalledError:
-    where = f"rank {beat['rank']} of {size} on {beat['host']} {what}; its last step was {beat['step']}, doing {beat['doing']}"
-    if beat["waiting_in"]:
-        where += f", waiting in {beat['waiting_in']}"
-    return StalledError(
-        where + (f"\n{stack}" if stack else ""), "run the same command again: training goes on from its checkpoint"
-    )
-
-
 def end_leftovers(job: Job) -> None:
     """No worker of an earlier attempt at this run is alive on this machine, and none of its heartbeats is left."""
-    beats = read_beats(job.ranks)
-    kill(beats)
+    kill(Heartbeats(job.ranks).read())
     for path in job.ranks.glob("rank-*"):
         path.unlink()
     job.ranks.mkdir(parents=True, exist_ok=True)
@@ -137,9 +96,13 @@ def _end_all(process: "subprocess.Popen[str]", beats: list[Beat]) -> None:
         process.wait()
 
 
-def _echo(lines: IO[str], first: list[int]) -> None:
-    """The workers' lines to stderr: stdout is for results. `first` gets the rank the launcher says ended first."""
+def _echo(lines: IO[str], first: dict[int, int]) -> None:
+    """The workers' lines to stderr: stdout is for results. `first` gets the rank that ended first, by the launcher's words, and
+    its code."""
+    rank = -1
     for line in lines:
         if named := FIRST_TO_END.match(line):
-            first.append(int(named.group(1)))
+            rank = int(named.group(1))
+        elif rank >= 0 and (code := ITS_CODE.match(line)):
+            first[rank] = int(code.group(1))
         print(PREFIX.sub("", line), end="", file=sys.stderr, flush=True)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
+from safetensors.torch import load_file
 from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.feature_store.contracts.files import read_json, sha256_file, write_atomic, write_json
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.ranker.tensor_file import Moved, sha256_of_file, unwatched, write_tensors
 from nightrank.trainer.loop.state import TrainState
 
 SCHEMA = 1
@@ -25,7 +25,7 @@ MODEL, OPTIMIZER = "model.", "optimizer."
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint in memory. Tensors are on the CPU."""
+    """A whole checkpoint. Tensors are on the CPU, mapped from the file: what nobody looks at takes no memory."""
 
     name: str
     state: TrainState
@@ -39,6 +39,8 @@ class Checkpoint:
 class CheckpointFolder:
     path: Path
     keep_last: int = 2
+    moved: Moved = unwatched
+    """Called between the blocks of a large file: writing or reading one is progress."""
 
     def save(
         self,
@@ -48,12 +50,12 @@ class CheckpointFolder:
         optimizer: Mapping[str, Tensor],
         facts: Mapping[str, Any],
     ) -> None:
-        """Whole on disk under `name` when this returns; the one that stood there before is replaced."""
-        tensors = {MODEL + key: value.detach().cpu().contiguous() for key, value in model.items()}
-        tensors |= {OPTIMIZER + key: value.detach().cpu().contiguous() for key, value in optimizer.items()}
+        """Whole on disk under `name` when this returns; the one that stood there before is replaced. No tensor is copied."""
+        tensors = {MODEL + key: value for key, value in model.items()}
+        tensors |= {OPTIMIZER + key: value for key, value in optimizer.items()}
         data = self.path / f"{name}-{state.total_steps:09d}.safetensors"
-        write_atomic(data, save_tensors({key: value.clone() for key, value in tensors.items()}))
-        body = {"schema": SCHEMA, "name": name, "tensors": data.name, "sha256": sha256_file(data), "facts": dict(facts)}
+        digest = write_tensors(data, tensors, self.moved)
+        body = {"schema": SCHEMA, "name": name, "tensors": data.name, "sha256": digest, "facts": dict(facts)}
         write_json(self.path / f"{name}.json", {**body, "state": state.model_dump(mode="json")})
         self._forget(name, data)
 
@@ -82,10 +84,10 @@ class CheckpointFolder:
         """DataContractError where it is missing or torn."""
         body = self._body(name)
         data = self.path / body["tensors"]
-        if not data.exists() or sha256_file(data) != body["sha256"]:
+        if not data.exists() or sha256_of_file(data, self.moved) != body["sha256"]:
             raise DataContractError(f"checkpoint {name} in {self.path} is torn", "an older checkpoint, or the bundle, is used")
         try:
-            tensors = load_tensors(data.read_bytes())
+            tensors = load_file(data)
         except SafetensorError as error:
             raise DataContractError(f"checkpoint {name} in {self.path}: {error}", "remove it") from None
         return Checkpoint(

@@ -76,7 +76,7 @@ def close_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
     """Counts the epoch's rows, validates, remembers the best."""
     state = training.state
     check_rows(phase.source.rows(state.epoch), state.epoch_rows, f"{phase.name}, epoch {state.epoch}")
-    state.end_epoch()
+    state.end_epoch(phase.source.pinned_rows(state.epoch))
     renew_texts(training.ranker, training.communicator, training.device)
     last = state.epoch >= phase.config.epochs
     if phase.validate is None or (state.epoch % phase.validate.config.every_epochs and not last):

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from nightrank.ranker.private_torch import AdamWStep, AdamWTensors, adamw_
 from nightrank.trainer.config.training import OptimizerConfig
 from nightrank.trainer.ranks.communicator import Communicator
 
@@ -96,24 +97,14 @@ class AdamW:
             steps = self._of(names, "step")
             for step in steps:
                 step.add_(1)
-            scale = None if divisor == 1.0 else torch.tensor(divisor, device=steps[0].device)
-            with torch.no_grad():
-                torch._fused_adamw_(
-                    [self._parameters[name] for name in names],
-                    [self._parameters[name].grad for name in names],  # type: ignore[misc]
-                    self._of(names, "exp_avg"),
-                    self._of(names, "exp_avg_sq"),
-                    [],
-                    steps,
-                    lr=rate * share,
-                    beta1=config.beta1,
-                    beta2=config.beta2,
-                    weight_decay=decay,
-                    eps=config.epsilon,
-                    amsgrad=False,
-                    maximize=False,
-                    grad_scale=scale,
-                )
+            tensors = AdamWTensors(
+                [self._parameters[name] for name in names],
+                [self._gradient(name) for name in names],
+                self._of(names, "exp_avg"),
+                self._of(names, "exp_avg_sq"),
+                steps,
+            )
+            adamw_(tensors, AdamWStep(rate * share, config.beta1, config.beta2, decay, config.epsilon, divisor))
 
     @property
     def fresh(self) -> bool:
@@ -132,6 +123,11 @@ class AdamW:
                 place = f"{name}/{key}"
                 value = tensors.get(place, torch.zeros(like.shape))
                 self._moments[place] = value.detach().to(parameter.device, torch.float32, copy=True)
+
+    def _gradient(self, name: str) -> Tensor:
+        gradient = self._parameters[name].grad
+        assert gradient is not None
+        return gradient
 
     def _of(self, names: list[str], key: str) -> list[Tensor]:
         return [self._moments[f"{name}/{key}"] for name in names]

@@ -21,7 +21,11 @@ class Source(Protocol):
     def steps(self, epoch: int) -> int: ...
 
     def rows(self, epoch: int) -> int:
-        """Rows of the whole epoch over all ranks."""
+        """Rows of the whole epoch over all ranks, as it is planned."""
+        ...
+
+    def pinned_rows(self, epoch: int) -> int:
+        """Rows that the snapshot has for the epoch: what is not read of them is dropped."""
         ...
 
     def batches(self, epoch: int, start_step: int) -> Iterator[Batch]: ...
@@ -55,6 +59,9 @@ class PartSource:
 
     def rows(self, epoch: int) -> int:
         return self.plan(epoch).rows
+
+    def pinned_rows(self, epoch: int) -> int:
+        return self.snapshot.rows(self.part)
 
     def batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
         reader = EpochReader(self.snapshot, self.tables, self.part, self.plan(epoch), self.rank, start_step, self.reader)
@@ -94,6 +101,10 @@ class MixedSource:
 
     def rows(self, epoch: int) -> int:
         return self.main.rows(epoch) + self.replay.rows_of_first(self.replay_steps(epoch), epoch)
+
+    def pinned_rows(self, epoch: int) -> int:
+        """Replay is a sample: what the epoch does not take of it is not dropped."""
+        return self.main.pinned_rows(epoch) + self.replay.rows_of_first(self.replay_steps(epoch), epoch)
 
     def batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
         total, replayed = self.steps(epoch), self.replay_steps(epoch)

@@ -44,6 +44,8 @@ class TrainState(BaseModel):
     """Rows per rank over all phases so far."""
     epoch_rows: list[int] = []
     """Rows per rank in the epoch under way."""
+    dropped: int = 0
+    """Rows of finished epochs that the snapshot has and no rank read."""
     tokens: int = 0
     seconds: float = 0.0
     """Time spent in training steps and validation, of all attempts up to this checkpoint."""
@@ -70,7 +72,9 @@ class TrainState(BaseModel):
         self.rows_read = _add(self.rows_read, rows)
         self.epoch_rows = _add(self.epoch_rows, rows)
 
-    def end_epoch(self) -> None:
+    def end_epoch(self, pinned_rows: int) -> None:
+        """`pinned_rows` is what the epoch had to read."""
+        self.dropped += pinned_rows - sum(self.epoch_rows)
         self.epoch += 1
         self.step_in_epoch = 0
         self.epoch_rows = []
@@ -89,7 +93,7 @@ class TrainState(BaseModel):
     def next_phase(self, phase: str) -> "TrainState":
         """The start of another phase: counters at zero, what has been done so far kept."""
         kept: dict[str, Any] = self.model_dump(
-            include={"total_steps", "rows_read", "tokens", "seconds", "epochs", "bundles", "curves", "resumed_from"}
+            include={"total_steps", "rows_read", "dropped", "tokens", "seconds", "epochs", "bundles", "curves", "resumed_from"}
         )
         return TrainState(phase=phase, **kept)
 

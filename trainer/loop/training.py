@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ from nightrank.trainer.ranks.watchdog import Progress
 
 KNOWN.update({"train.checkpoint.before", "train.checkpoint.after", "train.bundle.before", "train.bundle.after"})
 
+SAVING: Final = "saving a checkpoint"
+
 
 @dataclass(kw_only=True)
 class Resumable:
@@ -43,7 +45,7 @@ class Resumable:
 
     @property
     def folder(self) -> CheckpointFolder:
-        return CheckpointFolder(self.job.checkpoints, self.job.config.checkpoint.keep_last)
+        return CheckpointFolder(self.job.checkpoints, self.job.config.checkpoint.keep_last, self._moved)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -55,7 +57,8 @@ class Resumable:
         self._saved_at, self._saved_step = time.monotonic(), self.state.total_steps
         if self.communicator.rank == 0:
             failpoint("train.checkpoint.before")
-            self.folder.save_running(self.state, self.ranker.state_dict(), self.optimizer.tensors(), self.facts)
+            with self.progress.during(SAVING):
+                self.folder.save_running(self.state, self.ranker.state_dict(), self.optimizer.tensors(), self.facts)
             failpoint("train.checkpoint.after")
 
     def save_if_due(self) -> None:
@@ -68,7 +71,8 @@ class Resumable:
 
     def save_as(self, name: str) -> None:
         if self.communicator.rank == 0:
-            self.folder.save(name, self.state, self.ranker.state_dict(), self.optimizer.tensors(), self.facts)
+            with self.progress.during(SAVING):
+                self.folder.save(name, self.state, self.ranker.state_dict(), self.optimizer.tensors(), self.facts)
 
     def resume(self, name: str | None) -> bool:
         """Continues from the newest whole checkpoint, or takes the weights and moments of the named one; false where there
@@ -99,6 +103,9 @@ class Resumable:
         moments = {key: value.to(self.device.torch_device) for key, value in moments.items()}
         self.communicator.broadcast([*self.ranker.state_dict().values(), *moments.values()])
         self.optimizer.load(moments)
+
+    def _moved(self) -> None:
+        self.progress.moved(self.progress.doing)
 
     def _newest(self) -> Checkpoint | None:
         found = self.folder.newest()

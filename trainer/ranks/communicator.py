@@ -1,6 +1,6 @@
 """How ranks talk. One process is a world of size one, so nothing else asks whether training is distributed.
 
-Small values travel as JSON, never as pickles. A fault of one rank is raised on all of them (`together`), so that
+Small values travel as JSON, never as pickles. A fault of one rank is raised on all of them (`run_on_all_ranks`), so that
 nobody is left waiting in a collective that will not come.
 """
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.trainer.ranks.faults import fault_from_json
+from nightrank.trainer.ranks.half import half_scale
 from nightrank.trainer.ranks.watchdog import Progress
 
 Json = Any
@@ -24,7 +25,7 @@ class Communicator(Protocol):
 
     backend: str
     lossy: bool
-    """Gradients are halved on the wire: send what must be exact on its own."""
+    """Gradients travel as fp16: send what must be exact on its own."""
 
     @property
     def rank(self) -> int: ...
@@ -37,8 +38,14 @@ class Communicator(Protocol):
         """This rank's place among those of its machine: the index of its GPU."""
         ...
 
+    @property
+    def local_size(self) -> int:
+        """Ranks on this machine: they share its cores."""
+        ...
+
     def allreduce_sum(self, tensor: Tensor, lossy: bool = False) -> None:
-        """In place: the sum over all ranks, the same bits on each. `lossy`: it may travel compressed."""
+        """In place: the sum over all ranks, the same bits on each. `lossy`: it may travel as fp16, scaled so that no sum of
+        finite values overflows."""
         ...
 
     def broadcast(self, tensors: Sequence[Tensor], root: int = 0) -> None:
@@ -60,6 +67,7 @@ class SingleProcess:
     rank = 0
     size = 1
     local_rank = 0
+    local_size = 1
 
     def allreduce_sum(self, tensor: Tensor, lossy: bool = False) -> None:
         return None
@@ -99,13 +107,28 @@ class Horovod:
     def local_rank(self) -> int:
         return int(self._hvd.local_rank())
 
+    @property
+    def local_size(self) -> int:
+        return int(self._hvd.local_size())
+
     def allreduce_sum(self, tensor: Tensor, lossy: bool = False) -> None:
-        compression = self._hvd.Compression.fp16 if lossy and self.lossy else self._hvd.Compression.none
-        small, context = compression.compress(tensor)
+        if lossy and self.lossy:
+            scale = half_scale(self._largest(tensor), self.size)
+            small = tensor.mul_(scale).half()
+            self._sum(small)
+            tensor.copy_(small).div_(scale)
+        else:
+            self._sum(tensor)
+
+    def _sum(self, tensor: Tensor) -> None:
         with self._progress.waiting("allreduce"):
-            self._hvd.allreduce_(small, op=self._hvd.Sum, name=f"sum.{tensor.numel()}.{tensor.dtype}")
-        if small is not tensor:
-            tensor.copy_(compression.decompress(small, context))
+            self._hvd.allreduce_(tensor, op=self._hvd.Sum, name=f"sum.{tensor.numel()}.{tensor.dtype}")
+
+    def _largest(self, tensor: Tensor) -> float:
+        """The largest magnitude on any rank; not a number where any value is none."""
+        mine = torch.linalg.vector_norm(tensor, ord=float("inf")).float().reshape(1)
+        with self._progress.waiting("allreduce"):
+            return float(self._hvd.allgather(mine, name="largest").max())
 
     def broadcast(self, tensors: Sequence[Tensor], root: int = 0) -> None:
         with self._progress.waiting("broadcast"):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.ranker.private_torch import cpu_multiplies_in_bf16
 from nightrank.trainer.config.training import TrainerConfig
 
 
@@ -41,11 +42,11 @@ def multiplies_in_bf16(device: torch.device) -> bool:
     """True where bf16 products are native: Ampere and later, or a CPU with AVX512_BF16 or AMX (seen 3 to 7 times fp32)."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return cpu_multiplies_in_bf16()
 
 
-def make_deterministic(device: Device) -> None:
-    """The same inputs give the same bits on this machine with this number of threads.
+def make_deterministic(device: Device, threads: int | None = None) -> None:
+    """The same inputs give the same bits on this machine with this number of threads; None: as OMP_NUM_THREADS says, or one.
 
     On CUDA an operation without a deterministic form only warns: a slower night is better than none.
     """
@@ -55,7 +56,7 @@ def make_deterministic(device: Device) -> None:
     torch.backends.cudnn.benchmark = False
     deterministic: Any = torch.utils.deterministic
     deterministic.fill_uninitialized_memory = False
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.set_num_threads(threads or int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
 def choose_attention(model: nn.Module, device: Device) -> None:

@@ -9,18 +9,20 @@ import faulthandler
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 import psutil
 
 from nightrank.feature_store.contracts.errors import StalledError
-from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.files import write_json
 from nightrank.trainer.config.training import WatchdogConfig
+from nightrank.trainer.ranks.heartbeats import Peers
 
 GRACE: float = 1.5
 """A rank that waits for others outlasts the one that hangs by this factor, so that the guilty one is named first."""
@@ -28,9 +30,12 @@ GRACE: float = 1.5
 DONE: dict[str, Any] = {"how": "done"}
 """How a rank ended that came to its end."""
 
+LAST_WORDS: int = 10
+"""How often a rank tries to write how it ended."""
+
 
 class Progress:
-    """What a rank did last. Written by the main thread, read by the heart; each field is one atomic assignment."""
+    """What a rank did last. Written by the main thread, read by the heartbeat's; each field is one atomic assignment."""
 
     def __init__(self) -> None:
         self.step = 0
@@ -43,6 +48,16 @@ class Progress:
         self.doing = doing
         self.step = self.step if step is None else step
         self.moved_at = time.monotonic()
+
+    @contextmanager
+    def during(self, doing: str) -> Iterator[None]:
+        """Inside, this rank does something beside its steps, such as saving; beginning and ending it is progress."""
+        before = self.doing
+        self.moved(doing)
+        try:
+            yield
+        finally:
+            self.moved(before)
 
     @contextmanager
     def waiting(self, collective: str) -> Iterator[None]:
@@ -66,8 +81,10 @@ class Heartbeat:
         self._progress = progress
         self._config = config
         self._launcher = launcher
+        self._peers = Peers(self.path, config.timeout_seconds)
+        self._unwritten = 0
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._live, name="heart", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="heartbeat", daemon=True)
         self._stack: TextIO | None = None
         self._born = psutil.Process().create_time()
 
@@ -76,24 +93,24 @@ class Heartbeat:
         self.stack_path.parent.mkdir(parents=True, exist_ok=True)
         self._stack = open(self.stack_path, "w")  # noqa: SIM115 - faulthandler keeps its file descriptor
         faulthandler.register(signal.SIGUSR1, file=self._stack, all_threads=True)
-        self._beat(None)
+        self._try_to_beat(None, LAST_WORDS)
         self._thread.start()
 
     def stop(self, ended: dict[str, Any]) -> None:
         self._stopped.set()
         self._thread.join()
-        self._beat(ended)
+        self._try_to_beat(ended, LAST_WORDS)
         faulthandler.unregister(signal.SIGUSR1)
         if self._stack is not None:
             self._stack.close()
 
     def _live(self) -> None:
         while not self._stopped.wait(self._config.beat_seconds):
-            self._beat(None)
+            self._try_to_beat(None)
             if not launcher_alive(self._launcher):
                 self._end("its launcher is gone")
             still = time.monotonic() - self._progress.moved_at
-            if still > self._patience() and not (self._progress.waiting_in and self._others_work()):
+            if still > self._patience() and not self._others_work():
                 self._end(f"no progress for {still:.0f} s")
 
     def _patience(self) -> float:
@@ -101,21 +118,35 @@ class Heartbeat:
         return seconds * (GRACE if self._progress.waiting_in else 1.0)
 
     def _others_work(self) -> bool:
-        """Some other rank moved lately and waits for nobody: what this one waits for will come. Needs a shared folder."""
-        timeout = self._config.timeout_seconds
-        others = [read_json(path) for path in self.path.parent.glob("rank-*.json") if path != self.path]
-        return any(
-            beat["waiting_in"] is None and beat["still_seconds"] < timeout and time.time() - beat["at"] < timeout
-            for beat in others
-            if beat["ended"] is None
-        )
+        return self._progress.waiting_in is not None and self._peers.at_work()
+
+    def _try_to_beat(self, ended: dict[str, Any] | None, attempts: int = 1) -> None:
+        """Writes the heartbeat file. A write that fails is tried again, at the latest with the next beat: the launcher takes a
+        rank for silent only after `timeout_seconds`."""
+        for attempt in range(attempts):
+            try:
+                self._beat(ended)
+            except OSError as error:
+                self._note(error)
+            else:
+                self._unwritten = 0
+                return
+            if attempt + 1 < attempts:
+                time.sleep(min(self._config.beat_seconds, 1.0))
+
+    def _note(self, error: OSError) -> None:
+        """The first of several failed writes in a row is named."""
+        if self._unwritten == 0:
+            print(f"rank {self.rank}: its heartbeat could not be written and is tried again: {error}", file=sys.stderr)
+        self._unwritten += 1
 
     def _end(self, why: str) -> None:
         """Ends this process at once, threads and all: the main thread cannot be asked."""
         assert self._stack is not None
-        faulthandler.dump_traceback(file=self._stack, all_threads=True)
-        self._stack.flush()
-        self._beat({"how": "ended_itself", "why": why})
+        with suppress(OSError, ValueError):
+            faulthandler.dump_traceback(file=self._stack, all_threads=True)
+            self._stack.flush()
+        self._try_to_beat({"how": "ended_itself", "why": why}, LAST_WORDS)
         os._exit(StalledError.exit_code)
 
     def _beat(self, ended: dict[str, Any] | None) -> None:
@@ -145,3 +176,5 @@ def launcher_alive(launcher: tuple[str, int]) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+    except psutil.Error:
+        return True

@@ -131,7 +131,8 @@ def _finish(training: Training, name: str) -> None:
 
 def _export(training: Training) -> str:
     failpoint("train.bundle.before")
-    digest = export_bundle(training)
+    with training.progress.during("writing a bundle"):
+        digest = export_bundle(training)
     failpoint("train.bundle.after")
     return digest
 

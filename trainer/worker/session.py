@@ -26,6 +26,7 @@ from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.training import Training
 from nightrank.trainer.ranks.communicator import Communicator, broadcast_object, run_on_all_ranks
 from nightrank.trainer.ranks.device import Device, choose_device, make_deterministic
+from nightrank.trainer.ranks.threads import threads_of
 from nightrank.trainer.ranks.watchdog import Progress
 from nightrank.trainer.worker.export import lineage_of
 from nightrank.trainer.worker.phases import phase_names, train
@@ -35,7 +36,7 @@ from nightrank.trainer.worker.trial import train_trial, trial_result
 def train_job(job: Job, communicator: Communicator, progress: Progress, started: float) -> None:
     """Trains every phase of the job, or the trial it is; rank 0 leaves `result.json` behind, and all ranks end together."""
     device = run_on_all_ranks(communicator, lambda: choose_device(job.config, communicator.local_rank))
-    make_deterministic(device)
+    make_deterministic(device, threads_of(job.config, communicator.local_size))
     keep_freed_memory()
     if job.ctr is not None:
         body = train_ctr(job, communicator, progress, device, started)
@@ -130,7 +131,7 @@ def result(training: Training, state: TrainState, seconds: float) -> dict[str, A
             "world_size": size,
             "steps": [state.total_steps] * size,
             "rows_read": state.rows_read or [0] * size,
-            "dropped": 0,
+            "dropped": state.dropped,
             "resumed_from": state.resumed_from[-1] if state.resumed_from else None,
             "parent_model": job.parent.version if job.parent else None,
             "epochs": state.epochs,
