@@ -12,6 +12,7 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.ranker.compose import compose_empty, materialise
 from nightrank.ranker.inputs import ItemInputs, ItemShapes
 from nightrank.ranker.model import Ranker
+from nightrank.ranker.ridge import fit_ridge
 from nightrank.ranker.text.tower import TextTower
 
 IDS: Final = "items.ids.weight"
@@ -21,6 +22,8 @@ BIAS: Final = "items.bias"
 USERS: Final = "encoder.users.weight"
 RIDGE: Final = 0.1
 """Penalty for a feature of variance 1, per trained item."""
+ROWS: Final = 8192
+"""Items that are gone through at once: what is held of them in double precision does not grow with the catalogue."""
 
 
 def grow(ranker: Ranker, inputs: ItemInputs) -> Ranker:
@@ -119,19 +122,27 @@ def _check(old: ItemShapes, new: ItemShapes) -> None:
 
 
 def _guessed(ranker: Ranker, grown: Ranker, ids_new: Tensor) -> Tensor:
-    """[new, d] id embeddings of items nobody has trained."""
-    trained_J = _trained(ranker)
-    targets_Jd = ranker.get_parameter(IDS)[trained_J].double()
-    guess = targets_Jd.mean(0).expand(len(ids_new), -1).clone()
+    """[new, d] id embeddings of items nobody has trained. Trained items are gone through a few at a time."""
+    trained_J, table_Id = _trained(ranker), ranker.get_parameter(IDS)
+    total_d = sum(
+        (table_Id[part].double().sum(0) for part in trained_J.split(ROWS)), start=torch.zeros((), dtype=torch.float64)
+    )
+    guess = (total_d / len(trained_J)).expand(len(ids_new), -1).clone()
     if grown.items.category_codes is not None:
-        guess = _category_means(ranker, trained_J, targets_Jd, grown.items.category_codes[ids_new], guess)
+        guess = _category_means(ranker, trained_J, grown.items.category_codes[ids_new], guess)
     if grown.items.text_matrix is not None:
-        with_text = grown.items.text_matrix[ids_new].abs().sum(1) > 0
-        known = ranker.items.text_matrix[trained_J].abs().sum(1) > 0
-        if bool(known.any()) and bool(with_text.any()):
-            features = _features(ranker, trained_J[known])
-            guess[with_text] = _ridge(features, targets_Jd[known], _features(grown, ids_new[with_text]))
-    return guess.to(ranker.get_parameter(IDS).dtype)
+        with_text, known_J = _having_text(grown, ids_new), trained_J[_having_text(ranker, trained_J)]
+        if bool(with_text.any()) and len(known_J):
+            ridge = fit_ridge(lambda: ((_features(ranker, part), table_Id[part]) for part in known_J.split(ROWS)), RIDGE)
+            asked = ids_new[with_text].split(ROWS)
+            guess[with_text] = torch.cat([ridge(_features(grown, part)) for part in asked])
+    return guess.to(table_Id.dtype)
+
+
+def _having_text(ranker: Ranker, ids: Tensor) -> Tensor:
+    """[N] bool."""
+    parts = [(ranker.items.text_matrix[part] != 0).any(1) for part in ids.split(ROWS)]
+    return torch.cat(parts)
 
 
 def _trained(ranker: Ranker) -> Tensor:
@@ -140,15 +151,17 @@ def _trained(ranker: Ranker) -> Tensor:
     return counted if len(counted) else torch.arange(1, ranker.shapes.items + 1, device=counted.device)
 
 
-def _category_means(ranker: Ranker, trained_J: Tensor, targets_Jd: Tensor, codes_NC: Tensor, fallback_Nd: Tensor) -> Tensor:
+def _category_means(ranker: Ranker, trained_J: Tensor, codes_NC: Tensor, fallback_Nd: Tensor) -> Tensor:
     """For each new item the mean, over its categories that old items have, of those items' mean id embedding."""
-    codes_JC = ranker.items.category_codes[trained_J]
-    rows = max(int(codes_JC.max()), int(codes_NC.max())) + 1
-    sums = targets_Jd.new_zeros(rows, targets_Jd.shape[1])
-    counts = targets_Jd.new_zeros(rows)
-    for column in codes_JC.T:
-        sums.index_add_(0, column, targets_Jd)
-        counts.index_add_(0, column, torch.ones_like(column, dtype=counts.dtype))
+    table_Id, known_IC = ranker.get_parameter(IDS), ranker.items.category_codes
+    rows = max(int(known_IC.max()), int(codes_NC.max())) + 1
+    sums = fallback_Nd.new_zeros(rows, table_Id.shape[1])
+    counts = fallback_Nd.new_zeros(rows)
+    for part in trained_J.split(ROWS):
+        targets_nd = table_Id[part].double()
+        for column in known_IC[part].T:
+            sums.index_add_(0, column, targets_nd)
+            counts.index_add_(0, column, torch.ones_like(column, dtype=counts.dtype))
     counts[0] = 0
     means = sums / counts.clamp_min(1).unsqueeze(1)
     usable_NC = (counts[codes_NC] > 0).double()
@@ -158,19 +171,8 @@ def _category_means(ranker: Ranker, trained_J: Tensor, targets_Jd: Tensor, codes
 
 def _features(ranker: Ranker, ids: Tensor) -> Tensor:
     """[N, F] text beside the mean embedding of the categories: dense, so that thousands of categories stay cheap."""
-    parts = [ranker.items.text_matrix[ids].double()]
+    parts = [ranker.items.text_matrix[ids]]
     if ranker.items.categories is not None:
         codes, table = ranker.items.category_codes[ids], ranker.get_parameter(CATEGORIES)
-        parts.append(torch.nn.functional.embedding_bag(codes, table, mode="mean", padding_idx=0).double())
+        parts.append(torch.nn.functional.embedding_bag(codes, table, mode="mean", padding_idx=0))
     return torch.cat(parts, 1)
-
-
-def _ridge(features_JF: Tensor, targets_Jd: Tensor, asked_NF: Tensor) -> Tensor:
-    """Ridge regression on standardised features, its intercept the mean of the targets."""
-    mean, spread = features_JF.mean(0), features_JF.std(0, unbiased=False).clamp_min(1e-6)
-    known, asked = (features_JF - mean) / spread, (asked_NF - mean) / spread
-    centre = targets_Jd.mean(0)
-    gram = known.T @ known
-    gram.diagonal().add_(RIDGE * len(known))
-    weights: Tensor = torch.linalg.solve(gram, known.T @ (targets_Jd - centre))
-    return asked @ weights + centre

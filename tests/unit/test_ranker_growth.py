@@ -1,10 +1,13 @@
 """Growing tables: old rows keep their bits and their scores, new rows are sensible guesses."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
 
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.ranker import growth
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.compose import compose
 from nightrank.ranker.config.ranker import DotConfig, ItemConfig, RankerConfig, TransformerConfig
@@ -87,6 +90,50 @@ def test_items_never_trained_do_not_pull_the_guess():
     ranker = compose(CONFIG, known, seed=1)
     guess = grow(ranker, inputs(NEW, text=False, codes=False)).items.ids.weight[-1]
     torch.testing.assert_close(guess, ranker.items.ids.weight[1:100].mean(0))
+
+
+def test_the_guess_does_not_depend_on_how_many_items_are_gone_through_at_once(monkeypatch):
+    ranker = trained(inputs(OLD))
+    whole = grow(ranker, inputs(NEW)).items.ids.weight
+    monkeypatch.setattr(growth, "ROWS", 13)
+    parts = grow(ranker, inputs(NEW)).items.ids.weight
+    torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
+    assert torch.equal(parts[: OLD + 1], whole[: OLD + 1])
+
+
+@pytest.mark.parametrize("name", ["items.bias", "items.categories.weight"])
+def test_a_new_row_is_the_mean_of_real_rows_and_never_of_the_padding_row(name):
+    ranker = trained(inputs(OLD), CONFIG.model_copy(update={"head": DotConfig(item_bias=True)}))
+    table = ranker.get_parameter(name)
+    with torch.no_grad():
+        table[0] = 1e6
+        table[1:] += torch.arange(len(table) - 1).view(-1, *[1] * (table.dim() - 1))
+    grown = grow(ranker, inputs(NEW, categories=6)).get_parameter(name)
+    assert len(grown) > len(table)
+    torch.testing.assert_close(grown[len(table) :], table[1:].mean(0).expand_as(grown[len(table) :]))
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_the_padding_rows_id_embedding_is_in_no_guess(counted):
+    known, more = (inputs(items, text=False, codes=False) for items in (OLD, NEW))
+    if not counted:
+        known.popularity[:] = 0
+    ranker = compose(CONFIG, known, seed=1)
+    with torch.no_grad():
+        ranker.items.ids.weight[0] = 1e6
+    guess = grow(ranker, more).items.ids.weight[-1]
+    torch.testing.assert_close(guess, ranker.items.ids.weight[1 : OLD + 1].mean(0))
+
+
+def test_an_empty_category_slot_is_no_category():
+    known, more = (inputs(items, text=False) for items in (OLD, NEW))
+    known, more = (replace(each, category_codes=functional.pad(each.category_codes, (0, 1))) for each in (known, more))
+    ranker = compose(CONFIG, known, seed=1)
+    with torch.no_grad():
+        ranker.items.ids.weight[1:] = torch.arange(OLD).view(-1, 1) * 1.0
+    guess = grow(ranker, more).items.ids.weight[301]
+    same = (torch.arange(OLD + 1) % 4 == 301 % 4) & (torch.arange(OLD + 1) > 0)
+    torch.testing.assert_close(guess, ranker.items.ids.weight[same].mean(0))
 
 
 def test_growing_by_nothing_changes_nothing():

@@ -25,7 +25,7 @@ def lake(tmp_path_factory):
 @pytest.mark.parametrize(("most", "batch_rows"), [(77, 32), (77, 500), (1, 8), (None, 64)])
 def test_figures_of_a_sample_are_the_same_for_one_two_and_three_ranks(lake, most, batch_rows):
     root, snapshot = lake
-    ranker = training_of(job_of(root, snapshot)).ranker
+    ranker = training_of(job_of(root, snapshot)).ranker.eval()  # the threads share it
     config = ValidationConfig(max_rows=most, batch_rows=batch_rows)
 
     def figures(world):
