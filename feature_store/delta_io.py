@@ -23,6 +23,7 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import failpoint
 from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.secrets import masked
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import EVENTS, INTERACTIONS, ITEMS, USERS, TableRef
 from nightrank.feature_store.delta_log import exists, version
@@ -150,7 +151,7 @@ def _write(
 
 def _note(rows: DataFrame, context: StageContext, key: str) -> str:
     """What names a write: the run, the key, the configuration and the versions and files its rows come from."""
-    inputs = sha256_of([context.config, sources(rows)])
+    inputs = sha256_of([masked(context.config), sources(rows)])
     return json.dumps({delta_log.RUN: context.run_id, delta_log.KEY: key, "inputs": inputs}, sort_keys=True)
 
 

@@ -6,11 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from nightrank import IMPORT_PATH
 from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.secret_settings import check_whole
 from nightrank.feature_store.contracts.settings import SparkSettings
+from nightrank.feature_store.spark_properties import check_arguments, handed_over
 
 FIXED: Final[dict[str, str]] = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -38,20 +41,38 @@ SHORT_LIVED: Final[dict[str, str]] = {
 def get_session(settings: SparkSettings, app: str = "nightrank") -> SparkSession:
     """The active session, or a new one with Delta, UTC and the settings above.
 
-    A new JVM belongs to this process: it reads our end of a pipe and exits when we die, SIGKILL included.
-    ConfigError if `jar_folder` is named and holds no Delta jar. Never imports torch.
+    A new JVM belongs to this process: it reads our end of a pipe and exits when we die, SIGKILL included. It takes the settings
+    from a private file, not as arguments. ConfigError if `jar_folder` is named and holds no Delta jar. Never imports torch.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
+    check_whole({"spark": {"extra": settings.extra}}, "a run's folder")
     _python_environment(settings)
     builder = SparkSession.builder.appName(app)
     if settings.master is not None:
         builder = builder.master(settings.master)
-    for key, value in _options(settings).items():
+    session = _joined(builder, _options(settings)) if _has_jvm() else _started(builder, _options(settings))
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def _has_jvm() -> bool:
+    """spark-submit started one, or this process did and stopped its session."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ or SparkContext._gateway is not None
+
+
+def _joined(builder: SparkSession.Builder, options: dict[str, str]) -> SparkSession:
+    for key, value in options.items():
         builder = builder.config(key, value)
     session: SparkSession = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def _started(builder: SparkSession.Builder, options: dict[str, str]) -> SparkSession:
+    check_arguments(options)
+    with handed_over(options):
+        session: SparkSession = builder.getOrCreate()
     return session
 
 

@@ -92,12 +92,14 @@ def _help_of(error: Any) -> str:
 
 
 def _traceback() -> str:
-    """The traceback in a file of its own, so that the message stays short."""
+    """The traceback in a file of its own, so that the message stays short. It holds no secret that this process knows."""
     import tempfile
     import traceback
 
+    from nightrank.feature_store.contracts.redaction import redactor
+
     with tempfile.NamedTemporaryFile("w", prefix="nightrank-", suffix=".log", delete=False) as log:
-        traceback.print_exc(file=log)
+        log.write(redactor()(traceback.format_exc()))
     return log.name
 
 

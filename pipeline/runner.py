@@ -10,6 +10,9 @@ from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lease import Lease, held
 from nightrank.feature_store.contracts.lease_claims import Owner
+from nightrank.feature_store.contracts.redaction import redactor
+from nightrank.feature_store.contracts.secret_settings import environment_of
+from nightrank.feature_store.contracts.secrets import without_credentials
 from nightrank.pipeline import result as results
 from nightrank.pipeline.progress import LineProgress, Progress
 from nightrank.pipeline.report.files import write_report
@@ -118,9 +121,9 @@ class Runner:
             f"{directory.run_id}  attempt {directory.body['attempt']}  {directory.folder}", tuple(s.name for s in todo)
         )
         try:
-            result = Attempt(directory, every, lease, stop, self.progress).go(todo)
+            result = Attempt(directory, every, lease, stop, self.progress, request.config).go(todo)
             if result["status"] in requests.FINISHED:
-                self._finish(directory, stop)
+                self._finish(directory, stop, request)
         finally:
             self.progress.end()
         return result if result["status"] in ("done", "gate_rejected", "running") else self._paged(directory, result)
@@ -130,24 +133,28 @@ class Runner:
         try:
             page = write_report(directory.folder, result)
         except Exception as error:  # the result stands without it
-            self.progress.note(f"warning: no page was made of {directory.run_id}: {type(error).__name__}: {error}")
+            self.progress.note(
+                f"warning: no page was made of {directory.run_id}: {type(error).__name__}: {without_credentials(str(error))}"
+            )
             return result
         result = {**result, "report": str(page.relative_to(directory.folder.parents[1]))}
         results.write(directory.folder, result)
         return result
 
-    def _finish(self, directory: RunDirectory, stop: StopRequest) -> None:
+    def _finish(self, directory: RunDirectory, stop: StopRequest, request: RunRequest) -> None:
         """The final result in the tracker too; if that fails it is a warning, tried again by the next same command."""
         mark = directory.folder / "finish.json"
         if not self.finish or mark.exists():
             return
         log = directory.folder / "logs" / "finish.log"
         log.parent.mkdir(parents=True, exist_ok=True)
+        redact = redactor(request.config)
         with open(log, "a") as handle:
             child = Child(
                 (*self.finish, "--run-dir", str(directory.folder), "--finish"),
                 directory.folder,
-                lambda line: print(line, end="", file=handle),
+                lambda line: print(redact(line), end="", file=handle),
+                secrets=environment_of(request.config),
             )
             until = time.monotonic() + FINISH_SECONDS
             while (code := child.wait(0.2)) is None and not stop and time.monotonic() < until:
@@ -163,7 +170,7 @@ class Runner:
         folder = request.lake.run_dir(run_id)
         result = requests.read_result(folder) or {}
         before = result["status"]
-        self._finish(RunDirectory(folder, {"run_id": run_id}), StopRequest())
+        self._finish(RunDirectory(folder, {"run_id": run_id}), StopRequest(), request)
         notes = ["the gate rejected its challenger"] if before == "gate_rejected" else []
         if result["config_sha256"] != request.config_sha256:
             notes.append(

@@ -2,17 +2,22 @@
 
 from typing import Any, ClassVar
 
+from nightrank.feature_store.contracts.secrets import without_credentials
+
 
 class NightrankError(Exception):
-    """What went wrong (`message`) and what to do about it (`remedy`). Neither may hold a secret or a personal field."""
+    """What went wrong (`message`) and what to do about it (`remedy`). Neither may hold a secret or a personal field.
+
+    Addresses in them lose user and password here, so that what a library says can be passed on.
+    """
 
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "unexpected"
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = without_credentials(message)
+        self.remedy = without_credentials(remedy)
+        super().__init__(self.message)
 
     def to_json(self) -> dict[str, Any]:
         return {"code": self.code, "message": self.message, "remedy": self.remedy}

@@ -8,8 +8,11 @@ HIDDEN: Final = "***"
 WORDS: Final = frozenset({"pwd", "token", "key", "keys", "auth", "authorization", "cookie", "sas"})
 """A key with one of these among its words holds a secret. `max_tokens` and `monkey` do not."""
 PARTS: Final = re.compile(r"passw|passphrase|secret|credential|apikey|accesskey|privatekey|bearer", re.IGNORECASE)
+PLACES: Final = frozenset({"file", "files", "path", "folder", "dir"})
+"""A key that ends with one of these says where a secret is, and holds none."""
 FREE: Final = ("extra",)
-"""Sections in which people write settings of other programs: their values are never shown."""
+"""Sections in which people write settings of other programs: of their values only numbers, sizes and switches are shown."""
+_HARMLESS: Final = re.compile(r"true|false|-?[0-9]+(\.[0-9]+)?[a-z%]{0,2}", re.IGNORECASE)
 _USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s'\"]*@")
 _ARGUMENT: Final = re.compile(r"(?<=[?&;])([^=&;#\s]+)=([^&;#\s'\"]*)")
 _KINDS: Final = ((bool, "true or false"), (int, "a whole number"), (float, "a number"), (str, "text"))
@@ -18,7 +21,15 @@ _KINDS: Final = ((bool, "true or false"), (int, "a whole number"), (float, "a nu
 def looks_secret(key: str) -> bool:
     """Whether a value under this key (a dotted path, an environment variable) is one to hide."""
     words = re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", ".", key).lower())
+    if words[-1] in PLACES:
+        return False
     return bool(PARTS.search(key)) or any(word in WORDS for word in words)
+
+
+def hides(path: Sequence[str], value: str) -> bool:
+    """Whether the text under this path of keys is not to be shown at all."""
+    free = any(key in FREE for key in path[:-1]) and not _HARMLESS.fullmatch(value)
+    return bool(value) and (free or looks_secret(".".join(path)))
 
 
 def without_credentials(text: str) -> str:
@@ -27,14 +38,14 @@ def without_credentials(text: str) -> str:
     return _ARGUMENT.sub(lambda found: f"{found[1]}={HIDDEN}" if looks_secret(found[1]) else found[0], bare)
 
 
-def masked(value: Any, key: str = "") -> Any:
+def masked(value: Any, path: tuple[str, ...] = ()) -> Any:
     """The same tree for showing: what looks like a secret is `***`, and addresses have no user and password."""
     if isinstance(value, Mapping):
-        return {name: masked(inner, f"{key}.{name}") for name, inner in value.items()}
+        return {name: masked(inner, (*path, name)) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [masked(inner, key) for inner in value]
+        return [masked(inner, path) for inner in value]
     if isinstance(value, str):
-        return HIDDEN if value and looks_secret(key) else without_credentials(value)
+        return HIDDEN if hides(path, value) else without_credentials(value)
     return value
 
 

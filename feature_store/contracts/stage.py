@@ -16,6 +16,7 @@ from nightrank.feature_store.contracts import lease as leases
 from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.secret_settings import restored
 
 RUN_DIR: Final = "NIGHTRANK_RUN_DIR"
 """In the environment of every process a run starts, so that what an ended runner left behind can be told from others."""
@@ -35,7 +36,7 @@ class StageContext:
     seed: int
     fence: int
     config: dict[str, Any]
-    """The whole resolved configuration; each stage validates the sections it owns."""
+    """The whole resolved configuration, its secrets among it; each stage validates the sections it owns."""
     attempt: int = 1
 
     @property
@@ -96,7 +97,7 @@ def load_context(run_dir: Path) -> StageContext:
         day=date.fromisoformat(body["date"]),
         seed=body["seed"],
         fence=body["fence"],
-        config=body["config"],
+        config=restored(body["config"]),
         attempt=body.get("attempt", 1),
     )
 

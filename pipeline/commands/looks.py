@@ -97,6 +97,7 @@ def config(
     import yaml
 
     from nightrank.feature_store.contracts.files import sha256_of
+    from nightrank.feature_store.contracts.secrets import masked
     from nightrank.pipeline.config import resolve
     from nightrank.pipeline.output import print_json
 
@@ -107,7 +108,7 @@ def config(
         return
     if not show and not files and not overrides:
         raise UsageError("nothing to check", "write `nightrank config --show`, or give --config or --set")
-    whole: dict[str, Any] = resolve(files or [], overrides or [])
+    whole: dict[str, Any] = masked(resolve(files or [], overrides or []))
     if as_json:
         print_json({"config_sha256": sha256_of(whole), "config": whole} if show else {"config_sha256": sha256_of(whole)})
     else:

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from nightrank.feature_store.contracts.secrets import without_credentials
+
 Status = Literal["ok", "warn", "fail"]
 ORDER: tuple[Status, ...] = ("ok", "warn", "fail")
 
@@ -13,6 +15,11 @@ class Finding:
     status: Status
     seen: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        """What is seen may be an address, or a library's words with one in it: it has no user and password."""
+        object.__setattr__(self, "seen", without_credentials(self.seen))
+        object.__setattr__(self, "remedy", without_credentials(self.remedy))
 
     def to_json(self) -> dict[str, str]:
         return asdict(self)

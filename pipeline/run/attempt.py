@@ -1,12 +1,14 @@
 """One attempt at a run: every stage that is not done yet, in order, until the end, a fault, a signal or a lost lease."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lease import Lease
+from nightrank.feature_store.contracts.redaction import redactor
+from nightrank.feature_store.contracts.secret_settings import environment_of
 from nightrank.pipeline import result as results
 from nightrank.pipeline.progress import Progress
 from nightrank.pipeline.run import faults
@@ -26,12 +28,21 @@ class Attempt:
     """Holds what one attempt knows. `go` returns the final result, which is on disk by then."""
 
     def __init__(
-        self, directory: RunDirectory, stages: tuple[Stage, ...], lease: Lease, stop: StopRequest, progress: Progress
+        self,
+        directory: RunDirectory,
+        stages: tuple[Stage, ...],
+        lease: Lease,
+        stop: StopRequest,
+        progress: Progress,
+        config: Mapping[str, Any],
     ) -> None:
+        """`config`: the run's, with the secrets that its folder does not keep."""
         self.directory, self.stages, self.lease, self.stop, self.progress = directory, stages, lease, stop, progress
         self.failed: set[str] = set()
         """Stages of this attempt that failed without ending it."""
         self._speaking = stages[0]
+        self._secrets = environment_of(config)
+        self._redact = redactor(config)
         self._sampler = Sampler(directory.folder)
 
     def go(self, todo: Sequence[Stage]) -> dict[str, Any]:
@@ -75,7 +86,9 @@ class Attempt:
         self._speaking = waiting[0]
         self._start(waiting[0])
         logs = {f"stage {stage.name}": stage for stage in step.stages}
-        child = Child(step.command, self.directory.folder, lambda line: self._listen(line, logs), self.lease.fence)
+        child = Child(
+            step.command, self.directory.folder, lambda line: self._listen(line, logs), self.lease.fence, self._secrets
+        )
         code = None
         while code is None:
             code = child.wait(POLL_SECONDS)
@@ -107,7 +120,7 @@ class Attempt:
     def _listen(self, line: str, logs: dict[str, Stage]) -> None:
         """Each line to the log of the stage that said it; a host of several announces each by `stage <name>`."""
         self._speaking = logs.get(line.strip(), self._speaking)
-        self._file(self._speaking, line)
+        self._file(self._speaking, self._redact(line))
 
     def _file(self, stage: Stage, line: str) -> None:
         with open(self.directory.log_of(stage), "a") as log:

@@ -21,7 +21,15 @@ GRACE_SECONDS: Final = 15.0
 class Child:
     """One stage process. Its output goes line by line to `on_line`, which files it."""
 
-    def __init__(self, command: tuple[str, ...], run_dir: Path, on_line: Callable[[str], None], fence: int = 0) -> None:
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        run_dir: Path,
+        on_line: Callable[[str], None],
+        fence: int = 0,
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        """`secrets`: variables that hold what the run's files do not keep (`secret_settings.environment_of`)."""
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -29,7 +37,7 @@ class Child:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=environment(run_dir, fence),
+            env={**environment(run_dir, fence), **(secrets or {})},
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, args=(on_line,), daemon=True)

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.secrets import masked
 
 SHOWN: Final = 5
 
 
 def differing(run_dir: Path, config: Mapping[str, Any]) -> str:
     """The dotted keys whose values differ, a few of them by name. Values are not shown: one may be a secret."""
-    before, now = dict(leaves(read_json(run_dir / "run.json")["config"])), dict(leaves(config))
+    before, now = dict(leaves(read_json(run_dir / "run.json")["config"])), dict(leaves(masked(config)))
     keys = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     return ", ".join(keys[:SHOWN]) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
 

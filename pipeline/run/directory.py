@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.secrets import masked
 from nightrank.pipeline.run import facts
 from nightrank.pipeline.run.request import RunRequest, work_sha256
 from nightrank.pipeline.stages import Stage
@@ -54,7 +55,7 @@ def open_run_directory(request: RunRequest, run_id: str, fence: int) -> RunDirec
         "seed": int(request.config.get("seed", 0)),
         "fence": fence,
         "attempt": int(earlier.get("attempt", 0)) + 1,
-        "config": request.config,
+        "config": masked(request.config),
         "config_sha256": request.config_sha256,
         "work_sha256": work_sha256(request.config),
         "commit": facts.commit(),

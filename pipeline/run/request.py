@@ -12,6 +12,7 @@ from pyarrow import ArrowException
 from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import read_json, sha256_of
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
+from nightrank.feature_store.contracts.secrets import masked
 
 LANDING_KINDS: Final[tuple[LandingKind, ...]] = ("events", "items", "users")
 FINISHED: Final = ("done", "gate_rejected")
@@ -34,12 +35,13 @@ class RunRequest:
 
     @property
     def config_sha256(self) -> str:
-        return sha256_of(self.config)
+        """Of the configuration as it is shown: another password is no other configuration."""
+        return sha256_of(masked(self.config))
 
 
 def work_sha256(config: dict[str, Any]) -> str:
     """What decides a stage's outcome: everything but how Spark is run and how settings are searched for."""
-    return sha256_of({section: value for section, value in config.items() if section not in ("spark", "tune")})
+    return sha256_of(masked({section: value for section, value in config.items() if section not in ("spark", "tune")}))
 
 
 def run_id_of(request: RunRequest) -> str:

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import BY_CODE, ConflictError, NightrankError, NothingToDo
 from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.redaction import redactor
+from nightrank.feature_store.contracts.secret_settings import environment_of
 from nightrank.pipeline.run.children import Child, end_processes
 from nightrank.pipeline.run.signals import caught
 from nightrank.trainer.tune.spec import StudySpec
@@ -61,15 +63,17 @@ def result_of(spec: StudySpec) -> dict[str, Any] | None:
 
 def _search(spec: StudySpec) -> int:
     """The search's exit code, or 128 + the signal that ended it."""
+    redact = redactor(spec.config)
     with caught() as stop, open(spec.folder / "search.log", "a") as log:
 
         def listen(line: str) -> None:
+            line = redact(line)
             log.write(line)
             log.flush()
             if line.startswith(SHOWN):
                 print(line, end="", file=sys.stderr, flush=True)
 
-        child = Child(_command(spec), spec.folder, listen)
+        child = Child(_command(spec), spec.folder, listen, secrets=environment_of(spec.config))
         while (code := child.wait(0.2)) is None:
             if stop:
                 child.end(spec.folder)

@@ -1,6 +1,7 @@
 """How a Spark job is started: as a stage of a run, or alone by spark-submit with a run of its own."""
 
 import argparse
+import os
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,8 @@ from nightrank.feature_store.contracts.errors import ConfigError, UsageError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.lake_calendar import check_timezone, with_lake_timezone
+from nightrank.feature_store.contracts.secret_settings import environment_of
+from nightrank.feature_store.contracts.secrets import masked
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, opened, run_stage
 from nightrank.spark_jobs.driver.bytes_read import with_bytes_read
@@ -72,8 +75,9 @@ def _own_run(name: str, arguments: argparse.Namespace) -> Path:
         "date": arguments.date.isoformat(),
         "seed": data_settings(tree).seed,
         "fence": 0,
-        "config": tree,
+        "config": masked(tree),
         "attempt": read_json(earlier)["attempt"] + 1 if earlier.exists() else 1,
     }
     write_json(run_dir / "run.json", body)
+    os.environ.update(environment_of(tree))  # for `opened`, in this process
     return run_dir

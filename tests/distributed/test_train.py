@@ -18,7 +18,7 @@ from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.settings import TextSettings
 from nightrank.feature_store.text_model import text_model
 from nightrank.ranker.bundle.bundle import load_bundle
-from nightrank.trainer.launch import environment
+from nightrank.trainer.launch import environment_of_workers
 from nightrank.trainer.launch.supervise import end_leftovers, supervise
 from tests.text_models import text_inputs, texts, tiny_bert, vectors
 from tests.training_jobs import SMALL, job_of, small_lake
@@ -52,7 +52,7 @@ def ended(process: subprocess.Popen) -> tuple[int, str]:
 
 
 def two_ranks(job, *command: str) -> None:
-    env = environment(job)
+    env = environment_of_workers(job)
     runner = [sys.executable, "-m", "horovod.runner.launch", "--gloo", "-np", "2", "-H", "localhost:2", sys.executable]
     subprocess.run([*runner, *command], check=True, cwd=PROJECT, env=env, timeout=240, capture_output=True)
 
@@ -174,7 +174,7 @@ def test_a_rank_in_a_python_loop_is_named_with_its_stack(lake):
     command = [sys.executable, "-m", "horovod.runner.launch", "--gloo", "-np", "2", "-H", "localhost:2"]
     command += [sys.executable, "-m", "tests.distributed.looping_worker", str(job.path)]
     with pytest.raises(StalledError) as raised:
-        supervise(command, environment(job), job)
+        supervise(command, environment_of_workers(job), job)
     assert raised.value.message.startswith("rank 1 of 2")
     assert "its last step was 5" in raised.value.message
     assert "goes_round_for_ever" in raised.value.message

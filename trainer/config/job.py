@@ -6,6 +6,7 @@ from typing import Literal
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.secrets import masked
 from nightrank.feature_store.contracts.settings import SparkSettings, TextSettings
 from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.config.training import TrainerConfig
@@ -85,7 +86,8 @@ class Job(FrozenConfig):
         return Path(self.root) / "checkpoints" / (self.run_id if self.ctr is None else f"{self.run_id}-ctr")
 
     def save(self) -> None:
-        write_json(self.path, self.model_dump(mode="json"))
+        """Without secrets: workers need none, and the Spark launcher takes its own from the environment."""
+        write_json(self.path, masked(self.model_dump(mode="json")))
 
 
 def load_job(path: Path) -> Job:

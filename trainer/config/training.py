@@ -119,6 +119,8 @@ class TrainerConfig(FrozenConfig):
     """horovodrun's -H, such as `a:4,b:4`; None: all workers on this machine."""
     reader: ReaderName = "petastorm"
     """What fetches row groups: Petastorm, or threads of our own (`arrow`). Batches are the same, byte for byte."""
+    environment: tuple[str, ...] = ()
+    """Environment variables that ranks get beside the usual ones, by name or as `PREFIX_*`. They go by a private file."""
     threads_per_worker: int | None = Field(None, ge=1)
     """None: the cores of each machine divided by the workers on it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

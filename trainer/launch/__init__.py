@@ -3,14 +3,18 @@
 import os
 import socket
 import sys
-from typing import Protocol
+from typing import Final, Protocol
 
 from nightrank import IMPORT_PATH
 from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.secret_settings import VARIABLE
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.launch import horovodrun, one_process, spark
+from nightrank.trainer.launch.environment import handed_over, named, plain
 from nightrank.trainer.launch.supervise import end_leftovers, supervise
 from nightrank.trainer.ranks.threads import threads_of, workers_here
+
+FOR_SPARK: Final = (VARIABLE, "PYSPARK_SUBMIT_ARGS")
 
 
 class Launcher(Protocol):
@@ -30,7 +34,8 @@ def launch(job: Job) -> None:
     if job.config.launcher != "one_process":
         check_hostname(socket.gethostname())
     end_leftovers(job)
-    supervise(LAUNCHERS[job.config.launcher].command(job), environment(job), job)
+    with handed_over(job, os.environ) as where:
+        supervise(LAUNCHERS[job.config.launcher].command(job), {**environment_of_workers(job), **where}, job)
 
 
 def check_hostname(name: str) -> None:
@@ -44,12 +49,16 @@ def check_hostname(name: str) -> None:
         ) from None
 
 
-def environment(job: Job) -> dict[str, str]:
-    """This process' environment with what the workers need on top: threads, import path, Gloo's timeout."""
+def environment_of_workers(job: Job) -> dict[str, str]:
+    """What of this process' environment the workers get, and what they need on top: threads, import path, Gloo's timeout.
+
+    The process that starts a Spark session also gets Spark's arguments and secrets: it starts no rank by a command line.
+    """
     threads = threads_of(job.config, workers_here(job.config))
     paths = [str(IMPORT_PATH), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
-        **os.environ,
+        **plain(os.environ),
+        **(named(os.environ, FOR_SPARK) if job.config.launcher == "spark" else {}),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         # Threads that spin while they wait starve whatever else runs on the machine.

@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from nightrank.feature_store.contracts.config import validate
 from nightrank.feature_store.contracts.errors import StalledError
+from nightrank.feature_store.contracts.secret_settings import restored
+from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.trainer.config.job import Job, load_job
+from nightrank.trainer.launch.environment import named, plain, take_over
 
 WORKER: Final = "nightrank.trainer.worker.main"
 
@@ -26,6 +30,11 @@ def train_on_executor(job_path: str) -> int:
     return code
 
 
+def spark_settings(job: Job) -> SparkSettings:
+    """The job's, with the secrets that its file does not keep."""
+    return validate(SparkSettings, restored({"spark": job.spark.model_dump(mode="json")})["spark"])
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Starts a session as `spark.*` of the configuration says, or joins the one spark-submit made, and trains on it."""
     parser = argparse.ArgumentParser(prog="nightrank.trainer.launch.spark")
@@ -35,14 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
 
     from nightrank.feature_store.session import get_session
 
+    take_over()
     workers = job.config.workers
-    session = get_session(job.spark, f"nightrank-train-{job.run_id}")
+    session = get_session(spark_settings(job), f"nightrank-train-{job.run_id}")
     try:
         codes = horovod.spark.run(
             train_on_executor,
             args=(str(job.path),),
             num_proc=workers,
-            env=dict(os.environ),
+            env=plain(os.environ) | named(os.environ, job.config.environment),
             use_gloo=True,
             start_timeout=int(job.config.watchdog.startup_seconds),
             verbose=0,

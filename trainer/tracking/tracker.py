@@ -107,15 +107,9 @@ def probe(uri: str, timeout_seconds: float) -> None:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=timeout_seconds).close()
     except urllib.error.HTTPError as error:
         if error.code >= 500:
-            raise DependencyUnreachable(f"MLflow at {shown(uri)} answers {error.code}", REMEDY) from None
+            raise DependencyUnreachable(f"MLflow at {uri} answers {error.code}", REMEDY) from None
     except (OSError, ValueError) as error:
-        raise DependencyUnreachable(f"MLflow at {shown(uri)} does not answer: {error}", REMEDY) from None
-
-
-def shown(uri: str) -> str:
-    """The address without user and password."""
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        raise DependencyUnreachable(f"MLflow at {uri} does not answer: {error}", REMEDY) from None
 
 
 @contextmanager
@@ -131,7 +125,7 @@ def reaching(uri: str) -> Iterator[None]:
         if isinstance(error, MlflowException) and error.error_code not in AWAY:
             raise
         line = (str(error).splitlines() or [""])[0][:300]
-        raise DependencyUnreachable(f"MLflow at {shown(uri)}: {type(error).__name__}: {line}", REMEDY) from error
+        raise DependencyUnreachable(f"MLflow at {uri}: {type(error).__name__}: {line}", REMEDY) from error
 
 
 def _environment(settings: MlflowSettings) -> None:

@@ -7,9 +7,11 @@ from typing import Any, Final
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.files import read_json, sha256_of, write_json
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.secret_settings import restored
+from nightrank.feature_store.contracts.secrets import masked
 from nightrank.trainer.tune.space import Space
 
-HOW_IT_IS_RUN: Final = ("hosts", "threads_per_worker", "log_seconds", "checkpoint", "watchdog")
+HOW_IT_IS_RUN: Final = ("hosts", "environment", "threads_per_worker", "log_seconds", "checkpoint", "watchdog")
 """Keys of section `trainer` that change no value: a study goes on under others."""
 LEFT_OUT: Final = ("spark", "mlflow", "tune")
 """Sections that no overlay holds: where and how something is run, and an address may hold a password."""
@@ -70,11 +72,13 @@ class StudySpec(FrozenConfig):
         return self.folder / "error.json"
 
     def save(self) -> None:
-        write_json(self.folder / "study.json", self.model_dump(mode="json"))
+        """Without secrets: `load_spec` takes those from the environment."""
+        write_json(self.folder / "study.json", self.model_dump(mode="json") | {"config": masked(self.config)})
 
 
 def load_spec(folder: Path) -> StudySpec:
-    return StudySpec.model_validate(read_json(folder / "study.json"))
+    body = read_json(folder / "study.json")
+    return StudySpec.model_validate({**body, "config": restored(body["config"])})
 
 
 def differing(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

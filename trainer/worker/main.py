@@ -10,6 +10,7 @@ from typing import Any
 
 from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.trainer.config.job import Job, load_job
+from nightrank.trainer.launch.environment import take_over
 from nightrank.trainer.ranks.communicator import Communicator, Horovod, SingleProcess
 from nightrank.trainer.ranks.watchdog import DONE, Heartbeat, Progress
 
@@ -23,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--job", type=Path, required=True, help="the job's JSON")
     parser.add_argument("--single", action="store_true", help="a world of size one, without Horovod")
     options = parser.parse_args(arguments)
+    take_over()
     return work(load_job(options.job), options.single)
 
 

@@ -1,0 +1,71 @@
+"""Spark's settings by a file that only this user can read: what stands on a command line, every user of the machine reads."""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.secrets import PARTS, looks_secret
+
+ARGUMENTS: Final = "PYSPARK_SUBMIT_ARGS"
+FLAG: Final = "--properties-file"
+ON_THE_COMMAND_LINE: Final = ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions")
+"""Settings that Spark itself turns into arguments of the JVM."""
+ESCAPES: Final = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f"})
+
+
+def check_arguments(options: Mapping[str, str]) -> None:
+    """ConfigError for a secret in a setting that Spark puts on the JVM's command line."""
+    for key in ON_THE_COMMAND_LINE:
+        words = shlex.split(options.get(key, ""), posix=False)
+        if any(looks_secret(word.partition("=")[0]) or PARTS.search(word) for word in words if "=" in word):
+            raise ConfigError(
+                f"{key} holds what looks like a secret, and Spark puts it on the JVM's command line for all to read",
+                "give it in a file that the option names, or as a setting of its own under spark.hadoop.",
+            )
+
+
+@contextmanager
+def handed_over(options: Mapping[str, str]) -> Iterator[None]:
+    """Inside, a JVM that pyspark starts takes `options` from a file of mode 0600, which is gone afterwards.
+
+    Arguments that the environment holds for it stay, and so does spark-defaults.conf.
+    """
+    before = os.environ.get(ARGUMENTS)
+    arguments = shlex.split(before) if before is not None else ["pyspark-shell"]
+    theirs = ""
+    if FLAG in arguments:
+        at = arguments.index(FLAG)
+        theirs = Path(arguments[at + 1]).read_text() + "\n"
+        del arguments[at : at + 2]
+    with tempfile.TemporaryDirectory(prefix="nightrank-") as folder:
+        path = Path(folder) / "spark.properties"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(theirs + as_properties(options))
+        os.environ[ARGUMENTS] = shlex.join([FLAG, str(path), "--load-spark-defaults", *arguments])
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[ARGUMENTS]
+            else:
+                os.environ[ARGUMENTS] = before
+
+
+def as_properties(options: Mapping[str, str]) -> str:
+    """As java.util.Properties reads them: `key=value`, one a line."""
+    return "".join(f"{_key(key)}={_value(value)}\n" for key, value in options.items())
+
+
+def _key(text: str) -> str:
+    escaped = text.translate(ESCAPES)
+    return "".join(f"\\{sign}" if sign in " :=#!" else sign for sign in escaped)
+
+
+def _value(text: str) -> str:
+    escaped = text.translate(ESCAPES)
+    return f"\\{escaped}" if escaped.startswith(" ") else escaped
