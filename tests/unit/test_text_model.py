@@ -13,15 +13,17 @@ from threading import Thread
 
 import pytest
 
+from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.settings import TextSettings
 from nightrank.feature_store.text_model import text_model
 from tests.text_models import tiny_bert, with_tokenizer
 
 PROJECT = Path(__file__).resolve().parents[2]
-NAME, COMMIT = "acme/tiny-bert", "a" * 40
+COMMIT = "a" * 40
+NAME = f"acme/tiny-bert@{COMMIT}"
 ASK = """
 import sys
-from feature_store import text_model as texts
+from nightrank.feature_store import text_model as texts
 from nightrank.feature_store.contracts.errors import NightrankError
 texts.HUB_SECONDS = 0.5
 try:
@@ -90,7 +92,7 @@ def asked(environment: dict[str, str], *command: str) -> subprocess.CompletedPro
 
 def cached(home: Path, folder: Path) -> Path:
     """The folder as the hub's own client keeps it: blobs, and a snapshot of links to them. Returns the snapshot."""
-    repository = home / "hub" / f"models--{NAME.replace('/', '--')}"
+    repository = home / "hub" / "models--acme--tiny-bert"
     snapshot = repository / "snapshots" / COMMIT
     for part in (repository / "blobs", repository / "refs", snapshot):
         part.mkdir(parents=True)
@@ -142,3 +144,32 @@ def test_a_revision_is_that_of_weights_tokenizer_and_length_wherever_the_folder_
     tokenizer.write_text(tokenizer.read_text().replace('"w9"', '"w99"'))
     assert revision(moved) == revision(bert)
     assert len({revision(bert), *map(revision, others), revision(bert, max_tokens=64)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("acme/tiny-bert", "a name alone"),
+        ("acme/tiny-bert@main", "no commit of 40 hex digits"),
+        ("acme/tiny-bert@v1.0", "no commit of 40 hex digits"),
+        (f"acme/tiny-bert@{'A' * 40}", "no commit of 40 hex digits"),
+        (f"acme/tiny-bert@{'a' * 39}", "no commit of 40 hex digits"),
+    ],
+)
+def test_a_hub_s_model_without_its_commit_is_refused_before_the_hub_is_asked(name, wrong):
+    with pytest.raises(ConfigError, match=f"text.encoder {name}: .*{wrong}") as caught:
+        text_model(TextSettings(encoder=name))
+    assert "write acme/tiny-bert@<commit>" in caught.value.remedy
+
+
+def test_weights_that_are_no_safetensors_are_not_opened(tmp_path, bert):
+    folder = Path(shutil.copytree(bert, tmp_path / "pickled"))
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match=r"holds no .*safetensors, and weights in other formats are not opened"):
+        text_model(TextSettings(encoder=str(folder)))
+
+
+def test_a_file_beside_the_weights_that_is_never_opened_is_no_part_of_the_revision(tmp_path, bert):
+    folder = Path(shutil.copytree(bert, tmp_path / "both"))
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    assert revision(folder) == revision(bert)
