@@ -1,7 +1,5 @@
 """A lake with impressions written by hand: pinned files and codes as build_training_set leaves them, without Spark."""
 
-import os
-import socket
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import pyarrow as pa
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.config import overlay, validate
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.process import this_process
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Impressions
 from nightrank.ranker.ctr.batch import ImpressionBatch
 from nightrank.trainer.config.ctr import CtrTrainerConfig
@@ -89,7 +88,7 @@ def ctr_job(root: Path, snapshot: DatasetSnapshot, ctr: dict[str, Any], run_id: 
     return Job(
         root=str(root), run_id=run_id, kind="full", date=snapshot.date, seed=17, attempt=1,
         snapshot=str(root / "snapshots" / f"{snapshot.id}.json"), config=validate(TrainerConfig, {**ALONE, **trainer}),
-        ctr=validate(CtrTrainerConfig, ctr), launcher_host=socket.gethostname(), launcher_pid=os.getpid(),
+        ctr=validate(CtrTrainerConfig, ctr), launcher=this_process(),
     )  # fmt: skip
 
 

@@ -1,7 +1,5 @@
 """Small training jobs on lakes written by hand, run in this process."""
 
-import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +7,7 @@ import pytest
 import torch
 
 from nightrank.feature_store.contracts.config import overlay, validate
+from nightrank.feature_store.contracts.process import this_process
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
 from nightrank.trainer.config.job import Job, Parent
 from nightrank.trainer.config.training import TrainerConfig
@@ -60,8 +59,7 @@ def job_of(
         snapshot=str(root / "snapshots" / f"{snapshot.id}.json"),
         config=validate(TrainerConfig, overlay(SMALL, changes or {})),
         parent=parent,
-        launcher_host=socket.gethostname(),
-        launcher_pid=os.getpid(),
+        launcher=this_process(),
     )
 
 

@@ -32,7 +32,10 @@ class ProcessId:
     @property
     def is_gone(self) -> bool:
         """True only where it was of this machine and no longer lives. Of another machine nobody here can tell."""
-        return self.is_local and process_started(self.pid) != self.started
+        try:
+            return self.is_local and process_started(self.pid) != self.started
+        except OSError:  # no file may be opened just now: that says nothing of the other
+            return False
 
     def to_json(self) -> dict[str, str | int]:
         return asdict(self)
@@ -54,7 +57,7 @@ def process_started(pid: int) -> str:
     """When the process started, in the kernel's ticks; empty if there is no such living process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return ""
     return "" if fields[0] in ("Z", "X") else fields[19]
 

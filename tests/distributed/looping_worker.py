@@ -19,7 +19,7 @@ def goes_round_for_ever() -> None:
 def main(job_path: Path) -> None:
     job = load_job(job_path)
     progress = Progress()
-    Heartbeat(job.ranks, _rank_of_environment(), progress, job.config.watchdog, (job.launcher_host, job.launcher_pid)).start()
+    Heartbeat(job.ranks, _rank_of_environment(), progress, job.config.watchdog, job.launcher).start()
     world = Horovod(progress)
     for step in range(1000):
         world.allreduce_sum(torch.ones(4))

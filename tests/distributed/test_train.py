@@ -189,7 +189,7 @@ def test_a_rank_killed_before_it_came_up_ends_with_6_and_its_name(lake):
     command = [sys.executable, "-m", "horovod.runner.launch", "--gloo", "-np", "2", "-H", "localhost:2"]
     command += [sys.executable, "-c", dies]
     with pytest.raises(StalledError, match=r"rank 1 of 2 was lost .* before it came up"):
-        supervise(command, environment(job), job)
+        supervise(command, environment_of_workers(job), job)
 
 
 def test_workers_do_not_outlive_a_launcher_that_was_killed(lake):

@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import socket
 import time
 
 import pytest
 
 from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.process import this_process
 from nightrank.trainer.config.training import TrainerConfig, WatchdogConfig
 from nightrank.trainer.ranks import watchdog
 from nightrank.trainer.ranks.heartbeats import Heartbeats, Peers, is_at_work
@@ -15,7 +15,7 @@ from nightrank.trainer.ranks.threads import slots_by_host, threads_of, workers_h
 from nightrank.trainer.ranks.watchdog import Heartbeat, Progress
 from tests.heartbeat_files import beat
 
-HERE = (socket.gethostname(), os.getpid())
+HERE = this_process()
 
 
 def test_a_rank_that_waits_for_others_or_has_ended_or_is_silent_or_stands_still_is_not_at_work():

@@ -1,29 +1,31 @@
-import os
-import socket
 import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import pytest
 
 from nightrank.feature_store.contracts.errors import ConfigError, StalledError
 from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.process import process_started, this_process
 from nightrank.trainer.config.training import WatchdogConfig
 from nightrank.trainer.launch import check_hostname
+from nightrank.trainer.launch.beats import gone, kill, process_of, worker_of
 from nightrank.trainer.launch.supervise import _Watch
-from nightrank.trainer.ranks.watchdog import Heartbeat, Progress, launcher_alive
+from nightrank.trainer.ranks.watchdog import Heartbeat, Progress
 from tests.heartbeat_files import beat
 from tests.training_jobs import job_of, small_lake
 
 
 def test_the_heart_writes_what_the_rank_does_and_how_it_ended(tmp_path):
     progress = Progress()
-    heart = Heartbeat(tmp_path, 3, progress, WatchdogConfig(beat_seconds=0.02), (socket.gethostname(), os.getpid()))
+    heart = Heartbeat(tmp_path, 3, progress, WatchdogConfig(beat_seconds=0.02), this_process())
     heart.start()
     progress.moved("fit", 41)
     time.sleep(0.3)
     alive = read_json(tmp_path / "rank-3.json")
+    assert process_of(alive) == this_process()
     heart.stop({"how": "done"})
     assert (alive["step"], alive["doing"], alive["ended"]) == (41, "fit", None)
     assert read_json(tmp_path / "rank-3.json")["ended"] == {"how": "done"}
@@ -32,8 +34,8 @@ def test_the_heart_writes_what_the_rank_does_and_how_it_ended(tmp_path):
 def test_a_rank_stuck_in_a_python_loop_ends_itself_with_6_and_leaves_its_stack(tmp_path):
     script = textwrap.dedent(
         f"""
-        import os, socket
         from pathlib import Path
+        from nightrank.feature_store.contracts.process import ProcessId
         from nightrank.trainer.config.training import WatchdogConfig
         from nightrank.trainer.ranks.watchdog import Heartbeat, Progress
 
@@ -43,7 +45,7 @@ def test_a_rank_stuck_in_a_python_loop_ends_itself_with_6_and_leaves_its_stack(t
 
         progress = Progress()
         config = WatchdogConfig(beat_seconds=0.05, timeout_seconds=0.5, startup_seconds=0.5)
-        Heartbeat(Path({str(tmp_path)!r}), 1, progress, config, (socket.gethostname(), {os.getpid()})).start()
+        Heartbeat(Path({str(tmp_path)!r}), 1, progress, config, {this_process()!r}).start()
         progress.moved("fit", 12)
         goes_round_for_ever()
         """
@@ -57,10 +59,30 @@ def test_a_rank_stuck_in_a_python_loop_ends_itself_with_6_and_leaves_its_stack(t
 def test_a_launcher_that_is_gone_is_noticed_and_one_elsewhere_is_trusted():
     gone = subprocess.Popen([sys.executable, "-c", "pass"])
     gone.wait()
-    here = socket.gethostname()
-    assert launcher_alive((here, os.getpid()))
-    assert not launcher_alive((here, gone.pid))
-    assert launcher_alive(("some-other-host", gone.pid))
+    assert not this_process().is_gone
+    assert replace(this_process(), pid=gone.pid).is_gone
+    assert replace(this_process(), started="1").is_gone, "a process that was given the launcher's pid afterwards"
+    assert not replace(this_process(), machine="another host", pid=gone.pid).is_gone
+
+
+def test_two_containers_share_a_host_s_name_and_pids_and_no_rank_is_taken_for_another(tmp_path):
+    """A beat of another container bears our own pid: it is not found here, not lost, and ends nothing of ours."""
+    asleep = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        ours = replace(this_process(), pid=asleep.pid, started=process_started(asleep.pid))
+        elsewhere = replace(ours, machine="another container")
+        reused = replace(ours, started="1")
+        assert worker_of(beat(0, **ours.to_json())).pid == asleep.pid
+        for other, lost in ((elsewhere, False), (reused, True)):
+            seen = beat(0, **other.to_json())
+            assert worker_of(seen) is None and gone(seen) is lost
+            kill([seen])
+            assert asleep.poll() is None
+        kill([beat(0, **ours.to_json())])
+        assert not process_started(asleep.pid)
+    finally:
+        asleep.kill()
+        asleep.wait()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +111,7 @@ def test_a_silent_process_of_this_machine_that_is_no_more_was_lost(tmp_path):
     one, config = small_lake(tmp_path, users=20), {"launcher": "horovodrun", "workers": 1, "watchdog": {"timeout_seconds": 0.1}}
     job = job_of(tmp_path, one, config)
     job.ranks.mkdir(parents=True)
-    write_json(job.ranks / "rank-0.json", beat(0, pid=ended.pid, host=socket.gethostname(), born=time.time()))
+    write_json(job.ranks / "rank-0.json", beat(0, **{**this_process().to_json(), "pid": ended.pid}))
     watch = _Watch(job)
     watch.look()
     time.sleep(0.2)

@@ -1,16 +1,26 @@
 """The job: everything a training worker is told, written by the stage as `R/train/job.json`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.process import ProcessId
 from nightrank.feature_store.contracts.secrets import masked
 from nightrank.feature_store.contracts.settings import SparkSettings, TextSettings
 from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.config.tune import PrunerConfig
+
+
+def _process(value: Any) -> Any:
+    return ProcessId(**value) if isinstance(value, dict) else value
+
+
+Launcher = Annotated[ProcessId, BeforeValidator(_process)]
 
 
 class Parent(FrozenConfig):
@@ -53,8 +63,8 @@ class Job(FrozenConfig):
     """The encoder of the snapshot's text vectors; opened where the ranker tunes it."""
     ctr: CtrTrainerConfig | None = None
     """Makes of a job the training of a click ranker; `config` then only says how it is run."""
-    launcher_host: str
-    launcher_pid: int
+    launcher: Launcher
+    """The process that watches the ranks: they end when it is gone."""
 
     @property
     def lake(self) -> Lake:

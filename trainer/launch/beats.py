@@ -1,13 +1,13 @@
 """The processes behind the ranks' heartbeats, those on this machine."""
 
 import signal
-import socket
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+from nightrank.feature_store.contracts.process import ProcessId
 from nightrank.trainer.ranks.heartbeats import Beat
 
 STACK_SECONDS: float = 1.0
@@ -33,19 +33,23 @@ def take_stack(beat: Beat, folder: Path) -> str:
 
 def gone(beat: Beat) -> bool:
     """The beating process was on this machine and is no more: not stopped, not hung."""
-    return bool(beat["host"] == socket.gethostname() and worker_of(beat) is None)
+    return process_of(beat).is_gone
 
 
 def worker_of(beat: Beat) -> psutil.Process | None:
-    """The beating process, if it is on this machine, alive, and still the one that wrote the beat (not a reused pid)."""
-    if beat["host"] != socket.gethostname():
+    """The beating process, if it is of this machine, alive, and still the one that wrote the beat (not a reused pid)."""
+    process = process_of(beat)
+    if not process.is_local or process.is_gone:
         return None
     try:
-        process = psutil.Process(beat["pid"])
-        same = abs(process.create_time() - beat["born"]) < 1.0
+        return psutil.Process(process.pid)
     except psutil.NoSuchProcess:
         return None
-    return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+
+
+def process_of(beat: Beat) -> ProcessId:
+    """Who wrote the beat; of one that names no machine nobody here can tell."""
+    return ProcessId(beat["host"], beat.get("machine", ""), beat["pid"], beat.get("started", ""))
 
 
 def kill(beats: list[Beat]) -> None:

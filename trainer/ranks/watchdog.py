@@ -8,7 +8,6 @@ A process whose interpreter is blocked or that is stopped beats no more; that is
 import faulthandler
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -17,10 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-import psutil
-
 from nightrank.feature_store.contracts.errors import StalledError
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.process import ProcessId, this_process
 from nightrank.trainer.config.training import WatchdogConfig
 from nightrank.trainer.ranks.heartbeats import Peers
 
@@ -74,7 +72,7 @@ class Progress:
 class Heartbeat:
     """The thread that beats. `start` after the rank is known; `stop` leaves `how` it ended in the heartbeat file."""
 
-    def __init__(self, folder: Path, rank: int, progress: Progress, config: WatchdogConfig, launcher: tuple[str, int]) -> None:
+    def __init__(self, folder: Path, rank: int, progress: Progress, config: WatchdogConfig, launcher: ProcessId) -> None:
         self.path = folder / f"rank-{rank}.json"
         self.stack_path = folder / f"rank-{rank}.stack.txt"
         self.rank = rank
@@ -86,7 +84,7 @@ class Heartbeat:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._live, name="heartbeat", daemon=True)
         self._stack: TextIO | None = None
-        self._born = psutil.Process().create_time()
+        self._process = this_process()
 
     def start(self) -> None:
         """Beats from now on; SIGUSR1 writes all stacks to `rank-N.stack.txt`, whatever the interpreter is doing."""
@@ -107,7 +105,7 @@ class Heartbeat:
     def _live(self) -> None:
         while not self._stopped.wait(self._config.beat_seconds):
             self._try_to_beat(None)
-            if not launcher_alive(self._launcher):
+            if self._launcher.is_gone:
                 self._end("its launcher is gone")
             still = time.monotonic() - self._progress.moved_at
             if still > self._patience() and not self._others_work():
@@ -153,9 +151,7 @@ class Heartbeat:
         progress = self._progress
         body = {
             "rank": self.rank,
-            "pid": os.getpid(),
-            "born": self._born,
-            "host": socket.gethostname(),
+            **self._process.to_json(),
             "step": progress.step,
             "doing": progress.doing,
             "collectives": progress.collectives,
@@ -165,16 +161,3 @@ class Heartbeat:
             "ended": ended,
         }
         write_json(self.path, body)
-
-
-def launcher_alive(launcher: tuple[str, int]) -> bool:
-    """False only where the launcher ran on this machine and its process is gone."""
-    host, pid = launcher
-    if host != socket.gethostname():
-        return True
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.Error:
-        return True

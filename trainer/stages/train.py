@@ -1,7 +1,5 @@
 """Stage `train`: writes the job, launches the workers, hands on what they left."""
 
-import os
-import socket
 from pathlib import Path
 
 from nightrank.feature_store.contracts.config import validate
@@ -9,6 +7,7 @@ from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.model_ref import load_model_ref
+from nightrank.feature_store.contracts.process import this_process
 from nightrank.feature_store.contracts.settings import SparkSettings, TextSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
@@ -57,8 +56,7 @@ def build_job(context: StageContext, snapshot: Path, grows: bool = True) -> Job:
         spark=validate(SparkSettings, context.config.get("spark", {})),
         parent=None if context.kind == "full" or not grows else _champion(context),
         text=text,
-        launcher_host=socket.gethostname(),
-        launcher_pid=os.getpid(),
+        launcher=this_process(),
     )
 
 

@@ -1,14 +1,13 @@
 """One trial as the search sees it: a job of its own, launched and supervised; its checkpoints are removed at the end."""
 
-import os
 import shutil
-import socket
 from typing import Any
 
 from nightrank.feature_store.contracts.config import validate
 from nightrank.feature_store.contracts.errors import ConfigError, NightrankError, StalledError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.process import this_process
 from nightrank.feature_store.contracts.settings import SparkSettings, TextSettings
 from nightrank.trainer.config.job import Job, Trial, load_job
 from nightrank.trainer.config.pretrained import with_architectures
@@ -74,8 +73,7 @@ def build_job(spec: StudySpec, number: int, params: Params) -> Job:
         spark=validate(SparkSettings, spec.config.get("spark", {})),
         text=text,
         trial=trial,
-        launcher_host=socket.gethostname(),
-        launcher_pid=os.getpid(),
+        launcher=this_process(),
     )
     return job.model_copy(update={"attempt": load_job(job.path).attempt}) if job.path.exists() else job
 

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 def work(job: Job, single: bool = False) -> int:
     """Trains, and leaves how it ended in this rank's heartbeat file. Returns the exit code; reports faults, raises none."""
     progress = Progress()
-    heart = Heartbeat(job.ranks, _rank_of_environment(), progress, job.config.watchdog, (job.launcher_host, job.launcher_pid))
+    heart = Heartbeat(job.ranks, _rank_of_environment(), progress, job.config.watchdog, job.launcher)
     heart.start()
     code, ended = _guarded(job, progress, single)
     heart.stop(ended)
