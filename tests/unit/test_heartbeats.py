@@ -121,7 +121,7 @@ def test_doing_something_beside_the_steps_is_progress_when_it_begins_and_when_it
         ({"launcher": "one_process", "workers": 8}, 1),
         ({"workers": 4}, 4),
         ({"workers": 4, "launcher": "spark"}, 4),
-        ({"workers": 6, "hosts": f"elsewhere:4,{HERE[0]}:2"}, 2),
+        ({"workers": 6, "hosts": f"elsewhere:4,{HERE.host}:2"}, 2),
         ({"workers": 6, "hosts": "localhost:2,elsewhere:4"}, 2),
         ({"workers": 6, "hosts": "a:2,b:4"}, 4),
         ({"workers": 2, "hosts": "localhost:8"}, 2),
