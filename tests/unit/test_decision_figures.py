@@ -40,13 +40,14 @@ def test_a_decision_carries_its_figures():
 
 
 def test_of_few_rows_the_interval_has_one_more_row_won_and_one_more_lost_and_the_delta_has_not():
-    """The rows are equal; with 1 and -1 beside eight zeros the mean of ten lies in [-0.2, 0.2] and beyond in few resamples."""
-    found = decided(rows_of(0.5, 0.25, 8), GateConfig(), 3)
-    assert (found.delta, found.n, found.challenger_ndcg, found.champion_ndcg) == (0.25, 8, 0.5, 0.25)
-    ours, theirs = np.array([*[0.5] * 8, 1, 0]), np.array([*[0.25] * 8, 0, 1])
-    assert found.ci == paired_delta(ours, theirs, 3, 2000, 0.95)[1:]
-    narrow = decided(rows_of(0.5, 0.25, 8), GateConfig(samples=500, level=0.6), 3)
-    assert narrow.ci == paired_delta(ours, theirs, 3, 500, 0.6)[1:]
+    ours, theirs = np.random.default_rng(6).random((2, 150))
+    found = decided(PairedRows(ours, theirs), GateConfig(), 3)
+    assert (found.delta, found.n) == (pytest.approx((ours - theirs).mean()), 150)
+    assert (found.challenger_ndcg, found.champion_ndcg) == (ours.mean(), theirs.mean())
+    more = np.append(ours, [1, 0]), np.append(theirs, [0, 1])
+    assert found.ci == paired_delta(*more, 3, 2000, 0.95)[1:]
+    other = decided(PairedRows(ours, theirs), GateConfig(samples=500, level=0.6), 4)
+    assert other.ci == paired_delta(*more, 4, 500, 0.6)[1:]
 
 
 def test_enough_rows_are_counted_as_they_are():
@@ -62,14 +63,17 @@ def test_without_rows_there_are_no_figures():
         champion="manifest",
         nights=2,
     )
+    promoted = decided(rows_of(0, 0, 0, nights=14), GateConfig(), 1, "manifest")
+    assert (promoted.decision, promoted.n, promoted.nights, promoted.champion) == ("promoted", 0, 14, "manifest")
 
 
 def test_a_decision_as_json_is_lists_and_numbers():
     first = rule.first().to_json()
-    assert (first["decision"], first["reasons"], first["ci"], first["nights"]) == (
+    assert (first["decision"], first["reasons"], first["ci"], first["n"], first["nights"]) == (
         "first",
         ["there is no champion yet"],
         None,
+        0,
         1,
     )
     body = decided(rows_of(0.6, 0.5, 200), GateConfig(), 1).to_json()
@@ -90,7 +94,7 @@ def lists(*stored):
 
 def test_challenger_and_champion_are_measured_at_10_on_the_same_rows(tmp_path):
     """The targets 3 and 4 stand first and second in the challenger's lists; in the champion's tenth and eleventh."""
-    ours = lists([3, 9], [9, 4])
+    ours = lists([3, 20], [20, 4])
     theirs = lists([*range(5, 14), 3, 15], [*range(5, 15), 4])
     rows = rule.paired(snapshot_of(tmp_path, [[1, 2, 3], [2, 4]]), tmp_path, ours, theirs)
     assert rows.ours.tolist() == pytest.approx([1, 1 / log2(3)])

@@ -83,12 +83,15 @@ def test_resuming_at_a_step_gives_the_batches_that_would_have_come(plan, share):
         assert epoch_of(plan, rank, step) == epoch_of(plan, rank)[step:]
 
 
-@given(plans)
-@settings(max_examples=60, deadline=None)
-def test_no_rank_reads_a_row_group_twice(plan):
+@given(plans, st.integers(0, 40))
+@settings(max_examples=100, deadline=None)
+def test_a_rank_reads_its_rows_and_no_row_group_twice(plan, from_row):
     for rank in ranks(plan):
-        groups = [segment.group for segment in plan.segments(rank)]
+        segments = plan.segments(rank, from_row)
+        groups = [segment.group for segment in segments]
         assert len(groups) == len(set(groups))
+        assert all(segment.rows == len(plan.row_order(segment)) > 0 for segment in segments)
+        assert sum(segment.rows for segment in segments) == max(plan.rank_rows(rank) - from_row, 0)
 
 
 @pytest.mark.parametrize("changed", [{"epoch": 1}, {"seed": 6}])
@@ -136,13 +139,48 @@ def test_fewer_rows_than_ranks_leaves_empty_batches_and_equal_steps():
 
 
 def test_no_rows_no_steps():
-    assert ReadPlan((), 0, 0, 2, 8).steps == 0
+    nothing = ReadPlan((), 0, 0, 2, 8)
+    assert (nothing.steps, nothing.bounds(1), nothing.windows(1), nothing.segments(1)) == (0, [0], (), ())
     assert epoch_of(ReadPlan((0, 0), 0, 0, 2, 8), 1) == []
 
 
-def test_an_impossible_plan_is_refused():
-    with pytest.raises(ConfigError, match="batch_rows is 0"):
-        ReadPlan((3,), 0, 0, 1, 0)
+@pytest.mark.parametrize(
+    ("name", "least"), [("seed", 0), ("epoch", 0), ("world_size", 1), ("batch_rows", 1), ("window_rows", 1)]
+)
+def test_an_impossible_plan_is_refused(name, least):
+    fields = {"row_groups": (3,), "seed": 5, "epoch": 5, "world_size": 5, "batch_rows": 5, "window_rows": 5}
+    with pytest.raises(ConfigError, match=f"read plan: {name} is {least - 1}, less than {least}"):
+        ReadPlan(**(fields | {name: least - 1}))
+    assert getattr(ReadPlan(**(fields | {name: least})), name) == least
+
+
+@given(plans)
+@settings(max_examples=100, deadline=None)
+def test_assigned_is_the_other_way_round_of_batches(plan):
+    for rank in ranks(plan):
+        rows = stream(plan, rank)
+        for window in plan.windows(rank):
+            inside = rows[window.first_row : window.first_row + window.rows]
+            lengths = np.array([length_of(row) for row in inside], dtype=np.int32)
+            batches = plan.batches(window, rank, lengths)
+            dealt = plan.assigned(window, rank, lengths)
+            assert [np.flatnonzero(dealt.batch_of_place == i).tolist() for i in range(len(batches))] == [
+                sorted(places.tolist()) for places in batches
+            ]
+            assert dealt.rows.tolist() == [len(places) for places in batches]
+            assert dealt.tokens.tolist() == [int(lengths[places].sum()) for places in batches]
+
+
+def test_a_window_has_as_many_batches_as_fit_and_at_least_one():
+    plan = ReadPlan((100,), 0, 0, 1, 10, 39)
+    assert [len(window.sizes) for window in plan.windows(0)] == [3, 3, 3, 1]
+    assert [(window.index, window.first_step, window.first_row) for window in plan.windows(0, 5)] == [
+        (1, 3, 30),
+        (2, 6, 60),
+        (3, 9, 90),
+    ]
+    assert [window.first_step for window in ReadPlan((25,), 0, 0, 1, 10, 9).windows(0)] == [0, 1, 2]
+    assert ReadPlan((100,), 0, 0, 1, 10).window_rows == 32_768
 
 
 def test_orders_do_not_change_but_with_the_revision():
@@ -151,5 +189,9 @@ def test_orders_do_not_change_but_with_the_revision():
     lengths = np.array([3, 3, 3, 2, 2, 2, 5, 5, 5, 3, 2, 5])
     order = plan.row_order(plan.segments(0)[0]).tolist()
     batches = [places.tolist() for places in plan.batches(plan.windows(0)[0], 0, lengths)]
+    many = ReadPlan(row_groups=(3,) * 9, seed=1, epoch=2, world_size=2, batch_rows=4)
+    single = ReadPlan(row_groups=(8,), seed=1, epoch=0, world_size=1, batch_rows=1)
+    assert many.order.tolist() == [1, 0, 2, 8, 3, 7, 6, 5, 4]
+    assert [int(places[0]) for places in single.batches(single.windows(0)[0], 0, np.arange(8))] == [3, 0, 2, 5, 4, 6, 7, 1]
     assert (REVISION, order) == (2, [7, 1, 2, 5, 11, 10, 8, 0, 4, 9, 3, 6])
     assert batches == [[4, 10, 3, 5], [8, 6, 11, 7], [1, 9, 2, 0]]

@@ -175,6 +175,16 @@ def test_a_late_event_splits_the_row():
     ]
 
 
+def test_labels_with_gaps_make_rows_that_end_at_their_labels():
+    rows = loss_rows(history(range(1, 7)), np.array([False, True, True, False, True, True]), Limits(10, 2, 1))
+    assert [(row.positions.tolist(), row.loss_from) for row in rows] == [([0, 1, 2], 1), ([0, 1, 2, 3, 4, 5], 4)]
+
+
+def test_a_history_in_which_every_event_is_late_has_nothing_to_learn():
+    h = history([1, 2, 3], times=[1, 2, 3], available=[8, 9, 9])
+    assert loss_rows(h, np.ones(3, dtype=bool), Limits(10, 2, 1)) == []
+
+
 def rule(kind, **changes) -> RowRules:
     return RowRules(Limits(5, 2, 1), kind, True, VALID_FROM, TEST_FROM)._replace(**changes)
 
