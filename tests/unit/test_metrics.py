@@ -148,6 +148,13 @@ def test_an_item_above_every_target_does_not_hit_the_target_of_the_next_row():
     assert found.tolist() == [[False, False], [True, False]]
 
 
+def test_offsets_of_a_slice_begin_anywhere():
+    lists, flat, offsets = np.array([[1], [2]]), np.array([1, 3, 2]), np.array([0, 1, 3])
+    for first in (0, 7):
+        found, counts = hits(lists, flat, offsets + first)
+        assert (found.tolist(), counts.tolist()) == ([[True], [True]], [1, 2])
+
+
 def test_all_rows_without_a_target_are_counted():
     with pytest.raises(DataContractError, match="2 rows have no target"):
         per_row(np.array([[1], [2], [3]]), np.array([1]), np.array([0, 1, 1, 1]))

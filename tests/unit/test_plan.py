@@ -138,6 +138,15 @@ def test_fewer_rows_than_ranks_leaves_empty_batches_and_equal_steps():
     assert sorted(len(epoch_of(plan, rank)[0]) for rank in range(4)) == [0, 0, 1, 1]
 
 
+def test_a_row_group_without_rows_is_never_opened():
+    for epoch in range(10):
+        assert {segment.group for segment in ReadPlan((2, 0, 3), 0, epoch, 1, 4).segments(0)} == {0, 2}
+
+
+def test_batch_sizes_of_a_rank_differ_by_at_most_one():
+    assert ReadPlan((25,), 0, 0, 1, 10).bounds(0) == [0, 8, 16, 25]
+
+
 def test_no_rows_no_steps():
     nothing = ReadPlan((), 0, 0, 2, 8)
     assert (nothing.steps, nothing.bounds(1), nothing.windows(1), nothing.segments(1)) == (0, [0], (), ())
