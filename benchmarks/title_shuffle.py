@@ -60,11 +60,11 @@ def main() -> int:
     parser.add_argument("--titles", type=Path, required=True)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--config", default="amazon-games")
-    asked = parser.parse_args()
-    assigned = shuffled_titles(asked.titles, asked.root / "shuffled.item")
+    options = parser.parse_args()
+    assigned = shuffled_titles(options.titles, options.root / "shuffled.item")
     found = {
-        "true": run(asked.root / "true", asked.sequences, asked.titles, asked.config),
-        "shuffled": run(asked.root / "shuffled", asked.sequences, assigned, asked.config),
+        "true": run(options.root / "true", options.sequences, options.titles, options.config),
+        "shuffled": run(options.root / "shuffled", options.sequences, assigned, options.config),
     }
     model = {
         name: {f"{r['slice']} {r['name']}@10": [r["value"], r["ci"], r["n"]] for r in rows if r["recommender"] == "challenger"}

@@ -55,8 +55,8 @@ class Ours:
             started = time.perf_counter()
             for _ in range(steps):
                 report = self.step(self.batches, self.number, RATE)
-                asked = report.tokens - sum(report.rows)
-                losses, targets = losses + report.loss * asked, targets + asked
+                new_targets = report.tokens - sum(report.rows)
+                losses, targets = losses + report.loss * new_targets, targets + new_targets
                 self.number += 1
             seconds = time.perf_counter() - started
         return seconds, losses / targets, targets

@@ -137,7 +137,7 @@ def _write(
     rows = conform(df, table)
     note = _note(rows, context, key)
     before = version(lake, table)
-    if before is not None and delta_log.stands(lake, table, note):
+    if before is not None and delta_log.already_committed(lake, table, note):
         return Commit(table.name, before, before, 0, 0)
     # A table made by an older version may lack a column: it gets it, null in the rows that stood there.
     writer = mode(rows.write.format("delta")).option("userMetadata", note).option("mergeSchema", "true")

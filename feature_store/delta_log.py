@@ -39,7 +39,7 @@ def commit_info(lake: Lake, table: TableRef, at: int) -> dict[str, Any]:
     return {}
 
 
-def stands(lake: Lake, table: TableRef, note: str) -> bool:
+def already_committed(lake: Lake, table: TableRef, note: str) -> bool:
     """True if a commit with this note is in the log and every commit after it is of the same run.
 
     A commit of anybody else in between ends the search: what the table holds is then no longer what was written.

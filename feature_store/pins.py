@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.model_ref import CLICKS, load_model_ref
+from nightrank.feature_store.contracts.model_ref import CTR_MODEL, load_model_ref
 from nightrank.feature_store.contracts.settings import MaintenanceSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
 from nightrank.feature_store.contracts.tables import INTERACTIONS, RECOMMENDATIONS, VOCABULARY
@@ -31,7 +31,7 @@ def live_snapshots(lake: Lake, settings: MaintenanceSettings) -> list[DatasetSna
     paths = sorted(lake.snapshots.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     named = {path.stem for path in paths[: settings.keep_snapshots]}
     named |= {release.snapshot_id for release in delta_read.releases(lake)[-settings.keep_releases :]}
-    refs = [lake.root / name for name in ("champion.json", CLICKS)]
+    refs = [lake.root / name for name in ("champion.json", CTR_MODEL)]
     named |= {load_model_ref(path).snapshot_id for path in refs if path.exists()}
     return [load_snapshot(path) for path in paths if path.stem in named]
 

@@ -98,19 +98,19 @@ def _from_hub(name: str, revision: str, key: str) -> Path:
     # The error of whichever HTTP package the hub's client is made with.
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
-    said = None
+    failure = None
     try:
         # Asked with a limit first: snapshot_download sets none, and would wait forever where packets are swallowed.
         HfApi().model_info(name, revision=revision, timeout=HUB_SECONDS)
     except (HTTPError, OSError, ValueError) as error:
-        said = type(error).__name__
+        failure = type(error).__name__
     try:
         patterns = [f"*{suffix}" for suffix in sorted(SUFFIXES)]
-        offline = said is not None
+        offline = failure is not None
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=offline))
     except (HTTPError, OSError, ValueError) as error:
         raise DependencyUnreachable(
-            f"{key} {name}@{revision}: neither a folder nor a model the hub gave ({said or type(error).__name__})",
+            f"{key} {name}@{revision}: neither a folder nor a model the hub gave ({failure or type(error).__name__})",
             "check the name and the network, or download the model and name its folder",
         ) from None
 

@@ -69,10 +69,10 @@ def collapse(history: History, breaks: tuple[int, ...] = ()) -> History:
         return history
     run = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(history.items))))
     earliest = np.minimum.reduceat(history.available, starts)
-    asked = np.append(history.times[starts[1:]], _NEVER)
+    next_time = np.append(history.times[starts[1:]], _NEVER)
     for moment in breaks:
-        asked = np.where(history.times[starts] < moment, np.minimum(asked, moment - 1), asked)
-    known = history.available <= np.maximum(earliest, asked)[run]
+        next_time = np.where(history.times[starts] < moment, np.minimum(next_time, moment - 1), next_time)
+    known = history.available <= np.maximum(earliest, next_time)[run]
     strength = np.where(known, _STRENGTH_OF[history.actions], 0)
     first = np.minimum.reduceat(np.where(known, np.arange(len(run)), len(run)), starts)
     return History(

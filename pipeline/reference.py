@@ -106,7 +106,7 @@ def _default(field: Any) -> str:
 
 def _sentence(model: type, name: str) -> str:
     """What stands under the field, in the class that defines it last and says something."""
-    return next((said for kind in model.__mro__ if (said := _documented(kind).get(name))), "")
+    return next((sentence for kind in model.__mro__ if (sentence := _documented(kind).get(name))), "")
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 Engine = Literal["spark", "torch", "plain"]
 FailurePolicy = Literal["stop", "continue"]
 ALL_KINDS: Final = ("full", "nightly")
-CLICKS: Final = "impressions.enabled"
+CTR_SWITCH: Final = "impressions.enabled"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         "torch",
         ("build_training_set",),
         on_failure="continue",
-        switch=CLICKS,
+        switch=CTR_SWITCH,
     ),
     Stage(
         "register_ctr",
@@ -53,7 +53,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         "torch",
         ("train_ctr",),
         on_failure="continue",
-        switch=CLICKS,
+        switch=CTR_SWITCH,
     ),
     Stage(
         "score_ctr",
@@ -61,7 +61,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         "spark",
         ("release", "register_ctr"),
         on_failure="continue",
-        switch=CLICKS,
+        switch=CTR_SWITCH,
     ),
     Stage("maintain_tables", "nightrank.spark_jobs.maintain_tables", "spark", ("release",), on_failure="continue"),
     Stage("report", "nightrank.pipeline.report.stage", "plain", ("release",), on_failure="continue"),

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-SPREAD = 0.02
+STD = 0.02
 Scheme = str
 
 
@@ -29,10 +29,10 @@ def init_weights(model: nn.Module, generator: torch.Generator, scheme: Scheme) -
                 reach = 1 / math.sqrt(cells[id(parameter)])
                 parameter.copy_(torch.empty(parameter.shape).uniform_(-reach, reach, generator=generator))
             else:
-                parameter.copy_(torch.empty(parameter.shape).normal_(0.0, _spread(parameter, scheme), generator=generator))
+                parameter.copy_(torch.empty(parameter.shape).normal_(0.0, _std(parameter, scheme), generator=generator))
 
 
-def _spread(parameter: Tensor, scheme: Scheme) -> float:
+def _std(parameter: Tensor, scheme: Scheme) -> float:
     if scheme == "normal" or parameter.ndim < 2:
-        return SPREAD
+        return STD
     return math.sqrt(2 / (parameter.shape[0] + parameter.shape[1]))

@@ -73,8 +73,8 @@ class Ranker(nn.Module):
 
     def user_vectors(self, batch: Batch, table_Id: Tensor | None = None) -> Tensor:
         """[B, d], or d + 1 with an item bias: what `item_vectors` are scored against; zeros for a row without tokens."""
-        asked = self.encoder.asked(batch)
-        return last_states(self.head.query(self._encoded(asked, table_Id)), asked)
+        query = self.encoder.query_batch(batch)
+        return last_states(self.head.query(self._encoded(query, table_Id)), query)
 
     def forward(self, batch: Batch) -> Tensor:
         return self.user_states(batch)

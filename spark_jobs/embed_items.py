@@ -49,8 +49,8 @@ def run(context: StageContext) -> StageResult:
 
 def item_text() -> Column:
     """Title, text and categories as one string; null where an item has none of them."""
-    said = F.concat_ws(" ", F.trim(c.TITLE), F.trim(c.TEXT), F.array_join(c.CATEGORIES, " "))
-    return F.nullif(F.trim(F.regexp_replace(said, r"\s+", " ")), F.lit(""))
+    text = F.concat_ws(" ", F.trim(c.TITLE), F.trim(c.TEXT), F.array_join(c.CATEGORIES, " "))
+    return F.nullif(F.trim(F.regexp_replace(text, r"\s+", " ")), F.lit(""))
 
 
 def _texts(spark: SparkSession, context: StageContext, settings: DataSettings) -> DataFrame:
@@ -77,14 +77,14 @@ def _encode_missing(
     if stored is not None and missing.isEmpty():
         return Commit(tables.TEXT_CACHE.name, stored, stored, 0, 0)
     workers = spark.sparkContext.defaultParallelism
-    spread = missing.repartition(workers, c.CONTENT_SHA256).sortWithinPartitions(F.length(TEXT), c.CONTENT_SHA256)
+    even = missing.repartition(workers, c.CONTENT_SHA256).sortWithinPartitions(F.length(TEXT), c.CONTENT_SHA256)
     # One worker a core: each takes one thread, so that together they do not ask for more than the machine has.
     options = EncodeOptions(str(model.folder), model.revision, settings.max_tokens, settings.batch_tokens, threads=1)
 
     def worker(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return encode_batches(batches, options)
 
-    vectors = spread.mapInArrow(worker, to_spark(tables.TEXT_CACHE.schema))
+    vectors = even.mapInArrow(worker, to_spark(tables.TEXT_CACHE.schema))
     rows_before = spark.conf.get(ARROW_ROWS)
     spark.conf.set(ARROW_ROWS, str(TEXTS_AT_ONCE))
     try:

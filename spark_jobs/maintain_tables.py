@@ -54,7 +54,7 @@ def run(context: StageContext) -> StageResult:
     named = _by_table(pins.pinned(context.lake, maintenance))
     tables = [table for table in CATALOGUE.values() if delta_io.exists(context.lake, table)]
     hours = hours_kept(context, maintenance.vacuum_hours)
-    if asked_by_hand(context):
+    if runs_alone(context):
         _refuse_if_named(spark, context.lake, tables, named, hours)
     result = StageResult(NAME)
     report: dict[str, Any] = {}
@@ -77,7 +77,7 @@ def hours_kept(context: StageContext, wanted: float) -> float:
     return float(math.ceil(max(wanted, hours_of_oldest(context))))
 
 
-def asked_by_hand(context: StageContext) -> bool:
+def runs_alone(context: StageContext) -> bool:
     """Whether this stage is a run of its own (`driver.submit` names those so) and not one of a pipeline's."""
     return context.run_id.startswith(f"stage-{NAME}-")
 

@@ -147,8 +147,8 @@ def _lists(
     )
     rows = delta_io.read(spark, context.lake, EXAMPLES[split], snapshot.parts[split].version)
     # One small file is one task otherwise, and the other cores would wait.
-    spread = rows.repartition(spark.sparkContext.defaultParallelism, c.USER).sortWithinPartitions(c.USER)
-    return spread.mapInArrow(list_maker(rules), to_spark(BASELINE_LISTS.schema))
+    even = rows.repartition(spark.sparkContext.defaultParallelism, c.USER).sortWithinPartitions(c.USER)
+    return even.mapInArrow(list_maker(rules), to_spark(BASELINE_LISTS.schema))
 
 
 if __name__ == "__main__":

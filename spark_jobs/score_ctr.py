@@ -12,7 +12,7 @@ from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.feature_store.contracts.impression_settings import CONTEXT_PREFIX
-from nightrank.feature_store.contracts.model_ref import CLICKS, ModelRef, load_model_ref
+from nightrank.feature_store.contracts.model_ref import CTR_MODEL, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import Impressions, load_snapshot
@@ -41,15 +41,15 @@ def run(context: StageContext) -> StageResult:
     settings = submit.settings(context)
     spark = get_session(settings.spark)
     ref = _ref(context)
-    said = _said(context, ref)
+    spec = _spec(context, ref)
     release = _release(context)
     lists = delta_io.read(spark, context.lake, RECOMMENDATIONS, release.recommendations_version)
     work = context.run_dir / NAME
-    opened = open_model(context.lake, settings.mlflow, ref, work, CLICKS)
+    opened = open_model(context.lake, settings.mlflow, ref, work, CTR_MODEL)
     print(f"{NAME}: {ref.name} version {ref.version} over the lists of release {release.release_id[:12]}", file=sys.stderr)
     try:
-        rules = CtrRules(str(opened.folder.resolve()), ref.manifest_sha256, said.fields, said.numeric)
-        rows = _inputs(spark, context, settings, lists, said)
+        rules = CtrRules(str(opened.folder.resolve()), ref.manifest_sha256, spec.fields, spec.numeric)
+        rows = _inputs(spark, context, settings, lists, spec)
         scored = rows.mapInArrow(ctr_scorer(rules), to_spark(OUTPUT))
         result = _commit(context, ref, release, scored)
     finally:
@@ -71,7 +71,7 @@ def run(context: StageContext) -> StageResult:
 
 def _ref(context: StageContext) -> ModelRef:
     """The lake's click ranker; in a pipeline only once the run has registered its own: a repaired run scores with that."""
-    path = context.root / CLICKS
+    path = context.root / CTR_MODEL
     alone = context.run_id.startswith(f"stage-{NAME}-")
     if not path.exists() or not (alone or context.stage_file(REGISTERED).exists()):
         whose = context.root if alone else f"run {context.run_id}"
@@ -86,18 +86,18 @@ def _release(context: StageContext) -> Release:
     return release
 
 
-def _said(context: StageContext, ref: ModelRef) -> Impressions:
-    said = load_snapshot(context.lake.snapshot(ref.snapshot_id)).impressions
-    assert said is not None  # no click ranker is trained without
-    return said
+def _spec(context: StageContext, ref: ModelRef) -> Impressions:
+    spec = load_snapshot(context.lake.snapshot(ref.snapshot_id)).impressions
+    assert spec is not None  # no click ranker is trained without
+    return spec
 
 
 def _inputs(
-    spark: SparkSession, context: StageContext, settings: DataSettings, lists: DataFrame, said: Impressions
+    spark: SparkSession, context: StageContext, settings: DataSettings, lists: DataFrame, spec: Impressions
 ) -> DataFrame:
     """The lists' rows with their inputs as of the end of the date, as the training rows had theirs."""
     timezone, vocabulary = settings.calendar.timezone, delta_io.read(spark, context.lake, VOCABULARY)
-    asked = lists.select(c.USER_ID, c.ITEM_ID, c.RANK, c.LIST_ID, c.RELEASE_ID).withColumns(
+    shown = lists.select(c.USER_ID, c.ITEM_ID, c.RANK, c.LIST_ID, c.RELEASE_ID).withColumns(
         {
             c.EVENT_TIME: F.lit(day_start(context.day + timedelta(days=1), timezone) - 1),
             c.POSITION: F.lit(None).cast("int"),
@@ -105,11 +105,11 @@ def _inputs(
         }
     )
     items = delta_io.read_or_empty(spark, context.lake, ITEMS).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
-    rows = inputs.described(asked, items, said.fields, said.numeric, timezone)
-    served = [_served(name, place, settings.impressions.serving) for place, name in enumerate(said.fields)]
+    rows = inputs.described(shown, items, spec.fields, spec.numeric, timezone)
+    served = [_served(name, place, settings.impressions.serving) for place, name in enumerate(spec.fields)]
     rows = dense(rows.withColumn(c.FIELDS, F.array(*served)), vocabulary, "user")
-    past = history_events(spark, context, said.history_actions, timezone)
-    return inputs.with_history_count(add_history(rows, past, said.history_length), said.numeric)
+    past = history_events(spark, context, spec.history_actions, timezone)
+    return inputs.with_history_count(add_history(rows, past, spec.history_length), spec.numeric)
 
 
 def _served(name: str, place: int, serving: dict[str, str]) -> Column:

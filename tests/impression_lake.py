@@ -56,12 +56,12 @@ def impression_lake(root: Path, **other: pa.Table) -> DatasetSnapshot:
         for split, table in tables.items()
     }
     parts["impression_codes"] = write_part(root, "impression_codes", code_rows(), _groups(code_rows().num_rows))
-    said = Impressions(
+    spec = Impressions(
         fields=tuple(field.name for field in SHAPES.fields), sizes=tuple(field.size for field in SHAPES.fields),
         numeric=("price",), mean=(2.0,), scale=(4.0,), labels=LABELS, history="item", history_length=3,
         history_actions=("click",), valid_from=1, test_from=2,
     )  # fmt: skip
-    snapshot = make_snapshot(parts, items=12, impressions=said)
+    snapshot = make_snapshot(parts, items=12, impressions=spec)
     snapshot.save(root / "snapshots" / f"{snapshot.id}.json")
     return snapshot
 

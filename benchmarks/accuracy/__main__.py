@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.accuracy.attributes import read_attributes
 from benchmarks.accuracy.fit import Known, Outcome, ask, device_of, fit
-from benchmarks.accuracy.report import commit, figures, said, told
+from benchmarks.accuracy.report import commit, figures, shortened, told
 from benchmarks.accuracy.sequences import COLD, Protocol, Sequences, cold_targets, held_out, questions, read_sequences
 from benchmarks.accuracy.texts import read_texts
 from nightrank.feature_store.contracts.config import merged, validate
@@ -42,7 +42,7 @@ def main() -> dict[str, Any]:
         "items": data.items,
         "runs": [],
         "settings": config.model_dump(mode="json", include={"model", "loss", "optimizer", "fit", "batch_rows"}),
-        "command": "python -m benchmarks.accuracy " + " ".join(said(argument) for argument in sys.argv[1:]),
+        "command": "python -m benchmarks.accuracy " + " ".join(shortened(argument) for argument in sys.argv[1:]),
         "commit": commit(),
         "machine": f"{platform.machine()}, {options.threads} threads",
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -86,13 +86,13 @@ def _run(
     }
     if options.no_test:
         return result
-    asked = questions(data, 1, 1, every_target=options.titles is not None)
-    by_user = ask(outcome.ranker, asked, device_of(config))
-    test = {"of": asked.asked, **figures(by_user, seed)}
+    queries = questions(data, 1, 1, every_target=options.titles is not None)
+    by_user = ask(outcome.ranker, queries, device_of(config))
+    test = {"of": queries.users, **figures(by_user, seed)}
     print(f"seed {seed}, {protocol}: test {told(test)}", file=sys.stderr, flush=True)
     if options.titles is None:
         return {**result, "test": test}
-    cold_B = cold_targets(asked, data, held_out(protocol))
+    cold_B = cold_targets(queries, data, held_out(protocol))
     cold = figures({name: values[cold_B] for name, values in by_user.items()}, seed)
     print(f"seed {seed}, {protocol}: items of at most {COLD} events {told(cold)}", file=sys.stderr, flush=True)
     return {**result, "test": test, "cold_items": cold}

@@ -19,7 +19,7 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 
 from benchmarks.accuracy.fit import KS, means
-from benchmarks.accuracy.report import commit, figures, said, told
+from benchmarks.accuracy.report import commit, figures, shortened, told
 from benchmarks.accuracy.sequences import Protocol, Questions, Sequences, held_out, questions, read_sequences
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.settings import BaselineSettings, SparkSettings
@@ -47,7 +47,7 @@ def main() -> dict[str, Any]:
         "items": data.items,
         "settings": chosen.model_dump(include={*GRID, "als_iterations"}),
         "tried": tried,
-        "command": "python -m benchmarks.accuracy.als " + " ".join(said(argument) for argument in sys.argv[1:]),
+        "command": "python -m benchmarks.accuracy.als " + " ".join(shortened(argument) for argument in sys.argv[1:]),
         "commit": commit(),
         "machine": f"{platform.machine()}, {options.threads} threads",
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -62,11 +62,11 @@ def main() -> dict[str, Any]:
 
 def choose(spark: SparkSession, data: Sequences) -> tuple[BaselineSettings, list[dict[str, float]]]:
     """The settings of the grid with the best NDCG@10 on validation items, and what each had."""
-    asked, tried, best, chosen = questions(data, 2, 2), [], -1.0, BaselineSettings()
+    queries, tried, best, chosen = questions(data, 2, 2), [], -1.0, BaselineSettings()
     for values in itertools.product(*GRID.values()):
         settings = BaselineSettings(als_iterations=ITERATIONS, **dict(zip(GRID, values, strict=True)))
         fitted, _ = fit(spark, data, settings, "strict", seed=1)
-        found = means(ask(fitted, asked, data.items, settings))
+        found = means(ask(fitted, queries, data.items, settings))
         tried.append({**dict(zip(GRID, values, strict=True)), **found})
         print(f"{tried[-1]}", file=sys.stderr, flush=True)
         if found["ndcg@10"] > best:
@@ -76,8 +76,8 @@ def choose(spark: SparkSession, data: Sequences) -> tuple[BaselineSettings, list
 
 def run(spark: SparkSession, data: Sequences, settings: BaselineSettings, protocol: Protocol, seed: int) -> dict[str, Any]:
     fitted, minutes = fit(spark, data, settings, protocol, seed)
-    asked = questions(data, 1, 1)
-    test = {"of": asked.asked, **figures(ask(fitted, asked, data.items, settings), seed)}
+    queries = questions(data, 1, 1)
+    test = {"of": queries.users, **figures(ask(fitted, queries, data.items, settings), seed)}
     print(f"seed {seed}, {protocol}: test {told(test)}", file=sys.stderr, flush=True)
     parameters = (data.users + data.items) * settings.als_rank
     epochs = settings.als_iterations
@@ -112,15 +112,15 @@ def _pairs(spark: SparkSession, data: Sequences, hold: int) -> DataFrame:
     return spark.createDataFrame(pairs.drop_duplicates().assign(rating=np.float32(1.0)))
 
 
-def ask(fitted: Fitted, asked: Questions, items: int, settings: BaselineSettings) -> dict[str, np.ndarray]:
+def ask(fitted: Fitted, queries: Questions, items: int, settings: BaselineSettings) -> dict[str, np.ndarray]:
     """Each metric by user, full ranking, what the user has seen left out; items without a vector come last."""
-    ids = [top_k(scores_BI, max(KS))[0] for scores_BI in _scores(fitted, asked, items, settings)]
-    target = asked.target_B.numpy()
+    ids = [top_k(scores_BI, max(KS))[0] for scores_BI in _scores(fitted, queries, items, settings)]
+    target = queries.target_B.numpy()
     return per_row(np.concatenate(ids).astype(np.int64), target, np.arange(len(target) + 1), KS)
 
 
-def _scores(fitted: Fitted, asked: Questions, items: int, settings: BaselineSettings) -> Iterator[np.ndarray]:
-    history = asked.history
+def _scores(fitted: Fitted, queries: Questions, items: int, settings: BaselineSettings) -> Iterator[np.ndarray]:
+    history = queries.history
     rows = np.split(history.items_T.numpy(), history.offsets_B1.numpy()[1:-1])
     for first in range(0, len(rows), BLOCK):
         block = rows[first : first + BLOCK]

@@ -42,22 +42,22 @@ def main() -> list[dict[str, Any]]:
         config = validate(TrainerConfig, merged([find(one) for one in options.config], [*changes, *options.set])["trainer"])
         config = with_architectures(config, TextSettings(encoder=options.text_encoder))
         outcome = fit(config, data, "strict", options.seed, _say, every=options.every, known=Known(texts))
-        rows += [{"item": name, **row} for row in stands(outcome.ranker, data, config)]
+        rows += [{"item": name, **row} for row in share_rows(outcome.ranker, data, config)]
     print(table(rows))
     if options.out:
         options.out.write_text(json.dumps(rows, indent=2) + "\n")
     return rows
 
 
-def stands(ranker: Ranker, data: Sequences, config: TrainerConfig) -> Iterator[dict[str, Any]]:
+def share_rows(ranker: Ranker, data: Sequences, config: TrainerConfig) -> Iterator[dict[str, Any]]:
     """Figures of one training at every share and shrinkage that it has."""
-    asked, head = questions(data, 2, 2, every_target=True), ranker.head
-    cold_B = cold_targets(asked, data, held_out("strict"))
+    queries, head = questions(data, 2, 2, every_target=True), ranker.head
+    cold_B = cold_targets(queries, data, held_out("strict"))
     assert isinstance(head, DotHead)
     for shrinkage in SHRINKAGES if ranker.items.text is not None else (0.0,):
         for share in SHARES if head.biased else (1.0,):
             ranker.items.id_shrinkage, head.served = shrinkage, share
-            by_user = ask(ranker, asked, device_of(config))
+            by_user = ask(ranker, queries, device_of(config))
             of_cold = figures({name: values[cold_B] for name, values in by_user.items()}, seed=1)
             yield {"shrinkage": shrinkage, "share": share, "all": figures(by_user, seed=1), "cold": of_cold}
 

@@ -139,11 +139,11 @@ def _epoch(step: TrainStep[Batch], ranker: Ranker, rows: Rows, plan: ReadPlan, p
 
 def epoch_batches(rows: Rows, plan: ReadPlan) -> Iterator[Batch]:
     groups = iter([Passing(rows, plan.row_order(segment)) for segment in plan.segments(0)])
-    for _, sheet in filled(plan, 0, plan.windows(0), groups, ValueError):
-        yield from sheet.batches()
+    for _, buffer in filled(plan, 0, plan.windows(0), groups, ValueError):
+        yield from buffer.batches()
 
 
-def ask(ranker: Ranker, asked: Questions, device: Device, rows: int = 1024) -> dict[str, np.ndarray]:
+def ask(ranker: Ranker, known: Questions, device: Device, rows: int = 1024) -> dict[str, np.ndarray]:
     """Each metric by user, full ranking, what the user has seen left out."""
     was = ranker.training
     ranker.eval()
@@ -151,8 +151,8 @@ def ask(ranker: Ranker, asked: Questions, device: Device, rows: int = 1024) -> d
     longest = ranker.config.encoder.max_length
     lists = []
     # Histories of a length stand together: what pads them wastes little.
-    order_B = torch.argsort(asked.history.lengths, stable=True)
-    history = _rows(asked.history, order_B)
+    order_B = torch.argsort(known.history.lengths, stable=True)
+    history = _rows(known.history, order_B)
     with torch.no_grad():
         for first in range(0, history.rows, rows):
             part = rows_between(history, first, min(first + rows, history.rows))
@@ -163,7 +163,7 @@ def ask(ranker: Ranker, asked: Questions, device: Device, rows: int = 1024) -> d
     ranker.train(was)
     found_BK = np.empty((history.rows, max(KS)), np.int64)
     found_BK[order_B.numpy()] = np.concatenate(lists)
-    target = asked.target_B.numpy()
+    target = known.target_B.numpy()
     return per_row(found_BK, target, np.arange(len(target) + 1), KS)
 
 

@@ -33,13 +33,13 @@ Run = dict[str, Any]
 class Judge:
     """Says of every report whether its weights are the best so far and whether to go on."""
 
-    def __init__(self, asked: Questions, patience: int, minutes: float) -> None:
+    def __init__(self, queries: Questions, patience: int, minutes: float) -> None:
         self.curve: list[dict[str, float]] = []
         self.best_epoch, self.best, self.bad, self.stopped = 0, -1.0, 0, "epochs"
-        self._asked, self._patience, self._minutes, self._started = asked, patience, minutes, time.monotonic()
+        self._queries, self._patience, self._minutes, self._started = queries, patience, minutes, time.monotonic()
 
     def __call__(self, heard: Message) -> tuple[bool, bool]:
-        figures = means(judged(heard["lists"], self._asked))
+        figures = means(judged(heard["lists"], self._queries))
         spent = sum(heard["seconds"]) / 60
         self.curve.append({"epoch": heard["epoch"], "minutes": spent, "loss": heard["losses"][-1], **figures})
         told = ", ".join(f"{name} {figures[name]:.4f}" for name in ("recall@10", "ndcg@10"))
@@ -55,9 +55,9 @@ class Judge:
         return keep, self.stopped != "epochs"
 
 
-def judged(lists: dict[str, list[int]], asked: Questions) -> dict[str, np.ndarray]:
+def judged(lists: dict[str, list[int]], queries: Questions) -> dict[str, np.ndarray]:
     """Each metric by user. A user without a list has hit nothing. DataContractError where a list holds what was seen."""
-    users, history = asked.history.users_B.tolist(), asked.history
+    users, history = queries.history.users_B.tolist(), queries.history
     ids_BK = np.zeros((len(users), LENGTH), np.int64)
     for row, user in enumerate(users):
         listed = lists.get(str(user), [])[:LENGTH]
@@ -71,17 +71,17 @@ def judged(lists: dict[str, list[int]], asked: Questions) -> dict[str, np.ndarra
             f"{int(found.sum())} listed items are in their user's history, first of user {first}",
             "have the peer filter what was seen",
         )
-    target = asked.target_B.numpy()
+    target = queries.target_B.numpy()
     return per_row(ids_BK, target, np.arange(len(target) + 1), KS)
 
 
 def one(protocol: Protocol, data: Sequences, seed: int, epochs: int, options: argparse.Namespace) -> Run:
     """Trained by the protocol for at most `epochs`; the refit is not validated."""
     strict = protocol == "strict"
-    asked, test = questions(data, 2, 2), questions(data, 1, 1)
-    judge = Judge(asked, options.patience, options.minutes)
+    queries, test = questions(data, 2, 2), questions(data, 1, 1)
+    judge = Judge(queries, options.patience, options.minutes)
     with tempfile.TemporaryDirectory() as folder:
-        texts = {"train": lines(data, held_out(protocol)), "known": known_lines(asked), "last_known": known_lines(test)}
+        texts = {"train": lines(data, held_out(protocol)), "known": known_lines(queries), "last_known": known_lines(test)}
         files = {name: str(Path(folder) / f"{name}.txt") for name in texts}
         for name, text in texts.items():
             Path(files[name]).write_text(text)
@@ -89,7 +89,7 @@ def one(protocol: Protocol, data: Sequences, seed: int, epochs: int, options: ar
         run = {"threads": options.threads, "precision": options.precision, "settings": RECIPES[options.peer].settings}
         with Peer(options.peer_python, SCRIPTS[options.peer], {**order, **run}) as peer:
             done = peer.finish(judge)
-    tested = {"of": test.asked, **figures(judged(done["lists"], test), seed)}
+    tested = {"of": test.users, **figures(judged(done["lists"], test), seed)}
     print(f"seed {seed}, {protocol}: test {told(tested)}", file=sys.stderr, flush=True)
     return {
         "protocol": protocol,

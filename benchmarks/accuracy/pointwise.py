@@ -78,19 +78,19 @@ def parts_of(made: Histories, seed: int) -> dict[str, ImpressionBatch]:
     user_T = np.repeat(np.arange(data.users), lengths)
     place_T = np.arange(len(data.flat)) - np.repeat(data.offsets[:-1], lengths)
     back_T = lengths[user_T] - place_T
-    asked = {
+    places = {
         "train": (place_T > 0) & (back_T > 2),
         "valid": (place_T > 0) & (back_T == 2),
         "test": (place_T > 0) & (back_T == 1),
     }
     known_I = np.bincount(data.flat[back_T > 2], minlength=data.items + 1) > 0
     had = np.unique(user_T * (data.items + 1) + data.flat)
-    return {part: _rows(made, np.flatnonzero(mask_T), user_T, known_I, had, rng) for part, mask_T in asked.items()}
+    return {part: _rows(made, np.flatnonzero(mask_T), user_T, known_I, had, rng) for part, mask_T in places.items()}
 
 
 def _rows(
     made: Histories,
-    asked_N: Integers,
+    place_N: Integers,
     user_T: Integers,
     known_I: npt.NDArray[np.bool_],
     had: Integers,
@@ -98,17 +98,17 @@ def _rows(
 ) -> ImpressionBatch:
     """Two rows for every place asked for: the item that stands there, and one that its user never had."""
     data = made.sequences
-    users_N, items_N = user_T[asked_N], data.flat[asked_N]
+    users_N, items_N = user_T[place_N], data.flat[place_N]
     others_N = _never_had(users_N, had, data.items, np.flatnonzero(known_I), rng)
     users, items = np.concatenate([users_N, users_N]), np.concatenate([items_N, others_N])
     columns = [users + 1, items * known_I[items]]
     if made.attributes_IS is not None:
         columns += list(made.attributes_IS[items].T)
-    labels = [np.repeat([1.0, 0.0], len(asked_N))]
+    labels = [np.repeat([1.0, 0.0], len(place_N))]
     if made.liked_T is not None:
-        labels.append(np.concatenate([made.liked_T[asked_N], np.full(len(asked_N), np.nan)]))
-    first_N = np.maximum(data.offsets[users_N], asked_N - LONGEST)
-    starts, past = np.tile(first_N, 2), np.tile(asked_N - first_N, 2)
+        labels.append(np.concatenate([made.liked_T[place_N], np.full(len(place_N), np.nan)]))
+    first_N = np.maximum(data.offsets[users_N], place_N - LONGEST)
+    starts, past = np.tile(first_N, 2), np.tile(place_N - first_N, 2)
     history_T = data.flat[token_index(starts, past)]
     return ImpressionBatch(
         codes_BF=torch.from_numpy(np.stack(columns, axis=1)),

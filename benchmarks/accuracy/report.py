@@ -46,7 +46,7 @@ def unpacked(ranks: str) -> dict[str, np.ndarray]:
     return {"recall@10": inside.astype(np.float64), "ndcg@10": gain}
 
 
-def said(argument: str) -> str:
+def shortened(argument: str) -> str:
     """A path of this machine by its last two names."""
     return "/".join(Path(argument).parts[-2:]) if argument.startswith(("/", "..")) else argument
 

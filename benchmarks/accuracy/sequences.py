@@ -53,7 +53,7 @@ class Questions:
 
     history: Batch
     target_B: Tensor
-    asked: int
+    queries: int
     """Users before those were dropped whose target is in their history or in nobody's training rows."""
 
 
@@ -75,9 +75,9 @@ def training_lines(data: Sequences, hold: int) -> str:
     return "".join(f"{user} {' '.join(map(str, data.flat[a:b]))}\n" for user, (a, b) in enumerate(bounds, 1))
 
 
-def known_lines(asked: Questions) -> str:
+def known_lines(queries: Questions) -> str:
     """The histories of the questions in the same form: what a peer knows when it is asked."""
-    history = asked.history
+    history = queries.history
     items, ends = history.items_T.tolist(), history.offsets_B1.tolist()
     rows = zip(history.users_B.tolist(), ends[:-1], ends[1:], strict=True)
     return "".join(f"{user} {' '.join(map(str, items[a:b]))}\n" for user, a, b in rows)
@@ -104,9 +104,9 @@ def questions(data: Sequences, back: int, hold: int, every_target: bool = False)
     return Questions(history, torch.from_numpy(target[kept]), data.users)
 
 
-def cold_targets(asked: Questions, data: Sequences, hold: int) -> npt.NDArray[np.bool_]:
+def cold_targets(queries: Questions, data: Sequences, hold: int) -> npt.NDArray[np.bool_]:
     """[B]: whose target is cold."""
-    cold_B: npt.NDArray[np.bool_] = data.counts(hold)[asked.target_B.numpy()] <= COLD
+    cold_B: npt.NDArray[np.bool_] = data.counts(hold)[queries.target_B.numpy()] <= COLD
     return cold_B
 
 

@@ -32,7 +32,7 @@ GAMES_MODELS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "bert_behaviour": (("1",), ("trainer.fit.epochs=1",)),
 }
 """Rankers that want texts -> seeds, and what their own file is changed in."""
-CLICKS: Final[dict[str, tuple[str, ...]]] = {
+CTR_RANKERS: Final[dict[str, tuple[str, ...]]] = {
     "lr": (),
     "dnn": (),
     "dcnv2": (),
@@ -52,7 +52,7 @@ def runs(data: Path, peers: dict[str, str]) -> dict[str, list[str]]:
     frappe = ["benchmarks.accuracy.frappe", "--data", str(data / "frappe_x1")]
     ctr = {
         f"frappe_{name}": [*frappe, "--model", name.partition("_")[0], "--seeds", *SEEDS, *_set(changes)]
-        for name, changes in CLICKS.items()
+        for name, changes in CTR_RANKERS.items()
     }
     beauty = str(data / "amazon-beauty" / "Beauty.txt")
     theirs = {

@@ -51,34 +51,34 @@ def race(runs: dict[str, Run], texts: list[str], rounds: int) -> tuple[Seconds, 
 
 
 def main() -> dict[str, Any]:
-    asked = _options()
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.threads])
+    options = _options()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     versions = {"transformers": transformers.__version__, "sentence_transformers": sentence_transformers.__version__}
-    before = machine(threads=asked.threads, **versions)
-    torch.set_num_threads(asked.threads)
-    settings = TextSettings(max_tokens=asked.max_tokens)
+    before = machine(threads=options.threads, **versions)
+    torch.set_num_threads(options.threads)
+    settings = TextSettings(max_tokens=options.max_tokens)
     model = text_model(settings)
     assert model is not None  # the default encoder comes with the project
     folder = str(model.folder)
-    default = EncodeOptions(folder, model.revision, settings.max_tokens, settings.batch_tokens, asked.threads)
+    default = EncodeOptions(folder, model.revision, settings.max_tokens, settings.batch_tokens, options.threads)
     fp32 = replace(default, bf16=False)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    texts = titles(asked.titles, asked.texts) if asked.titles else generated(asked.texts, tokenizer.get_vocab())
+    texts = titles(options.titles, options.texts) if options.titles else generated(options.texts, tokenizer.get_vocab())
     runs = {
         "ours": ours(default),
         "ours_fp32": ours(fp32),
-        "peer": peer(folder, settings.max_tokens, torch.float32, asked.peer_batch),
-        "peer_bf16": peer(folder, settings.max_tokens, torch.bfloat16, asked.peer_batch),
+        "peer": peer(folder, settings.max_tokens, torch.float32, options.peer_batch),
+        "peer_bf16": peer(folder, settings.max_tokens, torch.bfloat16, options.peer_batch),
     }
     wanted = runs["peer"](texts)
     cosines = {
         recommender: round(float((run(texts) * wanted).sum(1).min()), 6) for recommender, run in runs.items()
     }  # and all are warm
-    wall, cpu = race(runs, texts, asked.rounds)
+    wall, cpu = race(runs, texts, options.rounds)
     tokens = sum(min(len(ids), settings.max_tokens) for ids in tokenizer(texts, verbose=False)["input_ids"])
     limits = {"ours": products(default, tokens), "ours_fp32": products(fp32, tokens)}
     return {
-        "name": _name(asked),
+        "name": _name(options),
         "command": " ".join(["python -m benchmarks.encode", *(Path(word).name for word in sys.argv[1:])]),  # no machine's paths
         "unit": "texts/s",
         **figures(len(texts), wall, cpu, limits),
@@ -111,8 +111,8 @@ def figures(texts: int, wall: Seconds, cpu: Seconds, limits: dict[str, float]) -
     }
 
 
-def _name(asked: argparse.Namespace) -> str:
-    return f"{NAME}_titles" if asked.titles else NAME
+def _name(options: argparse.Namespace) -> str:
+    return f"{NAME}_titles" if options.titles else NAME
 
 
 def _options() -> argparse.Namespace:

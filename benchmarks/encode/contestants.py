@@ -31,8 +31,8 @@ def titles(file: Path, count: int) -> list[str]:
     """`count` titles of a RecBole `.item` file, drawn without putting back."""
     with open(file, newline="") as opened:
         rows = list(csv.reader(opened, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
-    said = [row[1] for row in rows if row[1].strip()]
-    return [said[i] for i in np.random.default_rng(SEED).permutation(len(said))[:count]]
+    texts = [row[1] for row in rows if row[1].strip()]
+    return [texts[i] for i in np.random.default_rng(SEED).permutation(len(texts))[:count]]
 
 
 def ours(options: EncodeOptions) -> Run:
@@ -52,8 +52,8 @@ def ours(options: EncodeOptions) -> Run:
 def peer(folder: str, max_tokens: int, dtype: torch.dtype, batch: int) -> Run:
     model = SentenceTransformer(folder, device="cpu", model_kwargs={"dtype": dtype}, local_files_only=True)
     model.max_seq_length = max_tokens
-    asked = {"batch_size": batch, "show_progress_bar": False, "convert_to_tensor": True, "normalize_embeddings": True}
-    return lambda texts: model.encode(texts, **asked).float().numpy()
+    options = {"batch_size": batch, "show_progress_bar": False, "convert_to_tensor": True, "normalize_embeddings": True}
+    return lambda texts: model.encode(texts, **options).float().numpy()
 
 
 def products(options: EncodeOptions, tokens: int) -> float:

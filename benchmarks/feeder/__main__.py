@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--out", type=Path, default=None)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     torch.set_num_threads(1)  # with more, the peer's small tensors spend their time waiting for torch's threads
     pa.set_cpu_count(2)
@@ -92,13 +92,13 @@ def main() -> None:
     warnings.simplefilter("ignore")
     before = machine(pyarrow=pa.__version__)
     with tempfile.TemporaryDirectory() as folder:
-        if asked.name == "feeder_sequences_vs_padded":
-            laps = sequences(Path(folder), asked.rows, asked.rounds)
+        if options.name == "feeder_sequences_vs_padded":
+            laps = sequences(Path(folder), options.rows, options.rounds)
         else:
-            beside = ("peer", "ours_through_petastorm") if asked.name == "feeder_native_vs_petastorm" else ()
-            laps = numeric(Path(folder), asked.rows, asked.rounds, beside)
-    written = result(asked.name, laps, before, asked.rows, asked.rounds)
-    out = asked.out or RESULTS / f"{asked.name}.json"
+            beside = ("peer", "ours_through_petastorm") if options.name == "feeder_native_vs_petastorm" else ()
+            laps = numeric(Path(folder), options.rows, options.rounds, beside)
+    written = result(options.name, laps, before, options.rows, options.rounds)
+    out = options.out or RESULTS / f"{options.name}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(written, indent=2) + "\n")
     print(json.dumps(written, indent=2))

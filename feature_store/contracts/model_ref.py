@@ -6,7 +6,7 @@ from typing import Final
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.files import read_json, write_json
 
-CLICKS: Final = "ctr.json"
+CTR_MODEL: Final = "ctr.json"
 """In the lake's root: the ModelRef of the click ranker that scores, as champion.json is of the ranker of lists."""
 
 LIST_MODEL: Final = "list_model.json"

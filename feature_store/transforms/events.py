@@ -91,8 +91,8 @@ def stubs(events: DataFrame, known: DataFrame) -> DataFrame:
 def is_stub(alias: str = "") -> Column:
     """True of an item that has nothing but its id."""
     prefix = f"{alias}." if alias else ""
-    said = [F.col(f"{prefix}{name}") for name in (c.TITLE, c.TEXT, c.CATEGORIES, c.PRICE, c.CREATED)]
-    return F.coalesce(*[F.when(column.isNotNull(), F.lit(False)) for column in said], F.lit(True))
+    described = [F.col(f"{prefix}{name}") for name in (c.TITLE, c.TEXT, c.CATEGORIES, c.PRICE, c.CREATED)]
+    return F.coalesce(*[F.when(column.isNotNull(), F.lit(False)) for column in described], F.lit(True))
 
 
 def _derived_id() -> Column:

@@ -13,10 +13,10 @@ from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 
 def release(subject: Subject) -> str:
     """result.json and the releases table name the same release."""
-    mine, said = subject.release, subject.section("release")
-    expect(mine.release_id == said["id"], f"result.json names release {said['id']}, the table {mine.release_id}")
+    mine, body = subject.release, subject.section("release")
+    expect(mine.release_id == body["id"], f"result.json names release {body['id']}, the table {mine.release_id}")
     for name in ("recommendations_version", "users", "rows"):
-        expect(getattr(mine, name) == said[name], f"release {name}: table {getattr(mine, name)}, result.json {said[name]}")
+        expect(getattr(mine, name) == body[name], f"release {name}: table {getattr(mine, name)}, result.json {body[name]}")
     expect(mine.snapshot_id == subject.section("snapshot")["id"], "the release names another snapshot than the run's")
     current = subject.releases[-1].release_id == mine.release_id
     return f"{mine.release_id}, {'current' if current else 'superseded'}"

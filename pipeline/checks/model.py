@@ -23,18 +23,18 @@ def live_bundle(subject: Subject) -> str:
 
 def ctr_bundle(subject: Subject) -> str:
     """The same for the run's click ranker, where it has one."""
-    said = subject.result.get("ctr")
-    if said is None:
+    reported = subject.result.get("ctr")
+    if reported is None:
         raise NotApplicable("the run trained no click ranker")
-    return _whole(subject.lake.bundles / said["manifest_sha256"], said["manifest_sha256"])
+    return _whole(subject.lake.bundles / reported["manifest_sha256"], reported["manifest_sha256"])
 
 
 def model_ref(subject: Subject) -> str:
     """Reference, result and snapshot agree."""
-    ref, said = _ref(subject), subject.section("model")
+    ref, reported = _ref(subject), subject.section("model")
     for name in ("name", "version", "manifest_sha256"):
         mine = getattr(ref, name)
-        expect(mine == said[name], f"model_ref.json says {name} {mine}, result.json {said[name]}")
+        expect(mine == reported[name], f"model_ref.json says {name} {mine}, result.json {reported[name]}")
     expect(ref.run_id == subject.run_id, f"model_ref.json is of run {ref.run_id}")
     snapshot_id = subject.section("snapshot")["id"]
     expect(ref.snapshot_id == snapshot_id, "the model was trained on another snapshot than the run's")

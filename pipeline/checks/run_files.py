@@ -34,8 +34,8 @@ def stage_records(subject: Subject) -> str:
     if subject.result["status"] == "nothing":
         raise NotApplicable("nothing landed, so no stage ran")
     stages = stages_of(subject.run["kind"], subject.run["config"])
-    said = results.compose(subject.folder, stages, subject.result["status"], subject.result["exit_code"])
-    for stage, mine, theirs in zip(stages, said["stages"], subject.result["stages"], strict=True):
+    composed = results.compose(subject.folder, stages, subject.result["status"], subject.result["exit_code"])
+    for stage, mine, theirs in zip(stages, composed["stages"], subject.result["stages"], strict=True):
         ended = mine["status"] == "done" or (stage.ends_run and subject.result["status"] == "gate_rejected")
         expect(ended, f"stage {stage.name} is {mine['status']}")
         expect(mine == theirs, f"result.json and stages/{stage.name}.json differ")

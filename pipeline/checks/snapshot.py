@@ -10,11 +10,11 @@ from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 
 def identity(subject: Subject) -> str:
     snapshot = _snapshot(subject)
-    said = subject.result["snapshot"]
-    expect(said["id"] == snapshot.id, f"result.json names snapshot {said['id'][:12]}, its file holds {snapshot.id[:12]}")
+    body = subject.result["snapshot"]
+    expect(body["id"] == snapshot.id, f"result.json names snapshot {body['id'][:12]}, its file holds {snapshot.id[:12]}")
     expect(snapshot.date == subject.run["date"], f"the snapshot is of {snapshot.date}")
     rows = {name: part.rows for name, part in snapshot.parts.items()}
-    differing = [name for name, count in said["rows"].items() if rows.get(name, 0) != count]
+    differing = [name for name, count in body["rows"].items() if rows.get(name, 0) != count]
     expect(not differing, f"result.json and the snapshot differ in the rows of {', '.join(differing)}")
     return f"{snapshot.id[:12]}, {len(rows)} parts"
 

@@ -75,10 +75,10 @@ def simulate(
     from nightrank.pipeline.simulate.market import simulate as make
 
     given = {"users": users, "items": items, "days": days, "seed": seed, "preset": preset}
-    asked: dict[str, Any] = merged([], overrides or []) | {name: value for name, value in given.items() if value is not None}
+    settings: dict[str, Any] = merged([], overrides or []) | {name: value for name, value in given.items() if value is not None}
     if start:
-        asked["start"] = day(start, "--start")
-    counts = make(absolute(root), dry_run=dry_run, **asked)
+        settings["start"] = day(start, "--start")
+    counts = make(absolute(root), dry_run=dry_run, **settings)
     _answer(f"{'would be made' if dry_run else 'simulated'} under {absolute(root)}", counts, as_json)
 
 

@@ -6,7 +6,7 @@ import typer
 
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.pipeline.commands import asked
+from nightrank.pipeline.commands import requests
 from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, absolute, day
 
 
@@ -23,8 +23,8 @@ def full(
 
     Example: nightrank full --root lake --config amazon-games
     """
-    until = day(as_of, "--as-of") if as_of else asked.last_day(root)
-    asked.run_or_plan("full", root, until, config, overrides, redo, as_json, dry_run)
+    until = day(as_of, "--as-of") if as_of else requests.last_day(root)
+    requests.run_or_plan("full", root, until, config, overrides, redo, as_json, dry_run)
 
 
 def nightly(
@@ -40,7 +40,7 @@ def nightly(
 
     Example: nightrank nightly --root lake --date 2024-01-15
     """
-    asked.run_or_plan("nightly", root, day(date_, "--date"), config, overrides, redo, as_json, dry_run)
+    requests.run_or_plan("nightly", root, day(date_, "--date"), config, overrides, redo, as_json, dry_run)
 
 
 def replay(
@@ -62,14 +62,14 @@ def replay(
     """
     from nightrank.pipeline.output import print_json, print_run
 
-    days = asked.days_between(day(from_, "--from"), day(to, "--to"))
+    days = requests.days_between(day(from_, "--from"), day(to, "--to"))
     if dry_run:
-        plans = [asked.plan_of(asked.request_for("nightly", root, each, config, overrides, False)) for each in days]
+        plans = [requests.plan_of(requests.request_for("nightly", root, each, config, overrides, False)) for each in days]
         print_json({"runs": plans}) if as_json else [print(f"{plan['run_id']}: {plan['status']}") for plan in plans]
         return
     results: list[dict[str, Any]] = []
     for each in days:
-        results.append(asked.runner().run(asked.request_for("nightly", root, each, config, overrides, False)))
+        results.append(requests.runner().run(requests.request_for("nightly", root, each, config, overrides, False)))
         if not as_json:
             print_run(results[-1], False, absolute(root))
         if results[-1]["status"] == "failed":
@@ -95,14 +95,14 @@ def stage(
     Example: nightrank stage report --root lake --date 2024-01-15
     """
     when = day(date_, "--date")
-    chosen = kind or asked.kind_of(Lake(absolute(root)), when)
+    chosen = kind or requests.kind_of(Lake(absolute(root)), when)
     if chosen not in ("full", "nightly"):
         raise UsageError(f"--kind {chosen!r} is neither full nor nightly", "write --kind full or --kind nightly")
-    request = asked.request_for(chosen, root, when, config, overrides, False)
+    request = requests.request_for(chosen, root, when, config, overrides, False)
     if dry_run:
-        asked.answer_plan(asked.plan_of(request, name), as_json)
+        requests.answer_plan(requests.plan_of(request, name), as_json)
     else:
-        asked.answer(asked.runner().run_stage(request, name), as_json, root)
+        requests.answer(requests.runner().run_stage(request, name), as_json, root)
 
 
 def replay_code(outcomes: list[tuple[str, int]]) -> int:

@@ -31,7 +31,7 @@ def tune(
     Example: nightrank tune --root lake --trials 30 --set trainer.fit.epochs=8
     """
     from nightrank.pipeline.output import print_json
-    from nightrank.pipeline.tune.asked import TuneRequest, spec_of
+    from nightrank.pipeline.tune.request import TuneRequest, spec_of
     from nightrank.pipeline.tune.search import plan_of
     from nightrank.pipeline.tune.search import tune as search
 

@@ -21,9 +21,9 @@ print(json.dumps(facts))
 
 
 def check_horovod(machine: Machine) -> list[Finding]:
-    facts, said = machine.ask_python(machine.python, PROBE)
+    facts, failure = machine.ask_python(machine.python, PROBE)
     if facts is None:
-        return [Finding("horovod", "fail", f"importing horovod {said}", REBUILD)]
+        return [Finding("horovod", "fail", f"importing horovod {failure}", REBUILD)]
     if facts["built_for"] != facts["torch"]:
         seen = f"built against torch {facts['built_for']}, installed is {facts['torch']}"
         return [Finding("horovod", "fail", seen, REBUILD)]

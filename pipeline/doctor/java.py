@@ -14,12 +14,12 @@ def check_java(machine: Machine) -> list[Finding]:
     home = machine.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else "java"
     answer = machine.run([java, "-version"], machine.environ)
-    said = (answer.err or answer.out).strip()
-    version = re.search(r'version "(\d+)[^"]*"', said)
+    printed = (answer.err or answer.out).strip()
+    version = re.search(r'version "(\d+)[^"]*"', printed)
     if answer.code != 0 or version is None:
-        return [Finding("java", "fail", f"{java} does not run: {said[:200] or 'no word'}", INSTALL)]
+        return [Finding("java", "fail", f"{java} does not run: {printed[:200] or 'no word'}", INSTALL)]
     full = version.group(0).removeprefix("version ").strip('"')
-    seen = f"{java}: {full}, {_vendor(said)}"
+    seen = f"{java}: {full}, {_vendor(printed)}"
     if int(version.group(1)) not in SUPPORTED:
         return [Finding("java", "fail", f"{seen}; Spark 4.0 runs on {' or '.join(map(str, SUPPORTED))}", INSTALL)]
     modules = machine.run([java, "--list-modules"], machine.environ)
@@ -30,6 +30,6 @@ def check_java(machine: Machine) -> list[Finding]:
     return [Finding("java", "ok", f"{seen}, with jdk.incubator.vector")]
 
 
-def _vendor(said: str) -> str:
-    lines = said.splitlines()
+def _vendor(printed: str) -> str:
+    lines = printed.splitlines()
     return lines[1].strip() if len(lines) > 1 else "vendor unknown"

@@ -71,9 +71,9 @@ class Machine:
         answer = self.run([python, "-c", program], self.environ)
         lines = answer.out.strip().splitlines()
         if answer.code != 0 or not lines:
-            said = (answer.err or answer.out).strip().splitlines()
+            printed = (answer.err or answer.out).strip().splitlines()
             ended = "did not start" if answer.code is None else f"ended with {answer.code}"
-            return None, f"{ended}: {said[-1][:200] if said else 'no word'}"
+            return None, f"{ended}: {printed[-1][:200] if printed else 'no word'}"
         result: dict[str, Any] = json.loads(lines[-1])
         return result, ""
 

@@ -34,10 +34,10 @@ def check_interpreters(machine: Machine, settings: DataSettings) -> list[Finding
     facts = {}
     for role, python in (("driver", driver), ("executor", executor)):
         found = shutil.which(python, path=machine.environ.get("PATH"))
-        answer, said = machine.ask_python(found or python, PROBE)
+        answer, failure = machine.ask_python(found or python, PROBE)
         if answer is None:
             remedy = "set PYSPARK_PYTHON to the environment's python, or unset it"
-            return [Finding("driver_and_executor_python", "fail", f"the {role}'s {python} {said}", remedy)]
+            return [Finding("driver_and_executor_python", "fail", f"the {role}'s {python} {failure}", remedy)]
         facts[role] = answer
     apart = [
         f"{name}: driver {facts['driver'][name]}, executor {facts['executor'][name]}"

@@ -49,8 +49,8 @@ def _shares(scores: Sequence[float]) -> list[float]:
     if not scores:
         return []
     low, high = min(scores), max(scores)
-    spread = high - low
-    return [100.0 if spread == 0 else round(25 + 75 * (score - low) / spread, 1) for score in scores]
+    width = high - low
+    return [100.0 if width == 0 else round(25 + 75 * (score - low) / width, 1) for score in scores]
 
 
 def _title(value: Any) -> str:

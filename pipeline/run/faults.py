@@ -31,9 +31,9 @@ class Fault:
 
 def of_stage(directory: RunDirectory, stage: Stage, exit_code: int) -> Fault:
     """What the stage says of itself, else what its exit code and its last words say; recorded beside the stages."""
-    said = directory.error_of(stage)
-    if said:
-        return Fault(int(said["exit_code"]), said["code"], said["message"], said["remedy"])
+    error = directory.error_of(stage)
+    if error:
+        return Fault(int(error["exit_code"]), error["code"], error["message"], error["remedy"])
     log = directory.log_of(stage)
     if exit_code < 0:
         name = signal.Signals(-exit_code).name

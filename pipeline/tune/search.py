@@ -87,8 +87,8 @@ def _command(spec: StudySpec) -> tuple[str, ...]:
 
 def _fault(spec: StudySpec, code: int) -> NightrankError:
     if spec.error_path.exists():
-        said = read_json(spec.error_path)
-        return BY_CODE.get(said["code"], NightrankError)(said["message"], said["remedy"])
+        error = read_json(spec.error_path)
+        return BY_CODE.get(error["code"], NightrankError)(error["message"], error["remedy"])
     again = f"the same command goes on where it stood; the log is {spec.folder / 'search.log'}"
     if code > 128:
         return _Interrupted(code, f"the search was stopped by signal {code - 128}", again)

@@ -63,9 +63,9 @@ class Bundle:
         newest = batch.newest(self.info.ranker.encoder.max_length)
         self._check_ids(newest.items_T)
         with torch.no_grad():
-            asked = self.encoder.asked(newest)
-            states_Td = self.head.query(self.encoder(self.input_matrix.index_select(0, asked.items_T), asked))
-            return last_states(states_Td, asked).float()
+            query = self.encoder.query_batch(newest)
+            states_Td = self.head.query(self.encoder(self.input_matrix.index_select(0, query.items_T), query))
+            return last_states(states_Td, query).float()
 
     def best(
         self, batch: Batch, k: int, excluded: Exclusions | None = None, eligible_I: Tensor | None = None

@@ -25,7 +25,7 @@ MODELS: Final[dict[str, Callable[[Any, CtrShapes], nn.Module]]] = {
     "mmoe": Mmoe,
 }
 """name -> constructor. A model maps an ImpressionBatch to logits [B, A]."""
-TABLE_SPREAD: Final = 1e-4
+TABLE_STD: Final = 1e-4
 """Standard deviation of a fresh embedding: close to nothing, so that a rare value says little until it has been seen."""
 
 
@@ -63,8 +63,8 @@ class CtrRanker(nn.Module):
             scales = {id(module.weight) for module in self.modules() if isinstance(module, RowNorm)}
             for parameter in self.parameters():
                 if parameter.ndim >= 2:
-                    spread = TABLE_SPREAD if id(parameter) in tables else (2 / sum(parameter.shape[-2:])) ** 0.5
-                    parameter.copy_(torch.empty(parameter.shape).normal_(0.0, spread, generator=generator))
+                    std = TABLE_STD if id(parameter) in tables else (2 / sum(parameter.shape[-2:])) ** 0.5
+                    parameter.copy_(torch.empty(parameter.shape).normal_(0.0, std, generator=generator))
                 else:
                     parameter.fill_(1.0 if id(parameter) in scales else 0.0)
             for module in self.modules():

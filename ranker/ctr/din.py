@@ -38,12 +38,12 @@ class Din(nn.Module):
         lengths_B = batch.offsets_B1[1:] - batch.offsets_B1[:-1]
         row_T = torch.repeat_interleave(torch.arange(batch.rows, device=lengths_B.device), lengths_B)
         past_Td = self.inputs.fields.of_field(self.place, batch.history_T)
-        asked_Bd = self.inputs.fields.of_field(self.place, batch.codes_BF[:, self.place])
-        weight_T = self._weights(past_Td, asked_Bd.index_select(0, row_T), row_T, batch.rows)
+        target_Bd = self.inputs.fields.of_field(self.place, batch.codes_BF[:, self.place])
+        weight_T = self._weights(past_Td, target_Bd.index_select(0, row_T), row_T, batch.rows)
         return past_Td.new_zeros(batch.rows, past_Td.shape[1]).index_add(0, row_T, past_Td * weight_T.unsqueeze(1))
 
-    def _weights(self, past_Td: Tensor, asked_Td: Tensor, row_T: Tensor, rows: int) -> Tensor:
-        both = torch.cat([asked_Td, past_Td, asked_Td - past_Td, asked_Td * past_Td], dim=1)
+    def _weights(self, past_Td: Tensor, target_Td: Tensor, row_T: Tensor, rows: int) -> Tensor:
+        both = torch.cat([target_Td, past_Td, target_Td - past_Td, target_Td * past_Td], dim=1)
         logit_T: Tensor = self.relevance(self.attention(both)).squeeze(1).float()
         if not self.softmax:
             return logit_T

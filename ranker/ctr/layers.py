@@ -101,9 +101,9 @@ class Mlp(nn.Module):
         return x_BX
 
 
-def place_of(shapes: CtrShapes, name: str, asked_by: str) -> int:
+def place_of(shapes: CtrShapes, name: str, setting: str) -> int:
     """Where the field stands among the batch's columns; ConfigError naming it where there is none."""
     names = [field.name for field in shapes.fields]
     if name not in names:
-        raise ConfigError(f"{asked_by} names the field {name}, which the impressions do not have", f"they have {names}")
+        raise ConfigError(f"{setting} names the field {name}, which the impressions do not have", f"they have {names}")
     return names.index(name)

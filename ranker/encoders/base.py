@@ -29,6 +29,6 @@ class UserEncoder(nn.Module):
         """What a training step asks. Randomness comes from torch's default generator, on the CPU."""
         return next_items(batch)
 
-    def asked(self, batch: Batch) -> Batch:
+    def query_batch(self, batch: Batch) -> Batch:
         """The batch whose last states stand for the lists of `batch`."""
         return batch

@@ -74,8 +74,8 @@ class BehaviourTextEncoder(UserEncoder):
         first_B = batch.loss_from_B.clamp_min(1)
         there_B = batch.lengths > first_B
         draws_B = torch.rand(batch.rows).to(batch.items_T.device)
-        asked_B = first_B + (draws_B * (batch.lengths - first_B)).long()
-        cut_B = torch.where(there_B, asked_B, torch.zeros_like(asked_B))
+        target_B = first_B + (draws_B * (batch.lengths - first_B)).long()
+        cut_B = torch.where(there_B, target_B, torch.zeros_like(target_B))
         inputs = batch.keep(batch.position_T < cut_B[batch.row_T])
-        wanted_S = (batch.offsets_B1[:-1] + asked_B)[there_B]
+        wanted_S = (batch.offsets_B1[:-1] + target_B)[there_B]
         return Targets(inputs, (inputs.offsets_B1[1:] - 1)[there_B], batch.items_T[wanted_S], batch.weight_B[there_B])

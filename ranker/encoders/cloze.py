@@ -65,7 +65,7 @@ class ClozeEncoder(UserEncoder):
         inputs = replace(batch, items_T=batch.items_T.masked_fill(hidden_T, 0))
         return Targets(inputs, hidden_T.nonzero().flatten(), batch.items_T[hidden_T], batch.weight_B[row_T][hidden_T])
 
-    def asked(self, batch: Batch) -> Batch:
+    def query_batch(self, batch: Batch) -> Batch:
         """Each row that has a token with a hidden item after its last one, as if it came right then."""
         grows_B = (batch.lengths > 0).long()
         lengths_B = batch.lengths + grows_B

@@ -37,8 +37,8 @@ class EnsembleEncoder(UserEncoder):
         result: Targets = self.members[0].targets(batch)
         return result
 
-    def asked(self, batch: Batch) -> Batch:
-        result: Batch = self.members[0].asked(batch)
+    def query_batch(self, batch: Batch) -> Batch:
+        result: Batch = self.members[0].query_batch(batch)
         return result
 
     def forward(self, vectors_Td: Tensor, batch: Batch) -> Tensor:

@@ -142,7 +142,7 @@ class ItemEncoder(nn.Module):
 def look_up(table_Id: Tensor, ids_N: Tensor) -> Tensor:
     """[N, d]. Where a dense gradient stands already, as in the trainer, and few rows are asked for, only their rows are added
     to it: a gradient of the whole table for each step costs more than the step's products."""
-    stands = table_Id.grad is not None and not table_Id.grad.is_sparse
+    dense = table_Id.grad is not None and not table_Id.grad.is_sparse
     few = 4 * len(ids_N) < len(table_Id)
-    result: Tensor = functional.embedding(ids_N, table_Id, sparse=stands and few)
+    result: Tensor = functional.embedding(ids_N, table_Id, sparse=dense and few)
     return result

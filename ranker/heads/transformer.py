@@ -38,9 +38,9 @@ class TransformerHead(PairHead):
 
     def pair(self, users: Tensor, items: Tensor) -> Tensor:
         user, item = self.norm(users), self.norm(items)
-        asked, own = self.query_of(item), self.value_of(item)
-        towards_user = (asked * self.key_of(user)).sum(-1, keepdim=True)
-        towards_item = (asked * self.key_of(item)).sum(-1, keepdim=True)
+        query, own = self.query_of(item), self.value_of(item)
+        towards_user = (query * self.key_of(user)).sum(-1, keepdim=True)
+        towards_item = (query * self.key_of(item)).sum(-1, keepdim=True)
         share = ((towards_user - towards_item) / math.sqrt(self.width)).sigmoid()
         x = items + self.mixed(own + share * (self.value_of(user) - own))
         x = x + self.down(functional.gelu(self.up(self.inner_norm(x))))

@@ -82,15 +82,15 @@ def _scores(
     """Of each member."""
     if config.sampling == "in_batch":
         negatives_M, log_q_M = targets.item_S, sampler.log_q(targets.item_S)
-        asked = torch.cat([targets.inputs.items_T, targets.item_S])
-        inputs_Td, wanted_Sd = ranker.item_inputs(asked).split([targets.inputs.tokens, len(targets.item_S)])
+        items = torch.cat([targets.inputs.items_T, targets.item_S])
+        inputs_Td, wanted_Sd = ranker.item_inputs(items).split([targets.inputs.tokens, len(targets.item_S)])
         negative_Md = wanted_Sd
     else:
         draws = config.negatives * (config.hard_pool if config.sampling == "hard" else 1)
         negatives_M, log_q_M = sampler.draw(draws, generator)
-        asked = torch.cat([targets.inputs.items_T, targets.item_S, negatives_M])
+        items = torch.cat([targets.inputs.items_T, targets.item_S, negatives_M])
         sizes = [targets.inputs.tokens, len(targets.item_S), len(negatives_M)]
-        inputs_Td, wanted_Sd, negative_Md = ranker.item_inputs(asked).split(sizes)
+        inputs_Td, wanted_Sd, negative_Md = ranker.item_inputs(items).split(sizes)
     head = ranker.head
     states_Sd = head.user(ranker.encoder(inputs_Td, targets.inputs)).index_select(0, targets.state_S)
     sides = _by_member(ranker, states_Sd, head.item(wanted_Sd), head.item(negative_Md))

@@ -55,8 +55,8 @@ def by_action(actions: Sequence[str], scores_NA: Numbers, labels_NA: Labels) -> 
     """action -> `auc` and `log_loss` over the rows that were asked about it: a label that is NaN was not."""
     figures = {}
     for place, action in enumerate(actions):
-        asked_N = ~np.isnan(labels_NA[:, place])
-        scores, wanted = scores_NA[asked_N, place], labels_NA[asked_N, place]
+        labelled_N = ~np.isnan(labels_NA[:, place])
+        scores, wanted = scores_NA[labelled_N, place], labels_NA[labelled_N, place]
         figures[action] = {"auc": auc(scores, wanted), "log_loss": log_loss(scores, wanted)}
     return figures
 

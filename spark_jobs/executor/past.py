@@ -33,15 +33,15 @@ def _with_history(batch: pa.RecordBatch, longest: int) -> pa.RecordBatch:
     fields = rows.flatten()
     names = [field.name for field in fields.type]
     columns = dict(zip(names, fields.flatten(), strict=True))
-    asked = columns[c.EVENT_TIME].to_numpy(zero_copy_only=False)
+    moments = columns[c.EVENT_TIME].to_numpy(zero_copy_only=False)
     times, starts = flattened(batch.column(c.TIMES))
     available, _ = flattened(batch.column(AVAILABLE))
     places: list[Ints] = []
-    known = np.zeros(len(asked), np.int32)
+    known = np.zeros(len(moments), np.int32)
     for (first, last), (start, end) in zip(pairwise(owners), pairwise(starts), strict=True):
         newest = np.maximum.accumulate(available[start:end]) if end > start else available[start:end]
         for row in range(first, last):
-            seen = seen_by(asked[row], times[start:end], available[start:end], newest)
+            seen = seen_by(moments[row], times[start:end], available[start:end], newest)
             known[row] = len(seen)
             places.append(seen[len(seen) - min(len(seen), longest) :] + start)
     offsets = np.concatenate([[0], np.cumsum([len(place) for place in places], dtype=np.int64)]).astype(np.int32)

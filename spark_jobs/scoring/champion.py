@@ -52,16 +52,16 @@ def open_list_model(lake: Lake, settings: MlflowSettings, run_dir: Path, into: P
     return Champion(grown, folder, f"scored with a copy of version {champion.version} that has rows for {new} new items")
 
 
-def open_model(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, said_by: str) -> Champion:
+def open_model(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, source: str) -> Champion:
     """The bundle of the reference in the file `said_by`, as `open_champion` gets it."""
     kept = lake.root / ref.bundle
     try:
-        folder, note = _download(lake, settings, ref, into, said_by)
+        folder, note = _download(lake, settings, ref, into, source)
     except DependencyUnreachable as error:
         if not kept.exists():
             raise
         folder, note = kept, f"scored with the lake's own copy: {error.message}"
-    check(folder, ref, said_by)
+    check(folder, ref, source)
     return Champion(ref, folder, note)
 
 
@@ -73,17 +73,17 @@ def list_model_facts(champion: Champion, items: int) -> dict[str, Any]:
     return {**named, **ranker_facts(config["ranker"]), **left_out}
 
 
-def check(folder: Path, ref: ModelRef, said_by: str) -> None:
+def check(folder: Path, ref: ModelRef, source: str) -> None:
     """DataContractError unless the manifest is the one that is named; executors check the files against the manifest."""
     found = sha256_file(folder / MANIFEST) if (folder / MANIFEST).exists() else "no manifest"
     if found != ref.manifest_sha256:
         raise DataContractError(
-            f"the bundle of {ref.name} version {ref.version} has manifest {found}, {said_by} names {ref.manifest_sha256}",
+            f"the bundle of {ref.name} version {ref.version} has manifest {found}, {source} names {ref.manifest_sha256}",
             "register the run again, or roll back to another version",
         )
 
 
-def _download(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, said_by: str) -> tuple[Path, str | None]:
+def _download(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, source: str) -> tuple[Path, str | None]:
     uri = settings.tracking_uri or f"sqlite:///{(lake.mlflow / 'mlflow.db').resolve()}"
     _probe(lake, settings, uri)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(settings.timeout_seconds))
@@ -108,7 +108,7 @@ def _download(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, s
     except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, MlflowException, OSError) as error:
         line = (str(error).splitlines() or [""])[0][:200]
         raise DependencyUnreachable(f"MLflow has no {ref.name} version {ref.version}: {line}", _REMEDY) from error
-    note = None if aliased == ref.version else f"alias {ALIAS} stands at version {aliased}, {said_by} at {ref.version}"
+    note = None if aliased == ref.version else f"alias {ALIAS} stands at version {aliased}, {source} at {ref.version}"
     return _bundle_in(local, ref), note
 
 

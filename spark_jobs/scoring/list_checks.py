@@ -42,8 +42,10 @@ def check_complete(lists: DataFrame, users: DataFrame, seen: DataFrame, eligible
     broken = {text: total[f"fault_{index}"] for index, text in enumerate(faults) if total[f"fault_{index}"]}
     broken |= {"hold something the user has seen": shown} if shown else {}
     if broken:
-        said = "; ".join(f"{count} {text}" for text, count in broken.items())
-        raise DataContractError(f"lists are not complete: {said}", "nothing was committed; run the stage again, then report it")
+        details = "; ".join(f"{count} {text}" for text, count in broken.items())
+        raise DataContractError(
+            f"lists are not complete: {details}", "nothing was committed; run the stage again, then report it"
+        )
     reasons = found.where(F.col(c.FALLBACK).isNotNull()).groupBy(c.FALLBACK).count().collect()
     return {
         "users": total["users"],

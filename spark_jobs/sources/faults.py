@@ -89,8 +89,8 @@ def remedy(table: str, reason: str, samples: list[str]) -> str:
     if "64-bit" in reason:
         return "say `id_type: string` in the mapping, or name the right column"
     parts = number_format(samples)
-    said = f"{table}: {{numbers: {{{', '.join(parts)}}}}}" if parts else "another column"
-    return f"say `{said}` in the mapping; `nightrank import --guess FILE` proposes one"
+    setting = f"{table}: {{numbers: {{{', '.join(parts)}}}}}" if parts else "another column"
+    return f"say `{setting}` in the mapping; `nightrank import --guess FILE` proposes one"
 
 
 def number_format(samples: list[str]) -> list[str]:

@@ -24,17 +24,17 @@ SHARES: Final = [0.8, 0.9]
 
 def labelled_rows(spark: SparkSession, context: StageContext, settings: DataSettings) -> DataFrame:
     """Every impression of the last `impressions.days` that is known by the end of the date, with its answers."""
-    asked = settings.impressions
+    impressions = settings.impressions
     events = known_by(delta_io.read(spark, context.lake, EVENTS), context.day, settings.calendar.timezone)
     events = events.where(F.col(c.LANDING_DATE) <= F.lit(context.day))
     clock = has_clock(context)
     if clock:
-        events = events.where(since(context.day, asked.days))
-    return labelled(events, shown=asked.shown, labels=asked.labels, window=_window(asked) if clock else None)
+        events = events.where(since(context.day, impressions.days))
+    return labelled(events, shown=impressions.shown, labels=impressions.labels, window=_window(impressions) if clock else None)
 
 
-def _window(asked: ImpressionSettings) -> int:
-    return int(asked.label_minutes * MINUTE)
+def _window(impressions: ImpressionSettings) -> int:
+    return int(impressions.label_minutes * MINUTE)
 
 
 def has_clock(context: StageContext) -> bool:

@@ -28,7 +28,7 @@ def write_impressions(
 ) -> Impressions | None:
     """`impressions_<split>` and `impression_codes` hold the rows of the last `impressions.days`; None where there is nothing to
     train on."""
-    asked = settings.impressions
+    wanted = settings.impressions
     held = [labelled_rows(spark, context, settings).persist(StorageLevel.DISK_ONLY)]
     try:
         cuts = cuts_of(context, settings, held[0])
@@ -40,53 +40,53 @@ def write_impressions(
     finally:
         for rows in held:
             rows.unpersist()
-    what = f"no {' or '.join(asked.shown)} to train on in {asked.days} days"
+    what = f"no {' or '.join(wanted.shown)} to train on in {wanted.days} days"
     print(f"{result.name}: {what}, so no rows for click rankers", file=sys.stderr)
     return None
 
 
 def _described(spark: SparkSession, context: StageContext, settings: DataSettings, rows: DataFrame) -> DataFrame:
     """Rows with their inputs as texts and numbers, and the dense ids of user and item."""
-    asked, vocabulary = settings.impressions, delta_io.read(spark, context.lake, VOCABULARY)
+    wanted, vocabulary = settings.impressions, delta_io.read(spark, context.lake, VOCABULARY)
     items = delta_io.read_or_empty(spark, context.lake, ITEMS).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
     timezone = settings.calendar.timezone if has_clock(context) else None
-    known = inputs.described(rows, items, asked.fields, asked.numeric, timezone)
+    known = inputs.described(rows, items, wanted.fields, wanted.numeric, timezone)
     return dense(dense(known, vocabulary, "user"), vocabulary, "item").drop(c.USER_ID, c.ITEM_ID, c.EVENT_DATE)
 
 
 def _write(
     spark: SparkSession, context: StageContext, settings: DataSettings, rows: DataFrame, cuts: Cuts, result: StageResult
 ) -> Impressions:
-    asked = settings.impressions
+    wanted = settings.impressions
     train = rows.where(F.col(c.SPLIT) == "train")
-    fields, sizes = _write_codes(spark, context, asked, train, result)
+    fields, sizes = _write_codes(spark, context, wanted, train, result)
     codes = delta_io.read(spark, context.lake, IMPRESSION_CODES).persist()
     # What no training row knows is no input; the names say which place of the lists stays.
-    places = [asked.fields.index(name) for name in fields]
+    places = [wanted.fields.index(name) for name in fields]
     kept = rows.withColumn(c.FIELDS, F.array(*[F.col(c.FIELDS)[place] for place in places]))
     past = _past(spark, context, settings, codes)
-    built = _built(inputs.coded(kept, codes, fields), past, asked).persist(StorageLevel.DISK_ONLY)
+    built = _built(inputs.coded(kept, codes, fields), past, wanted).persist(StorageLevel.DISK_ONLY)
     try:
-        numeric, mean, scale = _constants(asked, built)
-        numbers = [F.col(c.NUMERIC)[asked.numeric.index(name)] for name in numeric]
+        numeric, mean, scale = _constants(wanted, built)
+        numbers = [F.col(c.NUMERIC)[wanted.numeric.index(name)] for name in numeric]
         final = built.withColumn(c.NUMERIC, F.array(*numbers).cast("array<float>"))
         _write_splits(final, context, settings, result)
     finally:
         built.unpersist()
         codes.unpersist()
     return Impressions(
-        fields=fields, sizes=sizes, numeric=numeric, mean=mean, scale=scale, labels=asked.labels,
-        history="item" if asked.history else None, history_length=asked.history, history_actions=asked.history_actions,
+        fields=fields, sizes=sizes, numeric=numeric, mean=mean, scale=scale, labels=wanted.labels,
+        history="item" if wanted.history else None, history_length=wanted.history, history_actions=wanted.history_actions,
         valid_from=cuts.valid_from, test_from=cuts.test_from,
     )  # fmt: skip
 
 
 def _write_codes(
-    spark: SparkSession, context: StageContext, asked: ImpressionSettings, train: DataFrame, result: StageResult
+    spark: SparkSession, context: StageContext, wanted: ImpressionSettings, train: DataFrame, result: StageResult
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """The table of codes, fitted on training rows; the fields that have any, and how many. DataContractError for a context
     key that no training row has."""
-    table = inputs.code_table(train, asked.fields, asked.least_rows, asked.most_values)
+    table = inputs.code_table(train, wanted.fields, wanted.least_rows, wanted.most_values)
     before = delta_io.version(context.lake, IMPRESSION_CODES)
     ordered = table.repartitionByRange(1, c.FIELD, c.DENSE_ID).sortWithinPartitions(c.FIELD, c.DENSE_ID)
     commit = delta_io.replace(
@@ -96,10 +96,10 @@ def _write_codes(
     result.tables += table_entries(spark, context.lake, [(IMPRESSION_CODES, before)])
     counted = delta_io.read(spark, context.lake, IMPRESSION_CODES).groupBy(c.FIELD).count().collect()
     counts: dict[str, int] = {row[c.FIELD]: row["count"] for row in counted}
-    for name in asked.fields:
+    for name in wanted.fields:
         if name not in counts:
             _left_out(name, result)
-    return tuple(name for name in asked.fields if name in counts), tuple(counts[n] + 1 for n in asked.fields if n in counts)
+    return tuple(name for name in wanted.fields if name in counts), tuple(counts[n] + 1 for n in wanted.fields if n in counts)
 
 
 def _left_out(name: str, result: StageResult) -> None:
@@ -122,20 +122,20 @@ def _past(spark: SparkSession, context: StageContext, settings: DataSettings, co
     return events.withColumnRenamed(inputs.VALUES, inputs.RAW).join(coded, inputs.RAW, "left").fillna(0, [inputs.VALUES])
 
 
-def _built(rows: DataFrame, past: DataFrame, asked: ImpressionSettings) -> DataFrame:
+def _built(rows: DataFrame, past: DataFrame, wanted: ImpressionSettings) -> DataFrame:
     """POINTWISE rows of all splits, with every number that was asked for."""
-    whole = inputs.with_history_count(add_history(rows, past, asked.history), asked.numeric)
+    whole = inputs.with_history_count(add_history(rows, past, wanted.history), wanted.numeric)
     # Left out only here, as in scoring: what is not known still counts among the newest.
     coded = F.filter(c.HISTORY, lambda code: code > 0)
     return whole.withColumns({c.HISTORY: coded, c.SOURCE: F.lit("history"), c.WEIGHT: F.lit(1.0)})
 
 
-def _constants(asked: ImpressionSettings, built: DataFrame) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
+def _constants(wanted: ImpressionSettings, built: DataFrame) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
     """(names, means, scales) of the numbers that some training row knows."""
-    row = inputs.moments(built.where(F.col(c.SPLIT) == "train"), asked.numeric).first()
+    row = inputs.moments(built.where(F.col(c.SPLIT) == "train"), wanted.numeric).first()
     assert row is not None  # an aggregate without groups has one row
     found = [
-        (name, *moment) for name, *moment in zip(asked.numeric, row["mean"], row["std"], strict=True) if moment[0] is not None
+        (name, *moment) for name, *moment in zip(wanted.numeric, row["mean"], row["std"], strict=True) if moment[0] is not None
     ]
     names, means, scales = ([each[place] for each in found] for place in range(3))
     # The last digits follow from the order of the sum, and the snapshot's id from all of them.

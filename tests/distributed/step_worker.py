@@ -10,7 +10,7 @@ from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.ranker.batch import Batch
 from nightrank.trainer.ranks.communicator import Horovod, SingleProcess
 from nightrank.trainer.ranks.watchdog import Progress
-from nightrank.trainer.worker.phases import MEASURE, build_phase
+from nightrank.trainer.worker.phases import FIT, build_phase
 from tests.training_jobs import CPU, job_of, training_of
 
 STEPS = 12
@@ -30,7 +30,7 @@ def main(root: Path, snapshot: Path, out: Path, backend: str, loss: str) -> None
     world = Horovod(Progress()) if backend == "horovod" else SingleProcess()
     changes = {"loss": {"name": loss}, "model": {"encoder": {"dropout": 0.0}}, "optimizer": {"epsilon": 1e-4}}
     training = training_of(job_of(root, load_snapshot(snapshot), changes), world)
-    step = build_phase(training, MEASURE).step
+    step = build_phase(training, FIT).step
     mine = [(rows[world.rank :: world.size], weights[world.rank :: world.size]) for rows, weights in global_batches()]
     batches = iter([Batch.from_lists(rows, weights=weights) for rows, weights in mine])
     reports = [step(batches, number, 1e-2) for number in range(STEPS)]

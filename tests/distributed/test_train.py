@@ -134,9 +134,9 @@ def running_worker(run_dir: Path, rank: int, process: subprocess.Popen) -> int:
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"), [(signal.SIGKILL, "was lost"), (signal.SIGSTOP, "gave no sign of life")], ids=["killed", "stopped"]
+    ("sent", "message"), [(signal.SIGKILL, "was lost"), (signal.SIGSTOP, "gave no sign of life")], ids=["killed", "stopped"]
 )
-def test_a_rank_that_is_lost_ends_the_stage_with_6_and_its_name(lake, sent, said):
+def test_a_rank_that_is_lost_ends_the_stage_with_6_and_its_name(lake, sent, message):
     root, snapshot = lake
     endless = {
         **TWO,
@@ -153,7 +153,7 @@ def test_a_rank_that_is_lost_ends_the_stage_with_6_and_its_name(lake, sent, said
     code, errors = ended(process)
     assert code == 6, errors
     assert "rank 1 of 2" in errors
-    assert said in errors
+    assert message in errors
     assert "its last step was" in errors
     assert time.monotonic() - started < 45
     for rank in (pid, other):

@@ -19,7 +19,7 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import EACH_ONCE
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.pipeline.config import resolve
-from nightrank.pipeline.tune.asked import TuneRequest, spec_of
+from nightrank.pipeline.tune.request import TuneRequest, spec_of
 from nightrank.trainer.config.tune import TuneConfig
 from nightrank.trainer.tracking.tracker import NIGHT, tracker_of
 from nightrank.trainer.tune import record

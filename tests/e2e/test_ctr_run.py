@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
-from nightrank.feature_store.contracts.model_ref import CLICKS, load_model_ref
+from nightrank.feature_store.contracts.model_ref import CTR_MODEL, load_model_ref
 from nightrank.feature_store.contracts.stage import load_context, run_stage
 from nightrank.ranker.ctr.bundle import load_ctr_bundle
 from nightrank.spark_jobs.executor.ctr_score import KEPT, CtrRules, ctr_scorer
@@ -74,19 +74,19 @@ def test_from_rows_to_scores(lake, tmp_path, name):
     import mlflow
 
     root, snapshot = lake
-    asked = load_ctr_config([MODELS / f"{name}.yaml"], [*NARROW[name], "batch_rows=60", "epochs=2"])
+    config = load_ctr_config([MODELS / f"{name}.yaml"], [*NARROW[name], "batch_rows=60", "epochs=2"])
     trainer = {**ALONE, "checkpoint": {"every_steps": 2}}
-    run_dir = write_ctr_run(root, f"full-{name}", snapshot, ctr=asked.model_dump(), trainer=trainer)
+    run_dir = write_ctr_run(root, f"full-{name}", snapshot, ctr=config.model_dump(), trainer=trainer)
     context = load_context(run_dir)
     with pytest.raises(UsageError, match="has trained no click ranker"):
         registry.run(context)
     left = trained(context).extra[stage.LEFT]
     assert left["training"]["resumed_from"] == "ctr step 4"
-    said = registry.run(context)
-    ref = load_model_ref(root / CLICKS)
+    registered = registry.run(context)
+    ref = load_model_ref(root / CTR_MODEL)
     assert (ref.name, ref.alias, ref.snapshot_id, ref.run_id) == ("nightrank-ctr", "champion", snapshot.id, context.run_id)
-    assert said.extra["ctr"]["test"] == left["test"] and said.extra["ctr"]["version"] == ref.version
-    assert registry.run(context).extra == said.extra, "registering again finds the same version"
+    assert registered.extra["ctr"]["test"] == left["test"] and registered.extra["ctr"]["version"] == ref.version
+    assert registry.run(context).extra == registered.extra, "registering again finds the same version"
     bundle = load_ctr_bundle(root / ref.bundle, ref.manifest_sha256)
     wanted = bundle.predict(pa.Table.from_pandas(ROWS)).numpy()
     assert wanted.shape == (4, 2) and len(np.unique(wanted)) > 4 and ((wanted > 0) & (wanted < 1)).all()
@@ -118,7 +118,7 @@ def scored_as_spark_does(folder, manifest):
 def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(lake, tmp_path):
     """The newest version of the tests above, in a process that may import none of our engines."""
     root, _ = lake
-    ref = load_model_ref(root / CLICKS)
+    ref = load_model_ref(root / CTR_MODEL)
     rows, uri = ROWS.iloc[:3].fillna(0.0).to_dict("records"), f"sqlite:///{root}/mlflow/mlflow.db"
     told = predicted_elsewhere(uri, ["models:/nightrank-ctr@champion"], rows, tmp_path)
     (got,) = told["answers"]

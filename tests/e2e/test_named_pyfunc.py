@@ -53,8 +53,8 @@ def test_a_named_model_loads_from_mlflow_with_what_it_names_alone(logged, packag
         bundle = load_bundle(folder)
         wanted = [
             (row, rank, item, pytest.approx(score, abs=1e-4))
-            for row, asked in enumerate(ROWS)
-            for rank, (item, score) in enumerate(bundle.recommend(asked["history"], asked["k"]), 1)
+            for row, request in enumerate(ROWS)
+            for rank, (item, score) in enumerate(bundle.recommend(request["history"], request["k"]), 1)
         ]
         assert [tuple(row.values()) for row in answer["rows"]] == wanted, name
         assert len(wanted) == 8

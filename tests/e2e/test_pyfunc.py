@@ -142,8 +142,8 @@ def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(registered, tm
     bundle = load_bundle(context.root / ref.bundle)
     wanted = [
         (row, rank, item, pytest.approx(score, abs=1e-5))
-        for row, asked in enumerate(rows)
-        for rank, (item, score) in enumerate(bundle.recommend(asked["history"], asked["k"]), 1)
+        for row, request in enumerate(rows)
+        for rank, (item, score) in enumerate(bundle.recommend(request["history"], request["k"]), 1)
     ]
     assert [tuple(row.values()) for row in got["rows"]] == wanted
     assert len(wanted) == 9

@@ -11,7 +11,7 @@ from pytest import approx
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import UsageError
-from nightrank.feature_store.contracts.model_ref import CLICKS, ModelRef
+from nightrank.feature_store.contracts.model_ref import CTR_MODEL, ModelRef
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.stage import StageResult
@@ -123,9 +123,9 @@ def market(spark, lake):
 
 def build(lake):
     fields = ["user", "item", "category", "hour", "position", "context.device"]
-    asked = {"enabled": True, "labels": ["click", "cart"], "fields": fields}
+    settings = {"enabled": True, "labels": ["click", "cart"], "fields": fields}
     rules = {"max_length": 4, "overlap": 2, "holdout_modulus": 1_000_000, "replay_fraction": 0.0}
-    context = make_context(lake, DAY, "full", training_set=rules, impressions=asked)
+    context = make_context(lake, DAY, "full", training_set=rules, impressions=settings)
     result = build_training_set.run(context)
     return context, result, load_snapshot(context.run_dir / "snapshot.json")
 
@@ -147,11 +147,11 @@ def test_rows_by_hand_and_the_lists_scored(spark, lake):
 
 
 def _rows_are_those_of_their_days(lake, snapshot):
-    said = snapshot.impressions
-    assert (said.valid_from, said.test_from) == (micros("2024-03-09 00:00:00"), micros("2024-03-10 00:00:00"))
-    assert said.fields == ("user", "item", "category", "hour", "position", "context.device")
-    assert said.sizes == (2, 3, 3, 2, 3, 5), "device has the values of the four training days"
-    assert said.numeric == ("log_price", "log_history") and said.labels == ("click", "cart")
+    spec = snapshot.impressions
+    assert (spec.valid_from, spec.test_from) == (micros("2024-03-09 00:00:00"), micros("2024-03-10 00:00:00"))
+    assert spec.fields == ("user", "item", "category", "hour", "position", "context.device")
+    assert spec.sizes == (2, 3, 3, 2, 3, 5), "device has the values of the four training days"
+    assert spec.numeric == ("log_price", "log_history") and spec.labels == ("click", "cart")
     train, valid, test = (rows_of(lake, snapshot, split) for split in ("train", "valid", "test"))
     assert [(row["item"], row["labels"]) for row in train] == [(1, [1, 0]), (2, [0, 0])] * 4
     assert [row["history"] for row in train] == [h for h in ([], [1], [1, 1], [1, 1, 1]) for _ in (1, 2)], "i3 has no code"
@@ -173,11 +173,11 @@ def _release(spark, lake, context):
     names = ("user_id", "item_id", "rank", "list_id", "release_id")
     lists = [dict(zip(names, (*row, f"l-{row[0]}", "r1"), strict=True)) for row in rows]
     append(spark, lake, tables.RECOMMENDATIONS, lists, context)
-    said = Release(
+    release = Release(
         release_id="r1", run_id="r", date=str(DAY), model_name="m", model_version=1, manifest_sha256="0", vocabulary_version=0,
         data_version=0, recommendations_version=0, snapshot_id="s", fence=0, users=2, rows=3, fallback={}, lists_sha256="0",
     )  # fmt: skip
-    row = {"release_id": "r1", "fence": 0, "created_at": at("2024-03-10 23:00"), "body": said.model_dump_json()}
+    row = {"release_id": "r1", "fence": 0, "created_at": at("2024-03-10 23:00"), "body": release.model_dump_json()}
     append(spark, lake, tables.RELEASES, [row], context)
 
 
@@ -192,7 +192,7 @@ def _lists_are_scored(spark, lake, context, snapshot):
         name="nightrank-ctr", version=4, alias="champion", mlflow_run_id="r", manifest_sha256=name, vocabulary_lineage="c",
         vocabulary_items=2, snapshot_id=snapshot.id, run_id="t", date=str(DAY), bundle=f"models/{name}",
     )  # fmt: skip
-    ref.save(lake.root / CLICKS)
+    ref.save(lake.root / CTR_MODEL)
     StageResult(score_ctr.REGISTERED).save(context)
     result = score_ctr.run(context)
     found = delta_io.read(spark, lake, tables.CLICK_SCORES).collect()
@@ -205,7 +205,7 @@ def _lists_are_scored(spark, lake, context, snapshot):
     assert (row["model_name"], row["model_version"], row["manifest_sha256"]) == ("nightrank-ctr", 4, name)
     assert (row["snapshot_id"], row["run_id"]) == (snapshot.id, context.run_id)
     # By hand: position 1 is served, hour and device are not known, seven clicks of which six have a code.
-    asked = pa.table(
+    row_table = pa.table(
         {
             "user": ["u1"], "item": ["i2"], "category": ["b"], "hour": [None], "position": ["1"], "context.device": [None],
             "log_price": [log(10)], "log_history": [log(8)], "history": [["i1"] * 6],
@@ -213,7 +213,7 @@ def _lists_are_scored(spark, lake, context, snapshot):
         schema=pa.schema([(n, pa.string()) for n in snapshot.impressions.fields] + [
             ("log_price", pa.float32()), ("log_history", pa.float32()), ("history", pa.list_(pa.string()))]),
     )  # fmt: skip
-    wanted = load_ctr_bundle(lake.bundles / name).predict(asked)[0].tolist()
+    wanted = load_ctr_bundle(lake.bundles / name).predict(row_table)[0].tolist()
     assert row["scores"] == {"click": approx(wanted[0]), "cart": approx(wanted[1])}
     again = score_ctr.run(context)
     assert again.tables[0]["from"] == again.tables[0]["to"]

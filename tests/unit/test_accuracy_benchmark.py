@@ -180,11 +180,11 @@ def test_a_small_sure_difference_is_seen_user_by_user(tmp_path, monkeypatch, cap
 def test_who_is_asked_together_changes_nobodys_figures(sequences):
     data, device = read_sequences(sequences), device_of(TrainerConfig(precision="fp32"))
     ranker = fit(TrainerConfig(fit={"epochs": 0}, model={"width": 8}), data, "strict", 1, print).ranker
-    asked = questions(data, 1, 1)
-    assert len(asked.history.lengths.unique()) > 3
-    together = ask(ranker, asked, device, rows=7)["ndcg@20"]
+    whole = questions(data, 1, 1)
+    assert len(whole.history.lengths.unique()) > 3
+    together = ask(ranker, whole, device, rows=7)["ndcg@20"]
     each = [
-        Questions(rows_between(asked.history, row, row + 1), asked.target_B[row : row + 1], 1) for row in range(len(together))
+        Questions(rows_between(whole.history, row, row + 1), whole.target_B[row : row + 1], 1) for row in range(len(together))
     ]
     assert 0 < (together > 0).sum() < len(together)
     np.testing.assert_array_equal(together, [ask(ranker, one, device)["ndcg@20"][0] for one in each])

@@ -82,13 +82,13 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), WRONG, ids=[" ".join(a) for a, _ in WRONG])
-def test_wrong_use_ends_with_2_says_why_and_the_way_out(arguments: list[str], said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[" ".join(a) for a, _ in WRONG])
+def test_wrong_use_ends_with_2_says_why_and_the_way_out(arguments: list[str], message: str, tmp_path: Path) -> None:
     landed_lake(tmp_path / "lake")
     given = [word.format(absent=tmp_path / "absent", lake=tmp_path / "lake") for word in arguments]
     done = nightrank(*given)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr and "way out:" in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "way out:" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_with_json_a_fault_is_one_object_on_stdout(tmp_path: Path) -> None:

@@ -32,13 +32,13 @@ def test_together_returns_each_ranks_own_value_when_all_are_well():
 
 
 def test_rank_0_decides_and_the_others_are_told():
-    asked = []
+    calls = []
 
     def decide(world):
-        return broadcast_object(world, lambda: asked.append(world.rank) or {"stop": True})
+        return broadcast_object(world, lambda: calls.append(world.rank) or {"stop": True})
 
     assert on_ranks(3, decide) == [{"stop": True}] * 3
-    assert asked == [0]
+    assert calls == [0]
 
 
 def test_a_fault_of_the_deciding_rank_reaches_the_others():

@@ -28,11 +28,11 @@ NAMED = {
     "ensemble": "transformer",
     "bert_behaviour": "bert_behaviour",
 }
-CLICKS = {"ctr_lr": "lr", "ctr_dnn": "dnn", "dcnv2": "dcnv2", "din": "din", "finalmlp": "finalmlp", "mmoe": "mmoe"}
+CTR_RANKERS = {"ctr_lr": "lr", "ctr_dnn": "dnn", "dcnv2": "dcnv2", "din": "din", "finalmlp": "finalmlp", "mmoe": "mmoe"}
 
 
 def test_no_file_is_forgotten():
-    assert sorted(NAMED) == FILES == NAMES and sorted(CLICKS) == CLICK_FILES
+    assert sorted(NAMED) == FILES == NAMES and sorted(CTR_RANKERS) == CLICK_FILES
     assert {path.stem for path in CONF.glob("*.yaml")} - set(DATA) == {"mapping-example", "tune"}
     assert {*DATA, *(f"models/{name}" for name in FILES), *(f"models/ctr/{name}" for name in CLICK_FILES)} == set(
         packaged_names()
@@ -51,7 +51,7 @@ def test_a_model_lies_over_a_data_set(name, data):
 @pytest.mark.parametrize("name", CLICK_FILES)
 def test_a_click_ranker_lies_over_a_data_set_and_switches_its_stages_on(name):
     found = resolve(["tiny", f"models/ctr/{name}"], [])
-    assert found["ctr"]["model"]["name"] == CLICKS[name] and found["impressions"]["enabled"] is True
+    assert found["ctr"]["model"]["name"] == CTR_RANKERS[name] and found["impressions"]["enabled"] is True
     assert len(found["impressions"]["labels"]) == (3 if name == "mmoe" else 1)
     assert found["trainer"] == resolve(["tiny"], [])["trainer"] and resolve(["tiny"], [])["impressions"]["enabled"] is False
     assert f"models/ctr/{name}" in packaged_names()

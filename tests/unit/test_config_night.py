@@ -46,17 +46,19 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "said"), BAD)
-def test_bad_configuration_is_named(overrides: list[str], said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as caught:
+@pytest.mark.parametrize(("overrides", "message"), BAD)
+def test_bad_configuration_is_named(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
         resolve([], overrides)
     assert caught.value.exit_code == 2 and caught.value.remedy
 
 
 def test_a_later_file_that_takes_another_ranker_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert resolve(["models/gru", "tiny"], [])["trainer"]["model"]["encoder"]["name"] == "transformer"
-    said = capsys.readouterr().err
-    assert "tiny comes after models/gru and sets the ranker from gru to transformer; give models/gru last to keep gru" in said
+    printed = capsys.readouterr().err
+    assert (
+        "tiny comes after models/gru and sets the ranker from gru to transformer; give models/gru last to keep gru" in printed
+    )
     assert resolve(["tiny", "models/transformer"], [])["trainer"]["model"]["encoder"]["name"] == "transformer"
     assert "sets the ranker" not in capsys.readouterr().err
 

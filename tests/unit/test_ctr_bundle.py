@@ -124,7 +124,7 @@ def test_a_field_that_is_not_there_is_named():
         FieldCodes.fit(TABLE, ["city"])
 
 
-ASKED = pa.table(
+ROWS = pa.table(
     {
         "user": ["user-1", "nobody", None],
         "item": ["item-2", "item-3", "item-12"],
@@ -147,10 +147,10 @@ def test_rows_as_they_come_are_scored_as_their_codes(tmp_path, name):
         history_T=torch.tensor([1, 12]),
         offsets_B1=torch.tensor([0, 2, 2, 2]),
     )
-    assert torch.equal(bundle.predict(ASKED), bundle.scores(coded))
-    in_pieces = [bundle.predict(ASKED.slice(row, 1)) for row in range(3)]
-    torch.testing.assert_close(torch.cat(in_pieces), bundle.predict(ASKED))
-    assert bundle.predict(ASKED.slice(0, 0)).shape == (0, 1)
+    assert torch.equal(bundle.predict(ROWS), bundle.scores(coded))
+    in_pieces = [bundle.predict(ROWS.slice(row, 1)) for row in range(3)]
+    torch.testing.assert_close(torch.cat(in_pieces), bundle.predict(ROWS))
+    assert bundle.predict(ROWS.slice(0, 0)).shape == (0, 1)
 
 
 def test_whole_numbers_and_lists_of_them_name_the_same_values_as_their_text(tmp_path):
@@ -174,11 +174,11 @@ def test_a_column_that_is_not_there_is_named(tmp_path, name, column, message):
     save_ctr_bundle(tmp_path / "b", trained(name), codes())
     bundle = load_ctr_bundle(tmp_path / "b")
     with pytest.raises(DataContractError, match=message) as fault:
-        bundle.predict(ASKED.drop_columns([column]))
+        bundle.predict(ROWS.drop_columns([column]))
     assert "they have user, item" in fault.value.remedy
 
 
 def test_only_a_ranker_that_reads_histories_asks_for_them(tmp_path):
     save_ctr_bundle(tmp_path / "b", trained("dnn"), codes())
     bundle = load_ctr_bundle(tmp_path / "b")
-    assert torch.equal(bundle.predict(ASKED.drop_columns(["history"])), bundle.predict(ASKED))
+    assert torch.equal(bundle.predict(ROWS.drop_columns(["history"])), bundle.predict(ROWS))

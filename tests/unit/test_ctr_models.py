@@ -119,8 +119,8 @@ def test_din_weighs_a_history_by_the_item_in_question(softmax):
     by_hand = torch.zeros(20, 4)
     for row in range(20):
         past = items[batch.history_T[batch.offsets_B1[row] : batch.offsets_B1[row + 1]]]
-        asked = items[batch.codes_BF[row, 1]].expand_as(past)
-        logit = model.relevance(model.attention(torch.cat([asked, past, asked - past, asked * past], dim=1)))
+        target = items[batch.codes_BF[row, 1]].expand_as(past)
+        logit = model.relevance(model.attention(torch.cat([target, past, target - past, target * past], dim=1)))
         by_hand[row] = (past * (torch.softmax(logit, dim=0) if softmax else logit)).sum(dim=0)
     torch.testing.assert_close(model.interest(batch), by_hand)
 

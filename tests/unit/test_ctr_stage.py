@@ -11,7 +11,7 @@ import torch
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.model_ref import CLICKS, ModelRef
+from nightrank.feature_store.contracts.model_ref import CTR_MODEL, ModelRef
 from nightrank.feature_store.contracts.settings import MaintenanceSettings
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.stage import load_context
@@ -162,8 +162,8 @@ def test_one_label_without_both_answers_is_left_out_of_the_mean(tmp_path):
 
 def test_codes_that_are_not_those_of_the_snapshot_are_refused(lake, tmp_path):
     snapshot = impression_lake(tmp_path)
-    said = snapshot.impressions.model_copy(update={"sizes": (9, 14, 4)})
-    wrong = snapshot.model_copy(update={"impressions": said})
+    spec = snapshot.impressions.model_copy(update={"sizes": (9, 14, 4)})
+    wrong = snapshot.model_copy(update={"impressions": spec})
     wrong.save(tmp_path / "snapshots" / f"{wrong.id}.json")
     with pytest.raises(DataContractError, match=r"field item does not hold the codes 1..13 in order"):
         trained(ctr_job(tmp_path, wrong, ctr_section("lr", epochs=1)))
@@ -217,5 +217,5 @@ def test_what_the_click_ranker_was_trained_on_stays_pinned(tmp_path):
         name="m-ctr", version=1, alias=None, mlflow_run_id="r", manifest_sha256="0", vocabulary_lineage="c",
         vocabulary_items=1, snapshot_id=old.id, run_id="r", date="2024-03-01", bundle="models/0",
     )  # fmt: skip
-    ref.save(lake.root / CLICKS)
+    ref.save(lake.root / CTR_MODEL)
     assert {each.id for each in live_snapshots(lake, only_one)} == {old.id, newer.id}

@@ -89,7 +89,7 @@ def test_each_member_gets_the_gradient_of_its_own_loss(name, loss):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"width": 20}, "width 20 is not a multiple of encoder.heads 2 times ensemble_size 3"),
         ({"head": {"name": "mlp"}}, "ensemble_size 3 wants the head dot"),
@@ -97,6 +97,6 @@ def test_each_member_gets_the_gradient_of_its_own_loss(name, loss):
         ({"encoder": {"name": "mf"}}, "not mf"),
     ],
 )
-def test_what_cannot_be_a_mean_is_refused(changes, said):
-    with pytest.raises(ConfigError, match=said):
+def test_what_cannot_be_a_mean_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
         validate(RankerConfig, {"width": 24, "ensemble_size": 3, **changes})

@@ -172,13 +172,13 @@ def test_a_night_counts_the_events_that_landed_before_its_day(tmp_path):
 def test_intervals_agree_with_the_one_definition(rows, seed):
     values = np.random.default_rng(seed).choice([0.0, 0.3, 0.63, 1.0], (rows, 2))
     drawn = resampled_means(values, seed, 4000)
-    spread = values[:, 0].std() / np.sqrt(rows)
+    error = values[:, 0].std() / np.sqrt(rows)
     _, low, high = interval(values[:, 0], seed, 4000)
     ours = percentile_interval(drawn[:, 0], 0.95)
-    assert ours == pytest.approx((low, high), abs=0.25 * spread + 1e-12)
+    assert ours == pytest.approx((low, high), abs=0.25 * error + 1e-12)
     _, low, high = paired_delta(values[:, 0], values[:, 1], seed, 4000)
-    spread = (values[:, 0] - values[:, 1]).std() / np.sqrt(rows)
-    assert percentile_interval(drawn[:, 0] - drawn[:, 1], 0.95) == pytest.approx((low, high), abs=0.25 * spread + 1e-12)
+    error = (values[:, 0] - values[:, 1]).std() / np.sqrt(rows)
+    assert percentile_interval(drawn[:, 0] - drawn[:, 1], 0.95) == pytest.approx((low, high), abs=0.25 * error + 1e-12)
 
 
 def test_resamples_do_not_depend_on_the_size_of_a_chunk(monkeypatch):

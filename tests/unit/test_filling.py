@@ -33,7 +33,7 @@ def passing(examples, plan):
 
 def batches_of(plan, examples):
     windows = filled(plan, 0, plan.windows(0), passing(examples, plan), ValueError)
-    return [batch for _, sheet in windows for batch in sheet.batches()]
+    return [batch for _, buffer in windows for batch in buffer.batches()]
 
 
 def rows_in(batch):
@@ -103,11 +103,11 @@ def test_nothing_is_written_outside_a_batch():
         ([3], [int(lengths.sum()) - 1], [0, 0, 0]),
         ([3], [int(lengths.sum())], [0, 1, 0]),
     ):
-        sheet = BatchBuffer(np.array(sizes), np.array(tokens))
+        buffer = BatchBuffer(np.array(sizes), np.array(tokens))
         with pytest.raises(IndexError, match=r"row \d does not fit its batch"):
-            scatter_rows(rows.place, np.array(batches, np.int32), sheet.cursors)
+            scatter_rows(rows.place, np.array(batches, np.int32), buffer.cursors)
     with pytest.raises(ValueError, match="a batch for each row"):
-        scatter_rows(rows.place, np.zeros(2, np.int32), sheet.cursors)
+        scatter_rows(rows.place, np.zeros(2, np.int32), buffer.cursors)
     heads = rows.heads.copy()
     heads["offset"][-1] += 1
     wide = BatchBuffer(np.array([3]), np.array([int(lengths.sum()) + 1]))

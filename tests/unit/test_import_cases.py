@@ -41,7 +41,7 @@ def refused(root, name, mapping="m.yaml"):
 
 
 @pytest.mark.parametrize(
-    ("name", "first", "second", "said"),
+    ("name", "first", "second", "expected"),
     [
         ("bigquery.csv", NOON, NOON.replace(minute=1), []),
         ("snowflake.csv", NOON, NOON.replace(minute=1), []),
@@ -50,10 +50,10 @@ def refused(root, name, mapping="m.yaml"):
         ("epoch_ms.csv", NOON, NOON.replace(hour=13), ["detected: numbers are milliseconds since 1970: ts"]),
     ],
 )
-def test_times_of_every_database_are_read(tmp_path, name, first, second, said):
+def test_times_of_every_database_are_read(tmp_path, name, first, second, expected):
     counts, events, lines = one(tmp_path, name)
     assert [e["event_time"] for e in events[:2]] == [first, second]
-    assert (counts["events"], counts["faulty_rows"], lines) == (9, 0, said)
+    assert (counts["events"], counts["faulty_rows"], lines) == (9, 0, expected)
 
 
 def test_times_mixed_each_is_read_or_lands_with_its_text_for_quarantine(tmp_path):
@@ -87,7 +87,7 @@ def test_dst_hours_that_are_skipped_or_come_twice_land(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "rows", "said"),
+    ("name", "rows", "expected"),
     [
         ("crlf.csv", 20, []),
         ("excel_sep.csv", 20, ["detected: delimiter ';' (its line sep=): excel_sep.csv"]),
@@ -100,9 +100,9 @@ def test_dst_hours_that_are_skipped_or_come_twice_land(tmp_path):
         ("array.json", 2, ["detected: a JSON array: array.json"]),
     ],
 )
-def test_layouts_are_read_and_said(tmp_path, name, rows, said):
+def test_layouts_are_read_and_said(tmp_path, name, rows, expected):
     counts, events, lines = one(tmp_path, name)
-    assert (counts["events"], counts["faulty_rows"], lines) == (rows, 0, said)
+    assert (counts["events"], counts["faulty_rows"], lines) == (rows, 0, expected)
     assert all(e["user_id"] and e["item_id"] and e["event_time"] for e in events)
 
 

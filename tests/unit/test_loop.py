@@ -13,7 +13,7 @@ from nightrank.trainer.loop.fit import fit
 from nightrank.trainer.loop.source import MixedSource, PartSource
 from nightrank.trainer.loop.validation import Validator
 from nightrank.trainer.ranks.faults import DivergedError
-from nightrank.trainer.worker.phases import MEASURE, build_phase, train
+from nightrank.trainer.worker.phases import FIT, build_phase, train
 from nightrank.trainer.worker.session import result
 from tests.thread_world import on_ranks
 from tests.training_jobs import CPU, Stopped, job_of, small_lake, stop_after, training_of
@@ -97,7 +97,7 @@ def test_training_stops_when_validation_does_not_get_better(lake):
     root, snapshot = lake
     changes = {"fit": {"epochs": 9, "patience": 2}}
     training = training_of(job_of(root, snapshot, changes, run_id="patient"))
-    phase = build_phase(training, MEASURE)
+    phase = build_phase(training, FIT)
     values = iter([0.5, 0.7, 0.6, 0.7])
 
     class Given:
@@ -115,7 +115,7 @@ def test_training_stops_when_validation_does_not_get_better(lake):
 def test_a_loss_that_is_no_number_stops_before_any_weight_moved_and_the_last_good_checkpoint_is_kept(lake, monkeypatch):
     root, snapshot = lake
     training = training_of(job_of(root, snapshot, {"checkpoint": {"every_steps": 1}}, run_id="nan"))
-    phase = build_phase(training, MEASURE)
+    phase = build_phase(training, FIT)
     stock, before = phase.step._update, {}
 
     def breaks_after_two_steps(loss: float, weight: float, step: int, rate: float) -> float:
@@ -145,10 +145,10 @@ class Short(PartSource):
 def test_an_epoch_with_a_row_too_few_is_an_error(lake):
     root, snapshot = lake
     training = training_of(job_of(root, snapshot, run_id="short"))
-    phase = build_phase(training, MEASURE)
+    phase = build_phase(training, FIT)
     short = Short(**vars(phase.source))
     with pytest.raises(DataContractError, match="rows were read"):
-        fit(loop.Phase(MEASURE, phase.config, short, phase.step), training)
+        fit(loop.Phase(FIT, phase.config, short, phase.step), training)
 
 
 @pytest.mark.parametrize("start", range(0, 15, 2))

@@ -103,23 +103,23 @@ def test_a_peer_that_breaks_is_an_error(arguments, monkeypatch, tmp_path):
 
 
 def test_training_and_known_lines_hold_back_what_is_asked_for(histories):
-    asked = questions(histories, 2, 2)
+    queries = questions(histories, 2, 2)
     lines = [line.split() for line in training_lines(histories, 2).splitlines()]
-    known = {int(user): items for user, *items in map(str.split, known_lines(asked).splitlines())}
+    known = {int(user): items for user, *items in map(str.split, known_lines(queries).splitlines())}
     assert [len(items) for _, *items in lines] == [4] * 40
-    assert known == {int(user): items for user, *items in lines if int(user) in known} and len(known) == len(asked.target_B)
+    assert known == {int(user): items for user, *items in lines if int(user) in known} and len(known) == len(queries.target_B)
 
 
 def test_lists_are_judged_by_user_and_may_not_hold_what_was_seen(histories):
-    asked = questions(histories, 1, 1)
-    users = asked.history.users_B.tolist()
-    lists = {str(user): [0, int(target)] for user, target in zip(users, asked.target_B, strict=True)}
-    assert peer.judged(lists, asked)["ndcg@10"] == pytest.approx(np.full(len(users), 1 / np.log2(3)))
+    queries = questions(histories, 1, 1)
+    users = queries.history.users_B.tolist()
+    lists = {str(user): [0, int(target)] for user, target in zip(users, queries.target_B, strict=True)}
+    assert peer.judged(lists, queries)["ndcg@10"] == pytest.approx(np.full(len(users), 1 / np.log2(3)))
     del lists[str(users[4])]
-    assert peer.judged(lists, asked)["recall@10"].tolist() == [float(row != 4) for row in range(len(users))]
+    assert peer.judged(lists, queries)["recall@10"].tolist() == [float(row != 4) for row in range(len(users))]
     lists[str(users[2])] = [int(histories.flat[(users[2] - 1) * 6])]
     with pytest.raises(DataContractError, match=f"1 listed items are in their user's history, first of user {users[2]}"):
-        peer.judged(lists, asked)
+        peer.judged(lists, queries)
 
 
 def test_products_of_a_layer_forward_and_backward():

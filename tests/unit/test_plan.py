@@ -112,14 +112,14 @@ def test_rows_of_a_border_group_go_to_either_rank_in_different_epochs():
 def test_ranks_work_on_similar_lengths_at_the_same_step():
     """Against the same rows without windows: the spread of lengths between ranks and inside batches must shrink."""
 
-    def spread(window_rows):
+    def gaps(window_rows):
         plan = ReadPlan((400,) * 6, 1, 0, 2, 20, window_rows)
         first, second = ([[length_of(row) for row in batch] for batch in epoch_of(plan, rank)] for rank in (0, 1))
         between = np.mean([abs(max(a) - max(b)) for a, b in zip(first, second, strict=True)])
         inside = np.mean([max(batch) - min(batch) for batch in first])
         return between, inside
 
-    (wide_between, wide_inside), (narrow_between, narrow_inside) = spread(1), spread(600)
+    (wide_between, wide_inside), (narrow_between, narrow_inside) = gaps(1), gaps(600)
     assert narrow_inside < 0.2 * wide_inside
     assert narrow_between <= wide_between
     assert narrow_between < 0.2

@@ -197,10 +197,10 @@ def test_a_list_is_made_for_another_day_whatever_happened_within_the_session():
     torch.testing.assert_close(ranker.user_vectors(bare), ranker.user_vectors(dated))
     minutes = [[60 * SECOND * i for i in range(1, 4)]]
     batch = Batch.from_lists([[1, 2, 3]], times=minutes)
-    asked_soon = Batch.from_lists([[1, 2, 3, 4]], times=[[*minutes[0], 200 * SECOND]]).without_last()
-    asked_next_day = Batch.from_lists([[1, 2, 3, 4]], times=[[*minutes[0], 90_000 * SECOND]]).without_last()
-    torch.testing.assert_close(ranker.user_vectors(batch), ranker.user_vectors(asked_next_day))
-    assert not torch.allclose(ranker.user_vectors(batch), ranker.user_vectors(asked_soon))
+    soon = Batch.from_lists([[1, 2, 3, 4]], times=[[*minutes[0], 200 * SECOND]]).without_last()
+    next_day = Batch.from_lists([[1, 2, 3, 4]], times=[[*minutes[0], 90_000 * SECOND]]).without_last()
+    torch.testing.assert_close(ranker.user_vectors(batch), ranker.user_vectors(next_day))
+    assert not torch.allclose(ranker.user_vectors(batch), ranker.user_vectors(soon))
 
 
 def test_a_history_longer_than_the_position_table_is_still_read():

@@ -85,8 +85,8 @@ def test_it_learns_a_cycle(name, head):
     model = ranker(name, head, known=ItemInputs(12))
     batch = rows(*([1 + (start + step) % 12 for step in range(8)] for start in range(12)))
     trained(model, batch, LossConfig(name="full_softmax" if head == "dot" else "sampled_softmax", negatives=48), 300)
-    asked = rows([1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 12, 1, 2])
-    assert first_items(model, asked) == [8, 3]
+    histories = rows([1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 12, 1, 2])
+    assert first_items(model, histories) == [8, 3]
 
 
 def test_mf_learns_what_a_user_keeps_to_and_folds_strangers_in():
@@ -184,13 +184,13 @@ def test_a_section_of_another_name_starts_anew(tmp_path):
     assert tree == {"encoder": {"name": "gru", "dropout": 0.3}, "width": 64}
 
 
-@pytest.mark.parametrize("asked", [3, 900], ids=["few rows", "most rows"])
-def test_rows_looked_up_are_added_to_the_gradient_that_stands(asked):
+@pytest.mark.parametrize("count", [3, 900], ids=["few rows", "most rows"])
+def test_rows_looked_up_are_added_to_the_gradient_that_stands(count):
     """In the trainer a parameter's gradient is a view into one buffer: it must stay that view, and hold the whole sum."""
     generator = torch.Generator().manual_seed(0)
     table = torch.nn.Parameter(torch.randn(1000, 8, generator=generator))
-    before, ids = torch.randn(1000, 8, generator=generator), torch.randint(0, 1000, (asked,), generator=generator)
-    weights = torch.randn(asked, 8, generator=generator)
+    before, ids = torch.randn(1000, 8, generator=generator), torch.randint(0, 1000, (count,), generator=generator)
+    weights = torch.randn(count, 8, generator=generator)
     buffer = before.flatten().clone()
     table.grad = buffer.view(1000, 8)
     (look_up(table, ids) * weights).sum().backward()

@@ -120,10 +120,10 @@ def test_a_run_that_ended_before_its_first_stage_has_a_page():
 
 
 def test_the_headline_follows_the_gate():
-    said = {d: headline(sample_result() | {"gate": {"decision": d}}) for d in ("first", "promoted", "rejected", "undecidable")}
-    assert "went live" in said["first"] and "went live" in said["promoted"]
-    assert "champion stays" in said["rejected"] and "champion stays" in said["undecidable"]
-    assert all("5,611 users" in sentence for sentence in said.values())
+    lines = {d: headline(sample_result() | {"gate": {"decision": d}}) for d in ("first", "promoted", "rejected", "undecidable")}
+    assert "went live" in lines["first"] and "went live" in lines["promoted"]
+    assert "champion stays" in lines["rejected"] and "champion stays" in lines["undecidable"]
+    assert all("5,611 users" in sentence for sentence in lines.values())
 
 
 def test_the_page_names_the_model_that_made_the_lists_and_not_the_challenger_for_it():

@@ -86,8 +86,8 @@ def in_memory(ranker, user):
     items, actions, places = zip(*HISTORIES[user], strict=True)
     history = Batch.from_lists([items], [actions], [[time_of(place) for place in places]], users=[user])
     with torch.no_grad():
-        asked = ranker.user_vectors(history.newest(ranker.config.encoder.max_length))
-        scores = ranker.head.every(asked, ranker.all_item_vectors())[0].tolist()
+        vectors = ranker.user_vectors(history.newest(ranker.config.encoder.max_length))
+        scores = ranker.head.every(vectors, ranker.all_item_vectors())[0].tolist()
     unseen = set(range(1, ITEMS + 1)) - {item for item, action in EVENTS[user] if action != IMPRESSION}
     best = sorted(unseen, key=lambda item: (-scores[item], item))[:K]
     return [(f"i{item}", rank, pytest.approx(scores[item], rel=1e-4, abs=1e-5)) for rank, item in enumerate(best, 1)]

@@ -141,8 +141,8 @@ def test_first_items_of_sessions_are_drawn_from_the_truth():
     first = seen.step_V == 0
     drawn = np.bincount(seen.item_V[first], minlength=len(goods.truth.item_id))
     chances = true_scores(goods.truth, users[seen.user_V[first]], config.start)
-    expected, spread = chances.sum(axis=0), np.sqrt((chances * (1 - chances)).sum(axis=0))
-    assert np.abs(drawn - expected).max() < 4.5 * spread[np.abs(drawn - expected).argmax()] + 1
+    expected, std = chances.sum(axis=0), np.sqrt((chances * (1 - chances)).sum(axis=0))
+    assert np.abs(drawn - expected).max() < 4.5 * std[np.abs(drawn - expected).argmax()] + 1
     later = np.bincount(seen.item_V[~first], minlength=len(goods.truth.item_id))
     assert np.corrcoef(later, true_scores(goods.truth, users[seen.user_V[~first]], config.start).sum(axis=0))[0, 1] > 0.99
 

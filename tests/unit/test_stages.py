@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from nightrank.pipeline.stages import CLICKS, STAGES, names, stages_of
+from nightrank.pipeline.stages import CTR_SWITCH, STAGES, names, stages_of
 
 
 def test_a_stage_stands_only_on_stages_before_it() -> None:
@@ -19,7 +19,7 @@ def test_full_and_nightly_run_the_same_list_and_the_verdict_is_last() -> None:
     assert stages_of("full", on) == stages_of("nightly", on) == STAGES
     left_out = [stage.name for stage in STAGES if stage not in stages_of("full", off)]
     assert left_out == ["train_ctr", "register_ctr", "score_ctr"]
-    assert stages_of("full", off) == stages_of("full", {}) == tuple(stage for stage in STAGES if stage.switch != CLICKS)
+    assert stages_of("full", off) == stages_of("full", {}) == tuple(stage for stage in STAGES if stage.switch != CTR_SWITCH)
     assert names()[-1] == "verdict"
     assert [stage.name for stage in STAGES if stage.ends_run] == ["verdict"]
 

@@ -83,7 +83,7 @@ def hub(home: Path, **environment: str) -> dict[str, str]:
     return {**ours, "HF_HOME": str(home), "no_proxy": "127.0.0.1", **environment}
 
 
-def asked(environment: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+def run_with(environment: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
     command = command or ("-c", ASK, NAME)
     return subprocess.run(
         [sys.executable, *command], cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -107,7 +107,7 @@ def cached(home: Path, folder: Path) -> Path:
 def test_a_hub_name_is_the_model_in_the_cache_where_the_hub_does_not_answer(tmp_path, bert, offline):
     snapshot = cached(tmp_path, bert)
     environment = {"HF_HUB_OFFLINE": "1"} if offline else {"HF_ENDPOINT": closed_port()}
-    answer = asked(hub(tmp_path, **environment))
+    answer = run_with(hub(tmp_path, **environment))
     assert answer.stdout.split() == [str(snapshot), text_model(TextSettings(encoder=str(bert))).revision], answer.stderr
 
 
@@ -116,7 +116,7 @@ def test_a_hub_or_a_proxy_that_gives_no_model_is_unreachable_and_is_not_waited_f
     with answering(ANSWERS[how]) as address:
         proxied = {"HF_ENDPOINT": "https://hub.invalid", "https_proxy": address}
         began = time.monotonic()
-        answer = asked(hub(tmp_path, **(proxied if how == "refuses" else {"HF_ENDPOINT": address})))
+        answer = run_with(hub(tmp_path, **(proxied if how == "refuses" else {"HF_ENDPOINT": address})))
     assert time.monotonic() - began < 30
     assert answer.stdout.startswith(f"8 text.encoder {NAME}: neither a folder nor a model the hub gave ("), answer.stderr
     assert "download the model and name its folder" in answer.stdout
@@ -124,7 +124,7 @@ def test_a_hub_or_a_proxy_that_gives_no_model_is_unreachable_and_is_not_waited_f
 
 def test_a_stage_whose_model_no_hub_gives_ends_with_code_8_and_says_what_to_do(tmp_path):
     stage = ("--root", str(tmp_path / "lake"), "--date", "2024-03-10", "--set", f"text.encoder={NAME}")
-    answer = asked(hub(tmp_path, HF_ENDPOINT=closed_port()), "-m", "nightrank.spark_jobs.embed_items", *stage)
+    answer = run_with(hub(tmp_path, HF_ENDPOINT=closed_port()), "-m", "nightrank.spark_jobs.embed_items", *stage)
     assert answer.returncode == 8, answer.stderr
     assert answer.stderr.startswith(f"dependency_unreachable: text.encoder {NAME}: ") and "Traceback" not in answer.stderr
     assert "way out: check the name and the network, or download the model and name its folder" in answer.stderr

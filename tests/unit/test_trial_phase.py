@@ -26,14 +26,14 @@ def never(state) -> bool:
 
 def test_all_ranks_end_where_rank_0_is_told_to(lake):
     def work(rank):
-        asked = []
+        epochs = []
 
         def prunes(state) -> bool:
-            asked.append(state.epoch)
+            epochs.append(state.epoch)
             return state.epoch == 2
 
         state = fit_trial(training_of(trial_job(lake, 0), rank), prunes)
-        return asked, state.epoch, state.pruned, state.phase_done
+        return epochs, state.epoch, state.pruned, state.phase_done
 
     assert on_ranks(2, work) == [([1, 2], 2, True, True), ([], 2, True, True)]
 

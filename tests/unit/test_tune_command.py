@@ -11,7 +11,7 @@ from nightrank.feature_store.contracts.errors import ConfigError, NothingToDo, U
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.pipeline.commands.tunes import _show
 from nightrank.pipeline.config import CONF
-from nightrank.pipeline.tune.asked import TuneRequest, spec_of
+from nightrank.pipeline.tune.request import TuneRequest, spec_of
 from nightrank.pipeline.tune.search import plan_of, tune
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.tune.objective import build_job
@@ -27,14 +27,14 @@ def finished_run(root: Path, run_id: str = RUN, snapshot=None, **config) -> None
     write_json(run_dir / "result.json", {"status": "done"})
 
 
-def asked(root: Path, *overrides: str, **more) -> TuneRequest:
+def request(root: Path, *overrides: str, **more) -> TuneRequest:
     return TuneRequest(root, more.pop("files", []), list(overrides), **more)
 
 
 def test_the_configuration_is_that_of_the_run_with_what_is_set(tmp_path: Path) -> None:
     """Of a run that was made before there was a section `tune`, too."""
     finished_run(tmp_path)
-    made = spec_of(asked(tmp_path, "trainer.batch_rows=8"))
+    made = spec_of(request(tmp_path, "trainer.batch_rows=8"))
     assert (made.run_id, made.config["trainer"]["workers"], made.config["trainer"]["batch_rows"]) == (RUN, 1, 8)
     assert made.config["tune"]["pruner"]["name"] == "median"
     assert made.differing["trainer"] == {"workers": 1, "batch_rows": 8}
@@ -46,21 +46,21 @@ def test_the_newest_finished_full_run_is_taken(tmp_path: Path) -> None:
     for run_id in ("full-2024-01-01-r2", "full-2024-01-01-r10", "nightly-2024-01-02"):
         finished_run(tmp_path, run_id)
     write_run(tmp_path, "full-2024-01-01-r11", small_lake(tmp_path, users=30), {})
-    assert spec_of(asked(tmp_path)).run_id == "full-2024-01-01-r10"
-    assert spec_of(asked(tmp_path, run_id=RUN)).run_id == RUN
+    assert spec_of(request(tmp_path)).run_id == "full-2024-01-01-r10"
+    assert spec_of(request(tmp_path, run_id=RUN)).run_id == RUN
 
 
 def test_without_a_finished_full_run_there_is_nothing_to_do(tmp_path: Path) -> None:
     finished_run(tmp_path, "nightly-2024-01-02")
     with pytest.raises(NothingToDo, match="no full run has finished"):
-        spec_of(asked(tmp_path))
+        spec_of(request(tmp_path))
 
 
 def test_a_run_without_validation_rows_is_refused(tmp_path: Path) -> None:
     night = write_snapshot(tmp_path, {"train": [row(1, [1, 2, 3], 1, "train")]}, 3, 1)
     finished_run(tmp_path, "nightly-2024-01-02", night)
     with pytest.raises(UsageError, match="nightly-2024-01-02 has 1 training and 0 validation rows"):
-        spec_of(asked(tmp_path, run_id="nightly-2024-01-02"))
+        spec_of(request(tmp_path, run_id="nightly-2024-01-02"))
 
 
 def test_a_run_whose_snapshot_is_gone_is_refused(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_run_whose_snapshot_is_gone_is_refused(tmp_path: Path) -> None:
     for file in (tmp_path / "snapshots").iterdir():
         file.unlink()
     with pytest.raises(UsageError, match=f"snapshot .* of run {RUN} is no longer kept"):
-        spec_of(asked(tmp_path))
+        spec_of(request(tmp_path))
 
 
 BAD = [
@@ -80,11 +80,11 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "files", "said"), BAD)
-def test_a_configuration_the_training_set_was_not_made_by_is_refused(tmp_path: Path, overrides, files, said) -> None:
+@pytest.mark.parametrize(("overrides", "files", "message"), BAD)
+def test_a_configuration_the_training_set_was_not_made_by_is_refused(tmp_path: Path, overrides, files, message) -> None:
     finished_run(tmp_path)
-    with pytest.raises(ConfigError, match=said) as caught:
-        spec_of(asked(tmp_path, *overrides, files=files))
+    with pytest.raises(ConfigError, match=message) as caught:
+        spec_of(request(tmp_path, *overrides, files=files))
     assert caught.value.remedy
 
 
@@ -93,11 +93,11 @@ def test_a_file_stands_for_the_runs_configuration_and_its_trials_have_it(tmp_pat
     finished_run(tmp_path, trainer={"workers": 1, "batch_rows": 4})
     file = tmp_path / "other.yaml"
     file.write_text("seed: 5\ntrainer: {batch_rows: 8, fit: {epochs: 2}, model: {encoder: {blocks: 3}}}\n")
-    made = spec_of(asked(tmp_path, "trainer.fit.epochs=7", files=[str(file)]))
+    made = spec_of(request(tmp_path, "trainer.fit.epochs=7", files=[str(file)]))
     job = build_job(made, 0, {"trainer.model.width": 96})
     assert (job.config.batch_rows, job.config.fit.epochs, job.config.model.encoder.blocks) == (8, 7, 3)
     assert (job.seed, job.config.model.width, job.config.workers) == (5, 96, TrainerConfig().workers)
-    assert made.study != spec_of(asked(tmp_path)).study
+    assert made.study != spec_of(request(tmp_path)).study
 
 
 def test_the_command_plans_a_study_of_the_file_it_was_given(tmp_path: Path) -> None:
@@ -118,13 +118,13 @@ def test_the_command_plans_a_study_of_the_file_it_was_given(tmp_path: Path) -> N
             *named,
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        assert json.loads(done.stdout)["study"] == spec_of(asked(tmp_path, files=files)).study, done.stderr
+        assert json.loads(done.stdout)["study"] == spec_of(request(tmp_path, files=files)).study, done.stderr
 
 
 def test_a_plan_writes_nothing(tmp_path: Path) -> None:
     finished_run(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    plan = plan_of(spec_of(asked(tmp_path, trials=7)))
+    plan = plan_of(spec_of(request(tmp_path, trials=7)))
     assert (plan["status"], plan["run_id"], plan["trials"], plan["begun"]) == ("planned", RUN, 7, 0)
     assert plan["space"]["trainer.model.width"] == {"choices": [96, 192, 288]}
     assert plan["process"][1:4] == ["-m", "nightrank.trainer.tune.run", "--study-dir"]
@@ -134,7 +134,7 @@ def test_a_plan_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("trials", "exhausted", "wanted"), [(7, False, 3), (9, False, None), (9, True, 3)])
 def test_a_study_that_has_enough_starts_no_process(tmp_path: Path, monkeypatch, trials, exhausted, wanted) -> None:
     finished_run(tmp_path)
-    spec = spec_of(asked(tmp_path, trials=trials))
+    spec = spec_of(request(tmp_path, trials=trials))
     write_json(spec.result_path, {"trials": 7, "exhausted": exhausted})
     monkeypatch.setattr("nightrank.pipeline.tune.search._search", lambda spec: 0)
     assert plan_of(spec)["status"] == ("already_done" if wanted else "planned")
@@ -144,7 +144,7 @@ def test_a_study_that_has_enough_starts_no_process(tmp_path: Path, monkeypatch, 
 
 def test_the_default_space_is_the_packaged_one(tmp_path: Path) -> None:
     finished_run(tmp_path)
-    assert spec_of(asked(tmp_path)).study == spec_of(asked(tmp_path, space=CONF / "tune.yaml")).study
+    assert spec_of(request(tmp_path)).study == spec_of(request(tmp_path, space=CONF / "tune.yaml")).study
 
 
 def test_a_person_sees_the_best_trials_first_and_what_they_were_chosen_by(capsys) -> None:

@@ -45,9 +45,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), BAD)
-def test_a_bad_space_is_refused_by_key_and_file(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as caught:
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_a_bad_space_is_refused_by_key_and_file(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
         space_of(tmp_path, text)
     assert str(tmp_path / "space.yaml") in caught.value.message
     assert caught.value.exit_code == 2 and caught.value.remedy
@@ -100,8 +100,8 @@ def test_params_are_set_and_read_by_dotted_keys() -> None:
     assert values_of(changed, {WIDTH: 0, LR: 0, "trainer.absent": 0}) == {WIDTH: 16, LR: 0.1}
 
 
-def spec(tmp_path: Path, space=None, snapshot="c" * 64, **asked) -> StudySpec:
-    config = resolve(["tiny"], asked.pop("overrides", []))
+def spec(tmp_path: Path, space=None, snapshot="c" * 64, **changes) -> StudySpec:
+    config = resolve(["tiny"], changes.pop("overrides", []))
     return StudySpec(
         root=str(tmp_path),
         run_id="full-2024-01-03",
@@ -110,7 +110,7 @@ def spec(tmp_path: Path, space=None, snapshot="c" * 64, **asked) -> StudySpec:
         config=config,
         differing={},
         space=space or {WIDTH: Choices(choices=(8, 16))},
-        **{"trials": 5, **asked},
+        **{"trials": 5, **changes},
     )
 
 

@@ -42,8 +42,8 @@ def rows(search):
     return [(trial.number, trial.params, trial.value, trial.state) for trial in studies.finished(search.study)]
 
 
-def searched(folder, **asked):
-    search = search_in(folder, **asked)
+def searched(folder, **settings):
+    search = search_in(folder, **settings)
     search.run(whole)
     return rows(search)
 

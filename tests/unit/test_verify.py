@@ -63,14 +63,14 @@ def a_pinned_file(lake: Lake) -> Path:
 def released(lake: Lake, **values: object) -> None:
     """The lists at their newest version, under a release that says so."""
     path = lake.run_dir(RUN) / "stages" / "release.json"
-    said = read_json(path)
+    stage = read_json(path)
     model, snapshot = read_json(lake.run_dir(RUN) / "model_ref.json"), next(lake.snapshots.iterdir()).stem
     body = {**RELEASE, "recommendations_version": 1, **values}
     write_release(lake, Release(**body, manifest_sha256=model["manifest_sha256"], snapshot_id=snapshot))
-    said["extra"]["release"] |= {name: body[name] for name in ("recommendations_version", "users", "rows")}
-    write_json(path, said)
+    stage["extra"]["release"] |= {name: body[name] for name in ("recommendations_version", "users", "rows")}
+    write_json(path, stage)
     result = lake.run_dir(RUN) / "result.json"
-    change(result, release=said["extra"]["release"])
+    change(result, release=stage["extra"]["release"])
 
 
 def with_lists(lake: Lake, lists_: list[dict[str, object]], **values: object) -> None:
@@ -144,7 +144,7 @@ BROKEN: dict[str, tuple[Callable[[Lake], object], set[str], str]] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_broken_is_named(lake: Lake, name: str) -> None:
-    break_it, failing, said = BROKEN[name]
+    break_it, failing, message = BROKEN[name]
     break_it(lake)
     outcome = verify_run(lake, RUN)
     assert outcome.exit_code == 4
@@ -152,7 +152,7 @@ def test_what_is_broken_is_named(lake: Lake, name: str) -> None:
     assert failing <= failed.keys()
     if name != "no_result":
         assert failed.keys() == failing
-    assert any(said in seen for seen in failed.values()), failed
+    assert any(message in seen for seen in failed.values()), failed
 
 
 def test_an_old_runs_expired_files_are_no_fault(lake: Lake) -> None:

@@ -20,13 +20,13 @@ from tests.training_jobs import job_of, small_lake
 
 def test_the_heart_writes_what_the_rank_does_and_how_it_ended(tmp_path):
     progress = Progress()
-    heart = Heartbeat(tmp_path, 3, progress, WatchdogConfig(beat_seconds=0.02), this_process())
-    heart.start()
+    heartbeat = Heartbeat(tmp_path, 3, progress, WatchdogConfig(beat_seconds=0.02), this_process())
+    heartbeat.start()
     progress.moved("fit", 41)
     time.sleep(0.3)
     alive = read_json(tmp_path / "rank-3.json")
     assert process_of(alive) == this_process()
-    heart.stop({"how": "done"})
+    heartbeat.stop({"how": "done"})
     assert (alive["step"], alive["doing"], alive["ended"]) == (41, "fit", None)
     assert read_json(tmp_path / "rank-3.json")["ended"] == {"how": "done"}
 

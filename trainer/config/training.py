@@ -62,7 +62,7 @@ class MeasureConfig(PhaseConfig):
     patience: int | None = Field(3, ge=1)
 
 
-class RefreshConfig(PhaseConfig):
+class RefitConfig(PhaseConfig):
     """Brought up to date on the evaluation split: what goes live after a full run."""
 
     epochs: int = Field(2, ge=0)
@@ -141,7 +141,7 @@ class TrainerConfig(FrozenConfig):
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     fit: MeasureConfig = MeasureConfig()
-    refit: RefreshConfig = RefreshConfig()
+    refit: RefitConfig = RefitConfig()
     night: NightPhaseConfig = NightPhaseConfig()
     validation: ValidationConfig = ValidationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()

@@ -25,13 +25,13 @@ def impressions_in(snapshot: DatasetSnapshot) -> Impressions:
 
 
 def shapes_of(snapshot: DatasetSnapshot) -> CtrShapes:
-    said = impressions_in(snapshot)
-    fields = [FieldShape(name=name, size=size) for name, size in zip(said.fields, said.sizes, strict=True)]
+    spec = impressions_in(snapshot)
+    fields = [FieldShape(name=name, size=size) for name, size in zip(spec.fields, spec.sizes, strict=True)]
     numeric = [
         NumericShape(name=name, mean=mean, scale=scale)
-        for name, mean, scale in zip(said.numeric, said.mean, said.scale, strict=True)
+        for name, mean, scale in zip(spec.numeric, spec.mean, spec.scale, strict=True)
     ]
-    return CtrShapes(fields=tuple(fields), numeric=tuple(numeric), labels=said.labels, history=said.history)
+    return CtrShapes(fields=tuple(fields), numeric=tuple(numeric), labels=spec.labels, history=spec.history)
 
 
 def codes_of(snapshot: DatasetSnapshot, root: Path) -> FieldCodes:

@@ -15,7 +15,7 @@ from nightrank.trainer.ranks.communicator import Communicator, run_on_all_ranks
 from nightrank.trainer.ranks.watchdog import Progress
 
 Figures = dict[str, float]
-NOT_ASKED = -1.0
+NO_LABEL = -1.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class CtrValidator:
         for batch in self.source.batches(0, 0):
             rows = slice(at, at + batch.rows)
             found[rows, :actions] = torch.from_numpy(probabilities(ranker, batch))
-            found[rows, actions:] = torch.nan_to_num(batch.labels_BA, nan=NOT_ASKED)
+            found[rows, actions:] = torch.nan_to_num(batch.labels_BA, nan=NO_LABEL)
             at += batch.rows
             self.progress.moved("validating")
         return found
@@ -58,8 +58,8 @@ class CtrValidator:
         return [plan.rank_rows(rank) for rank in range(self.source.world_size)]
 
     def _figures(self, labels: tuple[str, ...], scores_NA: Probabilities, labels_NA: Probabilities) -> Figures:
-        asked_NA = np.where(labels_NA == NOT_ASKED, np.nan, labels_NA)
-        each = by_action(labels, scores_NA, asked_NA)
+        known_NA = np.where(labels_NA == NO_LABEL, np.nan, labels_NA)
+        each = by_action(labels, scores_NA, known_NA)
         each = {label: figures for label, figures in each.items() if not np.isnan(figures["auc"])}
         if not each:
             raise DataContractError(

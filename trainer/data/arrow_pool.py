@@ -59,7 +59,7 @@ class ArrowPool:
         self._outboxes: list[queue.SimpleQueue[Any]] = [queue.SimpleQueue() for _ in range(workers)]
         self._threads: list[threading.Thread] = []
         self._ventilator: Any = None
-        self._asked = 0
+        self._ventilated = 0
         self._given = 0
 
     def start(self, worker_class: Any, worker_args: Any = None, ventilator: Any = None) -> None:
@@ -76,8 +76,8 @@ class ArrowPool:
 
     def ventilate(self, **item: Any) -> None:
         """Called by the ventilator, which keeps only a few items in flight: this is what bounds the read-ahead."""
-        self._inboxes[self._asked % self.workers_count].put(item)
-        self._asked += 1
+        self._inboxes[self._ventilated % self.workers_count].put(item)
+        self._ventilated += 1
 
     def get_results(self) -> Any:
         """The next row group of the plan. Raises what its worker raised, and the `end` exception after the last."""
@@ -104,7 +104,7 @@ class ArrowPool:
 
     @property
     def diagnostics(self) -> dict[str, int]:
-        return {"planned": self._planned, "asked": self._asked, "given": self._given}
+        return {"planned": self._planned, "ventilated": self._ventilated, "given": self._given}
 
     def results_qsize(self) -> int:
         return sum(box.qsize() for box in self._outboxes)

@@ -83,8 +83,8 @@ class EpochReader:
         windows = self.plan.windows(self.rank, self.start_step)
         passed = windows[0].first_row if windows else self.plan.rank_rows(self.rank)
         with closing(self._planned.prepared(passed, self._passing)) as groups:
-            for window, sheet in filled(self.plan, self.rank, windows, groups, self._planned.wrong):
-                batches = sheet.batches()
+            for window, buffer in filled(self.plan, self.rank, windows, groups, self._planned.wrong):
+                batches = buffer.batches()
                 skip = max(self.start_step - window.first_step, 0)
                 passed += sum(batch.rows for batch in batches[:skip])
                 for batch in batches[skip:]:

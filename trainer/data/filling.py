@@ -62,7 +62,7 @@ class Passing:
     rows: Rows
     order: Indices
     taken: int = 0
-    sheets: list[BatchBuffer] = field(default_factory=list)
+    buffers: list[BatchBuffer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._batch_of_row = np.full(len(self.rows), -1, np.int32)
@@ -76,21 +76,21 @@ class Passing:
         lengths: Array = self.rows.lengths.take(self.order[self.taken : self.taken + count])
         return lengths
 
-    def deal(self, batches: npt.NDArray[np.int32], sheet: BatchBuffer) -> None:
-        """The next rows go into these batches of the sheet."""
-        before = sum(len(known.cursors) for known in self.sheets)
+    def assign(self, batches: npt.NDArray[np.int32], buffer: BatchBuffer) -> None:
+        """The next rows go into these batches of the buffer."""
+        before = sum(len(known.cursors) for known in self.buffers)
         self._batch_of_row[self.order[self.taken : self.taken + len(batches)]] = batches + before
         self.taken += len(batches)
-        self.sheets.append(sheet)
+        self.buffers.append(buffer)
 
     def scatter(self) -> None:
         """Every row that was dealt out stands in its batch."""
-        cursors = np.concatenate([sheet.cursors for sheet in self.sheets])
+        cursors = np.concatenate([buffer.cursors for buffer in self.buffers])
         scatter_rows(self.rows.place, self._batch_of_row, cursors)
         first = 0
-        for sheet in self.sheets:
-            sheet.cursors[:] = cursors[first : first + len(sheet.cursors)]
-            first += len(sheet.cursors)
+        for buffer in self.buffers:
+            buffer.cursors[:] = cursors[first : first + len(buffer.cursors)]
+            first += len(buffer.cursors)
 
 
 def filled(
@@ -129,9 +129,9 @@ def _assigned(plan: ReadPlan, rank: int, window: Window, passing: list[Passing])
     pieces = list(zip(passing, counts, strict=True))
     lengths = np.concatenate([np.zeros(0, np.int32), *(group.lengths(count) for group, count in pieces)])
     assigned = plan.assigned(window, rank, lengths)
-    sheet = BatchBuffer(assigned.rows, assigned.tokens)
+    buffer = BatchBuffer(assigned.rows, assigned.tokens)
     at = 0
     for group, count in pieces:
-        group.deal(assigned.batch_of_place[at : at + count], sheet)
+        group.assign(assigned.batch_of_place[at : at + count], buffer)
         at += count
-    return sheet
+    return buffer

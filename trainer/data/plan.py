@@ -65,7 +65,7 @@ class Window:
         return sum(self.sizes)
 
 
-class Dealt(NamedTuple):
+class Assigned(NamedTuple):
     """The batch of each of a window's rows, counted from the window's first step; rows and tokens of each batch."""
 
     batch_of_place: npt.NDArray[np.int32]
@@ -173,13 +173,13 @@ class ReadPlan:
         buckets = np.split(by_length, np.cumsum(window.sizes)[:-1])
         return [buckets[i] for i in self._bucket_of_batch(window)]
 
-    def assigned(self, window: Window, rank: int, lengths: npt.NDArray[np.int32]) -> Dealt:
+    def assigned(self, window: Window, rank: int, lengths: npt.NDArray[np.int32]) -> Assigned:
         """The same the other way round: the batch of each place."""
         bucket_of_batch, sizes = self._bucket_of_batch(window), np.array(window.sizes, np.int64)
         batch_of_place, tokens = np.empty(len(lengths), np.int32), np.zeros(len(sizes), np.int64)
         batch_of_bucket = np.argsort(bucket_of_batch).astype(np.int64)
         assigned(batch_of_place, tokens, lengths, sizes, batch_of_bucket, self._seed(TIES, window.index, rank))
-        return Dealt(batch_of_place, sizes[bucket_of_batch], tokens)
+        return Assigned(batch_of_place, sizes[bucket_of_batch], tokens)
 
     def _bucket_of_batch(self, window: Window) -> Indices:
         """The same on all ranks."""

@@ -55,11 +55,11 @@ class ListRecommender:
     """[users, L], 0 fills up."""
 
     def lists(self, query: Queries, days: Ids, k: int) -> Ids:
-        asked = query.history.users_B.numpy()
-        rows = np.zeros((len(asked), max(self.stored.shape[1], 1)), np.int64)
+        users = query.history.users_B.numpy()
+        rows = np.zeros((len(users), max(self.stored.shape[1], 1)), np.int64)
         if len(self.users):
-            place = np.minimum(np.searchsorted(self.users, asked), len(self.users) - 1)
-            found = self.users[place] == asked
+            place = np.minimum(np.searchsorted(self.users, users), len(self.users) - 1)
+            found = self.users[place] == users
             rows[found] = self.stored[place[found]]
         return without(rows, query.excluded[0].numpy(), query.excluded[1].numpy(), k)
 

@@ -106,10 +106,10 @@ def queries(batch: Batch, snapshot: DatasetSnapshot) -> Queries:
         seen_T &= batch.times_T >= (first_B - snapshot.filter_seen_days * DAY_MICROSECONDS)[row_T]
     span = int(batch.items_T.max()) + 1 if batch.tokens else 1
     key_T = row_T * span + batch.items_T
-    asked_T = is_target_T & ~torch.isin(key_T, key_T[seen_T])
-    kept_B = torch.bincount(row_T[asked_T], minlength=batch.rows) > 0
+    wanted_T = is_target_T & ~torch.isin(key_T, key_T[seen_T])
+    kept_B = torch.bincount(row_T[wanted_T], minlength=batch.rows) > 0
     history = _rows(batch.cut_at(), kept_B)
-    return Queries(history, _ragged(batch, seen_T, kept_B), _ragged(batch, asked_T, kept_B))
+    return Queries(history, _ragged(batch, seen_T, kept_B), _ragged(batch, wanted_T, kept_B))
 
 
 def _ragged(batch: Batch, mask_T: Tensor, kept_B: Tensor) -> Ragged:

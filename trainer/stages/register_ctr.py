@@ -1,6 +1,6 @@
 """Stage `register_ctr`: the run's click bundle becomes a version of `<model_name>-ctr`, alias `champion`.
 
-`LAKE/clicks.json` says which click ranker scores; the alias in MLflow follows it. There is no gate (docs/adr/0006).
+`LAKE/ctr.json` says which click ranker scores; the alias in MLflow follows it. There is no gate (docs/adr/0006).
 """
 
 from dataclasses import replace
@@ -10,7 +10,7 @@ from typing import Any, Final
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json
-from nightrank.feature_store.contracts.model_ref import CLICKS, ModelRef
+from nightrank.feature_store.contracts.model_ref import CTR_MODEL, ModelRef
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.ranker.bundle.files import verify_manifest
@@ -28,7 +28,7 @@ KNOWN.update({"register_ctr.logged", "register_ctr.registered"})
 
 
 def run(context: StageContext) -> StageResult:
-    """The run's click bundle is one registered version, whatever was done of that before; `LAKE/clicks.json` names it.
+    """The run's click bundle is one registered version, whatever was done of that before; `LAKE/ctr.json` names it.
 
     UsageError where train_ctr has not run. DependencyUnreachable leaves the bundle where it is.
     """
@@ -50,12 +50,12 @@ def run(context: StageContext) -> StageResult:
         failpoint(f"{NAME}.registered")
         ref = _ref(context, tracker, mlflow_run, version, folder, trained)
         with context.commit():
-            ref.save(context.root / CLICKS)
+            ref.save(context.root / CTR_MODEL)
             tracker.client.set_registered_model_alias(ref.name, CHAMPION, version)
     size = sum(file.stat().st_size for file in folder.iterdir())
     facts = {"model": trained["training"]["model"], "test": trained["test"]}
-    said = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest, **facts}
-    return StageResult(name=NAME, rows_out=1, bytes_read=size, extra={"ctr": said})
+    registered = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest, **facts}
+    return StageResult(name=NAME, rows_out=1, bytes_read=size, extra={"ctr": registered})
 
 
 def registered_name(model_name: str) -> str:

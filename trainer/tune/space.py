@@ -92,7 +92,7 @@ def load_space(path: Path, base: Mapping[str, Any], known_only: bool = False) ->
     key and file. `known_only`: keys that `base` does not have, being those of another encoder, are left out."""
     tree = _read(path)
     known = values_of(base, tree)
-    space = {key: _dimension(path, key, asked) for key, asked in tree.items() if key in known or not known_only}
+    space = {key: _dimension(path, key, given) for key, given in tree.items() if key in known or not known_only}
     unknown = sorted(set(space) - set(known))
     if unknown:
         raise ConfigError(
@@ -136,15 +136,15 @@ def _read(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _dimension(path: Path, key: str, asked: Any) -> Range | Choices:
+def _dimension(path: Path, key: str, given: Any) -> Range | Choices:
     if not key.startswith(SEARCHED):
         raise ConfigError(
             f"{path}: key {key} cannot be searched: trials train phase `fit` and are compared by one validation",
             f"search below {', '.join(name.rstrip('.') for name in SEARCHED)}",
         )
-    kind = Choices if isinstance(asked, dict) and "choices" in asked else Range
+    kind = Choices if isinstance(given, dict) and "choices" in given else Range
     try:
-        return kind.model_validate(asked)
+        return kind.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join([key, *map(str, first["loc"])])

@@ -31,10 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
 def work(job: Job, single: bool = False) -> int:
     """Trains, and leaves how it ended in this rank's heartbeat file. Returns the exit code; reports faults, raises none."""
     progress = Progress()
-    heart = Heartbeat(job.ranks, _rank_of_environment(), progress, job.config.watchdog, job.launcher)
-    heart.start()
+    heartbeat = Heartbeat(job.ranks, _rank_of_environment(), progress, job.config.watchdog, job.launcher)
+    heartbeat.start()
     code, ended = _guarded(job, progress, single)
-    heart.stop(ended)
+    heartbeat.stop(ended)
     return code
 
 

@@ -25,13 +25,13 @@ from nightrank.trainer.loop.validation import Validator
 from nightrank.trainer.ranks.communicator import broadcast_object
 from nightrank.trainer.worker.export import export_bundle
 
-MEASURE, REFRESH, NIGHT = "fit", "refit", "night"
+FIT, REFIT, NIGHT = "fit", "refit", "night"
 LIVE = "live"
 """Name of the checkpoint beside the live bundle: what the next night starts from."""
 
 
 def phase_names(job: Job) -> tuple[str, ...]:
-    return (MEASURE, REFRESH) if job.kind == "full" else (NIGHT,)
+    return (FIT, REFIT) if job.kind == "full" else (NIGHT,)
 
 
 def train(training: Training) -> TrainState:
@@ -55,7 +55,7 @@ def fit_trial(training: Training, prunes: Callable[[TrainState], bool]) -> Train
     if training.resume(None):
         training.state.resumed_from.append(f"{training.state.phase} step {training.state.step}")
     if not training.state.phase_done:
-        fit(replace(build_phase(training, MEASURE), prunes=prunes), training)
+        fit(replace(build_phase(training, FIT), prunes=prunes), training)
     return training.state
 
 
@@ -72,16 +72,16 @@ def build_phase(training: Training, name: str) -> Phase:
         phase_seed(training.job.seed, name),
         Anchor(training.ranker, _start_weights(training), config.anchor) if config.anchor else None,
     )
-    validated = name == MEASURE and training.snapshot.rows("valid") > 0
+    validated = name == FIT and training.snapshot.rows("valid") > 0
     return Phase(name, config, phase_source(training, name, config), step, _validator(training) if validated else None)
 
 
 def phase_config(job: Job, name: str) -> PhaseConfig:
-    return {MEASURE: job.config.fit, REFRESH: job.config.refit, NIGHT: job.config.night}[name]
+    return {FIT: job.config.fit, REFIT: job.config.refit, NIGHT: job.config.night}[name]
 
 
 def phase_source(training: Training, name: str, config: PhaseConfig) -> Source:
-    if name != REFRESH:
+    if name != REFIT:
         return _part(training, name, "train")
     main = _part(training, name, "refit")
     return MixedSource(main, _part(training, f"{name}.replay", "train"), config.replay_fraction)
@@ -125,7 +125,7 @@ def _finish(training: Training, name: str) -> None:
     """The phase's best weights (its last, where nothing was validated) are in the ranker and in a bundle."""
     if training.state.best is not None:
         training.resume(f"best-{name}")
-    recommender = "measured" if name == MEASURE else LIVE
+    recommender = "measured" if name == FIT else LIVE
     training.state.bundles[recommender] = str(broadcast_object(training.communicator, lambda: _export(training)))
 
 

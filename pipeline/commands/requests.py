@@ -22,11 +22,11 @@ def run_or_plan(
     dry_run: bool,
 ) -> None:
     """A whole run, or with `dry_run` its plan."""
-    asked = request_for(kind, root, when, config, overrides, redo)
+    request = request_for(kind, root, when, config, overrides, redo)
     if dry_run:
-        answer_plan(plan_of(asked), as_json)
+        answer_plan(plan_of(request), as_json)
     else:
-        answer(runner().run(asked), as_json, root)
+        answer(runner().run(request), as_json, root)
 
 
 def request_for(kind: str, root: Path, when: date, config: list[str] | None, overrides: list[str] | None, redo: bool) -> Any:
