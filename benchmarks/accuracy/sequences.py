@@ -53,7 +53,7 @@ class Questions:
 
     history: Batch
     target_B: Tensor
-    queries: int
+    users: int
     """Users before those were dropped whose target is in their history or in nobody's training rows."""
 
 
