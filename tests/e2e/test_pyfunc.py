@@ -233,13 +233,16 @@ def test_a_server_that_does_not_answer_is_named_in_time_and_the_bundle_stays(tmp
 
 
 def test_the_end_of_a_run_stands_in_its_parent(registered):
-    context, _, _ = registered
+    context, result, ref = registered
     report = context.run_dir / "report.html"
     report.write_text("<html></html>")
     row = {"recommender": "champion", "split": "test", "slice": "all", "name": "ndcg", "k": 10, "value": 0.5, "n": 300}
     took = {"name": "score_users", "status": "done", "seconds": 2.5, "rows_in": 3, "rows_out": 30, "bytes_read": 9}
-    left = {"name": "verdict", "status": "not_run", "seconds": 0.0}
-    figures = {"metrics": [row, {**row, "k": 20, "value": None}], "counts": {"events": 7}, "stages": [took, left]}
+    quiet = {**took, "name": "verdict"}
+    left = {"name": "score_ctr", "status": "not_run", "seconds": 0.0}
+    figures = {"metrics": [row, {**row, "k": 20, "value": None}], "counts": {"events": 7}, "stages": [took, quiet, left]}
+    figures |= {"model": result.extra["model"], "gate": {"decision": "rejected", "reasons": ["-0.1 NDCG@10"]}}
+    figures["metrics"].append({**row, "recommender": "challenger", "value": 0.25, "ci": [0.2, 0.3]})
     write_json(context.run_dir / "result.json", {"status": "done", "report": None, **figures})
     samples = [
         {"seconds": 2.0, "cpu_percent": 150.0, "rss_mib": 700.0},
@@ -254,7 +257,14 @@ def test_the_end_of_a_run_stands_in_its_parent(registered):
         artifacts = {file.path for file in opened.client.list_artifacts(run.info.run_id)}
         stage = opened.client.get_run(opened.find_run(context, "score_users"))
         memory = opened.client.get_metric_history(stage.info.run_id, "system/stage_memory_mebibytes")
-        assert opened.find_run(context, "verdict") is None
+        assert [opened.find_run(context, name) for name in ("verdict", "score_ctr")] == [None, None]
+        version = opened.client.get_model_version(ref.name, str(ref.version))
+    assert {key: version.tags[f"nightrank.{key}"] for key in ("ranker", "gate", "test.ndcg_at_10")} == {
+        "ranker": "transformer",
+        "gate": "rejected",
+        "test.ndcg_at_10": "0.2500 [0.2000, 0.3000] n=300",
+    }
+    assert version.description.startswith("**transformer**, trained by run") and "the champion stayed" in version.description
     assert {name: run.data.metrics[name] for name in ("champion/test/all/ndcg_at_10", "counts/events")} == {
         "champion/test/all/ndcg_at_10": 0.5,
         "counts/events": 7.0,

@@ -18,6 +18,7 @@ from nightrank.trainer.tracking.logged_model import log_model
 from nightrank.trainer.tracking.runs import log_snapshot, stage_run
 from nightrank.trainer.tracking.tracked import curve_points
 from nightrank.trainer.tracking.tracker import LAKE, MANIFEST, RUN, Tracker, lake_key, tracker_of
+from nightrank.trainer.tracking.version_notes import MODEL_NOTE, VersionNotes, notes_of
 
 NAME: Final = "register"
 CHALLENGER, CHAMPION = "challenger", "champion"
@@ -33,6 +34,8 @@ def run(context: StageContext) -> StageResult:
     trained = context.result_of("train").extra
     folder = context.root / trained["model_files"]["live"]
     manifest = verify_manifest(folder, expected=folder.name)
+    facts = ranker_facts(read_info(folder).ranker.model_dump(mode="json"))
+    notes = notes_of(context.run_id, context.day.isoformat(), facts)
     with stage_run(context, NAME) as (tracker, mlflow_run):
         _log_training(context, tracker, trained)
         version = find_version(context, tracker, manifest)
@@ -40,15 +43,14 @@ def run(context: StageContext) -> StageResult:
             uri = logged_model(tracker, mlflow_run, manifest, lambda: log_model(mlflow_run, folder, manifest))
             failpoint("register.logged")
             with context.commit():
-                version = create_version(context, tracker, mlflow_run, uri, manifest)
+                version = create_version(context, tracker, mlflow_run, uri, manifest, notes)
         failpoint("register.registered")
         with context.commit():
             tracker.client.set_registered_model_alias(tracker.settings.model_name, CHALLENGER, version)
         ref = _ref(context, tracker, mlflow_run, version, read_info(folder), manifest, trained)
     with context.commit():
         ref.save(context.run_dir / "model_ref.json")
-    model = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest}
-    model |= ranker_facts(read_info(folder).ranker.model_dump(mode="json"))
+    model = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest, **facts}
     return StageResult(name=NAME, rows_out=1, bytes_read=_bytes_of(folder), extra={"model": model})
 
 
@@ -122,10 +124,7 @@ def _log_training(context: StageContext, tracker: Tracker, trained: dict[str, An
 def find_version(context: StageContext, tracker: Tracker, manifest: str) -> str | None:
     """The version this run registered for this bundle before, if any."""
     wanted = {RUN: context.run_id, MANIFEST: manifest, LAKE: lake_key(context.lake)}
-    where = " and ".join(
-        [f"name = '{tracker.settings.model_name}'", *(f"tags.`{name}` = '{value}'" for name, value in wanted.items())]
-    )
-    found = tracker.client.search_model_versions(where)
+    found = tracker.versions(tracker.settings.model_name, wanted)
     return str(max(int(version.version) for version in found)) if found else None
 
 
@@ -138,18 +137,26 @@ def logged_model(tracker: Tracker, mlflow_run: str, manifest: str, log: Callable
     return log()
 
 
-def create_version(context: StageContext, tracker: Tracker, mlflow_run: str, uri: str, manifest: str) -> str:
+def create_version(
+    context: StageContext, tracker: Tracker, mlflow_run: str, uri: str, manifest: str, notes: VersionNotes
+) -> str:
     from mlflow.exceptions import MlflowException
 
     name = tracker.settings.model_name
     try:
-        tracker.client.create_registered_model(name)
+        tracker.client.create_registered_model(name, description=MODEL_NOTE)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     tags = {RUN: context.run_id, MANIFEST: manifest, LAKE: lake_key(context.lake), "nightrank.date": context.day.isoformat()}
-    model_id = uri.removeprefix("models:/")
-    created = tracker.client.create_model_version(name, uri, run_id=mlflow_run, tags=tags, model_id=model_id)
+    created = tracker.client.create_model_version(
+        name,
+        uri,
+        run_id=mlflow_run,
+        tags=tags | notes.tags,
+        model_id=uri.removeprefix("models:/"),
+        description=notes.description,
+    )
     return str(created.version)
 
 

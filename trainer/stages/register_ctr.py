@@ -22,6 +22,7 @@ from nightrank.trainer.stages.train_ctr import NAME as TRAINED
 from nightrank.trainer.tracking.runs import log_snapshot, stage_run
 from nightrank.trainer.tracking.tracked import Point, curve_points, metric_name
 from nightrank.trainer.tracking.tracker import Tracker
+from nightrank.trainer.tracking.version_notes import ctr_notes_of
 
 NAME: Final = "register_ctr"
 KNOWN.update({"register_ctr.logged", "register_ctr.registered"})
@@ -41,12 +42,13 @@ def run(context: StageContext) -> StageResult:
         settings = found.settings.model_copy(update={"model_name": registered_name(found.settings.model_name)})
         tracker = replace(found, settings=settings)
         _log_training(context, tracker, trained)
+        notes = ctr_notes_of(context.run_id, context.day.isoformat(), trained["training"]["model"], trained["test"])
         version = find_version(context, tracker, manifest)
         if version is None:
             uri = logged_model(tracker, mlflow_run, manifest, lambda: log_ctr_model(mlflow_run, folder, manifest))
             failpoint(f"{NAME}.logged")
             with context.commit():
-                version = create_version(context, tracker, mlflow_run, uri, manifest)
+                version = create_version(context, tracker, mlflow_run, uri, manifest, notes)
         failpoint(f"{NAME}.registered")
         ref = _ref(context, tracker, mlflow_run, version, folder, trained)
         with context.commit():

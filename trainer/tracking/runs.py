@@ -9,14 +9,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import DependencyUnreachable
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.stage import StageContext, load_context
 from nightrank.trainer.tracking.stage_times import span_of
 from nightrank.trainer.tracking.tracked import params_of, result_points, stage_points
-from nightrank.trainer.tracking.tracker import Tracker, tracker_of
+from nightrank.trainer.tracking.tracker import LAKE, MANIFEST, RUN, Tracker, lake_key, tracker_of
+from nightrank.trainer.tracking.version_notes import notes_of
+
+WITHOUT_RUN: Final = ("release", "report", "verdict")
+"""Stages that only write down what others made: a run of their own would clutter the experiment."""
 
 
 @contextmanager
@@ -62,7 +66,8 @@ def log_report(context: StageContext, path: Path) -> None:
 def finish(context: StageContext) -> None:
     """The parent run holds the numbers of result.json and the report, and is ended with the run's own outcome.
 
-    Every stage that ran has a run under it, with its rows, bytes and seconds and what it took of CPU and memory.
+    Every stage that worked on data or a model has a run under it, with its rows, bytes and seconds and what it took of CPU and
+    memory; of the others the parent has the seconds. The run's model version says its figures and the gate's decision.
     """
     result = read_json(context.run_dir / "result.json")
     report = result.get("report")
@@ -73,13 +78,14 @@ def finish(context: StageContext) -> None:
         tracker.log_points(run_id, result_points(result))
         for stage in result["stages"]:
             _finish_stage(context, tracker, stage)
+        _describe_version(context, tracker, result)
         for name in ("status", "commit", "date"):
             tracker.client.set_tag(run_id, f"nightrank.{name}", str(result.get(name)))
         tracker.client.set_terminated(run_id, "FAILED" if result.get("status") == "failed" else "FINISHED")
 
 
 def _finish_stage(context: StageContext, tracker: Tracker, stage: dict[str, Any]) -> None:
-    if stage["status"] == "not_run":
+    if stage["status"] == "not_run" or stage["name"] in WITHOUT_RUN:
         return
     run_id = tracker.run_of(context, stage["name"])
     sampled = context.run_dir / "system" / f"{stage['name']}.json"
@@ -87,6 +93,19 @@ def _finish_stage(context: StageContext, tracker: Tracker, stage: dict[str, Any]
     tracker.log_points(run_id, stage_points(stage, samples))
     span = span_of(context, stage["name"])
     tracker.client.set_terminated(run_id, "FINISHED" if stage["status"] == "done" else "FAILED", span and span[1])
+
+
+def _describe_version(context: StageContext, tracker: Tracker, result: dict[str, Any]) -> None:
+    """The description and the tags of the version that this run registered, if it did and this tracker holds it."""
+    model = result.get("model")
+    if not model:
+        return
+    notes = notes_of(context.run_id, context.day.isoformat(), model, result)
+    wanted = {RUN: context.run_id, MANIFEST: model["manifest_sha256"], LAKE: lake_key(context.lake)}
+    for found in tracker.versions(model["name"], wanted):
+        tracker.client.update_model_version(model["name"], found.version, notes.description)
+        for key, value in notes.tags.items():
+            tracker.client.set_model_version_tag(model["name"], found.version, key, value)
 
 
 def main(argv: list[str] | None = None) -> int:

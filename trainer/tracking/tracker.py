@@ -61,6 +61,11 @@ class Tracker:
         run = self.client.create_run(self.experiment_id, start_time=start, tags=tags, run_name=name)
         return str(run.info.run_id)
 
+    def versions(self, name: str, tags: dict[str, str]) -> list[Any]:
+        """The versions of the registered model that carry all these tags."""
+        where = " and ".join([f"name = '{name}'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
+        return list(self.client.search_model_versions(where))
+
     def log_points(self, run_id: str, points: list[Point]) -> None:
         from mlflow.entities import Metric
 
