@@ -52,7 +52,7 @@ def brute(events, entity, day):
     ]  # fmt: skip
 
 
-def asked(day):
+def requested(day):
     entities = np.array([3, 1, 5, 2, 4, 0])  # 0 and 5 have no event.
     return entities, np.full(len(entities), day_number(day))
 
@@ -60,7 +60,7 @@ def asked(day):
 @given(st.lists(EVENT, max_size=40), st.integers(-2, 25))
 def test_aggregates_are_those_of_a_brute_force(events, after):
     day = START.date() + timedelta(days=after)
-    entities, days = asked(day)
+    entities, days = requested(day)
     table = table_of(events)
     wanted = np.array([brute(events, entity, day) for entity in entities.tolist()], np.float32)
     np.testing.assert_array_equal(values(table, NAMES, COUNTERS, entities, days), wanted)
@@ -75,7 +75,7 @@ def test_what_becomes_known_on_the_day_or_later_changes_nothing(events, more, af
     day = START.date() + timedelta(days=after)
     begins = (micros(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(ZONE))) - micros(START)) // HOUR
     later = [(entity, action, hours, max(late, begins - hours)) for entity, action, hours, late in more]
-    entities, days = asked(day)
+    entities, days = requested(day)
     before = values(table_of(events), NAMES, COUNTERS, entities, days)
     np.testing.assert_array_equal(values(table_of(events + later), NAMES, COUNTERS, entities, days), before)
 
