@@ -134,8 +134,8 @@ def _guessed(ranker: Ranker, grown: Ranker, ids_new: Tensor) -> Tensor:
         with_text, known_J = _having_text(grown, ids_new), trained_J[_having_text(ranker, trained_J)]
         if bool(with_text.any()) and len(known_J):
             ridge = fit_ridge(lambda: ((_features(ranker, part), table_Id[part]) for part in known_J.split(ROWS)), RIDGE)
-            asked = ids_new[with_text].split(ROWS)
-            guess[with_text] = torch.cat([ridge(_features(grown, part)) for part in asked])
+            wanted = ids_new[with_text].split(ROWS)
+            guess[with_text] = torch.cat([ridge(_features(grown, part)) for part in wanted])
     return guess.to(table_Id.dtype)
 
 

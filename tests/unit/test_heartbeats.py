@@ -38,16 +38,16 @@ def test_a_rank_is_waited_for_only_while_some_other_works(tmp_path):
 
 def test_a_rank_that_waits_for_waiting_ranks_ends_itself(tmp_path, monkeypatch):
     ended: list[int] = []
-    monkeypatch.setattr(watchdog.os, "_exit", lambda code: ended.append(code) or heart._stopped.set())
+    monkeypatch.setattr(watchdog.os, "_exit", lambda code: ended.append(code) or heartbeat._stopped.set())
     write_json(tmp_path / "rank-1.json", beat(1, waiting_in="allreduce"))
     progress = Progress()
     config = WatchdogConfig(beat_seconds=0.02, timeout_seconds=0.2, startup_seconds=0.2)
-    heart = Heartbeat(tmp_path, 0, progress, config, HERE)
-    heart.start()
+    heartbeat = Heartbeat(tmp_path, 0, progress, config, HERE)
+    heartbeat.start()
     with progress.waiting("allreduce"):
-        heart._thread.join(timeout=5)
+        heartbeat._thread.join(timeout=5)
     assert ended == [6]
-    heart.stop({"how": "done"})
+    heartbeat.stop({"how": "done"})
 
 
 def test_hosts_whose_clocks_differ_are_at_work_as_long_as_their_heartbeats_change(tmp_path):
@@ -73,22 +73,22 @@ def test_a_file_that_cannot_be_read_counts_as_it_was_read_last(tmp_path):
 
 def test_a_heartbeat_that_cannot_be_written_is_tried_again(tmp_path, capsys):
     folder = tmp_path / "ranks"
-    heart = Heartbeat(folder, 0, Progress(), WatchdogConfig(beat_seconds=0.02), HERE)
-    heart.start()
+    heartbeat = Heartbeat(folder, 0, Progress(), WatchdogConfig(beat_seconds=0.02), HERE)
+    heartbeat.start()
     shutil.rmtree(folder)
     folder.write_text("a file where the folder was: every write fails")
     time.sleep(0.3)
-    assert heart._thread.is_alive()
+    assert heartbeat._thread.is_alive()
     folder.unlink()
     time.sleep(0.3)
     assert read_json(folder / "rank-0.json")["ended"] is None
-    heart.stop({"how": "done"})
+    heartbeat.stop({"how": "done"})
     assert capsys.readouterr().err.count("could not be written") == 1
 
 
 def test_how_a_rank_ended_is_written_though_the_first_write_fails(tmp_path, monkeypatch):
-    heart = Heartbeat(tmp_path, 0, Progress(), WatchdogConfig(beat_seconds=0.02), HERE)
-    heart.start()
+    heartbeat = Heartbeat(tmp_path, 0, Progress(), WatchdogConfig(beat_seconds=0.02), HERE)
+    heartbeat.start()
     time.sleep(0.1)
     left, write = [2], watchdog.write_json
 
@@ -99,7 +99,7 @@ def test_how_a_rank_ended_is_written_though_the_first_write_fails(tmp_path, monk
         write(path, body)
 
     monkeypatch.setattr(watchdog, "write_json", fails_twice)
-    heart.stop({"how": "done"})
+    heartbeat.stop({"how": "done"})
     assert read_json(tmp_path / "rank-0.json")["ended"] == {"how": "done"}
 
 

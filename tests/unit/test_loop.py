@@ -187,8 +187,8 @@ class LeavesOut(PartSource):
 def test_rows_that_no_rank_read_are_counted_as_dropped(lake, undisturbed):
     root, snapshot = lake
     training = training_of(job_of(root, snapshot, {"fit": {"epochs": 2}}, run_id="left-out"))
-    phase = build_phase(training, MEASURE)
-    fit(loop.Phase(MEASURE, phase.config, LeavesOut(**vars(phase.source)), phase.step), training)
+    phase = build_phase(training, FIT)
+    fit(loop.Phase(FIT, phase.config, LeavesOut(**vars(phase.source)), phase.step), training)
     assert training.state.dropped == 2 * 5
     assert training.state.next_phase("refit").dropped == 2 * 5
     training.state.bundles["live"] = "x"
