@@ -172,12 +172,12 @@ def test_assigned_is_the_other_way_round_of_batches(plan):
             inside = rows[window.first_row : window.first_row + window.rows]
             lengths = np.array([length_of(row) for row in inside], dtype=np.int32)
             batches = plan.batches(window, rank, lengths)
-            dealt = plan.assigned(window, rank, lengths)
-            assert [np.flatnonzero(dealt.batch_of_place == i).tolist() for i in range(len(batches))] == [
+            rows_of = plan.assigned(window, rank, lengths)
+            assert [np.flatnonzero(rows_of.batch_of_place == i).tolist() for i in range(len(batches))] == [
                 sorted(places.tolist()) for places in batches
             ]
-            assert dealt.rows.tolist() == [len(places) for places in batches]
-            assert dealt.tokens.tolist() == [int(lengths[places].sum()) for places in batches]
+            assert rows_of.rows.tolist() == [len(places) for places in batches]
+            assert rows_of.tokens.tolist() == [int(lengths[places].sum()) for places in batches]
 
 
 def test_a_window_has_as_many_batches_as_fit_and_at_least_one():
