@@ -10,6 +10,7 @@ from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lease import Lease, held
 from nightrank.feature_store.contracts.lease_claims import Owner
+from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
 from nightrank.feature_store.contracts.secret_settings import environment_of
 from nightrank.feature_store.contracts.secrets import without_credentials
@@ -148,12 +149,12 @@ class Runner:
             return
         log = directory.folder / "logs" / "finish.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        redact = redactor(request.config)
         with open(log, "a") as handle:
+            words = file_log(handle, directory.run_id, "finish", redactor(request.config))
             child = Child(
                 (*self.finish, "--run-dir", str(directory.folder), "--finish"),
                 directory.folder,
-                lambda line: print(redact(line), end="", file=handle),
+                lambda line: words.info(line.rstrip("\n")),
                 secrets=environment_of(request.config),
             )
             until = time.monotonic() + FINISH_SECONDS

@@ -1,7 +1,5 @@
 """build_features: new ids enter the vocabulary, events become interactions, and every user and item gets its features."""
 
-import sys
-
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -9,6 +7,7 @@ from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.settings import DataSettings, FeatureSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import TableRef
@@ -117,7 +116,7 @@ def _within_limits(
         assert found is not None  # an aggregate without groups has one row
         if found["groups"]:
             left_out[name] = int(found[EXCESS])
-            print(f"{NAME}: {left_out[name]:,} events beyond the limit of {most} per {name} left out", file=sys.stderr)
+            log.info(f"{NAME}: {left_out[name]:,} events beyond the limit of {most} per {name} left out")
             rows = without_excess(rows, over, keys, most)
     return rows
 

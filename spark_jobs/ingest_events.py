@@ -1,6 +1,5 @@
 """ingest_events: what landed goes into events, items and users; what is broken goes to quarantine with its reason."""
 
-import sys
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import NothingToDo
 from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import LandingKind
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.delta_io import Commit
@@ -138,7 +138,8 @@ def _result(
 ) -> StageResult:
     counts = stored_counts(spark, context, batches["events"], commits[-1].rows)
     section = accounts(batches, counts, hashed=hashed)
-    print("\n".join(f"{NAME}: {line}" for line in spoken(section)), file=sys.stderr)
+    for line in spoken(section):
+        log.info(f"{NAME}: {line}")
     faults: dict[str, int] = {}
     for batch in batches.values():
         for reason, n in batch.faults.items():

@@ -6,7 +6,6 @@ alone) refuses where that would remove a named file; as part of a pipeline it ke
 """
 
 import math
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pyspark.sql import SparkSession
 from nightrank.feature_store import delta_io, delta_read, pins
 from nightrank.feature_store.contracts.errors import SafetyRefusal
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import (
     CATALOGUE,
@@ -64,7 +64,7 @@ def run(context: StageContext) -> StageResult:
             entry |= _vacuumed(spark, context.lake, table, named.get(table.name, {}), hours)
         if any(entry.values()):
             report[table.name] = entry
-            print(f"{NAME}: {table.name} {entry}", file=sys.stderr)
+            log.info(f"{NAME}: {table.name} {entry}")
     result.extra["maintenance"] = report
     return result
 

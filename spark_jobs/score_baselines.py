@@ -1,7 +1,6 @@
 """Lists of three plain recommenders for the rows the model is measured on, fitted on what the model's loss may have seen."""
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -12,6 +11,7 @@ from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.settings import BaselineSettings, DataSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
@@ -99,7 +99,7 @@ def _window(snapshot: DatasetSnapshot, split: str, settings: BaselineSettings) -
 
 def fit(known: DataFrame, recent_from: int | None, settings: BaselineSettings, seed: int, folder: Path) -> None:
     """Writes the three fitted tables to `folder`, where executors read them; none passes through the driver."""
-    print(f"{NAME}: fitting for {folder.name}", file=sys.stderr)
+    log.info(f"{NAME}: fitting for {folder.name}")
     popularity(known, recent_from).write.parquet(str(folder / POPULAR))
     neighbours(known, settings.neighbours).write.parquet(str(folder / COOCCURRENCE))
     pairs = known.select(c.USER, c.ITEM).distinct().withColumn("rating", F.lit(1.0))

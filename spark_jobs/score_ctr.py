@@ -1,7 +1,6 @@
 """The click ranker's probability of each action for every item of the released lists, as of the end of the date."""
 
 import shutil
-import sys
 from datetime import timedelta
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.feature_store.contracts.impression_settings import CONTEXT_PREFIX
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.model_ref import CTR_MODEL, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.settings import DataSettings
@@ -46,7 +46,7 @@ def run(context: StageContext) -> StageResult:
     lists = delta_io.read(spark, context.lake, RECOMMENDATIONS, release.recommendations_version)
     work = context.run_dir / NAME
     opened = open_model(context.lake, settings.mlflow, ref, work, CTR_MODEL)
-    print(f"{NAME}: {ref.name} version {ref.version} over the lists of release {release.release_id[:12]}", file=sys.stderr)
+    log.info(f"{NAME}: {ref.name} version {ref.version} over the lists of release {release.release_id[:12]}")
     try:
         rules = CtrRules(str(opened.folder.resolve()), ref.manifest_sha256, spec.fields, spec.numeric)
         rows = _inputs(spark, context, settings, lists, spec)

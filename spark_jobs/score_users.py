@@ -1,7 +1,6 @@
 """The champion's list for every known user, over the whole catalogue; `recommendations` changes in one commit."""
 
 import shutil
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -14,6 +13,7 @@ from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.files import read_json, sha256_of
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import INTERACTIONS, RECOMMENDATIONS, USER_FEATURES, VOCABULARY
@@ -59,7 +59,7 @@ def run(context: StageContext) -> StageResult:
         users, items = _ids(spark, context, versions, "user"), _highest_item(spark, context, versions)
         rules = _rules(context, settings, champion, items, work)
         _popular(spark, context, settings, known).write.parquet(rules.popular)
-        print(f"{NAME}: {champion.ref.name} version {champion.ref.version} over {rules.items} items", file=sys.stderr)
+        log.info(f"{NAME}: {champion.ref.name} version {champion.ref.version} over {rules.items} items")
         _scored(spark, context, users, known, rules).write.parquet(str(work / "lists"))
         lists = spark.read.parquet(str(work / "lists"))
         facts = list_checks.check_complete(lists, users, _seen(known, rules), rules.items, rules.k)

@@ -16,12 +16,11 @@ from nightrank.feature_store.contracts import lease as leases
 from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.logs import RUN_DIR, within
 from nightrank.feature_store.contracts.secret_settings import restored
 
-RUN_DIR: Final = "NIGHTRANK_RUN_DIR"
-"""In the environment of every process a run starts, so that what an ended runner left behind can be told from others."""
 FENCE: Final = "NIGHTRANK_FENCE"
-"""Beside it: the fence under which the run started that process."""
+"""Beside RUN_DIR in the environment: the fence under which the run started that process."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,8 @@ def run_stage(name: str, function: StageFunction, context: StageContext) -> Stag
     error_file = context.run_dir / "stages" / f"{name}.error.json"
     try:
         context.check_fence()
-        result = function(context)
+        with within(context.run_id, name):
+            result = function(context)
         result.seconds = round(time.monotonic() - started, 3)
         result.attempt = context.attempt
         result.save(context)

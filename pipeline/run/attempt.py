@@ -7,6 +7,7 @@ from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lease import Lease
+from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
 from nightrank.feature_store.contracts.secret_settings import environment_of
 from nightrank.pipeline import result as results
@@ -120,12 +121,13 @@ class Attempt:
     def _listen(self, line: str, logs: dict[str, Stage]) -> None:
         """Each line to the log of the stage that said it; a host of several announces each by `stage <name>`."""
         self._speaking = logs.get(line.strip(), self._speaking)
-        self._file(self._speaking, self._redact(line))
+        self._file(self._speaking, line)
 
     def _file(self, stage: Stage, line: str) -> None:
-        with open(self.directory.log_of(stage), "a") as log:
-            log.write(line)
-        self.progress.line(line)
+        """Each line of its words to the stage's log, with time, run and stage."""
+        with open(self.directory.log_of(stage), "a") as file:
+            file_log(file, self.directory.run_id, stage.name, self._redact).info(line.rstrip("\n"))
+        self.progress.line(self._redact(line))
 
     def _check_lease(self) -> None:
         """ConflictError if a newer run has the lake; the result is written unless that run is this one, begun again."""

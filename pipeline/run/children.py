@@ -13,7 +13,8 @@ from typing import Final
 import psutil
 
 from nightrank import IMPORT_PATH
-from nightrank.feature_store.contracts.stage import FENCE, RUN_DIR
+from nightrank.feature_store.contracts.logs import RUN_DIR
+from nightrank.feature_store.contracts.stage import FENCE
 
 GRACE_SECONDS: Final = 15.0
 

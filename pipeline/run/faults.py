@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import BY_CODE
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.logs import words_of
 from nightrank.pipeline.run.directory import RunDirectory
 from nightrank.pipeline.stages import Stage
 
@@ -50,7 +51,8 @@ def of_stage(directory: RunDirectory, stage: Stage, exit_code: int) -> Fault:
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> list[str]:
+    """The last words of a log."""
     if not log.exists():
         return []
     with open(log, errors="replace") as handle:
-        return [line.rstrip("\n") for line in deque(handle, lines)]
+        return [words_of(line.rstrip("\n")) for line in deque(handle, lines)]

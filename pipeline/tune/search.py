@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import BY_CODE, ConflictError, NightrankError, NothingToDo
 from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
 from nightrank.feature_store.contracts.secret_settings import environment_of
 from nightrank.pipeline.run.children import Child, end_processes
@@ -65,13 +66,12 @@ def _search(spec: StudySpec) -> int:
     """The search's exit code, or 128 + the signal that ended it."""
     redact = redactor(spec.config)
     with caught() as stop, open(spec.folder / "search.log", "a") as log:
+        words = file_log(log, spec.study, "tune", redact)
 
         def listen(line: str) -> None:
-            line = redact(line)
-            log.write(line)
-            log.flush()
+            words.info(line.rstrip("\n"))
             if line.startswith(SHOWN):
-                print(line, end="", file=sys.stderr, flush=True)
+                print(redact(line), end="", file=sys.stderr, flush=True)
 
         child = Child(_command(spec), spec.folder, listen, secrets=environment_of(spec.config))
         while (code := child.wait(0.2)) is None:

@@ -2,11 +2,11 @@
 
 import argparse
 import importlib
-import sys
 from pathlib import Path
 
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, opened, run_stage
 from nightrank.spark_jobs.driver.bytes_read import with_bytes_read
 
@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     with exit_codes() as outcome, opened(arguments.run_dir) as context:
         for name in arguments.stages.split(","):
             if arguments.redo or not done(context, name):
-                print(f"stage {name}", file=sys.stderr, flush=True)
+                log.info(f"stage {name}")
                 run_stage(name, with_bytes_read(function_of(name)), context)
     return outcome[0]
 

@@ -1,7 +1,5 @@
 """Impressions into training rows for click rankers: the part of build_training_set that `impressions.enabled` switches on."""
 
-import sys
-
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -10,6 +8,7 @@ from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.impression_settings import CONTEXT_PREFIX, ImpressionSettings
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import Impressions
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
@@ -41,7 +40,7 @@ def write_impressions(
         for rows in held:
             rows.unpersist()
     what = f"no {' or '.join(wanted.shown)} to train on in {wanted.days} days"
-    print(f"{result.name}: {what}, so no rows for click rankers", file=sys.stderr)
+    log.info(f"{result.name}: {what}, so no rows for click rankers")
     return None
 
 
@@ -109,7 +108,7 @@ def _left_out(name: str, result: StageResult) -> None:
             f"impressions without the input {name}: no training row's context has a usable {name.removeprefix(CONTEXT_PREFIX)}",
             "name a key of the events' context (columns.context of the import), or take the input out",
         )
-    print(f"{result.name}: no training impression knows {name}; left out of the click ranker's inputs", file=sys.stderr)
+    log.info(f"{result.name}: no training impression knows {name}; left out of the click ranker's inputs")
     result.counts.setdefault("inputs_left_out", []).append(name)
 
 

@@ -1,6 +1,5 @@
 """Training rows into one table a split, in files of even size."""
 
-import sys
 from collections.abc import Callable, Mapping
 from math import ceil
 
@@ -9,6 +8,7 @@ from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import TableRef
 from nightrank.feature_store.entries import table_entries
@@ -33,7 +33,7 @@ def write_splits(
     for split, table in tables.items():
         rows = counts.get(split, 0)
         files = max(1, ceil(rows / rows_per_file))
-        print(f"{result.name}: {table.name} {rows} rows in {files} files", file=sys.stderr)
+        log.info(f"{result.name}: {table.name} {rows} rows in {files} files")
         written.append((table, delta_io.version(context.lake, table)))
         even = in_files(built.where(F.col(c.SPLIT) == split), files)
         commit = delta_io.replace(even, context.lake, table, context=context, key=f"{key}:{split}")

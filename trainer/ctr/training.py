@@ -1,10 +1,10 @@
 """A click ranker in training: which rows, in which order, until when. Resumed at any step, the curve is the same."""
 
-import sys
 import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.snapshot import PartName
 from nightrank.ranker.ctr.compose import CtrRanker
 from nightrank.trainer.config.ctr import CtrTrainerConfig
@@ -123,4 +123,4 @@ def close_epoch(training: CtrTraining, source: ImpressionSource, validate: CtrVa
         training.save_as(BEST)
     if training.communicator.rank == 0:
         values = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if name != "n")
-        print(f"train {PHASE}: epoch {state.epoch}, loss {state.curve.loss[-1]:.4f}, {values}", file=sys.stderr, flush=True)
+        log.info(f"train {PHASE}: epoch {state.epoch}, loss {state.curve.loss[-1]:.4f}, {values}")

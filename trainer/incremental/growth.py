@@ -1,11 +1,11 @@
 """A night's start: the champion's weights and moments, with rows for the items that came since. Old rows are the same bits."""
 
-import sys
 from pathlib import Path
 
 from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
 from nightrank.ranker.bundle.bundle import Bundle, load_bundle, shapes_of
 from nightrank.ranker.growth import grow_optimizer_state, grown_rows
@@ -72,7 +72,7 @@ def grown_moments(root: Path, parent: Parent, bundle: Bundle, inputs: ItemInputs
     try:
         moments = _moments(root, parent)
     except DataContractError as error:
-        print(f"train: the champion's optimizer state is not to be had, starting without it: {error.message}", file=sys.stderr)
+        log.info(f"train: the champion's optimizer state is not to be had, starting without it: {error.message}")
         return {}
     longer = grown_rows(shapes_of(bundle.info), inputs.shapes)
     return {key: _longer(key, value, longer) for key, value in moments.items()}

@@ -4,7 +4,6 @@ The JSON is written last and holds the sha256 of the tensors: a checkpoint witho
 and passed over with a note. Names: `<phase>-<step>` while training, `best-<phase>`, and `live` for what goes into the bundle.
 """
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.logs import log
 from nightrank.ranker.tensor_file import Moved, sha256_of_file, unwatched, write_tensors
 from nightrank.trainer.loop.state import TrainState
 
@@ -77,7 +77,7 @@ class CheckpointFolder:
             try:
                 return self.load(name)
             except DataContractError as error:
-                print(f"checkpoint passed over: {error.message}", file=sys.stderr)
+                log.info(f"checkpoint passed over: {error.message}")
         return None
 
     def load(self, name: str) -> Checkpoint:

@@ -1,11 +1,11 @@
 """fit: the order of things within one phase. The step owns the mathematics, the state owns the counters."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from nightrank.feature_store.contracts.logs import log
 from nightrank.ranker.batch import Batch
 from nightrank.trainer.config.training import PhaseConfig
 from nightrank.trainer.loop.schedule import learning_rate
@@ -133,4 +133,4 @@ class ProgressLog:
 
     def _say(self, text: str) -> None:
         if self.training.communicator.rank == 0:
-            print(f"train {self.training.state.phase}: {text}", file=sys.stderr, flush=True)
+            log.info(f"train {self.training.state.phase}: {text}")

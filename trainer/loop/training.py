@@ -1,6 +1,5 @@
 """Training: what one worker holds while it trains, and how that is saved, restored and told to the other ranks."""
 
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
 from nightrank.ranker.inputs import ItemInputs
 from nightrank.ranker.model import Ranker
@@ -111,7 +111,7 @@ class Resumable:
         found = self.folder.newest()
         if found is not None and found.facts != self.facts:
             different = sorted(key for key in self.facts if found.facts.get(key) != self.facts[key])
-            print(f"checkpoint {found.name} passed over: it was made with another {', '.join(different)}", file=sys.stderr)
+            log.info(f"checkpoint {found.name} passed over: it was made with another {', '.join(different)}")
             return None
         return found
 

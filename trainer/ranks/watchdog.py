@@ -8,7 +8,6 @@ A process whose interpreter is blocked or that is stopped beats no more; that is
 import faulthandler
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any, TextIO
 
 from nightrank.feature_store.contracts.errors import StalledError
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.process import ProcessId, this_process
 from nightrank.trainer.config.training import WatchdogConfig
 from nightrank.trainer.ranks.heartbeats import Peers
@@ -135,7 +135,7 @@ class Heartbeat:
     def _note(self, error: OSError) -> None:
         """The first of several failed writes in a row is named."""
         if self._unwritten == 0:
-            print(f"rank {self.rank}: its heartbeat could not be written and is tried again: {error}", file=sys.stderr)
+            log.warning(f"rank {self.rank}: its heartbeat could not be written and is tried again: {error}")
         self._unwritten += 1
 
     def _end(self, why: str) -> None:

@@ -1,6 +1,5 @@
 """Stage `evaluate`: the challenger beside the baselines, the champion and the truth, all on the same rows."""
 
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from deltalake import DeltaTable
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.trainer.config.evaluation import EvaluationConfig
@@ -42,7 +42,7 @@ def run(context: StageContext) -> StageResult:
     summary: dict[str, Any] = {}
     for split in splits_of(snapshot):
         recommenders = recommenders_of(context, snapshot, split, config)
-        print(f"evaluate: {split}, {snapshot.rows(split)} rows, {', '.join(recommenders)}", file=sys.stderr)
+        log.info(f"evaluate: {split}, {snapshot.rows(split)} rows, {', '.join(recommenders)}")
         measured = measure(snapshot, context.root, split, recommenders, training_events(snapshot, context.root, split), config)
         rows, deltas = figures(measured, config, context.seed)
         metrics += rows

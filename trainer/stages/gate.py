@@ -1,12 +1,12 @@
 """Stage `gate`: does the challenger go live? Measured on hold-out rows that are in no model's loss."""
 
-import sys
 from pathlib import Path
 
 from nightrank.feature_store.contracts.config import validate
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.trainer.config.evaluation import GateConfig
@@ -33,7 +33,7 @@ def run(context: StageContext) -> StageResult:
         with context.commit():
             write_json(path, body)
     failpoint("gate.decided")
-    print(f"gate: {body['decision']} ({'; '.join(body['reasons'])})", file=sys.stderr)
+    log.info(f"gate: {body['decision']} ({'; '.join(body['reasons'])})")
     if body["decision"] in ("first", "promoted"):
         registry.promote(context, ref)
         failpoint("gate.promoted")

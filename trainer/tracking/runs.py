@@ -5,7 +5,6 @@ parent run and closes it.
 """
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import DependencyUnreachable
 from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.stage import StageContext, load_context
 from nightrank.trainer.tracking.stage_times import span_of
 from nightrank.trainer.tracking.tracked import params_of, result_points, stage_points
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         finish(load_context(arguments.run_dir))
     except DependencyUnreachable as error:
-        print(f"warning: the run was not logged to MLflow: {error.message}", file=sys.stderr)
+        log.info(f"warning: the run was not logged to MLflow: {error.message}")
         return error.exit_code
     return 0
 

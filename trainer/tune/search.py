@@ -1,6 +1,5 @@
 """The search: one trial after the other until there are enough. Whatever is cut off goes on where it stood."""
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import TrialState
 
+from nightrank.feature_store.contracts.logs import log
 from nightrank.trainer.config.tune import TuneConfig
 from nightrank.trainer.tune import study as studies
 from nightrank.trainer.tune.space import Params, Space
@@ -77,7 +77,7 @@ class Search:
 
 def say(text: str) -> None:
     """One line for people, to stderr."""
-    print(f"tune: {text}", file=sys.stderr, flush=True)
+    log.info(f"tune: {text}")
 
 
 def shown(value: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nightrank.feature_store.contracts.errors import NightrankError
+from nightrank.feature_store.contracts.logs import log, within
 from nightrank.trainer.config.job import Job, load_job
 from nightrank.trainer.launch.environment import take_over
 from nightrank.trainer.ranks.communicator import Communicator, Horovod, SingleProcess
@@ -33,7 +34,8 @@ def work(job: Job, single: bool = False) -> int:
     progress = Progress()
     heartbeat = Heartbeat(job.ranks, _rank_of_environment(), progress, job.config.watchdog, job.launcher)
     heartbeat.start()
-    code, ended = _guarded(job, progress, single)
+    with within(job.run_id, job.folder.name, rank=_rank_of_environment()):
+        code, ended = _guarded(job, progress, single)
     heartbeat.stop(ended)
     return code
 
@@ -51,7 +53,7 @@ def _guarded(job: Job, progress: Progress, single: bool) -> tuple[int, dict[str,
         kind = type(error).__name__
         how = "peer_lost" if kind == PEER_LOST else "crashed"
         if how == "crashed":
-            traceback.print_exc()
+            log.error(traceback.format_exc())
         return 1, {"how": how, "error": f"{kind}: {error}"[:2000]}
     return 0, DONE
 
