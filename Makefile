@@ -13,7 +13,7 @@ export DO_NOT_TRACK ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-slow check format bench bench-accuracy doctor clean
+.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-slow mutation check format bench bench-accuracy doctor clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test-night: setup ## a tiny market through a full run, a night, the same again, 
 
 test-slow: setup ## real data sets, every failpoint, hundreds of epochs; up to hours
 	$(PYTEST) -m slow --timeout 7200 tests
+
+mutation: setup ## small faults in the modules that decide, one at a time; MODULE=ranker.growth for one of them; half an hour for all
+	$(BIN)/python -m scripts.mutation $(MODULE)
 
 check: setup ## ruff, mypy, import contracts, declared dependencies, cold imports
 	$(BIN)/ruff check .

@@ -95,11 +95,12 @@ def test_a_vector_that_is_no_number_is_refused(users, items, named):
 
 
 def test_exclusions_of_a_row_that_is_scored_whole_may_name_ids_outside_the_matrix():
-    """All scores equal: the row is scored in fp64, and the ids -1, 0 and I are nobody's."""
+    """All scores but the last item's are equal: the rows are scored in fp64, and the ids -1, 0 and I are nobody's."""
     items = torch.ones(40, 2)
+    items[39] = 2
     excluded = (torch.tensor([-1, 40, 1000, 1, 0, 39]), torch.tensor([0, 2, 6]))
     ids, _ = exact_topk(torch.ones(2, 2), items, 3, excluded)
-    assert ids.tolist() == [[1, 2, 3], [2, 3, 4]]
+    assert ids.tolist() == [[39, 1, 2], [2, 3, 4]]
 
 
 def test_a_list_is_padded_where_fewer_than_k_are_eligible():
@@ -159,8 +160,8 @@ def test_well_separated_scores_are_never_scored_twice(scored_whole):
 
 
 def test_the_rows_that_are_no_numbers_are_counted():
-    users = torch.tensor([[1.0, float("nan")], [1.0, 1.0], [float("inf"), float("inf")]])
+    users = torch.tensor([[1.0, float("nan"), 1.0], [1.0] * 3, [float("inf")] * 3])
     with pytest.raises(DataContractError, match=r"^user vectors: 2 of 3 rows hold"):
-        exact_topk(users, torch.ones(4, 2), 1)
+        exact_topk(users, torch.ones(4, 3), 1)
     with pytest.raises(DataContractError, match=r"^item matrix: 2 of 3 rows hold"):
-        exact_topk(torch.ones(4, 2), users, 1)
+        exact_topk(torch.ones(4, 3), users, 1)
