@@ -39,10 +39,20 @@ def test_interval_chart_puts_every_bound_on_the_axis_and_begins_at_zero():
     rows = [Estimate("a", 0.09, 0.08, 0.1, "0.09"), Estimate("b", None, None, None, "", note="not decidable")]
     chart = interval_chart("NDCG@10", rows)
     first, second = chart.marks
-    assert chart.ticks[0] == (chart.left, "0") and chart.zero is None
-    assert chart.left < first.x_low < first.x < first.x_high <= chart.right
+    assert chart.ticks[0] == (chart.layout.left, "0") and chart.zero is None
+    assert chart.layout.left < first.x_low < first.x < first.x_high <= chart.layout.right
     assert first.x - first.x_low == pytest.approx(first.x_high - first.x, abs=0.02)
     assert second.x is None and "not decidable" in chart.description
+
+
+def test_on_a_phone_the_same_rows_have_an_axis_as_wide_as_the_drawing():
+    rows = [Estimate("a", 0.09, 0.08, 0.1, "0.09"), Estimate("b", 0.02, 0.01, 0.03, "0.02")]
+    chart = interval_chart("NDCG@10", rows)
+    narrow = chart.narrow
+    assert narrow.layout.stacked and narrow.layout.width < 375 < chart.layout.width
+    assert [mark.estimate for mark in narrow.marks] == [mark.estimate for mark in chart.marks]
+    assert all(0 <= mark.x_low < mark.x < mark.x_high <= narrow.layout.width for mark in narrow.marks)
+    assert narrow.marks[1].y < narrow.bottom < narrow.height
 
 
 def test_a_difference_is_drawn_around_a_zero_line():

@@ -13,7 +13,16 @@ from tests.unit.report_sample import sample_curves, sample_result, sample_users
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ("background-networking", "component-update", "sync", "gpu")
 FLAGS = ("--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET))
-MEASURE = "<script>document.documentElement.dataset.over = document.documentElement.scrollWidth - innerWidth</script></body>"
+MEASURE = """<script>
+const page = document.documentElement;
+page.dataset.over = page.scrollWidth - innerWidth;
+const boxes = [...document.querySelectorAll(".chart svg text")].map(text => text.getBoundingClientRect());
+const texts = boxes.filter(box => box.width);
+page.dataset.texts = texts.length;
+page.dataset.cut = texts.filter(box => box.left < 0 || box.right > innerWidth).length;
+page.dataset.smallest = Math.min(...texts.map(box => box.height));
+page.dataset.seen = innerWidth;
+</script></body>"""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser; apt-get install -y chromium")
 
@@ -35,6 +44,18 @@ def browse(tmp_path_factory):
 def test_nothing_runs_over_the_edge(browse, width):
     dom = browse("--dump-dom", f"--window-size={width},900")
     assert int(re.search(r'data-over="(-?\d+)"', dom).group(1)) <= 0
+
+
+def figure(dom, name):
+    return float(re.search(rf'data-{name}="([-\d.]+)"', dom).group(1))
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_every_text_of_a_chart_is_inside_the_window_and_can_be_read(browse, width):
+    dom = browse("--dump-dom", f"--window-size={width},900")
+    assert figure(dom, "texts") > 20 and figure(dom, "seen") <= max(width, 500), "a headless window may not be narrower"
+    assert figure(dom, "cut") == 0
+    assert figure(dom, "smallest") > 10
 
 
 def test_it_is_drawn_in_light_and_in_dark(browse, tmp_path):
