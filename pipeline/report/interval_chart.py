@@ -23,7 +23,7 @@ class Layout:
 
 
 PAGE: Final = Layout(width=760, row=34, left=190, right=545, ticks=6)
-PHONE: Final = Layout(width=340, row=48, left=12, right=326, ticks=4, stacked=True)
+PHONE: Final = Layout(width=340, row=48, left=12, right=312, ticks=4, stacked=True)
 
 
 @dataclass(frozen=True)

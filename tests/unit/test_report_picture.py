@@ -20,6 +20,10 @@ const boxes = [...document.querySelectorAll(".chart svg text")].map(text => text
 const texts = boxes.filter(box => box.width);
 page.dataset.texts = texts.length;
 page.dataset.cut = texts.filter(box => box.left < 0 || box.right > innerWidth).length;
+const rows = [...document.querySelectorAll(".chart svg g")].map(row => [...row.querySelectorAll("text")]);
+const sides = rows.map(row => row.map(text => text.getBoundingClientRect())).filter(row => row.length == 2 && row[0].width);
+page.dataset.sides = sides.length;
+page.dataset.overlaps = sides.filter(([label, value]) => label.right > value.left).length;
 page.dataset.smallest = Math.min(...texts.map(box => box.height));
 page.dataset.seen = innerWidth;
 </script></body>"""
@@ -54,6 +58,7 @@ def figure(dom, name):
 def test_every_text_of_a_chart_is_inside_the_window_and_can_be_read(browse, width):
     dom = browse("--dump-dom", f"--window-size={width},900")
     assert figure(dom, "texts") > 20 and figure(dom, "seen") <= max(width, 500), "a headless window may not be narrower"
+    assert figure(dom, "sides") >= 6 and figure(dom, "overlaps") == 0
     assert figure(dom, "cut") == 0
     assert figure(dom, "smallest") > 10
 
