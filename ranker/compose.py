@@ -7,6 +7,9 @@ from typing import Any, Final
 import torch
 from torch.overrides import TorchFunctionMode
 
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.ranker import plugins
+from nightrank.ranker.config.encoders import PluginEncoderConfig
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.encoders.base import UserEncoder
 from nightrank.ranker.encoders.behaviour_text import BehaviourTextEncoder
@@ -38,8 +41,20 @@ ENCODERS: Final[dict[str, Callable[[RankerConfig, ItemShapes], UserEncoder]]] = 
     "mf": lambda config, shapes: FactorsEncoder(config, shapes.users),
     "causal_lm": lambda config, _: CausalLmEncoder(config),
     "bert_behaviour": BehaviourTextEncoder,
+    "plugin": lambda config, shapes: _from_plugin(config, shapes),
 }
 """name -> constructor. An encoder maps (item vectors [T, d], Batch) to states [T, d]."""
+
+
+def _from_plugin(config: RankerConfig, shapes: ItemShapes) -> UserEncoder:
+    assert isinstance(config.encoder, PluginEncoderConfig)
+    encoder = plugins.plugin(plugins.ENCODERS, config.encoder.plugin)(config, shapes)
+    if not isinstance(encoder, UserEncoder):
+        raise ConfigError(
+            f"{config.encoder.plugin} in {plugins.ENCODERS} made a {type(encoder).__name__}, not a UserEncoder",
+            "let its class inherit from nightrank.ranker.encoders.base.UserEncoder",
+        )
+    return encoder
 
 
 def build_encoder(config: RankerConfig, shapes: ItemShapes) -> UserEncoder:

@@ -23,6 +23,7 @@ from nightrank.ranker.heads.dot import DotHead
 from nightrank.ranker.heads.pairs import PairHead
 from nightrank.ranker.inputs import ItemInputs, ItemShapes
 from nightrank.ranker.model import Ranker, last_states
+from nightrank.ranker.plugins import check_installed
 from nightrank.ranker.retrieval.listing import best_items
 from nightrank.ranker.retrieval.topk import Exclusions
 
@@ -127,9 +128,11 @@ class Bundle:
 
 
 def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
-    """The bundle in `folder`, its manifest checked (against `expected` where given). DataContractError names what is wrong."""
+    """The bundle in `folder`, its manifest checked (against `expected` where given). DataContractError names what is wrong,
+    ConfigError a plug-in that is not installed."""
     name = files.verify_manifest(folder, expected)
     info = files.read_info(folder)
+    check_installed(info.plugins, f"bundle {folder.name}")
     shapes = shapes_of(info)
     head = build_head(info.ranker)
     rows = (info.items + 1, head.width)

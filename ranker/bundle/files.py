@@ -44,6 +44,8 @@ class BundleInfo(FrozenConfig):
     """sha256 of the first vocabulary of this family of models."""
     text_encoder: str | None = None
     text_revision: str | None = None
+    plugins: dict[str, str] = {}
+    """package -> version of the plug-in that the user encoder comes from; it must be installed to load the bundle."""
     default_action: int = 0
     """Action code of a history that comes without actions."""
 

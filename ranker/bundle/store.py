@@ -12,7 +12,10 @@ from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.process import OWNER, is_left_over, this_process
 from nightrank.ranker.bundle import files as files
 from nightrank.ranker.bundle.files import BundleInfo
+from nightrank.ranker.config.encoders import PluginEncoderConfig
+from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.model import Ranker
+from nightrank.ranker.plugins import ENCODERS, origin
 
 WRITING: Final = ".writing-"
 
@@ -42,11 +45,17 @@ def save_bundle(
         text_encoder=text_encoder,
         text_revision=text_revision,
         default_action=default_action,
+        plugins=_plugins(ranker.config),
     )
     matrix = {"items": ranker.all_item_vectors(), "popularity": ranker.items.popularity.float()}
     if not ranker.head.keeps_inputs:
         matrix["inputs"] = ranker.all_input_vectors()
     return files.write_files(folder, info, ranker.state_dict(), matrix, list(raw_ids))
+
+
+def _plugins(config: RankerConfig) -> dict[str, str]:
+    encoder = config.encoder
+    return origin(ENCODERS, encoder.plugin) if isinstance(encoder, PluginEncoderConfig) else {}
 
 
 def store_bundle(models: Path, ranker: Ranker, raw_ids: Sequence[str], **facts: str | int | None) -> str:

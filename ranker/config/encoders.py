@@ -138,6 +138,16 @@ class BehaviourTextConfig(_Encoder):
     """The text encoder's config.json; filled in when training starts, so that a bundle opens without the folder."""
 
 
+class PluginEncoderConfig(_Encoder):
+    """An encoder from another installed package, found by its entry point (docs/how-to/plug-ins.md)."""
+
+    name: Literal["plugin"] = "plugin"
+    plugin: str
+    """Name of the entry point in the group `nightrank.encoders`."""
+    settings: dict[str, Any] = {}
+    """What the encoder itself reads."""
+
+
 def _transformer_by_default(value: Any) -> Any:
     return {"name": "transformer", **value} if isinstance(value, dict) else value
 
@@ -151,6 +161,7 @@ Encoders = (
     | FactorsConfig
     | CausalLmConfig
     | BehaviourTextConfig
+    | PluginEncoderConfig
 )
 EncoderConfig = Annotated[Encoders, Field(discriminator="name"), BeforeValidator(_transformer_by_default)]
 """Each is built by the constructor of its name in `nightrank.ranker.compose.ENCODERS`."""

@@ -144,7 +144,12 @@ class RankerConfig(FrozenConfig):
 class LossConfig(FrozenConfig):
     """The training objective. Not part of the weights: a night may use another than the full run."""
 
-    name: Literal["full_softmax", "sampled_softmax", "gbce", "bce", "bpr"] = "sampled_softmax"
+    name: Literal["full_softmax", "sampled_softmax", "gbce", "bce", "bpr", "plugin"] = "sampled_softmax"
+    """plugin: a loss from another installed package (docs/how-to/plug-ins.md)."""
+    plugin: str | None = None
+    """Name of the entry point in the group `nightrank.losses`; with the loss `plugin` only."""
+    settings: dict[str, Any] = {}
+    """What a plug-in's loss itself reads."""
     negatives: int = Field(1024, ge=1)
     """Negatives a step, shared by all of its targets; with `hard` those that each target keeps. Not used by the full softmax
     and `in_batch`."""
@@ -162,6 +167,12 @@ class LossConfig(FrozenConfig):
     chunk_elements: int = Field(4_000_000, ge=1024)
     """Logits held at once by the full softmax, or those of 64 targets, if that is more: thinner products would read the table
     more often than they use it."""
+
+    @model_validator(mode="after")
+    def _plugin_is_named(self) -> "LossConfig":
+        if (self.name == "plugin") != (self.plugin is not None):
+            raise ValueError("loss plugin and loss.plugin, the entry point's name, are given together or not at all")
+        return self
 
     @model_validator(mode="after")
     def _hard_is_not_corrected(self) -> "LossConfig":

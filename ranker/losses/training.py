@@ -12,6 +12,7 @@ from nightrank.ranker.losses.full_softmax import full_softmax
 from nightrank.ranker.losses.sampled import Scores, bpr, gbce, hardest, sampled_softmax
 from nightrank.ranker.losses.sampling import NegativeSampler
 from nightrank.ranker.model import Ranker
+from nightrank.ranker.plugins import LOSSES, plugin
 from nightrank.ranker.targets import Targets
 
 
@@ -71,6 +72,9 @@ def _losses(scores: Scores, config: LossConfig, items: int) -> Tensor:
         scores = hardest(scores, config.negatives)
     if config.name == "sampled_softmax":
         return sampled_softmax(scores)
+    if config.plugin is not None:
+        found: Tensor = plugin(LOSSES, config.plugin)(scores, config.settings)
+        return found
     if config.name == "bpr":
         return bpr(scores)
     return gbce(scores, items, config.gbce_t if config.name == "gbce" else 0.0)

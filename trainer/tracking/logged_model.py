@@ -30,7 +30,10 @@ def log_model(mlflow_run: str, folder: Path, manifest: str) -> str:
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(folder)},
             code_paths=[str(path) for path in paths],
-            pip_requirements=requirements(info.ranker.encoder.name),
+            pip_requirements=[
+                *requirements(info.ranker.encoder.name),
+                *(f"{name}=={version}" for name, version in info.plugins.items()),
+            ],
             signature=_signature(),
             input_example=_frame([example]),
             tags={MANIFEST: manifest},
