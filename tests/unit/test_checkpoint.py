@@ -1,9 +1,13 @@
 import json
+from functools import partial
 
 import pytest
 import torch
 
-from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts import fence as fences
+from nightrank.feature_store.contracts import lease as leases
+from nightrank.feature_store.contracts.errors import ConflictError, DataContractError
+from nightrank.feature_store.contracts.lake import Lake
 from nightrank.trainer.loop.checkpoint import CheckpointFolder
 from nightrank.trainer.loop.state import TrainState
 
@@ -99,3 +103,39 @@ def test_writing_and_reading_a_checkpoint_give_signs_of_life(tmp_path):
     signs.clear()
     folder.newest()
     assert signs
+
+
+def test_a_training_that_was_superseded_changes_no_checkpoint_of_the_newer_one(tmp_path):
+    lake = Lake(tmp_path / "lake")
+    leases.acquire(lake, "night").release()
+    old = CheckpointFolder(tmp_path / "run", keep_last=2, commit=partial(fences.commit, lake, "night", 1))
+    save(old, 1)
+    assert leases.acquire(lake, "night").fence == 2
+    new = CheckpointFolder(tmp_path / "run", keep_last=2, commit=partial(fences.commit, lake, "night", 2))
+    for steps in (2, 3):
+        save(new, steps)
+    before = {path.name: path.read_bytes() for path in old.path.iterdir()}
+    for steps in (3, 4):  # the name that stands there, and one of its own
+        with pytest.raises(ConflictError, match="run night \\(fence 1\\) was superseded"):
+            save(old, steps)
+    with pytest.raises(ConflictError):
+        old.save("live", state_at(5), MODEL, OPTIMIZER, FACTS)
+    assert {path.name: path.read_bytes() for path in old.path.iterdir()} == before
+    assert new.newest().state == state_at(3)
+
+
+def test_one_that_is_superseded_while_it_writes_its_tensors_takes_them_away_and_leaves_the_newer_ones(tmp_path):
+    lake = Lake(tmp_path / "lake")
+    leases.acquire(lake, "night").release()
+    new = CheckpointFolder(tmp_path / "run", commit=partial(fences.commit, lake, "night", 2))
+
+    def superseded(*_):
+        if leases.claims.highest(lake) == 1:
+            leases.acquire(lake, "night")
+            save(new, 3)
+
+    old = CheckpointFolder(tmp_path / "run", moved=superseded, commit=partial(fences.commit, lake, "night", 1))
+    with pytest.raises(ConflictError):
+        save(old, 3)
+    assert new.newest().state == state_at(3)
+    assert len(list(new.path.glob("*.safetensors"))) == 1

@@ -4,7 +4,9 @@ The JSON is written last and holds the sha256 of the tensors: a checkpoint witho
 and passed over with a note. Names: `<phase>-<step>` while training, `best-<phase>`, and `live` for what goes into the bundle.
 """
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.errors import ConflictError, DataContractError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.logs import log
 from nightrank.ranker.tensor_file import Moved, sha256_of_file, unwatched, write_tensors
@@ -21,6 +23,7 @@ from nightrank.trainer.loop.state import TrainState
 
 SCHEMA = 1
 MODEL, OPTIMIZER = "model.", "optimizer."
+Commit = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class CheckpointFolder:
     keep_last: int = 2
     moved: Moved = unwatched
     """Called between the blocks of a large file: writing or reading one is progress."""
+    commit: Commit = nullcontext
+    """Around what makes a checkpoint count, and around removing one: the run's fence. ConflictError once it was superseded."""
 
     def save(
         self,
@@ -50,22 +55,31 @@ class CheckpointFolder:
         optimizer: Mapping[str, Tensor],
         facts: Mapping[str, Any],
     ) -> None:
-        """Whole on disk under `name` when this returns; the one that stood there before is replaced. No tensor is copied."""
+        """Whole on disk under `name` when this returns; the one that stood there before is replaced. No tensor is copied.
+
+        The tensors go to a file of this call's own, outside the fence: they may be large. Only the JSON makes them count.
+        """
         tensors = {MODEL + key: value for key, value in model.items()}
         tensors |= {OPTIMIZER + key: value for key, value in optimizer.items()}
-        data = self.path / f"{name}-{state.total_steps:09d}.safetensors"
+        data = self.path / f"{name}-{state.total_steps:09d}-{uuid.uuid4().hex[:8]}.safetensors"
         digest = write_tensors(data, tensors, self.moved)
         body = {"schema": SCHEMA, "name": name, "tensors": data.name, "sha256": digest, "facts": dict(facts)}
-        write_json(self.path / f"{name}.json", {**body, "state": state.model_dump(mode="json")})
-        self._forget(name, data)
+        try:
+            with self.commit():
+                write_json(self.path / f"{name}.json", {**body, "state": state.model_dump(mode="json")})
+                self._forget(name, data)
+        except ConflictError:
+            data.unlink(missing_ok=True)
+            raise
 
     def save_running(
         self, state: TrainState, model: Mapping[str, Tensor], optimizer: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
         """The checkpoint to resume from; the `keep_last` newest of them stay."""
         self.save(f"run-{state.total_steps:09d}-{state.phase}", state, model, optimizer, facts)
-        for old in self.running()[: -self.keep_last]:
-            self.remove(old)
+        with self.commit():
+            for old in self.running()[: -self.keep_last]:
+                self.remove(old)
 
     def running(self) -> list[str]:
         """Names of the checkpoints to resume from, oldest first."""
@@ -104,7 +118,7 @@ class CheckpointFolder:
     def remove(self, name: str) -> None:
         (self.path / f"{name}.json").unlink(missing_ok=True)
         for data in self.path.glob(f"{name}-*.safetensors"):
-            data.unlink()
+            data.unlink(missing_ok=True)
 
     def _body(self, name: str) -> dict[str, Any]:
         try:
@@ -122,4 +136,4 @@ class CheckpointFolder:
         """Tensors that an earlier checkpoint of this name left behind, or a crash between its two files."""
         for data in self.path.glob(f"{name}-*.safetensors"):
             if data != newest:
-                data.unlink()
+                data.unlink(missing_ok=True)

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
+from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.logs import log
@@ -45,7 +47,10 @@ class Resumable:
 
     @property
     def folder(self) -> CheckpointFolder:
-        return CheckpointFolder(self.job.checkpoints, self.job.config.checkpoint.keep_last, self._moved)
+        return CheckpointFolder(self.job.checkpoints, self.job.config.checkpoint.keep_last, self._moved, self._commit)
+
+    def _commit(self) -> AbstractContextManager[None]:
+        return fences.commit(self.job.lake, self.job.run_id, self.job.fence)
 
     @property
     def facts(self) -> dict[str, Any]:
