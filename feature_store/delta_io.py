@@ -28,7 +28,7 @@ from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import EVENTS, INTERACTIONS, ITEMS, USERS, TableRef
 from nightrank.feature_store.delta_log import exists, version
 from nightrank.feature_store.lineage import sources
-from nightrank.feature_store.spark_schema import conform, to_spark
+from nightrank.feature_store.spark_schema import conform, to_spark, with_all_columns
 from nightrank.feature_store.table_commit import committing
 
 __all__ = [
@@ -68,7 +68,7 @@ def read(spark: SparkSession, lake: Lake, table: TableRef, version: int | None =
     reader = spark.read.format("delta")
     if version is not None:
         reader = reader.option("versionAsOf", version)
-    return reader.load(str(lake.table(table.name)))
+    return with_all_columns(reader.load(str(lake.table(table.name))), table)
 
 
 def read_or_empty(spark: SparkSession, lake: Lake, table: TableRef) -> DataFrame:
@@ -120,7 +120,7 @@ def upsert(
         stale = stored.alias("t").select(F.struct("*").alias("t"))
         source = source.join(stale, matched, "left").where(F.col("t").isNull() | replaceable).select("s.*").alias("s")
     merge = DeltaTable.forPath(df.sparkSession, str(lake.table(table.name))).alias("t").merge(source, matched)
-    merge = merge.whenNotMatchedInsertAll()
+    merge = merge.whenNotMatchedInsertAll().withSchemaEvolution()
     with _noted(df.sparkSession, _note(rows, context, key)), _writing(df.sparkSession, lake, table, context, key):
         (merge.whenMatchedUpdateAll() if update else merge).execute()
     return _close(lake, table, key, before)

@@ -28,3 +28,9 @@ def conform(df: DataFrame, table: TableRef) -> DataFrame:
             "the transform that feeds the table must produce every column of its schema",
         )
     return df.select([F.col(field.name).cast(field.dataType).alias(field.name) for field in to_spark(table.schema)])
+
+
+def with_all_columns(df: DataFrame, table: TableRef) -> DataFrame:
+    """A table that an older version made may lack a column: it is null in its rows."""
+    lacking = [field for field in to_spark(table.schema).fields if field.name not in df.columns]
+    return df.withColumns({field.name: F.lit(None).cast(field.dataType) for field in lacking}) if lacking else df

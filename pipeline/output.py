@@ -16,12 +16,14 @@ def print_json(value: Any) -> None:
 
 
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    grid = Table(title=title, title_justify="left", show_edge=False, header_style="bold")
+    grid = Table(show_edge=False, header_style="bold")
     for column in columns:
         grid.add_column(column)
     for row in rows:
         grid.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    Console().print(grid)
+    console = Console()
+    console.print(Text(title, style="italic"), soft_wrap=True)
+    console.print(grid)
 
 
 def print_fault(error: NightrankError, as_json: bool) -> None:
@@ -46,7 +48,7 @@ def print_run(result: dict[str, Any], as_json: bool, root: Any = None) -> None:
     if result["error"]:
         print(f"  {result['error']['message']}\n  way out: {result['error']['remedy']}")
     if result["gate"]:
-        print(f"  gate: {result['gate']['decision']}")
+        print(f"  gate: {result['gate']['decision']} ({'; '.join(result['gate']['reasons'])})")
     if quality := _quality(result):
         print(f"  {quality}")
     if result["release"]:

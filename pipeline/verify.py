@@ -27,6 +27,7 @@ CHECKS: Final[dict[str, Callable[[Subject], str]]] = {
     "lists complete": lists.complete,
     "one release": lists.one_release,
     "every user": lists.every_user,
+    "on sale": lists.on_sale,
     "list content": lists.content,
     "report": run_files.report,
 }

@@ -16,6 +16,7 @@ from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.transforms.activity import AsOf
 from nightrank.feature_store.transforms.calendar import known_by
+from nightrank.feature_store.transforms.catalogue import known_items
 from nightrank.feature_store.transforms.interactions import interactions
 from nightrank.feature_store.transforms.item_features import item_features
 from nightrank.feature_store.transforms.limits import EXCESS, PER_DAY, PER_ITEM, exceeding, without_excess
@@ -62,6 +63,8 @@ def _windows(features: FeatureSettings, clock: bool) -> tuple[int, ...]:
 
 def _known(spark: SparkSession, context: StageContext, settings: DataSettings, table: TableRef) -> DataFrame:
     """Rows of a raw table that had landed and were available by the end of the run's date."""
+    if table is tables.ITEMS:
+        return known_items(delta_io.read(spark, context.lake, table), context.day, settings.calendar.timezone)
     return known_by(_landed(spark, context, table), context.day, settings.calendar.timezone)
 
 

@@ -17,7 +17,7 @@ from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.text_model import TextModel, text_model
-from nightrank.feature_store.transforms.calendar import known_by
+from nightrank.feature_store.transforms.catalogue import known_items
 from nightrank.feature_store.transforms.vocabulary import dense
 from nightrank.spark_jobs.driver import submit
 from nightrank.spark_jobs.executor.encode import TEXT, EncodeOptions, encode_batches
@@ -55,8 +55,7 @@ def item_text() -> Column:
 
 def _texts(spark: SparkSession, context: StageContext, settings: DataSettings) -> DataFrame:
     """`item, text, content_sha256` of the items in the vocabulary whose text was known by the end of the date."""
-    landed = delta_io.read(spark, context.lake, tables.ITEMS).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
-    known = known_by(landed, context.day, settings.calendar.timezone)
+    known = known_items(delta_io.read(spark, context.lake, tables.ITEMS), context.day, settings.calendar.timezone)
     items = dense(known, delta_io.read(spark, context.lake, tables.VOCABULARY), "item")
     texts = items.select(c.ITEM, item_text().alias(TEXT)).where(F.col(TEXT).isNotNull())
     return texts.withColumn(c.CONTENT_SHA256, F.sha2(F.col(TEXT), 256))

@@ -11,23 +11,25 @@ from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import NothingToDo
 from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import LandingKind
+from nightrank.feature_store.contracts.landing_files import SCHEMAS, checked
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.delta_io import Commit
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
+from nightrank.feature_store.transforms import catalogue
 from nightrank.feature_store.transforms import events as transforms
 from nightrank.spark_jobs.driver import submit
-from nightrank.spark_jobs.ingest import landing
 from nightrank.spark_jobs.ingest.accounts import accounts, spoken, stored_counts
 from nightrank.spark_jobs.ingest.batch import Batch, judged, refuse_broken
-from nightrank.spark_jobs.ingest.days import landed_in, landing_days
+from nightrank.spark_jobs.ingest.days import fresh_days, landing_days, quarantined_of
 from nightrank.spark_jobs.ingest.user_key import user_key
 
 NAME = "ingest_events"
 NEWER = """(s.availability_time > t.availability_time
     OR (s.availability_time = t.availability_time AND s.landing_date >= t.landing_date))"""
+CHANGED = "NOT (to_json(array_sort(map_entries(s.attributes))) <=> to_json(array_sort(map_entries(t.attributes))))"
 MOST_PRUNED_DAYS = 400
 
 
@@ -39,8 +41,8 @@ def run(context: StageContext) -> StageResult:
     settings = submit.settings(context)
     key = user_key(settings.ids, context.lake)
     meta = context.lake.landing_meta()
-    landed = {kind: landing.checked(context.lake, kind, landing_days(context, kind)) for kind in landing.SCHEMAS}
-    if not any(kind.rows for kind in landed.values()):
+    landed = {kind: checked(context.lake, kind, landing_days(context, kind)) for kind in SCHEMAS}
+    if not any(kind.rows for kind in landed.values()) or not fresh_days(context):
         raise _nothing(context)
     spark = get_session(settings.spark)
     expect = quality.Expectations(
@@ -83,17 +85,13 @@ def _commit(
     users = transforms.users(batches["users"].valid, timezone=zone)
     commits = _quarantine(spark, context, batches, hashed=hashed)
     stored = delta_io.read_or_empty(spark, context.lake, tables.ITEMS)
-    items = transforms.items(batches["items"].valid, timezone=zone)
-    stubs = transforms.stubs(events, stored.select(c.ITEM_ID).union(items.select(c.ITEM_ID)))
-    # A stub's time is when it was heard of, so anything real that arrives later replaces it, whatever its own time.
-    stub = " AND ".join(f"t.{name} IS NULL" for name in (c.TITLE, c.TEXT, c.CATEGORIES, c.PRICE, c.CREATED))
+    items = catalogue.items(batches["items"].valid, stored, timezone=zone)
+    stubs = catalogue.stubs(events, stored.select(c.ITEM_ID).union(items.select(c.ITEM_ID)))
     prune = _pruning(batches["events"], settings.ingest.duplicate_days)
     merge: dict[str, Any] = {"context": context, "key": NAME}
     commits += [
-        delta_io.upsert(users, context.lake, tables.USERS, update_if=NEWER, **merge),
-        delta_io.upsert(
-            items.unionByName(stubs, True), context.lake, tables.ITEMS, update_if=f"({NEWER} OR ({stub}))", **merge
-        ),
+        delta_io.upsert(users, context.lake, tables.USERS, update_if=f"{NEWER} AND {CHANGED}", **merge),
+        delta_io.upsert(items.unionByName(stubs), context.lake, tables.ITEMS, **merge),
         delta_io.upsert(events, context.lake, tables.EVENTS, update=False, prune=prune, **merge),
     ]
     return commits
@@ -122,7 +120,7 @@ def _quarantine(spark: SparkSession, context: StageContext, batches: dict[Landin
     broken = any(batch.faults for batch in batches.values())
     if not broken and not delta_io.exists(context.lake, tables.QUARANTINE):
         return []
-    days = landed_in(context, c.LANDING_DATE)
+    days = quarantined_of(context)
     if not broken and delta_io.read(spark, context.lake, tables.QUARANTINE).where(days).isEmpty():
         return []
     # What an import could not read may hold the raw id that hashing is to hide.

@@ -42,6 +42,7 @@ def run(context: StageContext) -> StageResult:
         "users": release.users,
         "rows": release.rows,
         "fallback": release.fallback,
+        "catalogue": context.result_of("score_users").extra["lists"].get("catalogue"),
         "model": context.result_of("score_users").extra["lists"].get("model"),
     }
     return result

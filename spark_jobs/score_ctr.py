@@ -22,6 +22,7 @@ from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms import impression_inputs as inputs
+from nightrank.feature_store.transforms.catalogue import known_items
 from nightrank.feature_store.transforms.splits import day_start
 from nightrank.feature_store.transforms.vocabulary import dense
 from nightrank.spark_jobs.driver import submit
@@ -104,7 +105,7 @@ def _inputs(
             c.CONTEXT: F.lit(None).cast("map<string,string>"),
         }
     )
-    items = delta_io.read_or_empty(spark, context.lake, ITEMS).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
+    items = known_items(delta_io.read_or_empty(spark, context.lake, ITEMS), context.day, timezone)
     rows = inputs.described(shown, items, spec.fields, spec.numeric, timezone)
     served = [_served(name, place, settings.impressions.serving) for place, name in enumerate(spec.fields)]
     rows = dense(rows.withColumn(c.FIELDS, F.array(*served)), vocabulary, "user")

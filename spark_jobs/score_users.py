@@ -16,10 +16,11 @@ from nightrank.feature_store.contracts.files import read_json, sha256_of
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
-from nightrank.feature_store.contracts.tables import INTERACTIONS, RECOMMENDATIONS, USER_FEATURES, VOCABULARY
+from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, RECOMMENDATIONS, USER_FEATURES, VOCABULARY
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
+from nightrank.feature_store.transforms.catalogue import UNAVAILABLE, VANISHED
 from nightrank.feature_store.transforms.segments import popularity_by_segment
 from nightrank.feature_store.transforms.sequences import known_interactions, user_sequences
 from nightrank.feature_store.transforms.splits import day_start
@@ -27,6 +28,7 @@ from nightrank.spark_jobs.driver import submit
 from nightrank.spark_jobs.executor.score import OUTPUT, ScoreRules, list_scorer
 from nightrank.spark_jobs.scoring import list_checks
 from nightrank.spark_jobs.scoring.champion import Champion, list_model_facts, open_list_model
+from nightrank.spark_jobs.scoring.hidden_items import write_hidden
 
 NAME: Final = "score_users"
 DAY: Final = 86_400_000_000
@@ -38,6 +40,7 @@ ROWS_PER_FILE: Final = 250_000
 class Versions(NamedTuple):
     interactions: int
     vocabulary: int
+    items: int
 
 
 def release_id(context: StageContext) -> str:
@@ -57,19 +60,21 @@ def run(context: StageContext) -> StageResult:
         versions = _versions(context)
         known = _known(spark, context, settings, versions)
         users, items = _ids(spark, context, versions, "user"), _highest_item(spark, context, versions)
+        hidden, catalogue = write_hidden(spark, context, versions.items, versions.vocabulary, work / "hidden")
         rules = _rules(context, settings, champion, items, work)
         _popular(spark, context, settings, known).write.parquet(rules.popular)
         log.info(f"{NAME}: {champion.ref.name} version {champion.ref.version} over {rules.items} items")
         _scored(spark, context, users, known, rules).write.parquet(str(work / "lists"))
         lists = spark.read.parquet(str(work / "lists"))
-        facts = list_checks.check_complete(lists, users, _seen(known, rules), rules.items, rules.k)
+        facts = list_checks.check_complete(lists, users, _seen(known, rules), hidden, rules.items, rules.k)
         _commit(spark, context, champion, versions, lists, facts, result)
         result.rows_in = facts["users"]
         left_out = {"items_not_scored": items - rules.items}
-        result.counts.update(left_out)
+        result.counts.update(left_out | {f"items_{name}": catalogue[name] for name in (UNAVAILABLE, VANISHED)})
         result.extra["lists"] = {
             **facts,
             **left_out,
+            "catalogue": catalogue,
             **_facts(context, champion, versions),
             "note": champion.note,
             "model": list_model_facts(champion, items),
@@ -80,7 +85,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def _versions(context: StageContext) -> Versions:
-    return Versions(delta_io.version(context.lake, INTERACTIONS) or 0, delta_io.version(context.lake, VOCABULARY) or 0)
+    return Versions(*(delta_io.version(context.lake, table) or 0 for table in (INTERACTIONS, VOCABULARY, ITEMS)))
 
 
 def _known(spark: SparkSession, context: StageContext, settings: DataSettings, versions: Versions) -> DataFrame:
@@ -116,6 +121,7 @@ def _rules(context: StageContext, settings: DataSettings, champion: Champion, it
         bundle=str(champion.folder.resolve()),
         manifest=champion.ref.manifest_sha256,
         popular=str((work / "popular").resolve()),
+        hidden=str((work / "hidden").resolve()),
         # Ids beyond the bundle's matrix came after it was made: not scored, and counted.
         items=min(items, int(read_json(champion.folder / "config.json")["items"])),
         k=scoring.k,

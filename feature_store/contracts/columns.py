@@ -22,6 +22,11 @@ TEXT: Final = "text"
 CATEGORIES: Final = "categories"
 PRICE: Final = "price"
 CREATED: Final = "created"
+AVAILABLE: Final = "available"
+COMPLETE: Final = "complete"
+LISTED: Final = "listed"
+PRICED: Final = "priced"
+FIRST_LANDED: Final = "first_landed"
 ATTRIBUTES: Final = "attributes"
 
 # Quarantine.

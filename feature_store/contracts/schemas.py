@@ -36,11 +36,33 @@ LANDING_ITEMS: Final = _schema(
     price=pa.float64(),
     created=TIMESTAMP,
     availability_time=TIMESTAMP,
+    available=pa.bool_(),
+    complete=pa.bool_(),
+    fields=pa.list_(pa.string()),
 )
+"""The last three may be left out of a file. `complete`: the row is of an export that holds every item there is. `fields`: what
+the row speaks of, null = of everything; what it does not speak of stays as it was."""
 LANDING_USERS: Final = _schema(user_id=pa.string(), attributes=STRING_MAP, availability_time=TIMESTAMP)
 
 EVENTS: Final = LANDING_EVENTS.append(pa.field(c.EVENT_DATE, pa.date32())).append(pa.field(c.LANDING_DATE, pa.date32()))
-ITEMS: Final = LANDING_ITEMS.append(pa.field(c.LANDING_DATE, pa.date32()))
+ITEMS: Final = _schema(
+    item_id=pa.string(),
+    title=pa.string(),
+    text=pa.string(),
+    categories=pa.list_(pa.string()),
+    price=pa.float64(),
+    created=TIMESTAMP,
+    availability_time=TIMESTAMP,
+    landing_date=pa.date32(),
+    first_landed=pa.date32(),
+    priced=TIMESTAMP,
+    available=pa.bool_(),
+    listed=pa.string(),
+    complete=pa.string(),
+)
+"""`availability_time` and `landing_date` say since when the description is as it is now, `priced` since when the price is, and
+`first_landed` since when the item is known. `listed` and `complete` name the newest file that described it, and the newest
+complete export that held it, as `<day>#<number>`."""
 USERS: Final = LANDING_USERS.append(pa.field(c.LANDING_DATE, pa.date32()))
 
 QUARANTINE: Final = _schema(

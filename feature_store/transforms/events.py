@@ -1,4 +1,4 @@
-"""From landed rows to rows of `events`, `items` and `users`: ids, times, days, one row a key."""
+"""From landed rows to rows of `events` and `users`: ids, times, days, one row a key."""
 
 import hmac
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from pyspark.sql.types import StringType
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.transforms.calendar import day_of, start_of_day
+from nightrank.feature_store.transforms.catalogue import NUMBERED
 
 NAMED_BY = (c.USER_ID, c.ITEM_ID, c.ACTION, c.EVENT_TIME, c.VALUE, c.POSITION, c.SESSION_ID)
 """An event without an id of its own is named by these."""
@@ -60,39 +61,9 @@ def first_of_each(df: DataFrame) -> DataFrame:
     return df.withColumn("_nth", F.row_number().over(order)).where("_nth = 1").drop("_nth")
 
 
-def items(df: DataFrame, *, timezone: str) -> DataFrame:
-    """Valid landed items as rows of the table, the newest available of each. A price that is no number is no price."""
-    price = F.col(c.PRICE)
-    finite = ~(F.isnan(price) | (F.abs(price) == float("inf")))
-    return _newest(_available(df.withColumn(c.PRICE, F.when(finite, price)), timezone), c.ITEM_ID, c.TITLE, c.TEXT, c.PRICE)
-
-
 def users(df: DataFrame, *, timezone: str) -> DataFrame:
-    """Valid landed users as rows of the table, the newest available of each."""
-    return _newest(_available(df, timezone), c.USER_ID)
-
-
-def stubs(events: DataFrame, known: DataFrame) -> DataFrame:
-    """An item that only events speak of, with nothing but its id and the time it was first heard of."""
-    unknown = events.join(known.select(c.ITEM_ID).distinct(), c.ITEM_ID, "left_anti")
-    first = unknown.groupBy(c.ITEM_ID).agg(
-        F.min(c.AVAILABILITY_TIME).alias(c.AVAILABILITY_TIME), F.min(c.LANDING_DATE).alias(c.LANDING_DATE)
-    )
-    empty = {
-        c.TITLE: "string",
-        c.TEXT: "string",
-        c.CATEGORIES: "array<string>",
-        c.PRICE: "double",
-        c.CREATED: "timestamp",
-    }
-    return first.withColumns({name: F.lit(None).cast(kind) for name, kind in empty.items()})
-
-
-def is_stub(alias: str = "") -> Column:
-    """True of an item that has nothing but its id."""
-    prefix = f"{alias}." if alias else ""
-    described = [F.col(f"{prefix}{name}") for name in (c.TITLE, c.TEXT, c.CATEGORIES, c.PRICE, c.CREATED)]
-    return F.coalesce(*[F.when(column.isNotNull(), F.lit(False)) for column in described], F.lit(True))
+    """Valid landed users as rows of the table: what the newest available row of each says, and since when that is so."""
+    return _since_as_now(_available(df, timezone))
 
 
 def _derived_id() -> Column:
@@ -110,7 +81,15 @@ def _available(df: DataFrame, timezone: str) -> DataFrame:
     return df.withColumn(c.AVAILABILITY_TIME, F.coalesce(c.AVAILABILITY_TIME, landed))
 
 
-def _newest(df: DataFrame, key: str, *content: str) -> DataFrame:
-    ties = [F.col(name).desc_nulls_last() for name in content] or [F.to_json(F.col(c.ATTRIBUTES)).desc_nulls_last()]
-    order = Window.partitionBy(key).orderBy(F.col(c.AVAILABILITY_TIME).desc(), F.col(c.LANDING_DATE).desc(), *ties)
-    return df.withColumn("_nth", F.row_number().over(order)).where("_nth = 1").drop("_nth")
+def _since_as_now(df: DataFrame) -> DataFrame:
+    """One row a user: the first since which all say what the newest says. To hear the same again does not move its time."""
+    number = F.coalesce(F.regexp_extract(c.FILE, NUMBERED, 1), F.lit(""))
+    content = F.to_json(F.array_sort(F.map_entries(c.ATTRIBUTES)))
+    order = F.struct(c.AVAILABILITY_TIME, c.LANDING_DATE, number, content)
+    mine = Window.partitionBy(c.USER_ID)
+    rows = df.withColumns({"_order": order, "_content": content})
+    rows = rows.withColumn("_now", F.max_by("_content", "_order").over(mine))
+    other = F.max(F.when(~F.col("_content").eqNullSafe(F.col("_now")), F.col("_order"))).over(mine)
+    rows = rows.withColumn("_other", other).where(F.col("_other").isNull() | (F.col("_order") > F.col("_other")))
+    rows = rows.withColumn("_nth", F.row_number().over(mine.orderBy("_order"))).where("_nth = 1")
+    return rows.drop("_nth", "_order", "_content", "_now", "_other")

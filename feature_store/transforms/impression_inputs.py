@@ -31,6 +31,7 @@ def described(
     about = items.select(
         c.ITEM_ID, F.col(c.CATEGORIES)[0].alias("_category"), log_price().alias("_price"),
         F.unix_micros(c.AVAILABILITY_TIME).alias("_since"),
+        F.unix_micros(F.coalesce(c.PRICED, c.AVAILABILITY_TIME)).alias("_priced"),
     )  # fmt: skip
     joined = rows.join(about, c.ITEM_ID, "left")
     known = F.col("_since") <= F.col(c.EVENT_TIME)
@@ -45,14 +46,14 @@ def described(
         "weekday": F.weekday(local),
         "position": F.col(c.POSITION),
         "position_number": F.col(c.POSITION),
-        "log_price": F.when(known, F.col("_price")),
+        "log_price": F.when(F.col("_priced") <= F.col(c.EVENT_TIME), F.col("_price")),
         LOG_HISTORY: F.lit(None),
     }
     texts = [_source(name, sources).cast("string") for name in fields]
     numbers = [_finite(_source(name, sources).try_cast("float")) for name in numeric]
     return joined.withColumns(
         {c.FIELDS: F.array(*texts), c.NUMERIC: F.array(*numbers).cast("array<float>")}
-    ).drop(c.CONTEXT, c.POSITION, "_category", "_price", "_since")  # fmt: skip
+    ).drop(c.CONTEXT, c.POSITION, "_category", "_price", "_since", "_priced")  # fmt: skip
 
 
 def _finite(number: Column) -> Column:

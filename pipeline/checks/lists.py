@@ -7,7 +7,7 @@ import pyarrow.dataset as ds
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.feature_store.contracts.tables import RECOMMENDATIONS, VOCABULARY
+from nightrank.feature_store.contracts.tables import ITEMS, RECOMMENDATIONS, VOCABULARY
 from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 
 
@@ -62,6 +62,28 @@ def every_user(subject: Subject) -> str:
     return f"{known.num_rows:,} known users"
 
 
+def on_sale(subject: Subject) -> str:
+    """No list has an item that the catalogue of that night called unavailable, or that its newest complete export lacked."""
+    catalogue = subject.section("release").get("catalogue")
+    if catalogue is None:
+        raise NotApplicable("the run is of a version that did not look at what is on sale")
+    columns = [c.ITEM_ID, c.AVAILABLE, c.LISTED, c.COMPLETE]
+    off = _off_sale(_at(subject, ITEMS.name, catalogue["items_version"], columns))
+    shown = pc.sum(pc.is_in(_rows(subject)[c.ITEM_ID], value_set=off)).as_py() or 0
+    expect(shown == 0, f"{shown} rows of the lists hold an item that is not on sale")
+    return f"{catalogue['unavailable']:,} unavailable and {catalogue['vanished']:,} vanished items in no list"
+
+
+def _off_sale(items: pa.Table) -> pa.Array:
+    """Ids by the rule of scoring, once more."""
+    if not items.num_rows:
+        return pa.array([], pa.string())
+    newest = pc.max(items[c.COMPLETE])
+    gone = pc.fill_null(pc.less(items[c.LISTED], newest), newest.is_valid)
+    off = pc.fill_null(pc.invert(items[c.AVAILABLE]), False)
+    return items.filter(pc.or_(gone, off))[c.ITEM_ID].combine_chunks()
+
+
 def content(subject: Subject) -> str:
     """The release was made of the very lists that were scored."""
     mine = subject.release
@@ -76,9 +98,14 @@ def content(subject: Subject) -> str:
 
 def _rows(subject: Subject) -> pa.Table:
     """Ids and ranks of all lists at the released version."""
+    columns = [c.USER_ID, c.ITEM_ID, c.RANK, c.RELEASE_ID]
+    return _at(subject, RECOMMENDATIONS.name, subject.release.recommendations_version, columns)
+
+
+def _at(subject: Subject, name: str, version: int, columns: list[str]) -> pa.Table:
+    """A table at a version of the run; NotApplicable once maintenance may have taken its files."""
     try:
-        columns = [c.USER_ID, c.ITEM_ID, c.RANK, c.RELEASE_ID]
-        return _read(subject, RECOMMENDATIONS.name, subject.release.recommendations_version, columns)
+        return _read(subject, name, version, columns)
     except (DataContractError, FileNotFoundError):
         if subject.expired(subject.run["config"]["maintenance"]["keep_releases"]):
             raise NotApplicable("the release has expired, and maintenance has taken its lists") from None

@@ -11,13 +11,16 @@ from nightrank.pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root
 
 
 def import_(
-    layout: Annotated[str | None, typer.Argument(help="movielens, sequences, impressions or events.")] = None,
+    layout: Annotated[str | None, typer.Argument(help="movielens, sequences, impressions, events, or items alone.")] = None,
     input_: Annotated[Path | None, typer.Option("--input", help="The file or folder; it is not copied or changed.")] = None,
     root: Root = DEFAULT_ROOT,
     titles: Annotated[Path | None, typer.Option("--titles", help="Item titles, for sequences.")] = None,
     mapping: Annotated[Path | None, typer.Option("--mapping", help="YAML that names your columns.")] = None,
     timezone: Annotated[
         str | None, typer.Option("--timezone", help="A date is a day of this zone; the lake remembers it. First import: UTC.")
+    ] = None,
+    date_: Annotated[
+        str | None, typer.Option("--date", help="The day whose state the catalogue is; default: the newest event day.")
     ] = None,
     guess: Annotated[Path | None, typer.Option("--guess", help="Look at this file and propose its mapping.")] = None,
     as_json: Json = False,
@@ -32,6 +35,8 @@ def import_(
       nightrank import --guess events.csv > columns.yaml
 
       nightrank import events --input events.csv --mapping columns.yaml --root lake
+
+      nightrank import items --input prices.csv --mapping prices.yaml --root lake
 
       nightrank import movielens --input ml-latest-small --root lake
     """
@@ -48,7 +53,15 @@ def import_(
     from nightrank.spark_jobs.sources.imports import import_data
 
     counts = import_data(
-        layout, input_, absolute(root), titles=titles, mapping=mapping, timezone=timezone, dry_run=dry_run, progress=_say
+        layout,
+        input_,
+        absolute(root),
+        titles=titles,
+        mapping=mapping,
+        timezone=timezone,
+        day=day(date_, "--date") if date_ else None,
+        dry_run=dry_run,
+        progress=_say,
     )
     told = () if as_json else ("detected", "warnings", "faulty")  # import_data has said them, each in a line of its own
     shown = {name: value for name, value in counts.items() if name not in told}

@@ -29,7 +29,10 @@ def answer_guess(file: Path, target: Path | None, as_json: bool, dry_run: bool) 
     for line in rows_as_text(found.rows):
         typer.echo(line, err=True)
     if found.section == "items":
-        typer.echo("\nThese are items: put the section beside `events:`, with `path: FILE` in each.", err=True)
+        more = (
+            "or import them alone with `nightrank import items`; `complete: true` says that the file holds every item there is"
+        )
+        typer.echo(f"\nThese are items: put the section beside `events:`, with `path: FILE` in each, {more}.", err=True)
 
 
 def rows_as_text(rows: list[dict[str, Any]]) -> list[str]:

@@ -44,7 +44,12 @@ def runner() -> Any:
 
 
 def plan_of(request: Any, only: str | None = None) -> dict[str, Any]:
+    """The plan. DataContractError where landing files are broken that the run would take in."""
+    from nightrank.pipeline.run.landing_check import check_landing_files
+
     plan: dict[str, Any] = runner().plan(request, only)
+    if any(stage == {"name": "ingest_events", "status": "would_run"} for stage in plan["stages"]):
+        check_landing_files(request)
     return plan
 
 

@@ -170,6 +170,9 @@ def list_model(release: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     facts = [("Lists made by", f"{version_of(maker)}, trained by {maker['trained_by']}")]
     facts += [("Ranker", maker["ranker"]), ("Its settings", settings)]
     facts.append(("Items not scored", f"{wording.count(maker['items_not_scored'])} (newer than the model)"))
+    if catalogue := release.get("catalogue"):
+        off = f"{wording.count(catalogue['unavailable'])} unavailable, {wording.count(catalogue['vanished'])} vanished"
+        facts.append(("Items not on sale", f"{off} from the newest complete export; in no list"))
     return (*facts, ("Note", maker["note"])) if maker["note"] else tuple(facts)
 
 

@@ -101,7 +101,7 @@ def _landing(truth: TruthItems, column: dict[str, npt.NDArray[Any]]) -> pa.Table
         c.CREATED: born,
         c.AVAILABILITY_TIME: born,
     }
-    return pa.table(arrays, schema=schemas.LANDING_ITEMS)
+    return pa.table(arrays, schema=pa.schema([schemas.LANDING_ITEMS.field(name) for name in arrays]))
 
 
 def _text(category: int, first: int, second: int, words: list[int]) -> tuple[str, str]:

@@ -102,7 +102,7 @@ class MarketWriter:
         if not self.dry_run:
             if not items.exists() or pq.read_metadata(items).num_rows != len(goods.truth.item_id):
                 write_atomic(items, _parquet(catalogue.truth_table(goods.truth)))
-            meta = {"clock": "real", "id_type": config.id_type, "source": "simulate"}
+            meta = {"clock": "real", "id_type": config.id_type, "source": "simulate", "timezone": "UTC"}
             write_json(self.lake.landing_meta_path, meta)
         return {
             **self.counts,

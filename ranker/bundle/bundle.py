@@ -87,24 +87,41 @@ class Bundle:
         return self.recommend_many([history], [k], filter_seen)[0]
 
     def recommend_many(
-        self, histories: Sequence[Sequence[str | int]], ks: Sequence[int], filter_seen: bool = True
+        self,
+        histories: Sequence[Sequence[str | int]],
+        ks: Sequence[int],
+        filter_seen: bool = True,
+        hidden: Sequence[str | int] = (),
     ) -> list[list[tuple[str, float]]]:
         """One list a history. Unknown ids are skipped; without any known id the list is popularity, scored 1, 1/2, 1/3 ...
 
-        Items of the history are left out unless `filter_seen` is off. A list is shorter than k where the catalogue is.
+        Items of the history are left out unless `filter_seen` is off, and those in `hidden` (what is not on sale) always. A
+        list is shorter than k where the catalogue is.
         """
+        eligible_I = self._without(hidden)
         known = [[self.dense_ids[str(raw)] for raw in history if str(raw) in self.dense_ids] for history in histories]
         batch = Batch.from_lists(known, actions=[[self.info.default_action] * len(row) for row in known])
         excluded = (batch.items_T, batch.offsets_B1) if filter_seen else None
-        ids_BK, scores_BK = self.best(batch, max([1, *ks]), excluded)
+        ids_BK, scores_BK = self.best(batch, max([1, *ks]), excluded, eligible_I)
         lists = []
         for row, (history, k) in enumerate(zip(known, ks, strict=True)):
-            pairs = zip(ids_BK[row, :k].tolist(), scores_BK[row, :k].tolist(), strict=True) if history else self._popular(k)
+            pairs = (
+                zip(ids_BK[row, :k].tolist(), scores_BK[row, :k].tolist(), strict=True)
+                if history
+                else self._popular(k, eligible_I)
+            )
             lists.append([(self.raw_ids[item - 1], score) for item, score in pairs if item > 0])
         return lists
 
-    def _popular(self, k: int) -> list[tuple[int, float]]:
-        return [(item, 1.0 / rank) for rank, item in enumerate(self.popular[:k].tolist(), 1)]
+    def _without(self, hidden: Sequence[str | int]) -> Tensor:
+        """[items + 1] true of every item that may be listed. Ids the bundle does not know are no fault."""
+        eligible_I = torch.ones(self.info.items + 1, dtype=torch.bool)
+        eligible_I[[0, *(self.dense_ids[str(raw)] for raw in hidden if str(raw) in self.dense_ids)]] = False
+        return eligible_I
+
+    def _popular(self, k: int, eligible_I: Tensor) -> list[tuple[int, float]]:
+        shown = self.popular[eligible_I[self.popular]][:k]
+        return [(item, 1.0 / rank) for rank, item in enumerate(shown.tolist(), 1)]
 
     def ranker(self, inputs: ItemInputs, text_encoder: Path | None = None) -> Ranker:
         """The whole ranker in training mode, grown where `inputs` name more items than the bundle. `text_encoder` is the model

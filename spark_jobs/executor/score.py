@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.training_rows import History, collapse
@@ -33,13 +34,13 @@ Ids = npt.NDArray[np.int64]
 
 
 class ScoreRules(NamedTuple):
-    """`bundle` and `popular` are folders every executor can read; times are microseconds."""
+    """`bundle`, `popular` and `hidden` are folders every executor can read; times are microseconds."""
 
     bundle: str
     manifest: str
     popular: str
     items: int
-    """Highest eligible item id."""
+    """Highest item id that the model can score."""
     k: int
     batch_users: int
     max_length: int
@@ -49,6 +50,8 @@ class ScoreRules(NamedTuple):
     seen_from: int | None
     against_actions: tuple[int, ...] = ()
     """They hide an item for ever."""
+    hidden: str | None = None
+    """Parquet with the ids of items nobody is shown; None: there are none."""
 
 
 class Users(NamedTuple):
@@ -66,7 +69,7 @@ def list_scorer(rules: ScoreRules) -> Callable[[Batches], Batches]:
     """A mapInArrow function: users with their events in, their lists (OUTPUT) out."""
 
     def score(batches: Batches) -> Batches:
-        fallback = open_fallback(rules.popular, rules.items)
+        fallback = open_fallback(rules.popular, rules.items, rules.hidden)
         for batch in batches:
             for start in range(0, batch.num_rows, rules.batch_users):
                 yield _lists(read_users(batch.slice(start, rules.batch_users), rules), fallback, rules)
@@ -87,8 +90,19 @@ def open_bundle(folder: str, manifest: str) -> Any:
 
 
 @lru_cache(maxsize=1)
-def open_fallback(folder: str, items: int) -> Fallback:
-    return read_fallback(Path(folder), range(1, items + 1))
+def open_fallback(folder: str, items: int, hidden: str | None) -> Fallback:
+    return read_fallback(Path(folder), np.flatnonzero(eligible_items(items, hidden)).tolist())
+
+
+@lru_cache(maxsize=1)
+def eligible_items(items: int, hidden: str | None) -> npt.NDArray[np.bool_]:
+    """[items + 1]: True of an item that may be shown."""
+    eligible = np.ones(items + 1, dtype=bool)
+    eligible[0] = False
+    if hidden is not None:
+        ids = pq.read_table(hidden, columns=[c.ITEM])[c.ITEM].to_numpy()
+        eligible[ids[ids <= items]] = False
+    return eligible
 
 
 def read_users(batch: pa.RecordBatch, rules: ScoreRules) -> Users:
@@ -156,7 +170,8 @@ def _ranked(users: Users, warm: list[int], rules: ScoreRules) -> tuple[list[Ids]
         weight_B=torch.ones(len(warm)),
         users_B=torch.tensor([users.user[row] for row in warm]),
     )
-    eligible = torch.arange(len(bundle.item_matrix)) <= rules.items
+    eligible = torch.zeros(len(bundle.item_matrix), dtype=torch.bool)
+    eligible[: rules.items + 1] = torch.from_numpy(eligible_items(rules.items, rules.hidden))
     excluded = (torch.from_numpy(np.concatenate(seen)), _offsets([len(items) for items in seen]))
     ids_BK, scores_BK = bundle.best(batch, rules.k, excluded, eligible)
     listed = ids_BK.numpy() > 0

@@ -10,6 +10,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.lake import LandingKind
 from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.transforms import catalogue
 from nightrank.feature_store.transforms import events as transforms
 from nightrank.spark_jobs.ingest.batch import Batch
 from nightrank.spark_jobs.ingest.days import landed_in
@@ -27,7 +28,7 @@ def stored_counts(spark: SparkSession, context: StageContext, batch: Batch, inse
     landed = F.expr(landed_in(context, c.LANDING_DATE))
     overdue = F.col(c.EVENT_DATE) < F.col(c.LANDING_DATE) if context.kind == "nightly" else F.lit(False)
     events = delta_io.read(spark, context.lake, tables.EVENTS).where(landed)
-    stubs = delta_io.read(spark, context.lake, tables.ITEMS).where(landed & transforms.is_stub())
+    stubs = delta_io.read(spark, context.lake, tables.ITEMS).where(landed & catalogue.is_stub())
     here = events.select(F.lit("events").alias("what"), overdue.alias("late"))
     found = here.unionByName(stubs.select(F.lit("stubs").alias("what"), F.lit(False).alias("late")))
     counted = found.groupBy("what").agg(F.count(F.lit(1)).alias("rows"), F.count_if("late").alias("late")).collect()

@@ -10,6 +10,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import LandingKind
+from nightrank.feature_store.contracts.landing_files import Landed
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.transforms import events as transforms
@@ -21,7 +22,7 @@ class Batch:
     """The judged rows of one kind (`reason` null: valid) and what their one pass over the files counted."""
 
     kind: LandingKind
-    landed: landing.Landed
+    landed: Landed
     rows: DataFrame
     faults: dict[str, int]
     dates: tuple[str, ...]
@@ -43,7 +44,7 @@ def judged(
     context: StageContext,
     settings: DataSettings,
     expect: quality.Expectations,
-    landed: landing.Landed,
+    landed: Landed,
     key: bytes | None,
     items: Batch | None = None,
 ) -> Batch:
@@ -66,7 +67,7 @@ def _known_items_only(rows: DataFrame, landed: DataFrame, stored: DataFrame) -> 
     return rows.join(known, c.ITEM_ID, "left").withColumn(c.REASON, reason).drop("_known")
 
 
-def _profiled(landed: landing.Landed, rows: DataFrame, timezone: str) -> Batch:
+def _profiled(landed: Landed, rows: DataFrame, timezone: str) -> Batch:
     """One pass: rows per reason, the dates of the valid ones, and whether any brought an id of its own.
 
     The rows stay on the executors, memory first and then disk: a long log lands as thousands of small files, slow to open.

@@ -1,53 +1,12 @@
-"""What landed: which files, whether each keeps its contract (footers only, on the driver), and the rows as Spark sees them."""
+"""Landed rows as Spark sees them."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
-from typing import Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from nightrank.feature_store.contracts import columns as c
-from nightrank.feature_store.contracts import schemas
-from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.feature_store.contracts.files import sha256_of
-from nightrank.feature_store.contracts.lake import Lake, LandingKind
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.landing_files import SCHEMAS, Landed
 from nightrank.feature_store.spark_schema import to_spark
-
-SCHEMAS: Final[dict[LandingKind, pa.Schema]] = {
-    "events": schemas.LANDING_EVENTS,
-    "items": schemas.LANDING_ITEMS,
-    "users": schemas.LANDING_USERS,
-}
-REMEDY: Final = "import or write the file again; nothing of this day was taken in"
-
-
-@dataclass(frozen=True)
-class Landed:
-    """The files of one kind for some days. Every one of them keeps its contract."""
-
-    kind: LandingKind
-    files: tuple[Path, ...]
-    rows: int
-    bytes: int
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when a file is added, removed or written again."""
-        return sha256_of([[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in self.files])
-
-
-def checked(lake: Lake, kind: LandingKind, days: Iterable[date]) -> Landed:
-    """The kind's files on these days. DataContractError names the file and column that break the landing schema."""
-    files = [path for day in days for path in sorted(lake.landing_day(kind, day).glob("*.parquet"))]
-    # Spark does not read hidden files either: they are what a writer has not finished.
-    files = [path for path in files if not path.name.startswith((".", "_"))]
-    rows = sum(_checked_rows(path, SCHEMAS[kind]) for path in files)
-    return Landed(kind, tuple(files), rows, sum(path.stat().st_size for path in files))
 
 
 def read(spark: SparkSession, lake: Lake, landed: Landed) -> DataFrame:
@@ -60,43 +19,3 @@ def read(spark: SparkSession, lake: Lake, landed: Landed) -> DataFrame:
     rows = spark.read.schema(full).option("basePath", str(lake.landing(landed.kind))).parquet(*map(str, landed.files))
     file = F.regexp_extract(F.col("_metadata.file_path"), r"landing/[^?]*$", 0)
     return rows.withColumn(c.FILE, file).withColumnRenamed("day", c.LANDING_DATE)
-
-
-def _checked_rows(path: Path, expected: pa.Schema) -> int:
-    try:
-        with pq.ParquetFile(path) as file:
-            found, rows = file.schema_arrow, file.metadata.num_rows
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataContractError(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})", REMEDY) from None
-    _check_columns(path, found, expected)
-    return int(rows)
-
-
-def _check_columns(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
-    missing = [name for name in expected.names if name not in found.names]
-    extra = [name for name in found.names if name not in expected.names]
-    if missing:
-        raise DataContractError(f"{path}: column {', '.join(missing)} is missing", REMEDY)
-    if extra:
-        raise DataContractError(f"{path}: column {', '.join(extra)} is not in the contract", REMEDY)
-    for field in expected:
-        kind = found.field(field.name).type
-        if not _same(kind, field.type):
-            raise DataContractError(f"{path}: column {field.name} is {kind}, the contract says {field.type}", REMEDY)
-
-
-def _same(found: pa.DataType, expected: pa.DataType) -> bool:
-    """Equal for Spark's reader: names inside lists and maps, large offsets and dictionaries do not matter, nor ms for us."""
-    if pa.types.is_dictionary(found):
-        return _same(found.value_type, expected)
-    if pa.types.is_string(expected):
-        return bool(pa.types.is_string(found) or pa.types.is_large_string(found))
-    if pa.types.is_timestamp(expected):
-        return bool(pa.types.is_timestamp(found) and found.tz is not None and found.unit in {"ms", "us"})
-    if pa.types.is_map(expected):
-        whole = pa.types.is_map(found)
-        return bool(whole and _same(found.key_type, expected.key_type) and _same(found.item_type, expected.item_type))
-    if pa.types.is_list(expected):
-        listed = pa.types.is_list(found) or pa.types.is_large_list(found)
-        return bool(listed and _same(found.value_type, expected.value_type))
-    return bool(found.equals(expected))

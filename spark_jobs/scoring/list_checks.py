@@ -9,13 +9,19 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
 
 
-def check_complete(lists: DataFrame, users: DataFrame, seen: DataFrame, eligible: int, k: int) -> dict[str, Any]:
+def check_complete(
+    lists: DataFrame, users: DataFrame, seen: DataFrame, hidden: DataFrame, highest: int, k: int
+) -> dict[str, Any]:
     """{users with a list, rows, fallback {reason: users}} of whole lists; DataContractError saying what is not.
 
-    Every user has ranks 1..min(k, eligible - seen), each item once, no seen item, every item an eligible one.
+    Eligible are the items 1..highest that are not `hidden`. Every user has ranks 1..min(k, eligible - seen), each item once, no
+    seen item, every item an eligible one.
     """
-    hidden = seen.where(F.col(c.ITEM) <= eligible).groupBy(c.USER).agg(F.count(F.lit(1)).alias("hidden"))
-    expected = F.least(F.lit(k), F.lit(eligible) - F.coalesce("hidden", F.lit(0)))
+    hidden = hidden.select(c.ITEM).where(F.col(c.ITEM) <= highest)
+    eligible = highest - hidden.count()
+    out = seen.where(F.col(c.ITEM) <= highest).join(hidden, c.ITEM, "left_anti")
+    out = out.groupBy(c.USER).agg(F.count(F.lit(1)).alias("out"))
+    expected = F.least(F.lit(k), F.lit(eligible) - F.coalesce("out", F.lit(0)))
     found = lists.groupBy(c.USER).agg(
         F.count(F.lit(1)).alias("rows"),
         F.countDistinct(c.ITEM).alias("items"),
@@ -26,14 +32,14 @@ def check_complete(lists: DataFrame, users: DataFrame, seen: DataFrame, eligible
         F.min(c.ITEM).alias("lowest"),
         F.first(c.FALLBACK).alias(c.FALLBACK),
     )
-    whole = users.select(c.USER).join(hidden, c.USER, "left").join(found, c.USER, "full").withColumn("expected", expected)
+    whole = users.select(c.USER).join(out, c.USER, "left").join(found, c.USER, "full").withColumn("expected", expected)
     rows = F.coalesce("rows", F.lit(0))
     faults = {
         "are not as long as they should be": ~rows.eqNullSafe(F.col("expected")),
         "do not have ranks 1 to their length": (rows > 0)
         & ((F.col("first") != 1) | (F.col("last") != rows) | (F.col("ranks") != rows)),
         "hold an item twice": (rows > 0) & (F.col("items") != rows),
-        "hold an item that is not eligible": (rows > 0) & ((F.col("highest") > eligible) | (F.col("lowest") < 1)),
+        "hold an item that is not eligible": (rows > 0) & ((F.col("highest") > highest) | (F.col("lowest") < 1)),
     }
     sums = [F.sum(fault.cast("long")).alias(f"fault_{index}") for index, fault in enumerate(faults.values())]
     total = whole.agg(F.count("rows").alias("users"), F.sum(rows).alias("rows"), *sums).first()
@@ -41,6 +47,8 @@ def check_complete(lists: DataFrame, users: DataFrame, seen: DataFrame, eligible
     shown = lists.select(c.USER, c.ITEM).join(seen, [c.USER, c.ITEM], "left_semi").count()
     broken = {text: total[f"fault_{index}"] for index, text in enumerate(faults) if total[f"fault_{index}"]}
     broken |= {"hold something the user has seen": shown} if shown else {}
+    off = lists.select(c.ITEM).join(hidden, c.ITEM, "left_semi").count()
+    broken |= {"rows hold an item that is not on sale": off} if off else {}
     if broken:
         details = "; ".join(f"{count} {text}" for text, count in broken.items())
         raise DataContractError(

@@ -37,6 +37,8 @@ class Source:
     clock: Clock
     id_type: IdType
     chunks: Iterator[Chunk]
+    states: frozenset[LandingKind] = frozenset()
+    """Kinds that have no dates of their own (`nightrank.spark_jobs.sources.states`)."""
 
 
 @dataclass

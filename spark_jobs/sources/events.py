@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.actions import ACTION_CODES
-from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
+from nightrank.feature_store.contracts.lake import LandingKind
 from nightrank.spark_jobs.sources.cells import Cells, as_text
 from nightrank.spark_jobs.sources.chunks import Chunk, Clock, PositionClock, Source
 from nightrank.spark_jobs.sources.files import read
@@ -27,21 +28,49 @@ def open_source(path: Path, mapping: Mapping, notes: Notes) -> Source:
     if mapping.events is None:
         raise ConfigError(
             "`import events` needs a mapping with a section `events`",
-            "write one: --mapping my.yaml, like conf/mapping-example.yaml",
+            "`nightrank import items` takes a catalogue alone"
+            if mapping.items
+            else "write one: --mapping my.yaml, like conf/mapping-example.yaml",
         )
     clock: Clock = "real" if mapping.events.columns.event_time else "position"
-    return Source("events", clock, mapping.id_format().type, _chunks(path, mapping, mapping.events, notes))
+    return Source("events", clock, mapping.id_format().type, _chunks(path, mapping, notes), _states(mapping))
 
 
-def _chunks(path: Path, mapping: Mapping, events: EventMapping, notes: Notes) -> Iterator[Chunk]:
+def open_catalogue(path: Path, mapping: Mapping, meta: dict[str, str], notes: Notes) -> Source:
+    """Items (and users) alone, for a lake with that meta.json: a catalogue, or new prices and stock of a part of it."""
+    if mapping.items is None and mapping.users is None:
+        raise ConfigError(
+            "`import items` needs a mapping with a section `items`",
+            "write one: --mapping my.yaml, like conf/mapping-example.yaml",
+        )
+    alone = mapping.model_copy(update={"events": None, "id_type": mapping.id_type or meta["id_type"]})
+    clock: Clock = "position" if meta["clock"] == "position" else "real"
+    return Source("items", clock, alone.id_format().type, _chunks(path, alone, notes), _states(alone))
+
+
+def _states(mapping: Mapping) -> frozenset[LandingKind]:
+    """The kinds without an `availability_time`: each export of them is the state of a day."""
+    given: dict[LandingKind, ItemMapping | UserMapping | None] = {"items": mapping.items, "users": mapping.users}
+    return frozenset(kind for kind, section in given.items() if section and section.columns.availability_time is None)
+
+
+def _chunks(path: Path, mapping: Mapping, notes: Notes) -> Iterator[Chunk]:
     id_format = mapping.id_format()
-    builder = EventBuilder(events, id_format, notes)
-    for batch in _read(path, events, builder.wanted, notes):
-        yield builder.chunk(batch)
+    if mapping.events is not None:
+        builder = EventBuilder(mapping.events, id_format, notes)
+        for batch in _read(path, mapping.events, builder.wanted, notes):
+            yield builder.chunk(batch)
     if mapping.items is not None:
         reader = typed_reader("items", mapping.items, id_format, notes)
+        rows = 0
         for batch in _read(path, mapping.items, _wanted(mapping.items.columns.model_dump()), notes):
+            rows += batch.table.num_rows
             yield item_chunk(batch, mapping.items, reader)
+        if mapping.items.complete and rows == 0:
+            raise DataContractError(
+                f"{mapping.items.path or path} holds no items, and `complete: true` would take all of them off sale",
+                "write the export again, or leave `complete` out; nothing landed",
+            )
     if mapping.users is not None:
         reader = typed_reader("users", mapping.users, id_format, notes)
         for batch in _read(path, mapping.users, _wanted(mapping.users.columns.model_dump()), notes):
@@ -130,6 +159,10 @@ def item_chunk(batch: RawBatch, mapping: ItemMapping, reader: TypedReader) -> Ch
     arrays = {name: cell.values for name, cell in cells.items()}
     if columns.categories:
         arrays[c.CATEGORIES] = categories(batch, columns.categories, mapping.categories_separator)
+    if mapping.complete:
+        arrays[c.COMPLETE] = pa.array([True] * rows, pa.bool_())
+    mapped = [name for name, source in columns.model_dump().items() if source and name not in (c.ITEM_ID, c.AVAILABILITY_TIME)]
+    arrays[c.FIELDS] = pa.array([mapped] * rows, pa.list_(pa.string()))
     faulty = pc.sum(cells[c.ITEM_ID].faulty).as_py() or 0
     return Chunk("items", conform(schemas.LANDING_ITEMS, arrays, rows), faulty)
 

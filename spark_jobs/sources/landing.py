@@ -39,6 +39,8 @@ class LandingWriter:
     dry_run: bool = False
     budget_bytes: int = BUDGET_BYTES
     rows: Counter[Slot] = field(default_factory=Counter)
+    numbers: dict[LandingKind, int] = field(default_factory=dict)
+    """Kinds whose files bear a number: of two of one day, the higher is the newer state."""
     _held: dict[Slot, list[pa.Table]] = field(default_factory=dict)
     _parts: dict[Slot, list[Path]] = field(default_factory=dict)
     _bytes: int = 0
@@ -80,6 +82,14 @@ class LandingWriter:
         self._held.setdefault(target, []).extend(self._held.pop(waiting, []))
         self._parts.setdefault(target, []).extend(self._parts.pop(waiting, []))
 
+    def drop(self, kind: LandingKind) -> int:
+        """Rows of `kind` that have no day yet do not land. How many those are."""
+        waiting = (kind, None)
+        self._held.pop(waiting, None)
+        for part in self._parts.pop(waiting, []):
+            part.unlink()
+        return self.rows.pop(waiting, 0)
+
     def commit(self) -> int:
         """The number of landing files that were not there before."""
         if self.dry_run:
@@ -119,7 +129,8 @@ class LandingWriter:
                 part.unlink()
             if held:
                 writer.write_table(pa.concat_tables(held), row_group_size=ROWS_PER_GROUP)
-        return path, self.lake.landing_day(kind, day) / f"{self.source}-{sha256_file(path)[:16]}.parquet"
+        number = f"{self.numbers[kind]:06d}-" if kind in self.numbers else ""
+        return path, self.lake.landing_day(kind, day) / f"{self.source}-{number}{sha256_file(path)[:16]}.parquet"
 
 
 def sweep(landing: Path) -> None:

@@ -128,10 +128,14 @@ class ItemColumns(FrozenConfig):
     price: str | None = None
     created: str | None = None
     availability_time: str | None = None
+    available: str | None = None
+    """Whether it can be had: true or false, a word such as `in stock`, or a number in stock."""
 
 
 class ItemMapping(FileMapping):
     columns: ItemColumns
+    complete: bool = False
+    """The file holds every item there is: an item that is not in it is not recommended any more."""
     categories_separator: str = "|"
 
 

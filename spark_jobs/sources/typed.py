@@ -6,6 +6,7 @@ from typing import Final
 from nightrank.feature_store.contracts import columns as c
 from nightrank.spark_jobs.sources.cells import Cells, as_text, ids
 from nightrank.spark_jobs.sources.epochs import LONG, unit_of
+from nightrank.spark_jobs.sources.flags import flags
 from nightrank.spark_jobs.sources.formats import IdFormat, NumberFormat, TimeFormat
 from nightrank.spark_jobs.sources.notes import Notes
 from nightrank.spark_jobs.sources.numbers import numbers, whole_numbers
@@ -14,6 +15,7 @@ from nightrank.spark_jobs.sources.times import settled, times
 
 IDS: Final = (c.USER_ID, c.ITEM_ID)
 TIMES: Final = (c.EVENT_TIME, c.AVAILABILITY_TIME, c.CREATED)
+FLAGS: Final = (c.AVAILABLE,)
 NUMBERS: Final = (c.VALUE, c.PROPENSITY, c.PRICE)
 
 
@@ -46,6 +48,8 @@ class TypedReader:
             return times(column, self._clock(column))
         if name in NUMBERS:
             return numbers(column, self.numbers)
+        if name in FLAGS:
+            return flags(column, self.numbers)
         return whole_numbers(column, self.numbers) if name == c.POSITION else Cells(as_text(column))
 
     def _clock(self, column: RawColumn) -> TimeFormat:

@@ -15,6 +15,7 @@ from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import EVENTS, IMPRESSION_CODES, IMPRESSIONS, INTERACTIONS, ITEMS, VOCABULARY
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.transforms import impression_inputs as inputs
+from nightrank.feature_store.transforms.catalogue import known_items
 from nightrank.feature_store.transforms.impressions import Cuts, split_of
 from nightrank.feature_store.transforms.vocabulary import dense
 from nightrank.spark_jobs.training_set.labelled_rows import cuts_of, has_clock, labelled_rows
@@ -47,7 +48,8 @@ def write_impressions(
 def _described(spark: SparkSession, context: StageContext, settings: DataSettings, rows: DataFrame) -> DataFrame:
     """Rows with their inputs as texts and numbers, and the dense ids of user and item."""
     wanted, vocabulary = settings.impressions, delta_io.read(spark, context.lake, VOCABULARY)
-    items = delta_io.read_or_empty(spark, context.lake, ITEMS).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
+    stored = delta_io.read_or_empty(spark, context.lake, ITEMS)
+    items = known_items(stored, context.day, settings.calendar.timezone)
     timezone = settings.calendar.timezone if has_clock(context) else None
     known = inputs.described(rows, items, wanted.fields, wanted.numeric, timezone)
     return dense(dense(known, vocabulary, "user"), vocabulary, "item").drop(c.USER_ID, c.ITEM_ID, c.EVENT_DATE)

@@ -149,6 +149,21 @@ def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(registered, tm
     assert len(wanted) == 9
 
 
+def test_what_is_not_on_sale_is_a_parameter_of_the_logged_model(registered):
+    import mlflow
+    import pandas as pd
+
+    context, _, _ = registered
+    mlflow.set_tracking_uri(tracker.tracking_uri(tracker.MlflowSettings(), context.lake))
+    model = mlflow.pyfunc.load_model("models:/nightrank@challenger")
+    rows = pd.DataFrame([{"history": [RAW[0]], "k": 12}, {"history": ["nobody"], "k": 12}])
+    off = RAW[5:9]
+    listed = model.predict(rows, params={"unavailable": [*off, "not an item"]})
+    everything = model.predict(rows)
+    assert set(everything[everything["row"] == 0]["item_id"]) - set(listed[listed["row"] == 0]["item_id"]) == set(off)
+    assert set(listed[listed["row"] == 1]["item_id"]) == set(RAW) - set(off)
+
+
 def test_the_logged_model_names_its_four_requirements(registered):
     import mlflow
 

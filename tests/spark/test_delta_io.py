@@ -20,7 +20,8 @@ pytestmark = pytest.mark.spark
 
 
 def items(spark, *rows):
-    full = [(key, title, None, cats, None, None, at("2024-03-10 00:00"), DAY) for key, title, cats in rows]
+    rest = (None,) * (len(tables.ITEMS.schema.names) - 8)
+    full = [(key, title, None, cats, None, None, at("2024-03-10 00:00"), DAY, *rest) for key, title, cats in rows]
     return spark.createDataFrame(full, to_spark(tables.ITEMS.schema))
 
 

@@ -137,12 +137,12 @@ def _lists_of_another_run_are_not_released(spark, lake, context):
 
 def test_what_is_not_whole_is_not_committed(spark):
     users = spark.createDataFrame([(1,), (2,)], "user int")
-    seen = spark.createDataFrame([(1, 1)], "user int, item int")
+    seen, hidden = spark.createDataFrame([(1, 1)], "user int, item int"), spark.createDataFrame([(4,)], "item int")
     rows = [(1, 2, 1, None), (1, 3, 2, None), (2, 1, 1, "no_history"), (2, 2, 2, "no_history")]
 
     def check(*listed):
         return list_checks.check_complete(
-            spark.createDataFrame(list(listed), "user int, item int, rank int, fallback string"), users, seen, eligible=3, k=2
+            spark.createDataFrame(list(listed), "user int, item int, rank int, fallback string"), users, seen, hidden, 4, 2
         )
 
     assert check(*rows) == {"users": 2, "rows": 4, "fallback": {"no_history": 1}}
@@ -150,6 +150,7 @@ def test_what_is_not_whole_is_not_committed(spark):
         "1 are not as long": rows[1:],
         "1 do not have ranks": [(1, 2, 3, None), *rows[1:]],
         "1 hold an item twice": [(1, 3, 1, None), *rows[1:]],
+        "not on sale": [(1, 4, 1, None), *rows[1:]],
         "not eligible": [(1, 9, 1, None), *rows[1:]],
         "the user has seen": [(1, 1, 1, None), *rows[1:]],
     }

@@ -123,15 +123,19 @@ RELEASE: dict[str, Any] = {
 }
 
 
+RELEASED: dict[str, Any] = {
+    **{"id": "r1", "recommendations_version": 0, "users": 3, "rows": 12, "fallback": {}},
+    "catalogue": {"items_version": 0, "listed": 6, "unavailable": 0, "vanished": 0},
+}
+
+
 def _stages(lake: Lake, ref: dict[str, Any], snapshot: DatasetSnapshot) -> None:
     maker = {**ref, "trained_by": RUN, "ranker": "transformer", "settings": {}, "items_not_scored": 2, "note": None}
     extra = {
         "build_training_set": {"snapshot": {"id": snapshot.id, "path": "s", "rows": {"train": 2}, "kind": "full"}},
         "register": {"model": ref},
         "gate": {"gate": {"decision": "first", "reasons": [], "delta": None, "ci": None, "n": 0}},
-        "release": {
-            "release": {"id": "r1", "recommendations_version": 0, "users": 3, "rows": 12, "fallback": {}, "model": maker}
-        },
+        "release": {"release": {**RELEASED, "model": maker}},
         "report": {"report": f"runs/{RUN}/report.html"},
     }
     tables = {"score_users": [{"name": "recommendations", "from": None, "to": 0, "content_sha256": "c0"}]}

@@ -139,6 +139,7 @@ def sample_result():
             "users": 5_611,
             "rows": 56_110,
             "fallback": {"no_history": 118, "history_too_short": 46},
+            "catalogue": {"items_version": 7, "listed": 5_540, "unavailable": 12, "vanished": 31},
             "model": {
                 "name": "nightrank",
                 "version": 7,

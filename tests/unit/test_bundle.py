@@ -70,6 +70,15 @@ def test_recommend_ranks_all_unseen_items_and_skips_unknown_ids(folder):
     assert bundle.recommend(history, k=3) == listed[:3]
 
 
+def test_hidden_items_are_in_no_list_of_any_kind(folder):
+    bundle = load_bundle(folder)
+    for history in ([RAW[0], RAW[4]], ["nobody"]):
+        everything = [item for item, _ in bundle.recommend_many([history], [100])[0]]
+        off = everything[:3]
+        listed = [item for item, _ in bundle.recommend_many([history], [100], hidden=[*off, "no such item"])[0]]
+        assert listed == everything[3:]
+
+
 def test_an_integer_id_is_its_decimal_text(folder):
     bundle = load_bundle(folder)
     assert bundle.recommend([2**53 + 2], k=3) == bundle.recommend([str(2**53 + 2)], k=3)

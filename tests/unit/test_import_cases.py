@@ -1,5 +1,7 @@
 """Everyday exports of real shops, each with its right outcome: what lands, what is said, or what ends the import and why."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -186,3 +188,21 @@ def test_nested_fields_are_named_by_their_path(tmp_path):
     first = min(tables["events"], key=lambda e: e["event_time"])
     assert (first["user_id"], first["item_id"], first["action"]) == ("u3", "p2", "view")
     assert counts["faulty_rows"] == 0 and lines == []
+
+
+def test_a_refund_can_be_dropped(tmp_path):
+    folder = CASES / "action_cannot_be_dropped"
+    counts, tables, _ = imported(tmp_path, folder / "e.csv", folder / "m.yaml")
+    assert [e["action"] for e in tables["events"]] == ["purchase"]
+    assert counts["left_out"] == {"action 'refund' is ignored": 1}
+
+
+def test_delta_warnings_a_partition_column_that_is_not_used_is_one_line(tmp_path):
+    folder = CASES / "bot"
+    subprocess.run([sys.executable, folder / "gen.py", "2000", "500"], cwd=tmp_path, check=True)
+    counts, tables, lines = imported(tmp_path, tmp_path, folder / "m.yaml")
+    assert [line for line in lines if "day" in line] == [
+        "warning: columns the import does not use were ignored: day (14 times)"
+    ]
+    assert counts["events"] == len(tables["events"]) == 2500
+    assert {e["action"] for e in tables["events"]} == {"view", "cart", "purchase", "refund"}

@@ -4,6 +4,7 @@ import json
 import os
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
@@ -122,6 +123,16 @@ def test_a_dry_run_finds_that_nothing_could_land(shop, capsys, place):
     for more in ([], ["--dry-run"]):
         code, _, err = importing(capsys, *more, root=root)
         assert code == 2 and "nothing can land there" in err
+
+
+def test_the_dry_run_of_a_run_names_every_landing_file_that_the_run_would_refuse(shop, capsys):
+    importing(capsys)
+    whole = next((shop / "lake/landing/events").glob("day=*/*.parquet"))
+    table = pq.read_table(whole)
+    pq.write_table(table.drop_columns(["action"]), whole.with_name("other.parquet"))
+    whole.with_name("cut.parquet").write_bytes(whole.read_bytes()[:50])
+    code, _, err = run(capsys, "full", "--root", "lake", "--dry-run")
+    assert code == 4 and "other.parquet: column action is missing" in err and "cut.parquet: not a whole Parquet file" in err
 
 
 def test_a_dry_run_shows_every_fault_and_writes_nothing(shop, capsys):

@@ -52,6 +52,14 @@ def test_every_decided_line_has_its_reason():
         assert " # " in line or line.strip() in ("columns:", "time:"), line
 
 
+def test_stock_is_proposed_for_what_is_available(tmp_path):
+    (tmp_path / "p.csv").write_text("sku,name,stock\na,Tent,3\nb,Lamp,0\n")
+    found = guess(tmp_path / "p.csv")
+    assert columns(found.text)["available"] == "stock" and [row["available"] for row in found.rows] == [True, False]
+    (tmp_path / "p.csv").write_text("sku,name,stock\na,Tent,hall 3\nb,Lamp,hall 4\n")
+    assert "available" not in columns(guess(tmp_path / "p.csv").text)
+
+
 def test_a_catalogue_is_items():
     found = guess(CASES / "decimal_comma/produkte.csv")
     assert (found.section, found.rows[0]["price"], found.rows[2]["price"]) == ("items", 1299.0, 0.99)

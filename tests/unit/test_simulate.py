@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import date, timedelta
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +13,7 @@ from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.files import sha256_file
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.landing_files import OPTIONAL
 from nightrank.pipeline.simulate import catalogue, population, simulate
 from nightrank.pipeline.simulate.config import market
 from nightrank.pipeline.simulate.sessions import visits
@@ -63,13 +65,14 @@ def test_a_half_made_market_is_finished(tiny, tmp_path):
 def test_landing_keeps_its_contract(tiny):
     root, counts = tiny
     lake = Lake(root)
-    expected = {"events": schemas.LANDING_EVENTS, "items": schemas.LANDING_ITEMS, "users": schemas.LANDING_USERS}
+    items = pa.schema([field for field in schemas.LANDING_ITEMS if field.name not in OPTIONAL])
+    expected = {"events": schemas.LANDING_EVENTS, "items": items, "users": schemas.LANDING_USERS}
     for kind, schema in expected.items():
         assert lake.landing_days(kind) == [START + timedelta(days=d) for d in range(8)]
         tables = [pq.read_table(lake.landing_day(kind, day), partitioning=None) for day in lake.landing_days(kind)]
         assert all(table.schema.equals(schema) for table in tables)
         assert sum(len(table) for table in tables) == counts[kind]
-    assert lake.landing_meta() == {"clock": "real", "id_type": "string", "source": "simulate"}
+    assert lake.landing_meta() == {"clock": "real", "id_type": "string", "source": "simulate", "timezone": "UTC"}
 
 
 def test_what_goes_wrong_goes_wrong(tiny):

@@ -7,9 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from finished_run import DAY, RELEASE, RUN, K, finished_run, lists, recommendation, write_lists, write_release
 
+from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
@@ -78,6 +81,17 @@ def with_lists(lake: Lake, lists_: list[dict[str, object]], **values: object) ->
     released(lake, **{"rows": len(lists_), **values})
 
 
+def with_items(lake: Lake, rows: list[dict[str, object]]) -> None:
+    """The catalogue at its next version, under a release that goes by it."""
+    whole = [dict.fromkeys(schemas.ITEMS.names) | row for row in rows]
+    write_deltalake(str(lake.table("items")), pa.Table.from_pylist(whole, schemas.ITEMS), mode="overwrite")
+    path = lake.run_dir(RUN) / "stages" / "release.json"
+    record = read_json(path)
+    record["extra"]["release"]["catalogue"]["items_version"] = 1
+    write_json(path, record)
+    change(lake.run_dir(RUN) / "result.json", release=record["extra"]["release"])
+
+
 BROKEN: dict[str, tuple[Callable[[Lake], object], set[str], str]] = {
     "configuration": (
         lambda lake: change(lake.run_dir(RUN) / "run.json", config_sha256="0" * 64),
@@ -137,6 +151,23 @@ BROKEN: dict[str, tuple[Callable[[Lake], object], set[str], str]] = {
         lambda lake: with_lists(lake, [*lists()[:-1], recommendation("u3", K, release_id="r0")]),
         {"one release"},
         "r0",
+    ),
+    "off_sale": (
+        lambda lake: with_items(lake, [{"item_id": "i1", "available": False}, {"item_id": "i2", "available": True}]),
+        {"on sale"},
+        "3 rows of the lists hold an item that is not on sale",
+    ),
+    "vanished": (
+        lambda lake: with_items(
+            lake,
+            [
+                {"item_id": "i1", "listed": "2024-01-02#000001"},
+                {"item_id": "i2", "listed": "2024-01-03#000002", "complete": "2024-01-03#000002"},
+                {"item_id": "i3"},
+            ],
+        ),
+        {"on sale"},
+        "6 rows of the lists",
     ),
     "content": (lambda lake: with_lists(lake, lists(), lists_sha256="c1"), {"list content"}, "scored c0, released c1"),
 }

@@ -62,9 +62,9 @@ def code() -> Iterator[list[Path]]:
 
 
 def _signature() -> Any:
-    """`history` may hold text or integers, so its type is left open; `k` may be left out."""
+    """`history` may hold text or integers, so its type is left open; `k` may be left out, and so may what is `unavailable`."""
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
+    from mlflow.types.schema import AnyType, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
     inputs = Schema([ColSpec(AnyType(), "history"), ColSpec(DataType.long, "k", required=False)])
     outputs: list[Any] = [
@@ -76,7 +76,8 @@ def _signature() -> Any:
             ("score", DataType.double),
         )
     ]
-    return ModelSignature(inputs, Schema(outputs))
+    hidden = ParamSpec("unavailable", DataType.string, default=[], shape=(-1,))
+    return ModelSignature(inputs, Schema(outputs), ParamSchema([hidden]))
 
 
 def _frame(rows: list[dict[str, Any]]) -> Any:

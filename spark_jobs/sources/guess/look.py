@@ -67,7 +67,7 @@ def _landed(path: Path, mapping: Mapping) -> list[dict[str, Any]]:
     few = replace(batch, table=batch.table.slice(0, SHOWN))
     rows: list[dict[str, Any]] = _chunk(few, mapping, notes).to_pylist()
     used = [name for name in (rows[0] if rows else {}) if any(row[name] is not None for row in rows)]
-    return [{name: row[name] for name in used} for row in rows]
+    return [{name: row[name] for name in used if name != c.FIELDS} for row in rows]
 
 
 def _chunk(batch: RawBatch, mapping: Mapping, notes: Notes) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nightrank.feature_store.contracts import columns as c
+from nightrank.spark_jobs.sources.flags import flags
 from nightrank.spark_jobs.sources.guess.profile import Profile
 
 _HINTS: Final = {
@@ -20,12 +21,13 @@ _HINTS: Final = {
     c.TEXT: "description text beschreibung summary",
     c.CATEGORIES: "categories category kategorie kategorien genres tags",
     c.PRICE: "price preis listprice unitprice amount",
+    c.AVAILABLE: "available availability instock stock quantity qty inventory verfügbar bestand lagerbestand",
     c.CREATED: "created createdat publishedat releasedate addedat",
 }
 NAMES: Final[dict[str, tuple[str, ...]]] = {field: tuple(hints.split()) for field, hints in _HINTS.items()}
 """Names that such a column has in many shops, the surest first."""
 EVENT_FIELDS: Final = (c.USER_ID, c.ITEM_ID, c.EVENT_TIME, c.ACTION, c.VALUE, c.SESSION_ID, c.EVENT_ID, c.POSITION)
-ITEM_FIELDS: Final = (c.ITEM_ID, c.TITLE, c.TEXT, c.CATEGORIES, c.PRICE, c.CREATED)
+ITEM_FIELDS: Final = (c.ITEM_ID, c.TITLE, c.TEXT, c.CATEGORIES, c.PRICE, c.AVAILABLE, c.CREATED)
 MOST_ACTIONS: Final = 50
 
 
@@ -71,6 +73,8 @@ def _fits(field: str, profile: Profile) -> bool:
         return profile.time() is not None
     if field in (c.VALUE, c.PRICE, c.POSITION):
         return profile.number() is not None
+    if field == c.AVAILABLE:
+        return _read_as_flag(profile)
     if field == c.ACTION:
         return family == "text" and 0 < len(profile.values) <= MOST_ACTIONS
     if field == c.EVENT_ID:
@@ -78,6 +82,13 @@ def _fits(field: str, profile: Profile) -> bool:
     if field == c.CATEGORIES:
         return family in ("text", "list")
     return family in ("text", "integer") or (field in (c.USER_ID, c.ITEM_ID) and family == "binary")
+
+
+def _read_as_flag(profile: Profile) -> bool:
+    """Most of the filled cells say yes, no, or how many there are."""
+    if profile.column.family not in ("text", "boolean", "integer", "float", "decimal"):
+        return False
+    return bool(2 * (profile.rows - flags(profile.column).values.null_count) > profile.filled > 0)
 
 
 def _reason(profile: Profile, field: str) -> str:
