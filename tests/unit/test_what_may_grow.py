@@ -101,6 +101,17 @@ def test_the_mean_over_a_new_items_categories_of_their_trained_items_means(popul
     assert guessed(ranker_of(known, [10.0, 20.0, 40.0, 80.0]), more) == pytest.approx(wanted)
 
 
+def test_new_items_may_have_fewer_categories_than_the_old():
+    known = ItemInputs(4, category_codes=categories_of(*OLD_CODES), categories=2)
+    more = ItemInputs(5, category_codes=categories_of(*OLD_CODES, [1, 0]), categories=2)
+    assert guessed(ranker_of(known, [10.0, 20.0, 40.0, 80.0]), more) == [15.0]
+
+
+def test_texts_say_nothing_where_no_old_item_has_one():
+    known, more = ItemInputs(2, text=torch.zeros(3, 3)), ItemInputs(3, text=torch.tensor([[0.0] * 3] * 3 + [[1.0] * 3]))
+    assert guessed(ranker_of(known, [10.0, 20.0]), more) == [15.0]
+
+
 def test_the_map_of_texts_is_ridge_regression_on_trained_items_that_have_a_text():
     """By the textbook: standardised features, a penalty of 0.1 a row, the intercept the mean of the targets."""
     random = np.random.default_rng(3)
