@@ -9,6 +9,7 @@ from nightrank.feature_store.contracts.errors import DataContractError, UsageErr
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.spark_jobs.sources import events, impressions, movielens, sequences
+from nightrank.spark_jobs.sources.absent_items import TEXT as ABSENT
 from nightrank.spark_jobs.sources.chunks import Source, place
 from nightrank.spark_jobs.sources.lake_meta import check_place, meta_of
 from nightrank.spark_jobs.sources.landing import KINDS, LandingWriter
@@ -89,6 +90,8 @@ def _land(
         _refuse_nothing(writer, path, source)
         states.settle(writer)
         _settle(writer, path, lake.landing_days("events"))
+        if states.absent:
+            notes.warn(ABSENT, states.absent)
         for kind, rows in states.unchanged.items():
             notes.detect(f"the {rows:,} {kind} are as they were at the last import, so nothing lands of them")
         return writer, faulty, writer.commit()

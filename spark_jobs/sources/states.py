@@ -4,13 +4,16 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
+from nightrank.spark_jobs.sources.absent_items import absent, describes
 from nightrank.spark_jobs.sources.chunks import Chunk
 from nightrank.spark_jobs.sources.landing import LandingWriter
 
@@ -35,6 +38,9 @@ class States:
     _hashes: dict[LandingKind, "hashlib._Hash"] = field(default_factory=dict)
     unchanged: dict[LandingKind, int] = field(default_factory=dict)
     """Rows of each kind that were as they had been."""
+    absent: int = 0
+    """Items of the last catalogue that a new one lacks, unless it says that it is complete."""
+    _ids: list[pa.Array] = field(default_factory=list)
     _there: frozenset[LandingKind] = frozenset()
     """Kinds the lake had before the import."""
 
@@ -49,6 +55,8 @@ class States:
         if not self._later(chunk.kind):
             return False
         writer.add(chunk.kind, None, chunk.table)
+        if chunk.kind == "items" and describes(chunk.table):
+            self._ids += chunk.table[c.ITEM_ID].chunks
         return True
 
     def settle(self, writer: LandingWriter) -> None:
@@ -61,6 +69,8 @@ class States:
             else:
                 writer.settle(kind, self._day(writer))
                 writer.numbers[kind] = self._number(kind)
+                if kind == "items" and self._ids and kind in self._there:
+                    self.absent = absent(self.lake, self._numbered(kind), self._ids)
 
     def to_meta(self) -> dict[str, str]:
         """What landing/meta.json remembers of the newest states."""
@@ -72,8 +82,13 @@ class States:
         return self.day is not None or kind in self._there
 
     def _number(self, kind: LandingKind) -> int:
-        names = (NUMBERED.search(path.name) for path in self.lake.landing(kind).glob("day=*/*.parquet"))
-        return max((int(name[1]) for name in names if name), default=0) + 1
+        newest = self._numbered(kind)[:1]
+        return 1 + sum(_number_of(path) for path in newest)
+
+    def _numbered(self, kind: LandingKind) -> list[Path]:
+        """Files with a number, the highest first."""
+        found = [path for path in self.lake.landing(kind).glob("day=*/*.parquet") if _number_of(path)]
+        return sorted(found, key=_number_of, reverse=True)
 
     def _day(self, writer: LandingWriter) -> date:
         if self.day is not None:
@@ -85,6 +100,12 @@ class States:
                 "import events first, or say the day with --date",
             )
         return max(days)
+
+
+def _number_of(path: Path) -> int:
+    """0 for a file without one."""
+    found = NUMBERED.search(path.name)
+    return int(found[1]) if found else 0
 
 
 def _bytes(table: pa.Table) -> bytes:

@@ -63,6 +63,23 @@ def test_the_first_state_lands_with_the_first_event_and_a_changed_one_on_the_new
     assert list(shop.landed()) == ["2024-05-01/first", "2024-05-03/000001", "2024-05-03/000002"]
 
 
+def test_a_catalogue_that_lacks_items_says_how_to_take_them_off_sale(shop):
+    shop.land()
+    shop.items("i2,shoe,20\ni3,lamp,5\n")
+    assert list(shop.land(dry_run=True)["warnings"].values()) == [1]
+    counts = shop.land()
+    assert "warning: items of the last catalogue are not in this one and stay on sale; say" in shop.lines[-1]
+    shop.items("i2,1\n", "sku,price")
+    prices = "items: {path: items.csv, columns: {item_id: sku, price: price}}"
+    assert counts["warnings"] and not shop.land("items", prices)["warnings"]
+    # The catalogue before is that with i2 and i3, not the prices.
+    shop.items("i2,shoe,1\n")
+    assert list(shop.land()["warnings"].values()) == [1]
+    shop.items("i4,kite,1\n")
+    complete = MAPPING.replace("{path: items.csv,", "{path: items.csv, complete: true,")
+    assert not shop.land(mapping=complete)["warnings"]
+
+
 def test_the_same_state_again_lands_nothing_and_is_named(shop):
     shop.land()
     before = shop.landed()
