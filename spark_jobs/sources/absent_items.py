@@ -14,7 +14,7 @@ TEXT: Final = (
     "items of the last catalogue are not in this one and stay on sale; say `items: {complete: true}` in the mapping if the "
     "file holds every item there is"
 )
-REFRESHED: Final = {c.PRICE, c.AVAILABLE}
+PASSING: Final = {c.PRICE, c.AVAILABLE}
 
 
 def describes(table: pa.Table) -> bool:
@@ -22,8 +22,8 @@ def describes(table: pa.Table) -> bool:
     if not table.num_rows or c.FIELDS not in table.column_names:
         return False
     fields = table[c.FIELDS][0].as_py()
-    refresh = bool(fields) and set(fields) <= REFRESHED
-    return not refresh and not table[c.COMPLETE][0].as_py()
+    passing = bool(fields) and set(fields) <= PASSING
+    return not passing and not table[c.COMPLETE][0].as_py()
 
 
 def absent(lake: Lake, numbered: list[Path], ids: list[pa.Array]) -> int:
