@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nightrank.feature_store.as_of import LONGEST, SCALE, Cumulative, aggregates, as_of, from_events, values
@@ -57,6 +57,7 @@ def requested(day):
     return entities, np.full(len(entities), day_number(day))
 
 
+@settings(deadline=None)
 @given(st.lists(EVENT, max_size=40), st.integers(-2, 25))
 def test_aggregates_are_those_of_a_brute_force(events, after):
     day = START.date() + timedelta(days=after)
@@ -69,6 +70,7 @@ def test_aggregates_are_those_of_a_brute_force(events, after):
     np.testing.assert_array_equal(sums[:, COUNTERS.index("count")], wanted[:, NAMES.index("count_all")])
 
 
+@settings(deadline=None)
 @given(st.lists(EVENT, max_size=30), st.lists(EVENT, max_size=10), st.integers(0, 20))
 def test_what_becomes_known_on_the_day_or_later_changes_nothing(events, more, after):
     """`more` happened at any time, and was not known before the day began."""
