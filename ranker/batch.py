@@ -1,6 +1,6 @@
 """What a batch is: flat tokens and offsets, never padding.
 
-Shapes: T tokens of all rows one after the other, B rows, B1 = B + 1.
+Shapes: T tokens of all rows one after the other, B rows, B1 = B + 1, F aggregates, A attributes.
 Row b owns tokens [offsets[b], offsets[b + 1]), oldest first.
 """
 
@@ -13,6 +13,8 @@ from torch import Tensor
 
 NAMED = 20
 """Users a fault names."""
+SIDE = ("user_inputs_TF", "item_inputs_TF", "attributes_TA")
+"""Fields that hold what is known beside the tokens, a row a token."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,12 @@ class Batch:
     users_B: Tensor
     time_to_next_event_B: Tensor | None = None
     """Microseconds from each row's last token to the event that is asked for, -1 where not known; None: nobody has come yet."""
+    user_inputs_TF: Tensor | None = None
+    """Aggregates of the row's user as of the start of each token's day; None where nobody reads them."""
+    item_inputs_TF: Tensor | None = None
+    """The same of the token's item."""
+    attributes_TA: Tensor | None = None
+    """Codes of the user's attributes that were known by the token's time, 0 for those that were not."""
 
     @classmethod
     def from_lists(
@@ -99,7 +107,12 @@ class Batch:
             loss_from_B=self.loss_from_B,
             weight_B=self.weight_B,
             users_B=self.users_B,
+            **self.side(mask_T),
         )
+
+    def side(self, index_T: Tensor | slice) -> dict[str, Tensor | None]:
+        """What is known beside the tokens, of the tokens at `index_T` alone."""
+        return {name: None if (values := getattr(self, name)) is None else values[index_T] for name in SIDE}
 
     def cut_at(self, loss_from_B: Tensor | None = None) -> "Batch":
         """The histories of an evaluation: positions before `loss_from_B` (by default the batch's own)."""

@@ -32,12 +32,12 @@ from nightrank.ranker.text.open_tower import open_tower
 Head = DotHead | PairHead
 
 ENCODERS: Final[dict[str, Callable[[RankerConfig, ItemShapes], UserEncoder]]] = {
-    "transformer": lambda config, _: TransformerEncoder(config),
-    "gru": lambda config, _: RecurrentEncoder(config),
-    "lstm": lambda config, _: RecurrentEncoder(config),
-    "hstu": lambda config, _: HstuEncoder(config),
-    "bert4rec": lambda config, _: ClozeEncoder(config),
-    "towers": lambda config, _: TowersEncoder(config),
+    "transformer": lambda config, shapes: TransformerEncoder(config, shapes.features),
+    "gru": lambda config, shapes: RecurrentEncoder(config, shapes.features),
+    "lstm": lambda config, shapes: RecurrentEncoder(config, shapes.features),
+    "hstu": lambda config, shapes: HstuEncoder(config, shapes.features),
+    "bert4rec": lambda config, shapes: ClozeEncoder(config, shapes.features),
+    "towers": lambda config, shapes: TowersEncoder(config, shapes.features),
     "mf": lambda config, shapes: FactorsEncoder(config, shapes.users),
     "causal_lm": lambda config, _: CausalLmEncoder(config),
     "bert_behaviour": BehaviourTextEncoder,

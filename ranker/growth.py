@@ -115,6 +115,8 @@ def _check(old: ItemShapes, new: ItemShapes) -> None:
                 f"item input {name} went from {getattr(old, name)} to {getattr(new, name)}",
                 "train a full run with the new features",
             )
+    if old.features != new.features:
+        raise DataContractError("the features of users and items are other ones", "train a full run with the new features")
     if (old.categories == 0) != (new.categories == 0):
         raise DataContractError(
             f"item categories went from {old.categories} to {new.categories}", "train a full run with the new features"

@@ -5,13 +5,15 @@ import math
 import torch
 from torch import Tensor, nn
 
+from nightrank.ranker.blocks.side_inputs import SideInputs
+
 STD = 0.02
 Scheme = str
 
 
 def init_weights(model: nn.Module, generator: torch.Generator, scheme: Scheme) -> None:
-    """Norms 1 and 0, biases 0; recurrent cells U(-1/sqrt(h), 1/sqrt(h)) as they are published; all else N(0, 0.02), or, with
-    `xavier`, matrices and tables N(0, 2 / (rows + columns))."""
+    """Norms 1 and 0, biases and side inputs 0; recurrent cells U(-1/sqrt(h), 1/sqrt(h)) as they are published; all else
+    N(0, 0.02), or, with `xavier`, matrices and tables N(0, 2 / (rows + columns))."""
     norms = {id(module.weight) for module in model.modules() if isinstance(module, nn.LayerNorm)}
     cells = {
         id(parameter): module.hidden_size
@@ -19,9 +21,12 @@ def init_weights(model: nn.Module, generator: torch.Generator, scheme: Scheme) -
         if isinstance(module, nn.RNNBase)
         for parameter in module.parameters()
     }
+    side = {id(weight) for module in model.modules() if isinstance(module, SideInputs) for weight in module.parameters()}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if id(parameter) in norms:
+            if id(parameter) in side:
+                parameter.zero_()
+            elif id(parameter) in norms:
                 parameter.fill_(1.0)
             elif name.endswith("bias"):
                 parameter.zero_()

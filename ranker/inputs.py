@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.features import Features
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class ItemShapes:
     categories: int = 0
     numeric: int = 0
     users: int = 0
+    features: Features | None = None
+    """What is read of users and items as of each event; None: nothing."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class ItemInputs:
     """Users of the vocabulary: rows of a user table, where a ranker has one."""
     tokens: Tokens | None = None
     """Read where the ranker has a text encoder of its own."""
+    features: Features | None = None
+    """What the batches bring beside histories."""
 
     def __post_init__(self) -> None:
         rows = self.items + 1
@@ -80,6 +85,7 @@ class ItemInputs:
             categories=0 if self.category_codes is None else self.categories,
             numeric=0 if self.numeric is None else int(self.numeric.shape[1]),
             users=self.users,
+            features=self.features,
         )
 
     def popularity_or_ones(self) -> Tensor:

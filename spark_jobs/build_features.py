@@ -1,4 +1,4 @@
-"""build_features: new ids enter the vocabulary, events become interactions, and every user and item gets its features."""
+"""build_features: new ids enter the vocabulary, events become interactions, users and items get the features that are read."""
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -6,59 +6,45 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
-from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.feature_settings import FeatureSettings
 from nightrank.feature_store.contracts.logs import log
-from nightrank.feature_store.contracts.settings import DataSettings, FeatureSettings
+from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import TableRef
 from nightrank.feature_store.delta_io import Commit
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
-from nightrank.feature_store.transforms.activity import AsOf
 from nightrank.feature_store.transforms.calendar import known_by
 from nightrank.feature_store.transforms.catalogue import known_items
 from nightrank.feature_store.transforms.interactions import interactions
-from nightrank.feature_store.transforms.item_features import item_features
 from nightrank.feature_store.transforms.limits import EXCESS, PER_DAY, PER_ITEM, exceeding, without_excess
-from nightrank.feature_store.transforms.user_features import user_features
 from nightrank.feature_store.transforms.vocabulary import new_ids, sightings
 from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.features.tables import write_features
+from nightrank.spark_jobs.features.wanted import wanted
 from nightrank.spark_jobs.ingest.days import landed_in
 
 NAME = "build_features"
 MOST_PRUNED_DAYS = 400
-NO_CLOCK = "windowed features left out: this lake has positions and no clock"
 
 
 def run(context: StageContext) -> StageResult:
-    """Vocabulary, interactions, user_features and item_features as of the run's date."""
+    """Vocabulary and interactions as of the run's date; the tables of features that somebody reads, whole."""
     settings = submit.settings(context)
-    clock = context.lake.landing_meta().get("clock") != "position"
-    as_of = AsOf(context.day, settings.calendar.timezone, _windows(settings.features, clock))
+    features = wanted(context, settings)
     spark = get_session(settings.spark)
     vocabulary, beyond = _grow_vocabulary(spark, context, settings), dict[str, int]()
-    commits = [vocabulary, _add_interactions(spark, context, settings, beyond), *_features(spark, context, settings, as_of)]
+    commits = [vocabulary, _add_interactions(spark, context, settings, beyond)]
+    commits += write_features(spark, context, settings.calendar.timezone, features, NAME)
     new = _new_ids(spark, context)
-    left_out = {} if clock else {"windowed_features": NO_CLOCK}
     return StageResult(
         NAME,
         rows_in=new["events"],
         rows_out=sum(commit.rows for commit in commits),
         bytes_written=sum(commit.bytes_written for commit in commits),
         tables=table_entries(spark, context.lake, [(tables.CATALOGUE[x.name], x.from_version) for x in commits]),
-        counts={"new_users": new["user"], "new_items": new["item"], "left_out": beyond, **left_out},
+        counts={"new_users": new["user"], "new_items": new["item"], "left_out": beyond},
     )
-
-
-def _windows(features: FeatureSettings, clock: bool) -> tuple[int, ...]:
-    """The windows to compute; none without a clock. ConfigError if they were asked for and cannot be."""
-    default = FeatureSettings().windows_days
-    if not clock and features.windows_days not in {default, ()}:
-        raise ConfigError(
-            f"features.windows_days {list(features.windows_days)}: these events have positions and no clock",
-            "leave features.windows_days unset, or import a source with timestamps",
-        )
-    return features.windows_days if clock else ()
 
 
 def _known(spark: SparkSession, context: StageContext, settings: DataSettings, table: TableRef) -> DataFrame:
@@ -129,26 +115,6 @@ def _pruning(rows: DataFrame) -> str | None:
     days = [row[0] for row in rows.select(c.EVENT_DATE).distinct().limit(MOST_PRUNED_DAYS + 1).collect()]
     listed = ", ".join(f"DATE'{day}'" for day in sorted(days))
     return f"t.{c.EVENT_DATE} IN ({listed})" if 0 < len(days) <= MOST_PRUNED_DAYS else None
-
-
-def _features(spark: SparkSession, context: StageContext, settings: DataSettings, as_of: AsOf) -> list[Commit]:
-    """Both tables whole: the windows of everybody move on every day, not only of those the day touched."""
-    past = as_of.known(delta_io.read(spark, context.lake, tables.INTERACTIONS).drop(c.EVENT_ID, c.LANDING_DATE))
-    vocabulary = delta_io.read(spark, context.lake, tables.VOCABULARY)
-    items, users = (_known(spark, context, settings, table) for table in (tables.ITEMS, tables.USERS))
-    items = items.drop(c.TITLE, c.TEXT)
-    # Both plans name each of these several times, and every name would be a look at Delta's log and a scan.
-    held = [rows.persist() for rows in (past, vocabulary, items)]
-    try:
-        of_users = user_features(past, items, users, vocabulary, as_of=as_of, segment=settings.features.segment_attribute)
-        of_items = item_features(past, items, vocabulary, as_of=as_of)
-        return [
-            delta_io.replace(of_users, context.lake, tables.USER_FEATURES, context=context, key=NAME),
-            delta_io.replace(of_items, context.lake, tables.ITEM_FEATURES, context=context, key=NAME),
-        ]
-    finally:
-        for rows in held:
-            rows.unpersist()
 
 
 def _new_ids(spark: SparkSession, context: StageContext) -> dict[str, int]:

@@ -25,8 +25,11 @@ from nightrank.feature_store.contracts.tables import (
     EXAMPLES,
     IMPRESSION_CODES,
     IMPRESSIONS,
+    ITEM_FEATURES,
     ITEM_INPUTS,
     RECOMMENDATIONS,
+    USER_ATTRIBUTES,
+    USER_FEATURES,
     TableRef,
 )
 from nightrank.feature_store.entries import table_entries
@@ -36,10 +39,10 @@ from nightrank.feature_store.table_commit import committing
 from nightrank.spark_jobs.driver import submit
 
 NAME: Final = "maintain_tables"
-REWRITTEN: Final = frozenset(
-    table.name
-    for table in (RECOMMENDATIONS, CLICK_SCORES, ITEM_INPUTS, IMPRESSION_CODES, *EXAMPLES.values(), *IMPRESSIONS.values())
-)
+_FEATURES: Final = (USER_FEATURES, ITEM_FEATURES, USER_ATTRIBUTES)
+_LISTS: Final = (RECOMMENDATIONS, CLICK_SCORES)
+_ROWS: Final = (ITEM_INPUTS, IMPRESSION_CODES, *EXAMPLES.values(), *IMPRESSIONS.values())
+REWRITTEN: Final = frozenset(table.name for table in (*_LISTS, *_ROWS, *_FEATURES))
 """Replaced as a whole by their own stage, in files of the size and order it wants: never OPTIMIZEd."""
 LONGEST_HOURS: Final = 24 * 365 * 10.0
 CHECK: Final = "spark.databricks.delta.retentionDurationCheck.enabled"

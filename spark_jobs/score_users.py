@@ -16,22 +16,22 @@ from nightrank.feature_store.contracts.files import read_json, sha256_of
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
-from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, RECOMMENDATIONS, USER_FEATURES, VOCABULARY
+from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, RECOMMENDATIONS, VOCABULARY
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms.catalogue import UNAVAILABLE, VANISHED
-from nightrank.feature_store.transforms.segments import popularity_by_segment
-from nightrank.feature_store.transforms.sequences import known_interactions, user_sequences
+from nightrank.feature_store.transforms.sequences import known_interactions
 from nightrank.feature_store.transforms.splits import day_start
 from nightrank.spark_jobs.driver import submit
 from nightrank.spark_jobs.executor.score import OUTPUT, ScoreRules, list_scorer
 from nightrank.spark_jobs.scoring import list_checks
 from nightrank.spark_jobs.scoring.champion import Champion, list_model_facts, open_list_model
+from nightrank.spark_jobs.scoring.features import features_of_bundle, with_features, write_item_sums
 from nightrank.spark_jobs.scoring.hidden_items import write_hidden
+from nightrank.spark_jobs.scoring.users import DAY, popular, segments, users_with_histories
 
 NAME: Final = "score_users"
-DAY: Final = 86_400_000_000
 USERS_PER_TASK: Final = 20_000
 ROWS_PER_FILE: Final = 250_000
 """Lists stand in order of the user, so one user's rows are in one file of about this size."""
@@ -62,9 +62,12 @@ def run(context: StageContext) -> StageResult:
         users, items = _ids(spark, context, versions, "user"), _highest_item(spark, context, versions)
         hidden, catalogue = write_hidden(spark, context, versions.items, versions.vocabulary, work / "hidden")
         rules = _rules(context, settings, champion, items, work)
-        _popular(spark, context, settings, known).write.parquet(rules.popular)
+        of_users = segments(spark, context, settings, versions.vocabulary)
+        popular(context, settings, known, of_users).write.parquet(rules.popular)
         log.info(f"{NAME}: {champion.ref.name} version {champion.ref.version} over {rules.items} items")
-        _scored(spark, context, users, known, rules).write.parquet(str(work / "lists"))
+        whole = with_features(users_with_histories(users, known, of_users), spark, context, rules.features)
+        rules = rules._replace(item_sums=write_item_sums(spark, context, rules.features, work / "item_sums"))
+        _scored(spark, whole, rules).write.parquet(str(work / "lists"))
         lists = spark.read.parquet(str(work / "lists"))
         facts = list_checks.check_complete(lists, users, _seen(known, rules), hidden, rules.items, rules.k)
         _commit(spark, context, champion, versions, lists, facts, result)
@@ -132,35 +135,13 @@ def _rules(context: StageContext, settings: DataSettings, champion: Champion, it
         seen_actions=tuple(ACTION_CODES[name] for name in scoring.filter_seen.actions),
         seen_from=None if days is None else end - days * DAY,
         against_actions=tuple(ACTION_CODES[name] for name in rows.against_actions),
+        features=features_of_bundle(champion.folder),
     )
 
 
-def _popular(spark: SparkSession, context: StageContext, settings: DataSettings, known: DataFrame) -> DataFrame:
-    """Popularity of the last `fallback_days`, of all time where there is no clock."""
-    codes = [ACTION_CODES[name] for name in settings.training_set.history_actions]
-    recent = known.where(F.col(c.ACTION).isin(codes) & (F.col(c.WEIGHT) > 0))
-    if context.lake.landing_meta()["clock"] != "position":
-        end = day_start(context.day + timedelta(days=1), settings.calendar.timezone)
-        recent = recent.where(F.col(c.EVENT_TIME) >= F.lit(end - settings.scoring.fallback_days * DAY))
-    return popularity_by_segment(recent, delta_io.read_or_empty(spark, context.lake, USER_FEATURES).select(c.USER, c.SEGMENT))
-
-
-def _scored(spark: SparkSession, context: StageContext, users: DataFrame, known: DataFrame, rules: ScoreRules) -> DataFrame:
-    segments = delta_io.read_or_empty(spark, context.lake, USER_FEATURES).select(c.USER, c.SEGMENT)
-    sequences = user_sequences(known).select(c.USER, c.ITEMS, c.ACTIONS, c.TIMES)
-    empty = {c.ITEMS: "array<int>", c.ACTIONS: "array<tinyint>", c.TIMES: "array<bigint>"}
-    whole = (
-        users.join(sequences, c.USER, "left")
-        .join(segments, c.USER, "left")
-        .select(
-            c.USER,
-            c.USER_ID,
-            F.coalesce(c.SEGMENT, F.lit("")).alias(c.SEGMENT),
-            *[F.coalesce(name, F.array().cast(kind)).alias(name) for name, kind in empty.items()],
-        )
-    )
+def _scored(spark: SparkSession, users: DataFrame, rules: ScoreRules) -> DataFrame:
     tasks = max(spark.sparkContext.defaultParallelism, -(-users.count() // USERS_PER_TASK))
-    return whole.repartition(tasks, c.USER).sortWithinPartitions(c.USER).mapInArrow(list_scorer(rules), to_spark(OUTPUT))
+    return users.repartition(tasks, c.USER).sortWithinPartitions(c.USER).mapInArrow(list_scorer(rules), to_spark(OUTPUT))
 
 
 def _seen(known: DataFrame, rules: ScoreRules) -> DataFrame:

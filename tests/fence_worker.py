@@ -58,8 +58,8 @@ def table(context: StageContext) -> Callable[[], Any]:
     from nightrank.feature_store import delta_io
     from nightrank.feature_store.spark_schema import to_spark
 
-    rows = _spark().createDataFrame([(1, {"a": 1.0}, None, None)], to_spark(tables.ITEM_FEATURES.schema))
-    return lambda: delta_io.append(rows, context.lake, tables.ITEM_FEATURES, context=context, key="s")
+    rows = _spark().createDataFrame([(1, {"a": "1"}, None)], to_spark(tables.USER_ATTRIBUTES.schema))
+    return lambda: delta_io.append(rows, context.lake, tables.USER_ATTRIBUTES, context=context, key="s")
 
 
 def release(context: StageContext) -> Callable[[], Any]:

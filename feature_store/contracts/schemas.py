@@ -5,6 +5,8 @@ from typing import Final
 import pyarrow as pa
 
 from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.aggregates import EVENTS as EVENTS_COUNTER
 
 TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
 STRING_MAP: Final = pa.map_(pa.string(), pa.string())
@@ -93,21 +95,13 @@ INTERACTIONS: Final = _schema(
 )
 """Times are microseconds since the epoch."""
 
-USER_FEATURES: Final = _schema(
-    user=pa.int32(),
-    segment=pa.string(),
-    features=pa.map_(pa.string(), pa.float64()),
-    category_affinity=pa.map_(pa.string(), pa.float64()),
-    event_time=TIMESTAMP,
-    availability_time=TIMESTAMP,
-)
-ITEM_FEATURES: Final = _schema(
-    item=pa.int32(),
-    features=pa.map_(pa.string(), pa.float64()),
-    event_time=TIMESTAMP,
-    availability_time=TIMESTAMP,
-)
-"""Raw, unnormalised values by name, as of the run's date; `event_time` and `availability_time` are the newest that went in."""
+_COUNTERS: Final = {name: pa.int32() for name in (EVENTS_COUNTER, *ACTION_CODES)}
+USER_FEATURES: Final = _schema(user=pa.int32(), day=pa.int32(), **_COUNTERS)
+ITEM_FEATURES: Final = _schema(item=pa.int32(), day=pa.int32(), **_COUNTERS)
+"""One row a day with an event: what each counter had summed up to after that day, null in all rows where nobody reads it. A day
+counts from 1970-01-01 in the calendar's time zone; an event is of the day on which it had happened and become known."""
+USER_ATTRIBUTES: Final = _schema(user=pa.int32(), attributes=STRING_MAP, known_from=pa.int64())
+"""The attributes that somebody reads, raw, and the microsecond from which they were known."""
 
 TEXT_CACHE: Final = _schema(
     content_sha256=pa.string(),

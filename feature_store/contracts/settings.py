@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from nightrank.feature_store.contracts.actions import ACTION_CODES, AGAINST
 from nightrank.feature_store.contracts.config import Day, FrozenConfig
+from nightrank.feature_store.contracts.feature_settings import FeatureSettings
 from nightrank.feature_store.contracts.impression_settings import ImpressionSettings
 
 
@@ -33,18 +34,6 @@ class IngestSettings(FrozenConfig):
     """What happens to events of items that are not in the item table."""
     max_quarantine_fraction: float = Field(0.5, ge=0, le=1)
     """Above this the whole day is refused (exit 4): a broken feed, not a few broken rows."""
-
-
-class FeatureSettings(FrozenConfig):
-    windows_days: tuple[int, ...] = (1, 7, 30)
-    """Windows, in days, over which a user's and an item's events are counted."""
-    segment_attribute: str | None = None
-    """User attribute that names the segment of cold users; without it there is one segment."""
-    most_events_user_day: int | None = Field(3000, ge=1)
-    """Events of one user on one day beyond this stay in `events` and are left out of interactions: of training, popularity and
-    features. None: no limit. Without a clock there is none."""
-    most_events_user_item: int | None = Field(100, ge=1)
-    """The same for one user and one item, ever."""
 
 
 class TextSettings(FrozenConfig):

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.files import read_json, sha256_of, write_json
 
 PartName = Literal[
@@ -22,6 +23,9 @@ PartName = Literal[
     "impressions_valid",
     "impressions_test",
     "impression_codes",
+    "user_features",
+    "item_features",
+    "user_attributes",
 ]
 
 
@@ -110,6 +114,8 @@ class DatasetSnapshot(FrozenConfig):
     """Version of every table this was built from, for the trace."""
     impressions: Impressions | None = None
     """None where the run wrote no rows for click rankers."""
+    features: Features | None = None
+    """None where rankers of lists read nothing beside histories."""
 
     @property
     def id(self) -> str:
@@ -117,10 +123,11 @@ class DatasetSnapshot(FrozenConfig):
 
     @property
     def body(self) -> dict[str, Any]:
-        """What is written and hashed. A snapshot without impressions reads as it did before there were any."""
+        """What is written and hashed. A snapshot without impressions or features reads as it did before there were any."""
         body: dict[str, Any] = self.model_dump(mode="json")
-        if self.impressions is None:
-            del body["impressions"]
+        for name in ("impressions", "features"):
+            if body[name] is None:
+                del body[name]
         return body
 
     def rows(self, part: PartName) -> int:

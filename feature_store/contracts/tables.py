@@ -39,8 +39,9 @@ VOCABULARY: Final = TableRef("vocabulary", schemas.VOCABULARY, (c.KIND, c.RAW_ID
 # Not partitioned by day: twenty years of a thin log would be thousands of files of thirty rows (a full ingest of 100,000
 # ratings took 200 s so). Full loads are written in order of event_date instead, and file statistics prune as partitions would.
 INTERACTIONS: Final = TableRef("interactions", schemas.INTERACTIONS, (c.EVENT_ID,))
-USER_FEATURES: Final = TableRef("user_features", schemas.USER_FEATURES, (c.USER,))
-ITEM_FEATURES: Final = TableRef("item_features", schemas.ITEM_FEATURES, (c.ITEM,))
+USER_FEATURES: Final = TableRef("user_features", schemas.USER_FEATURES, (c.USER, c.DAY))
+ITEM_FEATURES: Final = TableRef("item_features", schemas.ITEM_FEATURES, (c.ITEM, c.DAY))
+USER_ATTRIBUTES: Final = TableRef("user_attributes", schemas.USER_ATTRIBUTES, (c.USER,))
 TEXT_CACHE: Final = TableRef("text_cache", schemas.TEXT_CACHE, (c.CONTENT_SHA256, c.REVISION))
 ITEM_EMBEDDINGS: Final = TableRef("item_embeddings", schemas.ITEM_EMBEDDINGS, (c.ITEM,))
 ITEM_INPUTS: Final = TableRef("item_inputs", schemas.ITEM_INPUTS, (c.ITEM,))
@@ -106,6 +107,7 @@ CATALOGUE: Final[dict[str, TableRef]] = {
         INTERACTIONS,
         USER_FEATURES,
         ITEM_FEATURES,
+        USER_ATTRIBUTES,
         TEXT_CACHE,
         ITEM_EMBEDDINGS,
         ITEM_INPUTS,

@@ -60,6 +60,19 @@ def _metric_of(measured: Sequence[Mapping[str, Any]]) -> str | None:
     return SHOWN_METRIC if SHOWN_METRIC in names else next(iter(names), None)
 
 
+def _features(read: Mapping[str, Any] | None) -> str | None:
+    """Which features were read, by which ranker, and of which share of the events something was known."""
+    if not read:
+        return None
+    known = read.get("known") or {}
+    parts = [
+        f"{kind} {', '.join(names)}" + (f" (known for {known[kind]:.0%} of events)" if kind in known else "")
+        for kind, names in read["names"].items()
+        if names
+    ]
+    return f"{'; '.join(parts)}. Read by {wording.plain(read['read_by'])}"
+
+
 def _facts(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     def each(values: Any) -> str | None:
         return " + ".join(wording.count(value) for value in values) if values else None
@@ -74,5 +87,6 @@ def _facts(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         "Rows left over": wording.count(body.get("dropped")) if body else None,
         "Resumed from": body.get("resumed_from"),
         "Grown from model": body.get("parent_model"),
+        "Features": _features(body.get("features")),
     }
     return tuple((name, str(value)) for name, value in facts.items() if value is not None)

@@ -12,10 +12,12 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from nightrank.feature_store.as_of import Cumulative
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.bundle import files as files
 from nightrank.ranker.bundle.files import BundleInfo
+from nightrank.ranker.bundle.histories import History, batch_of_histories
 from nightrank.ranker.compose import build_encoder, build_head, compose_empty, materialise, with_tower
 from nightrank.ranker.encoders.base import UserEncoder
 from nightrank.ranker.growth import grow
@@ -48,6 +50,16 @@ class Bundle:
     weights: dict[str, Tensor]
     encoder: UserEncoder
     head: DotHead | PairHead
+    folder: Path
+
+    @cached_property
+    def of_items(self) -> Cumulative | None:
+        """The items' cumulative sums up to the run that made the bundle, checked and read when asked for; None where the ranker
+        reads none."""
+        if self.info.features is None or not self.info.features.item:
+            return None
+        files.verify_manifest(self.folder, self.manifest_sha256, (files.ITEM_FEATURES,))
+        return files.read_item_features(self.folder)
 
     @cached_property
     def dense_ids(self) -> dict[str, int]:
@@ -88,7 +100,7 @@ class Bundle:
 
     def recommend_many(
         self,
-        histories: Sequence[Sequence[str | int]],
+        histories: Sequence[History | Sequence[str | int]],
         ks: Sequence[int],
         filter_seen: bool = True,
         hidden: Sequence[str | int] = (),
@@ -99,15 +111,15 @@ class Bundle:
         list is shorter than k where the catalogue is.
         """
         eligible_I = self._without(hidden)
-        known = [[self.dense_ids[str(raw)] for raw in history if str(raw) in self.dense_ids] for history in histories]
-        batch = Batch.from_lists(known, actions=[[self.info.default_action] * len(row) for row in known])
+        told = [history if isinstance(history, History) else History(history) for history in histories]
+        batch = batch_of_histories(told, self.dense_ids, self.info.default_action, self.info.features, self.of_items)
         excluded = (batch.items_T, batch.offsets_B1) if filter_seen else None
         ids_BK, scores_BK = self.best(batch, max([1, *ks]), excluded, eligible_I)
         lists = []
-        for row, (history, k) in enumerate(zip(known, ks, strict=True)):
+        for row, (length, k) in enumerate(zip(batch.lengths.tolist(), ks, strict=True)):
             pairs = (
                 zip(ids_BK[row, :k].tolist(), scores_BK[row, :k].tolist(), strict=True)
-                if history
+                if length
                 else self._popular(k, eligible_I)
             )
             lists.append([(self.raw_ids[item - 1], score) for item, score in pairs if item > 0])
@@ -130,7 +142,7 @@ class Bundle:
         `inputs` must extend the inputs it was trained on: those come from the snapshot, the bundle does not keep texts. Their
         popularity counts what is new, on top of the bundle's.
         """
-        inputs = self._counted(inputs)
+        inputs = replace(self._counted(inputs), features=self.info.features)
         first = _first(inputs, shapes_of(self.info))
         old = with_tower(materialise(compose_empty(self.info.ranker, shapes_of(self.info)), first), first, text_encoder)
         old.load_state_dict(self.weights)
@@ -170,11 +182,14 @@ def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
         weights=weights,
         encoder=encoder.eval(),
         head=head.eval(),
+        folder=folder,
     )
 
 
 def shapes_of(info: BundleInfo) -> ItemShapes:
-    return ItemShapes(info.items, info.text_width, info.category_slots, info.categories, info.numeric, info.users)
+    return ItemShapes(
+        info.items, info.text_width, info.category_slots, info.categories, info.numeric, info.users, info.features
+    )
 
 
 def _first(inputs: ItemInputs, shapes: ItemShapes) -> ItemInputs:
@@ -193,6 +208,7 @@ def _first(inputs: ItemInputs, shapes: ItemShapes) -> ItemInputs:
         numeric=None if inputs.numeric is None else inputs.numeric[:rows],
         popularity=None if inputs.popularity is None else inputs.popularity[:rows],
         users=shapes.users,
+        features=shapes.features,
         tokens=None if inputs.tokens is None else inputs.tokens.first(rows),
     )
 

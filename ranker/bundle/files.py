@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,9 +10,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from nightrank.feature_store.as_of import Cumulative
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.files import canonical_json, sha256_file, write_atomic
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.tensor_file import write_tensors
@@ -21,6 +23,8 @@ CONFIG: Final = "config.json"
 WEIGHTS: Final = "weights.safetensors"
 MATRIX: Final = "item_matrix.safetensors"
 VOCABULARY: Final = "item_vocabulary.parquet"
+ITEM_FEATURES: Final = "item_features.safetensors"
+"""Only where the ranker reads aggregates of items: their cumulative daily sums."""
 MANIFEST: Final = "manifest.json"
 FILES: Final = (CONFIG, WEIGHTS, MATRIX, VOCABULARY)
 REMEDY: Final = "take the bundle again from the registry, or register the run again"
@@ -48,17 +52,52 @@ class BundleInfo(FrozenConfig):
     """package -> version of the plug-in that the user encoder comes from; it must be installed to load the bundle."""
     default_action: int = 0
     """Action code of a history that comes without actions."""
+    features: Features | None = None
+    """What the ranker reads of users and items as of each event; None: nothing."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What is written. A bundle without features reads as it did before there were any."""
+        body: dict[str, Any] = self.model_dump(mode="json")
+        if self.features is None:
+            del body["features"]
+        return body
 
 
-def write_files(folder: Path, info: BundleInfo, weights: Tensors, matrix: Tensors, raw_ids: list[str]) -> str:
-    """All files, the manifest last. Returns the sha256 of the manifest: the same content gives the same name."""
+def write_files(
+    folder: Path,
+    info: BundleInfo,
+    weights: Tensors,
+    matrix: Tensors,
+    raw_ids: list[str],
+    of_items: Cumulative | None = None,
+) -> str:
+    """All files, the manifest last. Returns the sha256 of the manifest: the same content gives the same name. `of_items` are
+    the sums that the items' aggregates are looked up in, where the ranker reads any."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / CONFIG, canonical_json(info.model_dump(mode="json")))
+    write_atomic(folder / CONFIG, canonical_json(info.body))
     write_tensors(folder / WEIGHTS, weights)
     write_tensors(folder / MATRIX, matrix)
     dense = pa.array(range(1, len(raw_ids) + 1), pa.int32())
     pq.write_table(pa.table({c.RAW_ID: pa.array(raw_ids, pa.string()), c.DENSE_ID: dense}), folder / VOCABULARY)
-    return write_manifest(folder)
+    if of_items is not None:
+        write_tensors(folder / ITEM_FEATURES, _to_tensors(of_items))
+    return write_manifest(folder, files_of(info) if of_items is not None else FILES)
+
+
+def files_of(info: BundleInfo) -> tuple[str, ...]:
+    """The files of a bundle that says so of itself."""
+    return (*FILES, ITEM_FEATURES) if info.features is not None and info.features.item else FILES
+
+
+def _to_tensors(table: Cumulative) -> Tensors:
+    columns = {"entities": table.entities, "days": table.days, "sums": table.sums}
+    return {name: torch.from_numpy(values) for name, values in columns.items()}
+
+
+def read_item_features(folder: Path) -> Cumulative:
+    found = load_file(folder / ITEM_FEATURES)
+    return Cumulative(found["entities"].numpy(), found["days"].numpy(), found["sums"].numpy())
 
 
 def write_manifest(folder: Path, files: tuple[str, ...] = FILES) -> str:

@@ -26,7 +26,7 @@ def store_grown_copy(
     if not ranker.head.keeps_inputs:
         matrix["inputs"] = _continued(bundle.input_matrix, ranker.all_input_vectors())
     info = bundle.info.model_copy(update=vars(ranker.shapes))
-    return stored(models, lambda folder: files.write_files(folder, info, ranker.state_dict(), matrix, raw_ids))
+    return stored(models, lambda folder: files.write_files(folder, info, ranker.state_dict(), matrix, raw_ids, bundle.of_items))
 
 
 def _continued(old_Id: torch.Tensor, grown_Id: torch.Tensor) -> torch.Tensor:

@@ -5,8 +5,9 @@ import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from nightrank.feature_store.as_of import Cumulative
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.process import OWNER, is_left_over, this_process
@@ -30,8 +31,10 @@ def save_bundle(
     text_encoder: str | None = None,
     text_revision: str | None = None,
     default_action: int = 0,
+    of_items: Cumulative | None = None,
 ) -> str:
-    """Writes the ranker with its vocabulary (raw ids in dense order from 1) to `folder`; returns the manifest's sha256."""
+    """Writes the ranker with its vocabulary (raw ids in dense order from 1) to `folder`; returns the manifest's sha256.
+    `of_items` are the items' cumulative sums where the ranker reads them."""
     shapes = ranker.shapes
     if len(raw_ids) != shapes.items:
         raise DataContractError(
@@ -50,7 +53,7 @@ def save_bundle(
     matrix = {"items": ranker.all_item_vectors(), "popularity": ranker.items.popularity.float()}
     if not ranker.head.keeps_inputs:
         matrix["inputs"] = ranker.all_input_vectors()
-    return files.write_files(folder, info, ranker.state_dict(), matrix, list(raw_ids))
+    return files.write_files(folder, info, ranker.state_dict(), matrix, list(raw_ids), of_items)
 
 
 def _plugins(config: RankerConfig) -> dict[str, str]:
@@ -58,9 +61,9 @@ def _plugins(config: RankerConfig) -> dict[str, str]:
     return origin(ENCODERS, encoder.plugin) if isinstance(encoder, PluginEncoderConfig) else {}
 
 
-def store_bundle(models: Path, ranker: Ranker, raw_ids: Sequence[str], **facts: str | int | None) -> str:
+def store_bundle(models: Path, ranker: Ranker, raw_ids: Sequence[str], **facts: Any) -> str:
     """`save_bundle` to `models/<manifest sha256>`, there whole or not at all. Returns the sha256."""
-    return stored(models, lambda folder: save_bundle(folder, ranker, raw_ids, **facts))  # type: ignore[arg-type]
+    return stored(models, lambda folder: save_bundle(folder, ranker, raw_ids, **facts))
 
 
 def stored(models: Path, save: Callable[[Path], str]) -> str:

@@ -1,6 +1,6 @@
 """What user encoders there are, told apart by `name`. Travels with the weights. Imports no torch."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -10,6 +10,9 @@ from nightrank.ranker.text.config import TextTuningConfig
 
 class _Encoder(FrozenConfig):
     """What every user encoder has."""
+
+    reads_features: ClassVar[bool] = True
+    """Whether it reads the features of users and items where the snapshot has them."""
 
     dropout: float = Field(0.2, ge=0, lt=1)
     """Share of the encoder's activations that a training step leaves out."""
@@ -88,8 +91,7 @@ class ClozeConfig(_Encoder):
 
 class TowersConfig(_Encoder):
     """A user tower: a multilayer perceptron over what the history says up to each event (means of item vectors over all, the
-    newest few and the last; counts by action; how long ago). Computed from the history, because a table of user features as
-    of the snapshot's date would know the future of every earlier event."""
+    newest few and the last; counts by action; how long ago), and over features as of each event where the snapshot has them."""
 
     name: Literal["towers"] = "towers"
     hidden: tuple[int, ...] = (256,)
@@ -102,6 +104,7 @@ class FactorsConfig(_Encoder):
     """A vector for each user (matrix factorisation; with the loss `bpr` Rendle et al. 2009). A user without one is folded in:
     the ridge solution that scores the history's items 1."""
 
+    reads_features: ClassVar[bool] = False
     name: Literal["mf"] = "mf"
     ridge: float = Field(1.0, gt=0)
     """Penalty of the ridge solution for a user without a vector."""
@@ -111,6 +114,7 @@ class CausalLmConfig(_Encoder):
     """A causal language model over the behaviour sequence, item vectors in the place of word embeddings: a GPT-2 trained from
     scratch, or the weights of `model`."""
 
+    reads_features: ClassVar[bool] = False
     name: Literal["causal_lm"] = "causal_lm"
     blocks: int = Field(2, ge=1)
     """Transformer blocks of a model from scratch."""
@@ -126,6 +130,7 @@ class BehaviourTextConfig(_Encoder):
     """A user's behaviour as text: the words of the newest items, newest first, through the encoder of the items' texts; a dense
     layer over the mean of its states. One place of each history is asked for in a step."""
 
+    reads_features: ClassVar[bool] = False
     name: Literal["bert_behaviour"] = "bert_behaviour"
     max_length: int = Field(20, ge=1)
     words: int = Field(16, ge=1)

@@ -4,15 +4,18 @@ Shapes: T tokens, B rows, L longest row, H heads, d width. A hidden token has it
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nightrank.ranker.batch import Batch
+from nightrank.feature_store.contracts.features import Features
+from nightrank.ranker.batch import SIDE, Batch
 from nightrank.ranker.blocks.attention import FullAttention
 from nightrank.ranker.blocks.dropout import Dropout
 from nightrank.ranker.blocks.padded_layout import PaddedLayout
+from nightrank.ranker.blocks.side_inputs import side_inputs
 from nightrank.ranker.blocks.transformer_block import PreNormBlock
 from nightrank.ranker.config.encoders import ClozeConfig
 from nightrank.ranker.config.ranker import RankerConfig
@@ -23,7 +26,7 @@ from nightrank.ranker.targets import Targets
 class ClozeEncoder(UserEncoder):
     """State t of a row is a function of all of the row's tokens; where the item is hidden it stands for that item."""
 
-    def __init__(self, config: RankerConfig) -> None:
+    def __init__(self, config: RankerConfig, features: Features | None = None) -> None:
         super().__init__()
         encoder, width = config.encoder, config.width
         assert isinstance(encoder, ClozeConfig)
@@ -39,12 +42,14 @@ class ClozeEncoder(UserEncoder):
             for _ in range(encoder.blocks)
         )
         self.out_norm = nn.LayerNorm(width)
+        self.side = side_inputs(features, width)
 
     def forward(self, vectors_Td: Tensor, batch: Batch) -> Tensor:
         if batch.tokens == 0:
             return vectors_Td
         x_Td = torch.where((batch.items_T == 0).unsqueeze(1), self.hidden_item.to(vectors_Td.dtype), vectors_Td)
         x_Td = x_Td if self.input_norm is None else self.input_norm(x_Td)
+        x_Td = x_Td if self.side is None else x_Td + self.side(batch)
         from_end_T = (batch.lengths[batch.row_T] - 1 - batch.position_T).clamp_max(self.positions.num_embeddings - 1)
         x_Td = self.dropout(x_Td + self.positions(from_end_T))
         layout = PaddedLayout.of(batch.offsets_B1)
@@ -62,7 +67,13 @@ class ClozeEncoder(UserEncoder):
         hidden_T = allowed_T & torch.where(last_only_B[row_T], last_T, draws_T < self.hidden_share)
         none_B = torch.bincount(row_T[hidden_T], minlength=batch.rows) == 0
         hidden_T |= none_B[row_T] & last_T & allowed_T
-        inputs = replace(batch, items_T=batch.items_T.masked_fill(hidden_T, 0))
+        of_items = batch.item_inputs_TF
+        inputs = replace(
+            batch,
+            items_T=batch.items_T.masked_fill(hidden_T, 0),
+            # What is known of a hidden item would say which one it is.
+            item_inputs_TF=None if of_items is None else of_items.masked_fill(hidden_T[:, None], 0),
+        )
         return Targets(inputs, hidden_T.nonzero().flatten(), batch.items_T[hidden_T], batch.weight_B[row_T][hidden_T])
 
     def query_batch(self, batch: Batch) -> Batch:
@@ -75,15 +86,20 @@ class ClozeEncoder(UserEncoder):
         last_B = (batch.offsets_B1[1:] - 1)[grows_B > 0]
 
         def longer(values_T: Tensor, appended: Tensor) -> Tensor:
-            result = values_T.new_zeros(int(offsets_B1[-1]))
+            result = values_T.new_zeros(int(offsets_B1[-1]), *values_T.shape[1:])
             result[kept_T] = values_T
             result[end_B] = appended
             return result
 
+        side: dict[str, Any] = {
+            name: values if values is None else longer(values, torch.zeros_like(values[last_B]) if of_item else values[last_B])
+            for name, values, of_item in ((name, getattr(batch, name), name == "item_inputs_TF") for name in SIDE)
+        }
         return replace(
             batch,
             items_T=longer(batch.items_T, torch.zeros_like(end_B)),
             actions_T=longer(batch.actions_T, batch.actions_T[last_B]),
             times_T=longer(batch.times_T, batch.times_T[last_B]),
             offsets_B1=offsets_B1,
+            **side,
         )

@@ -6,10 +6,12 @@ Shapes: T tokens, B rows, L longest row, d width.
 import torch
 from torch import Tensor, nn
 
+from nightrank.feature_store.contracts.features import Features
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.blocks.dropout import Dropout
 from nightrank.ranker.blocks.hstu import TIME_BUCKETS, HstuBlock
 from nightrank.ranker.blocks.padded_layout import PaddedLayout
+from nightrank.ranker.blocks.side_inputs import side_inputs
 from nightrank.ranker.config.encoders import HstuConfig
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.encoders.base import UserEncoder
@@ -20,7 +22,7 @@ MICROSECONDS = 1_000_000
 class HstuEncoder(UserEncoder):
     """State t of a row is a function of the row's tokens up to t and the times between them."""
 
-    def __init__(self, config: RankerConfig) -> None:
+    def __init__(self, config: RankerConfig, features: Features | None = None) -> None:
         super().__init__()
         encoder, width = config.encoder, config.width
         assert isinstance(encoder, HstuConfig)
@@ -33,11 +35,13 @@ class HstuEncoder(UserEncoder):
             for _ in range(encoder.blocks)
         )
         self.out_norm = nn.LayerNorm(width)
+        self.side = side_inputs(features, width)
 
     def forward(self, vectors_Td: Tensor, batch: Batch) -> Tensor:
         if batch.tokens == 0:
             return vectors_Td
         x_Td = vectors_Td if self.input_norm is None else self.input_norm(vectors_Td)
+        x_Td = x_Td if self.side is None else x_Td + self.side(batch)
         from_end_T = (batch.lengths[batch.row_T] - 1 - batch.position_T).clamp_max(self.positions.num_embeddings - 1)
         x_Td = self.dropout(x_Td + self.positions(from_end_T))
         layout = PaddedLayout.of(batch.offsets_B1)

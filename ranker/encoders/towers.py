@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nightrank.feature_store.contracts.actions import HIGHEST_HISTORY_CODE
+from nightrank.feature_store.contracts.features import Features
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.blocks.dropout import Dropout
 from nightrank.ranker.blocks.perceptron import Perceptron
+from nightrank.ranker.blocks.side_inputs import SideColumns, given
 from nightrank.ranker.config.encoders import TowersConfig
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.encoders.base import UserEncoder
@@ -29,22 +31,31 @@ class TowersEncoder(UserEncoder):
     The two-tower form of Covington et al. (2016): pooled item vectors and counts, concatenated, into a perceptron.
     """
 
-    def __init__(self, config: RankerConfig) -> None:
+    def __init__(self, config: RankerConfig, features: Features | None = None) -> None:
         super().__init__()
         encoder, width = config.encoder, config.width
         assert isinstance(encoder, TowersConfig)
         self.newest = encoder.newest
         self.input_norm = nn.LayerNorm(width) if config.item.input_norm else None
         self.dropout = Dropout(encoder.dropout)
-        self.tower = Perceptron(3 * width + ACTIONS + 2, encoder.hidden, width, encoder.dropout)
+        self.side = None if features is None else SideColumns(features)
+        beside = 0 if self.side is None else self.side.user_width + 3 * len(self.side.item_names)
+        self.tower = Perceptron(3 * width + ACTIONS + 2 + beside, encoder.hidden, width, encoder.dropout)
 
     def forward(self, vectors_Td: Tensor, batch: Batch) -> Tensor:
         if batch.tokens == 0:
             return vectors_Td
         x_Td = vectors_Td if self.input_norm is None else self.input_norm(vectors_Td)
         x_Td = self.dropout(x_Td)
-        result: Tensor = self.tower(torch.cat([*self._pooled(x_Td, batch), *_counted(batch)], dim=1))
+        result: Tensor = self.tower(torch.cat([*self._pooled(x_Td, batch), *_counted(batch), *self._beside(batch)], dim=1))
         return result
+
+    def _beside(self, batch: Batch) -> list[Tensor]:
+        """Features of the user, and those of the history's items pooled as their vectors are."""
+        if self.side is None:
+            return []
+        of_items = self._pooled(given(batch, "item_inputs_TF"), batch) if self.side.item_names else []
+        return [*self.side.of_users(batch), *of_items]
 
     def _pooled(self, x_Td: Tensor, batch: Batch) -> list[Tensor]:
         """The last item's vector, the mean of the newest few, the mean of all: each up to its token."""

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from nightrank.feature_store.contracts.actions import HIGHEST_HISTORY_CODE
+from nightrank.feature_store.contracts.features import Features
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.blocks.attention import CausalAttention
 from nightrank.ranker.blocks.dropout import Dropout
 from nightrank.ranker.blocks.padded_layout import PaddedLayout
+from nightrank.ranker.blocks.side_inputs import side_inputs
 from nightrank.ranker.blocks.transformer_block import GatedBlock, PreNormBlock
 from nightrank.ranker.config.encoders import TransformerConfig
 from nightrank.ranker.config.ranker import RankerConfig
@@ -26,7 +28,7 @@ MICROSECONDS: Final = 1_000_000
 class TransformerEncoder(UserEncoder):
     """State t of a row is a function of the row's tokens up to t and, with `waits`, of the time of the next one."""
 
-    def __init__(self, config: RankerConfig) -> None:
+    def __init__(self, config: RankerConfig, features: Features | None = None) -> None:
         super().__init__()
         encoder, width = config.encoder, config.width
         assert isinstance(encoder, TransformerConfig)
@@ -53,6 +55,7 @@ class TransformerEncoder(UserEncoder):
         self.out_norm = nn.LayerNorm(width)
         self.start = nn.Parameter(torch.empty(1, width)) if encoder.first_items else None
         """[1, d]: the state before any token."""
+        self.side = side_inputs(features, width)
 
     def targets(self, batch: Batch) -> Targets:
         return next_items(batch, first=self.start is not None)
@@ -66,6 +69,8 @@ class TransformerEncoder(UserEncoder):
 
     def _after_tokens(self, vectors_Td: Tensor, batch: Batch) -> Tensor:
         x_Td = self.input_norm(vectors_Td) if self.input_norm is not None else vectors_Td
+        if self.side is not None:
+            x_Td = x_Td + self.side(batch)
         if self.positions is not None:
             x_Td = x_Td + self.positions(self._places(batch, self.positions.num_embeddings))
         if self.actions is not None:

@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.training_rows import History, collapse
 from nightrank.spark_jobs.executor.fallback import Fallback, read_fallback
+from nightrank.spark_jobs.executor.features import tables_of
 from nightrank.spark_jobs.executor.rows import flattened
 
 NO_HISTORY: Final = "no_history"
@@ -49,13 +51,15 @@ class ScoreRules(NamedTuple):
     seen_actions: tuple[int, ...]
     seen_from: int | None
     against_actions: tuple[int, ...] = ()
-    """They hide an item for ever."""
     hidden: str | None = None
-    """Parquet with the ids of items nobody is shown; None: there are none."""
+    """Parquet with the ids of items nobody is shown; None: there are none. `against_actions` hide an item for ever."""
+    features: Features | None = None
+    item_sums: str | None = None
+    """What the ranker reads beside histories, and the folder of the items' cumulative sums."""
 
 
 class Users(NamedTuple):
-    """One batch: per user the model's view of the history, and the items not to be listed."""
+    """One batch: per user the model's view of the history, and the items not to be listed; FeatureTables where read."""
 
     user: list[int]
     user_id: list[str]
@@ -63,6 +67,7 @@ class Users(NamedTuple):
     histories: list[History]
     seen: list[Ids]
     had_history: list[bool]
+    tables: Any
 
 
 def list_scorer(rules: ScoreRules) -> Callable[[Batches], Batches]:
@@ -115,7 +120,8 @@ def read_users(batch: pa.RecordBatch, rules: ScoreRules) -> Users:
         is_seen &= flat[c.TIMES] >= rules.seen_from
     is_seen |= np.isin(flat[c.ACTIONS], np.array(rules.against_actions, dtype=np.int8))
     facts = [batch.column(name).to_pylist() for name in (c.USER, c.USER_ID, c.SEGMENT)]
-    users = Users(facts[0], facts[1], facts[2], [], [], [])
+    tables = None if rules.features is None else tables_of(batch, rules.features, rules.item_sums)
+    users = Users(*facts, [], [], [], tables)
     for start, end in pairwise(offsets):
         items, actions, times = (flat[name][start:end] for name in (c.ITEMS, c.ACTIONS, c.TIMES))
         kept = is_history[start:end]
@@ -170,14 +176,14 @@ def _ranked(users: Users, warm: list[int], rules: ScoreRules) -> tuple[list[Ids]
         weight_B=torch.ones(len(warm)),
         users_B=torch.tensor([users.user[row] for row in warm]),
     )
+    batch = batch if users.tables is None else users.tables.fill(batch)
     eligible = torch.zeros(len(bundle.item_matrix), dtype=torch.bool)
     eligible[: rules.items + 1] = torch.from_numpy(eligible_items(rules.items, rules.hidden))
     excluded = (torch.from_numpy(np.concatenate(seen)), _offsets([len(items) for items in seen]))
     ids_BK, scores_BK = bundle.best(batch, rules.k, excluded, eligible)
     listed = ids_BK.numpy() > 0
-    return [i[m] for i, m in zip(ids_BK.numpy(), listed, strict=True)], [
-        s[m] for s, m in zip(scores_BK.numpy(), listed, strict=True)
-    ]
+    ids, scores = ([row[m] for row, m in zip(of.numpy(), listed, strict=True)] for of in (ids_BK, scores_BK))
+    return ids, scores
 
 
 def _offsets(lengths: list[int]) -> Any:

@@ -38,6 +38,8 @@ from nightrank.feature_store.contracts.tables import (
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.transforms import item_inputs
 from nightrank.feature_store.transforms.splits import day_start
+from nightrank.spark_jobs.features.section import features_section
+from nightrank.spark_jobs.features.wanted import wanted
 
 KNOWN.update({"build_training_set.before_snapshot", "build_training_set.after_snapshot"})
 MAX_CATEGORIES: Final = 10_000
@@ -73,7 +75,7 @@ def publish_snapshot(
         kind="nightly" if context.kind == "nightly" else "full",
         date=context.day.isoformat(),
         clock="position" if context.lake.landing_meta()["clock"] == "position" else "real",
-        parts=_parts(context, {entry["name"]: entry["to"] for entry in result.tables}),
+        parts=_parts(context, settings, {entry["name"]: entry["to"] for entry in result.tables}),
         base=base.id if base else None,
         normalisation=constants,
         split=rule,
@@ -88,6 +90,7 @@ def publish_snapshot(
         filter_seen_days=seen.days,
         tables=_versions(context, (INTERACTIONS, VOCABULARY, ITEMS, ITEM_EMBEDDINGS)),
         impressions=impressions,
+        features=features_section(spark, context, settings, base),
     )
     failpoint(f"{result.name}.before_snapshot")
     path = publish.publish(snapshot, context)
@@ -144,7 +147,7 @@ def text_revision(spark: SparkSession, context: StageContext) -> tuple[str | Non
     return (kinds[0][c.REVISION], kinds[0]["width"]) if kinds else (None, 0)
 
 
-def _parts(context: StageContext, written: dict[str, int]) -> dict[PartName, Part]:
+def _parts(context: StageContext, settings: DataSettings, written: dict[str, int]) -> dict[PartName, Part]:
     """The splits this run wrote, and what is read of items beside them."""
     parts: dict[PartName, Part] = {}
     for split in EXAMPLE_SPLITS:
@@ -159,12 +162,8 @@ def _parts(context: StageContext, written: dict[str, int]) -> dict[PartName, Par
     for part, table in of_impressions.items():
         if table.name in written:
             parts[part] = publish.pin(context.lake, table.name, written[table.name])
-    others: tuple[tuple[PartName, TableRef], ...] = (
-        ("items", ITEM_INPUTS),
-        ("item_embeddings", ITEM_EMBEDDINGS),
-        ("vocabulary", VOCABULARY),
-    )
-    for part, table in others:
+    others: dict[PartName, TableRef] = {"items": ITEM_INPUTS, "item_embeddings": ITEM_EMBEDDINGS, "vocabulary": VOCABULARY}
+    for part, table in (others | wanted(context, settings).parts).items():
         if (version := delta_io.version(context.lake, table)) is not None:
             parts[part] = publish.pin(context.lake, table.name, version)
     return parts

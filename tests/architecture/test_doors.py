@@ -63,14 +63,18 @@ def test_spark_drivers_and_the_pipeline_never_name_torch():
     assert outside == set()
 
 
-def test_the_ranker_knows_of_the_feature_store_only_its_contracts():
+def test_the_ranker_knows_of_the_feature_store_only_its_contracts_and_how_features_are_looked_up():
+    pure = ("nightrank.feature_store.as_of", "nightrank.feature_store.days")
     wrong = [
         f"{name_of(path)}: {i.module}"
         for path in modules("ranker")
         for i in imports_of(path)
         if i.module.startswith("nightrank.feature_store") and not i.module.startswith("nightrank.feature_store.contracts")
+        if not i.module.startswith(pure)
     ]
     assert wrong == []
+    imported = {i.module.split(".")[0] for path in modules("feature_store") if name_of(path) in pure for i in imports_of(path)}
+    assert imported - {"nightrank"} <= {"collections", "datetime", "functools", "numpy", "typing", "zoneinfo"}
 
 
 def test_mlflow_is_imported_inside_functions_of_its_rooms_only():

@@ -1,4 +1,4 @@
-"""Lakes filled by hand from the dense tables on: interactions, vocabulary, items, user features."""
+"""Lakes filled by hand from the dense tables on: interactions, vocabulary, items, users."""
 
 import json
 from datetime import date, datetime
@@ -63,8 +63,9 @@ def fill(spark, lake, events, described=(), *, users=None, items=None, segments=
         ]
         append(spark, lake, tables.ITEMS, rows, context)
     if segments:
-        rows = [{"user": u, "segment": s, "features": {}, "category_affinity": {}} for u, s in segments.items()]
-        append(spark, lake, tables.USER_FEATURES, rows, context)
+        known = {"availability_time": start, "landing_date": day}
+        rows = [{"user_id": f"u{user}", "attributes": {"country": value}, **known} for user, value in segments.items()]
+        append(spark, lake, tables.USERS, rows, context)
 
 
 def append(spark, lake, table, rows, context) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.spark_jobs import build_features, ingest_events
@@ -13,6 +14,7 @@ from tests.spark.conftest import DAY, at, land, make_context
 
 pytestmark = pytest.mark.spark
 BEFORE, AFTER = date(2024, 3, 9), date(2024, 3, 11)
+ASKED = {"user": ["count_7d", "purchase_28d"], "item": ["click_1d", "recency_days"], "attributes": ["country"]}
 
 
 def event(user, item, time, action="view", **more):
@@ -28,10 +30,6 @@ def build(lake, day=DAY, kind="nightly", **config):
 def ids(spark, lake, kind):
     rows = delta_io.read(spark, lake, tables.VOCABULARY).where(f"kind = '{kind}'").collect()
     return {row["raw_id"]: row["dense_id"] for row in rows}
-
-
-def features(spark, lake, table, key, dense):
-    return delta_io.read(spark, lake, table).where(f"{key} = {dense}").collect()[0]
 
 
 def market(root):
@@ -57,9 +55,9 @@ def market(root):
 @pytest.fixture(scope="module")
 def nights(spark, tmp_path_factory):
     """A full run, the same again, and the night after: each result, and after each the ids by kind."""
-    lake, segment = market(tmp_path_factory.mktemp("nights")), {"features": {"segment_attribute": "country"}}
+    lake, asked = market(tmp_path_factory.mktemp("nights")), {"features": ASKED}
     found = []
-    for day, kind, config in ((DAY, "full", segment), (DAY, "full", segment), (AFTER, "nightly", {})):
+    for day, kind, config in ((DAY, "full", asked), (DAY, "full", asked), (AFTER, "nightly", {})):
         found.append((build(lake, day, kind, **config), {which: ids(spark, lake, which) for which in ("user", "item")}))
     return found
 
@@ -83,42 +81,62 @@ def test_twice_is_the_same_version_of_every_table(nights):
 
 @pytest.fixture(scope="module")
 def looking_back(spark, tmp_path_factory):
-    """The lake knows the 11th, and features are taken as of the 10th."""
+    """The lake knows the 11th, and features are those of the 10th."""
     lake = market(tmp_path_factory.mktemp("back"))
     build(lake, AFTER, kind="full")
-    build(lake, DAY, kind="full", features={"segment_attribute": "country", "windows_days": (1, 7)})
+    build(lake, DAY, kind="full", features=ASKED)
     return lake
 
 
-def test_user_features_are_what_was_known_at_the_end_of_the_day(spark, looking_back):
-    one = features(spark, looking_back, tables.USER_FEATURES, "user", ids(spark, looking_back, "user")["u1"])
-    values = one["features"]
-    wanted = {"count_all": 3, "count_1d": 1, "count_7d": 2, "count_view_all": 2, "count_purchase_7d": 1, "items": 2}
-    assert {name: values[name] for name in wanted} == wanted
-    assert values["price_mean"] == 10.0
-    assert values["recency_days"] == 0.5
-    assert one["category_affinity"] == {"x": 1.0, "y": pytest.approx(2 / 3)}
-    assert one["segment"] == "de"
-    assert one["event_time"] == one["availability_time"] == at("2024-03-10 12:00").replace(tzinfo=None)
-    late = features(spark, looking_back, tables.USER_FEATURES, "user", ids(spark, looking_back, "user")["u2"])
-    assert (late["features"]["count_all"], late["segment"]) == (1, "")
-    silent = features(spark, looking_back, tables.USER_FEATURES, "user", ids(spark, looking_back, "user")["u0"])
-    assert silent["features"]["count_all"] == 0
-    assert "recency_days" not in silent["features"]
-    assert silent["event_time"] is None
+def sums(spark, lake, table, key, *counters):
+    """(entity, day, sums) in the order in which they stand, with a check that no other counter was computed."""
+    rows = delta_io.read(spark, lake, table).orderBy(key, "day").collect()
+    others = [name for name in ("count", *ACTION_CODES) if name not in counters]
+    assert all(row[name] is None for row in rows for name in others)
+    return [(row[key], row["day"], *(row[name] for name in counters)) for row in rows]
 
 
-def test_item_features_are_what_was_known_at_the_end_of_the_day(spark, looking_back):
-    a = features(spark, looking_back, tables.ITEM_FEATURES, "item", 1)["features"]
-    wanted = {"count_all": 3, "count_1d": 2, "count_7d": 2, "count_click_1d": 1, "users": 2, "price": 10.0}
-    assert {name: a[name] for name in wanted} == wanted
-    assert (a["popularity"], a["popularity_1d"]) == (0.75, 1.0)
-    assert (a["recency_days"], a["age_days"]) == (0.25, 10.0)
-    b = features(spark, looking_back, tables.ITEM_FEATURES, "item", 2)["features"]
-    assert (b["value_mean"], b["count_1d"]) == (2.0, 0)
-    assert "price" not in b
-    unknown_then = features(spark, looking_back, tables.ITEM_FEATURES, "item", ids(spark, looking_back, "item")["c"])
-    assert unknown_then["features"]["count_all"] == 0
+def number(text):
+    return (date.fromisoformat(text) - date(1970, 1, 1)).days
+
+
+def test_sums_of_users_and_items_are_cumulative_and_of_the_day_that_made_an_event_known(spark, looking_back):
+    users, items = (ids(spark, looking_back, kind) for kind in ("user", "item"))
+    # What happened on the 2nd landed on the 9th, and nobody had said that it was known before.
+    ninth, tenth = number("2024-03-09"), number("2024-03-10")
+    found = sums(spark, looking_back, tables.USER_FEATURES, "user", "count", "purchase")
+    u1, u2 = users["u1"], users["u2"]
+    assert found == [(u1, ninth, 2, 1), (u1, tenth, 3, 1), (u2, tenth, 1, 0)]
+    found = sums(spark, looking_back, tables.ITEM_FEATURES, "item", "click")
+    assert found == [(items["a"], ninth, 0), (items["a"], tenth, 1), (items["b"], ninth, 0)]
+
+
+def test_a_late_event_counts_from_the_day_it_became_known(spark, tmp_path):
+    lake = market(tmp_path)
+    build(lake, AFTER, kind="full", features={"item": ["count_all"]})
+    c, (ninth, eleventh) = ids(spark, lake, "item")["c"], map(number, ("2024-03-09", "2024-03-11"))
+    rows = sums(spark, lake, tables.ITEM_FEATURES, "item", "count")
+    assert (c, eleventh, 1) in rows and (c, ninth, 1) not in rows
+    assert not delta_io.exists(lake, tables.USER_FEATURES), "nobody reads it"
+    assert not delta_io.exists(lake, tables.USER_ATTRIBUTES)
+
+
+def test_a_day_is_one_of_the_calendars_time_zone(spark, tmp_path):
+    lake, zone = Lake(tmp_path), "America/New_York"
+    # At three in UTC it is the evening before in New York; each landed on its own day there.
+    land(lake, "events", BEFORE, [event("u", "a", "2024-03-10 03:00")], timezone=zone)
+    land(lake, "events", DAY, [event("u", "a", "2024-03-10 18:00")], timezone=zone)
+    build(lake, DAY, "full", calendar={"timezone": zone}, features={"user": ["count_1d"]})
+    rows = sums(spark, lake, tables.USER_FEATURES, "user", "count")
+    assert rows == [(1, number("2024-03-09"), 1), (1, number("2024-03-10"), 2)]
+
+
+def test_attributes_are_those_named_with_the_moment_they_were_known(spark, looking_back):
+    rows = delta_io.read(spark, looking_back, tables.USER_ATTRIBUTES).collect()
+    known = int(at("2024-03-09 00:00").timestamp()) * 1_000_000
+    assert [(row["user"], row["attributes"], row["known_from"]) for row in rows] == [
+        (ids(spark, looking_back, "user")["u1"], {"country": "de"}, known)
+    ]
 
 
 def test_a_night_catches_up_a_day_that_nobody_built(spark, tmp_path):
@@ -134,16 +152,18 @@ def test_a_night_catches_up_a_day_that_nobody_built(spark, tmp_path):
     assert (late["action"], late["event_date"], late["landing_date"]) == (2, BEFORE, AFTER)
 
 
-def test_without_a_clock_windows_are_left_out_and_asking_for_them_is_refused(spark, lake):
+def test_without_a_clock_nothing_is_known_as_of_a_day(spark, lake):
     day = date(1970, 1, 1)
     land(lake, "events", day, [event("u", i, f"1970-01-01 00:00:0{n}") for n, i in enumerate("abc")], clock="position")
-    result = build(lake, day, "full")
-    assert "no clock" in result.counts["windowed_features"]
-    found = features(spark, lake, tables.USER_FEATURES, "user", 1)["features"]
-    assert found["count_all"] == 3
-    assert not [name for name in found if name.endswith("d") or name == "recency_days"]
-    with pytest.raises(ConfigError, match=r"features.windows_days \[3\]"):
-        build_features.run(make_context(lake, day, "full", features={"windows_days": (3,)}))
+    build(lake, day, "full")
+    for asked in ({"user": ["count_7d"]}, {"item": ["count_all"]}, {"attributes": ["country"]}):
+        with pytest.raises(ConfigError, match=r"features (count_7d|count_all|country): .* no clock"):
+            build_features.run(make_context(lake, day, "full", features=asked))
+
+
+def test_an_unknown_aggregate_is_refused_with_those_there_are(lake):
+    with pytest.raises(ConfigError, match=r"unknown aggregate counts_7d: there are count_<N>d"):
+        build_features.run(make_context(lake, features={"user": ["counts_7d"]}))
 
 
 def test_a_bot_stays_in_events_and_is_left_out_beyond_the_limits(spark, lake):
@@ -164,4 +184,3 @@ def test_a_bot_stays_in_events_and_is_left_out_beyond_the_limits(spark, lake):
     kept = delta_io.read(spark, lake, tables.INTERACTIONS)
     bot = ids(spark, lake, "user")["bot"]
     assert kept.where(f"user = {bot}").count() == 4 + 2 and kept.where(f"user <> {bot}").count() == 3
-    assert features(spark, lake, tables.ITEM_FEATURES, "item", ids(spark, lake, "item")["c"])["features"]["count_all"] == 1

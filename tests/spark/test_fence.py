@@ -9,7 +9,7 @@ from nightrank.feature_store.delta_log import version
 from tests.sleepers import asleep, take_over, wake
 
 pytestmark = pytest.mark.spark
-TABLE = {"table": tables.ITEM_FEATURES, "release": tables.RELEASES}
+TABLE = {"table": tables.USER_ATTRIBUTES, "release": tables.RELEASES}
 
 
 @pytest.mark.parametrize("what", ["table", "release"])
@@ -43,4 +43,4 @@ def test_the_lock_is_the_jvms_and_outlives_the_process_that_drives_it(lake, monk
         for process in java:
             process.kill()
         assert take_over(lake, monkeypatch, commit_seconds=20).fence > 1
-    assert version(lake, tables.ITEM_FEATURES) is None
+    assert version(lake, tables.USER_ATTRIBUTES) is None

@@ -39,7 +39,8 @@ def market(spark, lake, more=()):
 
 
 def context_of(lake, run_id="run", day=DAY, **scoring):
-    return make_context(lake, day, "nightly", run_id, scoring={"k": 5, **scoring})
+    segments = {"segment_attribute": "country"}
+    return make_context(lake, day, "nightly", run_id, scoring={"k": 5, **scoring}, features=segments)
 
 
 def lists(spark, lake):

@@ -19,7 +19,7 @@ from nightrank.spark_jobs.driver import host
 from tests.spark.conftest import DAY, at, land
 
 pytestmark = pytest.mark.spark
-TABLES = ("quarantine", "users", "items", "events", "vocabulary", "interactions", "user_features", "item_features")
+TABLES = ("quarantine", "users", "items", "events", "vocabulary", "interactions")
 STAGES = "ingest_events,build_features"
 
 

@@ -1,5 +1,8 @@
 """A small real bundle as the lake's champion."""
 
+import torch
+
+from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import ModelRef
@@ -10,10 +13,16 @@ from nightrank.ranker.config.ranker import RankerConfig, TransformerConfig
 from nightrank.ranker.inputs import ItemInputs
 
 
-def crown(lake: Lake, items: int, *, snapshot_id: str = "snap", version: int = 1):
-    """A ranker over the first `items` items (i1, i2, ...), kept in the lake and named by champion.json. Returns its bundle."""
+def crown(lake: Lake, items: int, *, snapshot_id: str = "snap", version: int = 1, features: Features | None = None):
+    """A ranker over the first `items` items (i1, i2, ...), kept in the lake and named by champion.json. Returns its bundle.
+    One that reads `features` has weights for them that are not zeros."""
     config = RankerConfig(width=8, encoder=TransformerConfig(max_length=6))
-    ranker = compose(config, ItemInputs(items), seed=1).eval()
+    ranker = compose(config, ItemInputs(items, features=features), seed=1).eval()
+    draw = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, weight in ranker.named_parameters():
+            if ".side." in name:
+                weight.copy_(torch.randn(weight.shape, generator=draw))
     raw_ids = [f"i{item}" for item in range(1, items + 1)]
     name = store_bundle(lake.bundles, ranker, raw_ids, snapshot_id=snapshot_id, lineage="line")
     ref = ModelRef(

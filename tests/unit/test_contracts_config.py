@@ -77,7 +77,7 @@ def test_overlay_leaves_its_arguments_alone_and_keeps_every_key(base: dict, top:
 
 
 def test_settings_round_trip():
-    settings = load(DataSettings, overrides=["text.encoder=none", "features.windows_days=[3, 9]"])
+    settings = load(DataSettings, overrides=["text.encoder=none", "features.user=[count_3d, recency_days]"])
     assert DataSettings.model_validate(settings.model_dump(mode="json")) == settings
 
 

@@ -43,6 +43,7 @@ def load_item_inputs(snapshot: DatasetSnapshot, root: Path, with_tokens: bool = 
         popularity=torch.from_numpy(item_counts(snapshot, root).astype(np.float32)),
         users=snapshot.users,
         tokens=token_table(snapshot, root) if with_tokens else None,
+        features=snapshot.features,
     )
 
 

@@ -15,7 +15,7 @@ from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from nightrank.ranker.metrics.ranking import novelty, per_row
 from nightrank.trainer.config.evaluation import EvaluationConfig
 from nightrank.trainer.data.epoch import iter_part
-from nightrank.trainer.evaluation.recommenders import Ids, Recommender, days_of
+from nightrank.trainer.evaluation.recommenders import BundleRecommender, Ids, Recommender, days_of
 from nightrank.trainer.loop.validation import Queries, queries
 
 Floats = npt.NDArray[np.float64]
@@ -51,6 +51,10 @@ def measure(
     config: EvaluationConfig,
 ) -> SplitMeasures:
     """One pass over the part. `training_events[item]` says which targets are cold and how novel a list is."""
+    recommenders = {
+        name: recommender.on(snapshot, root) if isinstance(recommender, BundleRecommender) else recommender
+        for name, recommender in recommenders.items()
+    }
     collected = _Collected(list(recommenders), snapshot.items, config.ks)
     for batch in iter_part(snapshot, root, part, batch_rows=config.batch_rows):
         query = queries(batch, snapshot)

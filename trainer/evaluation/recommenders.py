@@ -3,7 +3,8 @@
 Shapes: B rows, K list length, L length of a stored list.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -11,8 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.bundle.bundle import Bundle
+from nightrank.ranker.features import FeatureTables
+from nightrank.trainer.data.features import load_features
 from nightrank.trainer.loop.validation import Queries
 
 Ids = npt.NDArray[np.int64]
@@ -32,9 +36,16 @@ class BundleRecommender:
     item gets the most popular ones, as in scoring."""
 
     bundle: Bundle
+    tables: FeatureTables | None = None
+    """What its histories are filled from; `on` gives it those of a snapshot."""
+
+    def on(self, snapshot: DatasetSnapshot, root: Path) -> "BundleRecommender":
+        """The recommender with the features that its own ranker reads, whichever the snapshot's does."""
+        return replace(self, tables=load_features(snapshot, root, self.bundle.info.features))
 
     def lists(self, query: Queries, days: Ids, k: int) -> Ids:
         history = query.history.keep(query.history.items_T <= self.bundle.info.items)
+        history = history if self.tables is None else self.tables.fill(history)
         ids_BK, _ = self.bundle.best(history, k, query.excluded)
         result: Ids = ids_BK.numpy()
         empty = np.flatnonzero(history.lengths.numpy() == 0)

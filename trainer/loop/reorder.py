@@ -28,4 +28,10 @@ def reordered(batch: Batch, places: float) -> Batch:
     # Rows and the two sides of a row lie further apart than an event moves.
     apart = float(batch.lengths.max()) + places + 1
     order_T = torch.argsort((2 * row_T + later_T) * apart + moved_T)
-    return replace(batch, items_T=batch.items_T[order_T], actions_T=batch.actions_T[order_T])
+    of_items = batch.item_inputs_TF
+    return replace(
+        batch,
+        items_T=batch.items_T[order_T],
+        actions_T=batch.actions_T[order_T],
+        item_inputs_TF=None if of_items is None else of_items[order_T],
+    )

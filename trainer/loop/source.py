@@ -10,6 +10,7 @@ import numpy as np
 
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from nightrank.ranker.batch import Batch
+from nightrank.ranker.features import FeatureTables
 from nightrank.trainer.config.training import ReaderName
 from nightrank.trainer.data.epoch import EpochReader, make_plan
 from nightrank.trainer.data.plan import ReadPlan
@@ -43,6 +44,8 @@ class PartSource:
     world_size: int
     batch_rows: int
     reader: ReaderName = "petastorm"
+    features: FeatureTables | None = None
+    """Fills the batches where the ranker reads features."""
 
     def plan(self, epoch: int) -> ReadPlan:
         return make_plan(
@@ -65,7 +68,7 @@ class PartSource:
 
     def batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
         reader = EpochReader(self.snapshot, self.tables, self.part, self.plan(epoch), self.rank, start_step, self.reader)
-        return iter(reader)
+        return iter(reader) if self.features is None else map(self.features.fill, reader)
 
     def rows_of_first(self, steps: int, epoch: int) -> int:
         """Rows over all ranks in the epoch's first `steps` steps. Batch sizes do not depend on lengths, so none are read."""

@@ -191,6 +191,7 @@ def rows_between(batch: Batch, first: int, last: int) -> Batch:
         loss_from_B=batch.loss_from_B[first:last],
         weight_B=batch.weight_B[first:last],
         users_B=batch.users_B[first:last],
+        **batch.side(slice(start, stop)),
     )
 
 

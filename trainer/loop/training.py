@@ -14,6 +14,7 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
+from nightrank.ranker.features import FeatureTables
 from nightrank.ranker.inputs import ItemInputs
 from nightrank.ranker.model import Ranker
 from nightrank.trainer.config.job import Job
@@ -128,6 +129,8 @@ class Training(Resumable):
     inputs: ItemInputs
     ranker: Ranker
     lineage: str
+    features: FeatureTables | None = None
+    """What batches are filled from; None where the ranker reads nothing beside histories."""
 
     @property
     def facts(self) -> dict[str, Any]:

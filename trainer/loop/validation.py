@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from nightrank.ranker.batch import Batch
+from nightrank.ranker.features import FeatureTables
 from nightrank.ranker.metrics.ranking import per_row
 from nightrank.ranker.model import Ranker
 from nightrank.ranker.retrieval.listing import best_items
@@ -41,6 +42,7 @@ class Validator:
     communicator: Communicator
     device: Device
     progress: Progress
+    features: FeatureTables | None = None
 
     def __call__(self, ranker: Ranker) -> dict[str, float]:
         """{"ndcg@10", "recall@10", "n"}: means over the rows that have a target left, and their number."""
@@ -67,8 +69,9 @@ class Validator:
         return sums
 
     def _measure(self, ranker: Ranker, items: Tensor, query: "Queries") -> Tensor:
+        history = query.history if self.features is None else self.features.fill(query.history)
         with self.device.autocast():
-            users = ranker.user_vectors(query.history.to(self.device.torch_device))
+            users = ranker.user_vectors(history.to(self.device.torch_device))
         ids, _ = best_items(ranker.head, users.float(), items, K, query.excluded)
         rows = per_row(ids.cpu().numpy(), query.targets[0].numpy(), query.targets[1].numpy(), ks=(K,))
         return torch.tensor([float(np.sum(rows[name])) for name in NAMES] + [query.history.rows], dtype=torch.float64)

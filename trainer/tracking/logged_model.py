@@ -14,6 +14,8 @@ from nightrank.trainer.tracking.tracker import MANIFEST
 
 REQUIREMENTS: Final = ("mlflow", "torch", "pyarrow", "safetensors")
 """All that the logged model needs; what these bring along (pandas, numpy, pydantic, pyyaml) is enough."""
+PURE: Final = ("as_of.py", "days.py")
+"""Of `feature_store`: how aggregates are looked up, numpy alone."""
 MORE: Final = {"causal_lm": ("transformers",), "bert_behaviour": ("transformers", "peft")}
 """Packages that the model needs because of its user encoder."""
 
@@ -34,7 +36,7 @@ def log_model(mlflow_run: str, folder: Path, manifest: str) -> str:
                 *requirements(info.ranker.encoder.name),
                 *(f"{name}=={version}" for name, version in info.plugins.items()),
             ],
-            signature=_signature(),
+            signature=_signature(info.features is not None),
             input_example=_frame([example]),
             tags={MANIFEST: manifest},
         )
@@ -49,24 +51,28 @@ def requirements(encoder: str) -> list[str]:
 
 @contextmanager
 def code() -> Iterator[list[Path]]:
-    """Copies of the two packages the model imports: `ranker`, and of `feature_store` the contracts alone."""
+    """Copies of the two packages the model imports: `ranker`, and of `feature_store` the contracts and two pure modules."""
     source = IMPORT_PATH / "nightrank"
     skip = shutil.ignore_patterns("__pycache__")
     with tempfile.TemporaryDirectory(prefix="nightrank-code-") as scratch:
         package = Path(scratch) / "nightrank"
         shutil.copytree(source / "ranker", package / "ranker", ignore=skip)
         shutil.copytree(source / "feature_store" / "contracts", package / "feature_store" / "contracts", ignore=skip)
+        for name in PURE:
+            shutil.copy(source / "feature_store" / name, package / "feature_store")
         (package / "feature_store" / "__init__.py").touch()
         shutil.copy(source / "__init__.py", package)
         yield [package]
 
 
-def _signature() -> Any:
-    """`history` may hold text or integers, so its type is left open; `k` may be left out, and so may what is `unavailable`."""
+def _signature(reads_features: bool) -> Any:
+    """`history` may hold text or integers, so its type is left open; all else may be left out, also what is `unavailable`."""
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-    inputs = Schema([ColSpec(AnyType(), "history"), ColSpec(DataType.long, "k", required=False)])
+    beside = ("times", "actions", "attributes") if reads_features else ()
+    more = [ColSpec(AnyType(), name, required=False) for name in beside]
+    inputs = Schema([ColSpec(AnyType(), "history"), ColSpec(DataType.long, "k", required=False), *more])
     outputs: list[Any] = [
         ColSpec(kind, name)
         for name, kind in (

@@ -1,6 +1,8 @@
 """The model as MLflow loads it: models-from-code, run from the logged model's own folder.
 
-Input: a DataFrame with `history` (raw item ids as text or integers, oldest first) and optionally `k` (10). Output, in long
+Input: a DataFrame with `history` (raw item ids as text or integers, oldest first) and optionally `k` (10). A ranker that reads
+features also takes `times` (microseconds since the epoch, one an item), `actions` (names, one an item) and `attributes` (names
+and values); what is left out counts as not known. Output, in long
 form: one row an item with `row` (index of the input row, from 0), `rank` from 1, `item_id`, `score`. Unknown ids are skipped; a
 history without a known id gets the most popular items, scored 1, 1/2, 1/3 ...; items of the history are not listed. The
 parameter `unavailable` (a list of item ids) names what is not on sale: those items are in no list either.
@@ -17,6 +19,21 @@ import pandas as pd
 DEFAULT_K = 10
 
 
+BESIDE = ("times", "actions", "attributes")
+FIELDS = {"history": "items"}
+
+
+def _given(value: Any) -> Any:
+    """Lists, dictionaries, or None for what was left out (pandas says nan)."""
+    if isinstance(value, dict):
+        return {str(name): str(of_it) for name, of_it in value.items() if of_it is not None}
+    return list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else None
+
+
+def _known(names: list[str], row: tuple[Any, ...]) -> dict[str, Any]:
+    return {name: value for name, value in zip(names, row, strict=True) if value is not None}
+
+
 class RankerModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]
     def load_context(self, context: Any) -> None:
         from nightrank.ranker.bundle.bundle import load_bundle
@@ -25,7 +42,11 @@ class RankerModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]
 
     # Without annotations: MLflow would take them for a signature of its own and warn about it.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-        histories = [list(history) if history is not None else [] for history in model_input["history"]]
+        from nightrank.ranker.bundle.histories import History
+
+        given = [[_given(row) for row in model_input[name]] for name in ("history", *BESIDE) if name in model_input]
+        names = [FIELDS.get(name, name) for name in ("history", *BESIDE) if name in model_input]
+        histories = [History(**{"items": [], **_known(names, row)}) for row in zip(*given, strict=True)]
         ks = [int(k) if k == k and k is not None else DEFAULT_K for k in model_input.get("k", [DEFAULT_K] * len(histories))]
         hidden = [str(item) for item in (params or {}).get("unavailable", [])]
         rows = [

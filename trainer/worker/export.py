@@ -18,6 +18,7 @@ def export_bundle(training: Training) -> str:
         "text_encoder": training.job.text.encoder,
         "text_revision": text_revision(training.ranker, snapshot.text_revision),
         "default_action": snapshot.filter_seen_actions[0] if snapshot.filter_seen_actions else 0,
+        "of_items": None if training.features is None else training.features.item,
     }
     models = training.job.lake.bundles
     models.mkdir(parents=True, exist_ok=True)

@@ -97,6 +97,7 @@ def _part(training: Training, purpose: str, part: PartName) -> PartSource:
         training.communicator.size,
         training.job.config.batch_rows,
         training.job.config.reader,
+        training.features,
     )
 
 
@@ -109,6 +110,7 @@ def _validator(training: Training) -> Validator:
         training.communicator,
         training.device,
         training.progress,
+        training.features,
     )
 
 

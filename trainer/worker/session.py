@@ -1,6 +1,7 @@
 """train_job: from a job to its result file, on one rank. What is ambient comes in at the top."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from nightrank.ranker.model import Ranker
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.config.pretrained import text_folder, user_folder
 from nightrank.trainer.ctr.session import train_ctr
+from nightrank.trainer.data.features import load_features
 from nightrank.trainer.data.item_inputs import load_item_inputs, load_vocabulary
 from nightrank.trainer.data.memory import keep_freed_memory
 from nightrank.trainer.incremental.growth import champion, check_extends, check_same_features, grown, grown_moments
@@ -68,6 +70,7 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
     snapshot, inputs, raw_ids = run_on_all_ranks(communicator, lambda: _read(job, model))
     progress.moved("composing")
     ranker = run_on_all_ranks(communicator, lambda: _ranker(job, parent, snapshot, inputs, raw_ids, device))
+    features = run_on_all_ranks(communicator, lambda: load_features(snapshot, job.lake.root, ranker.shapes.features))
     training = Training(
         job=job,
         communicator=communicator,
@@ -79,6 +82,7 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
         optimizer=AdamW(ranker, job.config.optimizer),
         state=TrainState(phase=phase_names(job)[0]),
         lineage=parent.info.lineage if parent is not None else lineage_of(raw_ids),
+        features=features,
     )
     training.share(_shared_moments(training, parent))
     return training
@@ -87,6 +91,8 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
 def _read(job: Job, model: RankerConfig) -> tuple[DatasetSnapshot, ItemInputs, list[str]]:
     snapshot = load_snapshot(Path(job.snapshot))
     inputs = load_item_inputs(snapshot, job.lake.root, with_tokens=model.reads_texts and snapshot.text_width > 0)
+    if not model.encoder.reads_features:
+        inputs = replace(inputs, features=None)
     return snapshot, inputs, load_vocabulary(snapshot, job.lake.root)
 
 
@@ -141,6 +147,7 @@ def result(training: Training, state: TrainState, seconds: float) -> dict[str, A
             "tokens_per_second": round(state.tokens / state.seconds, 1) if state.seconds else 0.0,
             "device": str(training.device.torch_device.type),
             "precision": "bf16" if training.device.bf16 else "fp32",
+            **_features(training),
         },
         "model_files": {
             "measured": bundles.get("measured"),
@@ -149,6 +156,13 @@ def result(training: Training, state: TrainState, seconds: float) -> dict[str, A
         },
         "curves": {phase: curve.model_dump(mode="json") for phase, curve in state.curves.items()},
     }
+
+
+def _features(training: Training) -> dict[str, Any]:
+    """What the ranker read beside histories; nothing where it read none."""
+    if training.features is None:
+        return {}
+    return {"features": {**training.features.facts(), "read_by": training.ranker.config.encoder.name}}
 
 
 def curve_best(state: TrainState, phase: str) -> dict[str, float] | None:

@@ -1,0 +1,33 @@
+"""The section `features`: what is counted of users and items beside their histories, and the limits of one user's events."""
+
+from pydantic import Field, model_validator
+
+from nightrank.feature_store.contracts.aggregates import parse
+from nightrank.feature_store.contracts.config import FrozenConfig
+
+
+class FeatureSettings(FrozenConfig):
+    user: tuple[str, ...] = ()
+    """As-of aggregates of the user that rankers read, such as `count_7d`, `purchase_28d` or `recency_days`: each event of a
+    history comes with what was known of its user when its day began. Without any they are not computed."""
+    item: tuple[str, ...] = ()
+    """The same of the event's item."""
+    attributes: tuple[str, ...] = ()
+    """Keys of the users' attributes that rankers read, known from the time they became available."""
+    segment_attribute: str | None = None
+    """User attribute that names the segment of cold users; without it there is one segment."""
+    most_events_user_day: int | None = Field(3000, ge=1)
+    """Events of one user on one day beyond this stay in `events` and are left out of interactions: of training, popularity and
+    features. None: no limit. Without a clock there is none."""
+    most_events_user_item: int | None = Field(100, ge=1)
+    """The same for one user and one item, ever."""
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "FeatureSettings":
+        for names in (self.user, self.item):
+            for name in names:
+                parse(name)
+        for names in (self.user, self.item, self.attributes):
+            if len(set(names)) < len(names):
+                raise ValueError(f"{list(names)} name something twice")
+        return self

@@ -1,0 +1,20 @@
+"""Features: what a ranker reads of a history's events beside the events themselves. Part of a snapshot and of a bundle."""
+
+from nightrank.feature_store.contracts.config import FrozenConfig
+
+
+class Attribute(FrozenConfig):
+    """A static attribute of users. Code of a value is its place in `values`, from 1; 0 is not known or not among them."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+class Features(FrozenConfig):
+    """Names of as-of aggregates (`nightrank.feature_store.contracts.aggregates`) in the order of a ranker's inputs, and the
+    users' attributes. A day is one of `timezone`."""
+
+    user: tuple[str, ...] = ()
+    item: tuple[str, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
+    timezone: str

@@ -1,0 +1,62 @@
+"""The features of a batch of users, inside executors: by the same look-ups as in training."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nightrank.feature_store.as_of import Cumulative, keys_of
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.aggregates import counters_of
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.features import Features
+
+SUMS: Final = "sums_"
+"""Before the name of a column that holds a list a user: the days of the user's sums, and the sums of each counter."""
+
+
+def tables_of(batch: pa.RecordBatch, features: Features, item_sums: str | None) -> Any:
+    """FeatureTables of the batch's users (`nightrank.ranker.features`)."""
+    # Imported here, so that the driver, which imports this module for its names, never loads torch.
+    from nightrank.ranker.features import AttributeCodes, FeatureTables, coded
+
+    users = batch.column(c.USER).to_numpy()
+    codes = None
+    if features.attributes:
+        order = np.argsort(users)
+        raw = coded(features, [dict(pairs or ()) for pairs in batch.column(c.ATTRIBUTES).to_pylist()])
+        known_from = batch.column(c.KNOWN_FROM).fill_null(np.iinfo(np.int64).max).to_numpy()
+        codes = AttributeCodes(users[order], raw[order], known_from[order])
+    return FeatureTables(
+        features=features,
+        user=_user_sums(batch, users, counters_of(features.user)) if features.user else None,
+        item=_item_sums(item_sums, counters_of(features.item)) if item_sums is not None else None,
+        attributes=codes,
+    )
+
+
+def _user_sums(batch: pa.RecordBatch, users: npt.NDArray[Any], counters: tuple[str, ...]) -> Cumulative:
+    days = batch.column(SUMS + c.DAY)
+    entities = np.repeat(users, days.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
+    return _sorted(entities, days.flatten(), [batch.column(SUMS + name).flatten() for name in counters])
+
+
+@lru_cache(maxsize=1)
+def _item_sums(folder: str, counters: tuple[str, ...]) -> Cumulative:
+    table = pq.read_table(Path(folder))
+    return _sorted(table[c.ITEM].to_numpy(), table[c.DAY], [table[name] for name in counters])
+
+
+def _sorted(entities: npt.NDArray[Any], days: Any, counters: list[Any]) -> Cumulative:
+    if any(column.null_count for column in counters):
+        raise DataContractError(
+            "the tables of features lack a counter that the model reads", "run stage build_features again, then this one"
+        )
+    order = np.argsort(keys_of(entities, days.to_numpy()))
+    sums = [column.to_numpy()[order] for column in counters]
+    stacked = np.stack(sums, axis=1) if sums else np.zeros((len(order), 0), np.int32)
+    return Cumulative(entities[order], days.to_numpy()[order], stacked)

@@ -1,0 +1,86 @@
+"""Which aggregates and attributes somebody reads: what nobody reads is not computed."""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from nightrank.feature_store.contracts.aggregates import counters_of
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.features import Features
+from nightrank.feature_store.contracts.model_ref import load_model_ref
+from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.feature_store.contracts.snapshot import PartName, load_snapshot
+from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.tables import ITEM_FEATURES, USER_ATTRIBUTES, USER_FEATURES, TableRef
+
+USER_PREFIX: Final = "user_"
+ITEM_PREFIX: Final = "item_"
+ATTRIBUTE_PREFIX: Final = "attribute."
+
+
+class Wanted(NamedTuple):
+    """Names of aggregates of users and of items, and of users' attributes."""
+
+    user: tuple[str, ...] = ()
+    item: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> dict[PartName, TableRef]:
+        """The tables that hold them, by the name of their part in a snapshot."""
+        found: dict[PartName, TableRef] = {}
+        if self.user:
+            found["user_features"] = USER_FEATURES
+        if self.item:
+            found["item_features"] = ITEM_FEATURES
+        if self.attributes:
+            found["user_attributes"] = USER_ATTRIBUTES
+        return found
+
+    @property
+    def user_counters(self) -> tuple[str, ...]:
+        return counters_of(self.user)
+
+    @property
+    def item_counters(self) -> tuple[str, ...]:
+        return counters_of(self.item)
+
+
+def wanted(context: StageContext, settings: DataSettings) -> Wanted:
+    """What the settings name, for rankers of lists and for click rankers, and what the champion reads, which may score tonight.
+
+    ConfigError where the lake has no clock: an aggregate as of a day needs days.
+    """
+    parts = [_of_settings(settings)]
+    if (champions := champion_features(context)) is not None:
+        parts.append(Wanted(champions.user, champions.item, tuple(attribute.name for attribute in champions.attributes)))
+    found = Wanted(*(tuple(dict.fromkeys(name for part in parts for name in part[place])) for place in range(3)))
+    if any(found) and context.lake.landing_meta().get("clock") == "position":
+        named = ", ".join(name for names in found for name in names)
+        raise ConfigError(
+            f"features {named}: the events of this lake have positions and no clock, so nothing is known as of a day",
+            "leave features.user, features.item and features.attributes empty, or import a source with timestamps",
+        )
+    return found
+
+
+def champion_features(context: StageContext) -> Features | None:
+    """What the champion reads beside histories; None where it reads nothing, or there is none."""
+    path = context.lake.root / "champion.json"
+    if not path.exists():
+        return None
+    snapshot = context.lake.snapshot(load_model_ref(path).snapshot_id)
+    return load_snapshot(snapshot).features if snapshot.exists() else None
+
+
+def _of_settings(settings: DataSettings) -> Wanted:
+    asked, shown = settings.features, settings.impressions
+    numeric, fields = (shown.numeric, shown.fields) if shown.enabled else ((), ())
+    return Wanted(
+        user=(*asked.user, *_with(USER_PREFIX, numeric)),
+        item=(*asked.item, *_with(ITEM_PREFIX, numeric)),
+        attributes=(*asked.attributes, *_with(ATTRIBUTE_PREFIX, fields)),
+    )
+
+
+def _with(prefix: str, names: Iterable[str]) -> list[str]:
+    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]

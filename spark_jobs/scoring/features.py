@@ -1,0 +1,48 @@
+"""What scoring reads of features: the user's sums and attributes beside each user, the items' sums as a file for executors."""
+
+from pathlib import Path
+from typing import Final
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.aggregates import counters_of
+from nightrank.feature_store.contracts.features import Features
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.tables import ITEM_FEATURES, USER_ATTRIBUTES, USER_FEATURES
+from nightrank.spark_jobs.executor.features import SUMS
+
+_ROWS: Final = "_rows"
+
+
+def features_of_bundle(folder: Path) -> Features | None:
+    """What the bundle's ranker reads beside histories; None where it reads nothing."""
+    named = read_json(folder / "config.json").get("features")
+    return None if named is None else Features.model_validate(named)
+
+
+def with_features(users: DataFrame, spark: SparkSession, context: StageContext, features: Features | None) -> DataFrame:
+    """`users` with `sums_day`, a `sums_<counter>` each, `attributes` and `known_from`, as far as they are read."""
+    if features is None:
+        return users
+    if features.user:
+        names = (c.DAY, *counters_of(features.user))
+        stored = delta_io.read(spark, context.lake, USER_FEATURES)
+        grouped = stored.groupBy(c.USER).agg(F.sort_array(F.collect_list(F.struct(*names))).alias(_ROWS))
+        lists = grouped.select(c.USER, *[F.col(f"{_ROWS}.{name}").alias(SUMS + name) for name in names])
+        users = users.join(lists, c.USER, "left")
+    if features.attributes:
+        users = users.join(delta_io.read(spark, context.lake, USER_ATTRIBUTES), c.USER, "left")
+    return users
+
+
+def write_item_sums(spark: SparkSession, context: StageContext, features: Features | None, folder: Path) -> str | None:
+    """The items' sums stand in the folder for executors to read; None where no aggregate of items is read."""
+    if features is None or not features.item:
+        return None
+    names = (c.ITEM, c.DAY, *counters_of(features.item))
+    delta_io.read(spark, context.lake, ITEM_FEATURES).select(*names).write.parquet(str(folder))
+    return str(folder.resolve())
