@@ -23,8 +23,8 @@ def features_section(
 ) -> Features | None:
     """That of the settings, codes fitted on the users known by the date; for a night that of its base. None where nothing is
     read."""
-    asked = settings.features
-    named = (asked.user, asked.item, asked.attributes)
+    reads = settings.features
+    named = (reads.user, reads.item, reads.attributes)
     if base is not None:
         known = base.features
         before = (known.user, known.item, tuple(each.name for each in known.attributes)) if known else ((), (), ())
@@ -33,8 +33,8 @@ def features_section(
         return known
     if not any(named):
         return None
-    attributes = tuple(Attribute(name=name, values=_values(spark, context, name)) for name in asked.attributes)
-    return Features(user=asked.user, item=asked.item, attributes=attributes, timezone=settings.calendar.timezone)
+    attributes = tuple(Attribute(name=name, values=_values(spark, context, name)) for name in reads.attributes)
+    return Features(user=reads.user, item=reads.item, attributes=attributes, timezone=settings.calendar.timezone)
 
 
 def _values(spark: SparkSession, context: StageContext, name: str) -> tuple[str, ...]:

@@ -73,12 +73,12 @@ def champion_features(context: StageContext) -> Features | None:
 
 
 def _of_settings(settings: DataSettings) -> Wanted:
-    asked, shown = settings.features, settings.impressions
+    features, shown = settings.features, settings.impressions
     numeric, fields = (shown.numeric, shown.fields) if shown.enabled else ((), ())
     return Wanted(
-        user=(*asked.user, *_with(USER_PREFIX, numeric)),
-        item=(*asked.item, *_with(ITEM_PREFIX, numeric)),
-        attributes=(*asked.attributes, *_with(ATTRIBUTE_PREFIX, fields)),
+        user=(*features.user, *_with(USER_PREFIX, numeric)),
+        item=(*features.item, *_with(ITEM_PREFIX, numeric)),
+        attributes=(*features.attributes, *_with(ATTRIBUTE_PREFIX, fields)),
     )
 
 

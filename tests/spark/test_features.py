@@ -14,7 +14,7 @@ from tests.spark.conftest import DAY, at, land, make_context
 
 pytestmark = pytest.mark.spark
 BEFORE, AFTER = date(2024, 3, 9), date(2024, 3, 11)
-ASKED = {"user": ["count_7d", "purchase_28d"], "item": ["click_1d", "recency_days"], "attributes": ["country"]}
+WANTED = {"user": ["count_7d", "purchase_28d"], "item": ["click_1d", "recency_days"], "attributes": ["country"]}
 
 
 def event(user, item, time, action="view", **more):
@@ -55,9 +55,9 @@ def market(root):
 @pytest.fixture(scope="module")
 def nights(spark, tmp_path_factory):
     """A full run, the same again, and the night after: each result, and after each the ids by kind."""
-    lake, asked = market(tmp_path_factory.mktemp("nights")), {"features": ASKED}
+    lake, settings = market(tmp_path_factory.mktemp("nights")), {"features": WANTED}
     found = []
-    for day, kind, config in ((DAY, "full", asked), (DAY, "full", asked), (AFTER, "nightly", {})):
+    for day, kind, config in ((DAY, "full", settings), (DAY, "full", settings), (AFTER, "nightly", {})):
         found.append((build(lake, day, kind, **config), {which: ids(spark, lake, which) for which in ("user", "item")}))
     return found
 
@@ -84,7 +84,7 @@ def looking_back(spark, tmp_path_factory):
     """The lake knows the 11th, and features are those of the 10th."""
     lake = market(tmp_path_factory.mktemp("back"))
     build(lake, AFTER, kind="full")
-    build(lake, DAY, kind="full", features=ASKED)
+    build(lake, DAY, kind="full", features=WANTED)
     return lake
 
 
@@ -156,9 +156,9 @@ def test_without_a_clock_nothing_is_known_as_of_a_day(spark, lake):
     day = date(1970, 1, 1)
     land(lake, "events", day, [event("u", i, f"1970-01-01 00:00:0{n}") for n, i in enumerate("abc")], clock="position")
     build(lake, day, "full")
-    for asked in ({"user": ["count_7d"]}, {"item": ["count_all"]}, {"attributes": ["country"]}):
+    for settings in ({"user": ["count_7d"]}, {"item": ["count_all"]}, {"attributes": ["country"]}):
         with pytest.raises(ConfigError, match=r"features (count_7d|count_all|country): .* no clock"):
-            build_features.run(make_context(lake, day, "full", features=asked))
+            build_features.run(make_context(lake, day, "full", features=settings))
 
 
 def test_an_unknown_aggregate_is_refused_with_those_there_are(lake):

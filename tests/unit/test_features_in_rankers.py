@@ -117,9 +117,9 @@ def test_every_input_reaches_the_states(name):
 def test_a_hidden_item_is_not_told_by_its_features():
     encoder = ranker_of("bert4rec").encoder
     torch.manual_seed(1)
-    asked = encoder.targets(tables().fill(batch())).inputs
-    hidden = asked.items_T == 0
-    assert hidden.any() and asked.item_inputs_TF[hidden].abs().sum() == 0
+    query = encoder.targets(tables().fill(batch())).inputs
+    hidden = query.items_T == 0
+    assert hidden.any() and query.item_inputs_TF[hidden].abs().sum() == 0
 
 
 @pytest.mark.parametrize("name", READERS)
