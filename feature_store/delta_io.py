@@ -3,8 +3,8 @@
 Every write conforms at the door, holds the fence until it is committed (`table_commit`), and can be repeated: the same write
 of the same run leaves no new version.
 `upsert` has nothing to change then, which Delta does not commit. The others leave a note on their commit (run, key,
-configuration, input files) and skip when their own still stands, with nobody else's commit after it. Delta's txnVersion is
-not used: it would ignore the second A of A, B, A, and a back-fill under one app id (shared/design/stack.md).
+the stage's fingerprint, input files) and skip when their own still stands, with nobody else's commit after it. Delta's
+txnVersion is not used: it would ignore the second A of A, B, A, and a back-fill under one app id (shared/design/stack.md).
 """
 
 import json
@@ -22,8 +22,8 @@ from nightrank.feature_store.content_hash import comparable
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import failpoint
 from nightrank.feature_store.contracts.files import sha256_of
+from nightrank.feature_store.contracts.fingerprint import fingerprint_of
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.secrets import masked
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import EVENTS, INTERACTIONS, ITEMS, USERS, TableRef
 from nightrank.feature_store.delta_log import exists, version
@@ -150,8 +150,8 @@ def _write(
 
 
 def _note(rows: DataFrame, context: StageContext, key: str) -> str:
-    """What names a write: the run, the key, the configuration and the versions and files its rows come from."""
-    inputs = sha256_of([masked(context.config), sources(rows)])
+    """What names a write: the run, the key, the stage's fingerprint and the versions and files its rows come from."""
+    inputs = sha256_of([fingerprint_of(context, _stage(key)), sources(rows)])
     return json.dumps({delta_log.RUN: context.run_id, delta_log.KEY: key, "inputs": inputs}, sort_keys=True)
 
 

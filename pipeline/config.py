@@ -53,6 +53,11 @@ def resolve(files: list[str], overrides: list[str], lake: Lake | None = None) ->
         print(f"nightrank: warning: {words}", file=sys.stderr)
     tree = configs.merged([find(name) for name in files], overrides)
     tree = tree if lake is None else with_lake_timezone(tree, lake)
+    return validated(tree)
+
+
+def validated(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with every key and its value. ConfigError names what does not fit."""
     return dict(configs.validate(NightConfig, tree).model_dump(mode="json"))
 
 

@@ -49,6 +49,8 @@ def print_run(result: dict[str, Any], as_json: bool, root: Any = None) -> None:
         print(f"  {result['error']['message']}\n  way out: {result['error']['remedy']}")
     if result["gate"]:
         print(f"  gate: {result['gate']['decision']} ({'; '.join(result['gate']['reasons'])})")
+    if current := result.get("back_fill_of"):
+        print(f"  a back-fill: its data is taken in, and the model and lists of {current} stay current")
     if quality := _quality(result):
         print(f"  {quality}")
     if result["release"]:
@@ -87,3 +89,5 @@ def print_plan(plan: dict[str, Any], as_json: bool) -> None:
         ("stage", "what"),
         [(stage["name"], stage["status"].replace("_", " ")) for stage in plan["stages"]],
     )
+    if plan.get("note"):
+        print(plan["note"])

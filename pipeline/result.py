@@ -34,7 +34,7 @@ COUNTS: Final = {
 FROM_RUN: Final = ("run_id", "kind", "date", "commit", "config_sha256", "seed", "versions", "machine")
 WHERE_SWITCHED_ON: Final = ("ctr", "ingest")
 """Sections of stages that are not part of every run: absent where those did not run."""
-FROM_EXTRA: Final = ("snapshot", "training", "model", "metrics", "gate", "release", "report")
+FROM_OUTPUTS: Final = ("snapshot", "training", "model", "metrics", "gate", "release", "report")
 
 
 def compose(
@@ -47,11 +47,13 @@ def compose(
     """Every field of the result; sections whose stage has not run are null, lists are empty."""
     run = read_json(run_dir / "run.json")
     left = {stage.name: _left_by(run_dir, stage) for stage in stages}
-    extra = {key: value for body in left.values() for key, value in body.get("extra", {}).items()}
+    left_by_all = {key: value for body in left.values() for key, value in body.get("output", {}).items()}
     result = {"schema": SCHEMA, "status": status, "exit_code": exit_code, "error": error}
     result |= {field: run.get(field) for field in FROM_RUN}
-    result |= {field: extra.get(field) for field in FROM_EXTRA}
-    result |= {field: extra[field] for field in WHERE_SWITCHED_ON if field in extra}
+    result |= {field: left_by_all.get(field) for field in FROM_OUTPUTS}
+    result |= {field: left_by_all[field] for field in WHERE_SWITCHED_ON if field in left_by_all}
+    newer = (run.get("found") or {}).get("newer")
+    result |= {"back_fill_of": newer} if newer else {}
     result["metrics"] = result["metrics"] or []
     result["counts"] = _counts(list(left.values()))
     result["stages"] = [{field: body.get(field) for field in STAGE_FIELDS} for body in left.values()]
@@ -79,7 +81,7 @@ def _counts(left: list[dict[str, Any]]) -> dict[str, Any]:
     """The counts the contract names, summed over stages; quarantine and what was left out by reason."""
     counts: dict[str, Any] = {**COUNTS, "quarantined": {}, "left_out": {}}
     for body in left:
-        for name, value in {**body.get("extra", {}).get("counts", {}), **body.get("counts", {})}.items():
+        for name, value in {**body.get("output", {}).get("counts", {}), **body.get("counts", {})}.items():
             if name in ("quarantined", "left_out"):
                 for reason, rows in value.items():
                     counts[name][reason] = counts[name].get(reason, 0) + rows

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
+from nightrank.feature_store.contracts.errors import ConflictError, NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lease import Lease, held
 from nightrank.feature_store.contracts.lease_claims import Owner
@@ -21,7 +21,7 @@ from nightrank.pipeline.run import request as requests
 from nightrank.pipeline.run.attempt import Attempt
 from nightrank.pipeline.run.children import Child, end_processes
 from nightrank.pipeline.run.differing import differing
-from nightrank.pipeline.run.directory import RunDirectory, open_run_directory
+from nightrank.pipeline.run.directory import RunDirectory, open_run_directory, planned_directory
 from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.run.signals import StopRequest, caught
 from nightrank.pipeline.run.steps import steps_of
@@ -54,21 +54,37 @@ class Runner:
             return self._attempt(request, run_id, lease, stop)
 
     def run_stage(self, request: RunRequest, name: str) -> dict[str, Any]:
-        """One stage of the run, again if it was done. UsageError names what it stands on that has not run."""
+        """One stage of the run, again if it was done. UsageError, with nothing touched, names what it stands on that is not."""
+        stage = self._stage(request, name)
+        requests.check_ready(request)
+        run_id = requests.run_id_of(request)
+        with caught() as stop, held(request.lake, run_id, evict=self._evict(request)) as lease:
+            self._check_needs(request, run_id, stage)
+            directory = self._open(request, run_id, lease, again=name)
+            with lease.commit():
+                directory.forget(stage)
+            return self._work(request, directory, lease, stop, (stage,), directory.kept)
+
+    def _stage(self, request: RunRequest, name: str) -> Stage:
+        """UsageError where the run has no such stage; ConflictError where the stage would make an older date current."""
         listed = stages_of(request.kind, request.config, self.stages)
         stage = next((stage for stage in listed if stage.name == name), None)
         if stage is None:
             raise UsageError(f"no stage {name!r}", f"stages are: {', '.join(s.name for s in listed)}{self._switches(name)}")
-        requests.check_ready(request)
-        run_id = requests.run_id_of(request)
-        with caught() as stop, held(request.lake, run_id, evict=self._evict(request)) as lease:
-            directory = self._open(request, run_id, lease)
-            missing = [need for need in stage.needs if not any(s.name == need and directory.done(s) for s in self.stages)]
-            if missing:
-                raise UsageError(f"stage {name} of {run_id} stands on {', '.join(missing)}", "run these stages first")
-            with lease.commit():
-                directory.forget(stage)
-            return self._work(request, directory, lease, stop, (stage,))
+        if stage.changes_lists and (current := requests.newer_than(request)):
+            raise ConflictError(
+                f"stage {name} of {request.day} would change what is live, and what is current is of {current}",
+                "nothing was done; what is current does not go back in time",
+            )
+        return stage
+
+    def _check_needs(self, request: RunRequest, run_id: str, stage: Stage) -> None:
+        missing = planned_directory(request, run_id).missing(stage, self.stages)
+        if missing:
+            raise UsageError(
+                f"stage {stage.name} of {run_id} stands on {', '.join(missing)}, which is not done under this configuration",
+                "run these stages first, or leave --config and --set away to take the configuration that the run has",
+            )
 
     def _switches(self, name: str) -> str:
         """The way out where the stage is there and switched off."""
@@ -78,22 +94,26 @@ class Runner:
     def plan(self, request: RunRequest, only: str | None = None) -> dict[str, Any]:
         """What `run` (or `run_stage`) would do now. Reads only."""
         run_id = requests.run_id_of(request)
-        directory = RunDirectory(request.lake.run_dir(run_id), {"run_id": run_id})
+        directory = planned_directory(request, run_id)
         over = requests.finished(directory.folder) and only is None
         status = "already_done" if over else "planned"
-        stages = [s for s in stages_of(request.kind, request.config, self.stages) if only in (None, s.name)]
-        todo = [s for s in stages if not over and (only or not directory.done(s))]
+        note = "; ".join(differing(directory.folder, request.config)) if over else _back_fill_note(directory)
+        stages = list(self._listed(request, directory)) if only is None else [self._stage(request, only)]
+        todo = [] if over else stages if only else directory.left(stages, directory.done)
         listed = [{"name": s.name, "status": "would_run" if s in todo else "done"} for s in stages]
         steps = [list(step.command) for step in steps_of(todo, directory.folder, request.config)]
         if not over:
             requests.check_ready(request)
             requests.check_landed(request)
         head = {"run_id": run_id, "kind": request.kind, "date": request.day.isoformat(), "status": status}
-        return {**head, "config_sha256": request.config_sha256, "stages": listed, "processes": steps}
+        return {**head, "config_sha256": request.config_sha256, "stages": listed, "processes": steps, "note": note}
 
     def _attempt(self, request: RunRequest, run_id: str, lease: Lease, stop: StopRequest) -> dict[str, Any]:
         directory = self._open(request, run_id, lease)
-        return self._work(request, directory, lease, stop, stages_of(request.kind, request.config, self.stages))
+        return self._work(request, directory, lease, stop, self._listed(request, directory), directory.done)
+
+    def _listed(self, request: RunRequest, directory: RunDirectory) -> tuple[Stage, ...]:
+        return stages_of(request.kind, request.config, self.stages, back_fill=directory.context.is_back_fill)
 
     def _evict(self, request: RunRequest) -> Callable[[Owner], None]:
         """Nothing of a crashed owner is at work behind this run."""
@@ -104,14 +124,20 @@ class Runner:
 
         return end
 
-    def _open(self, request: RunRequest, run_id: str, lease: Lease) -> RunDirectory:
+    def _open(self, request: RunRequest, run_id: str, lease: Lease, again: str | None = None) -> RunDirectory:
         with lease.commit():
-            return open_run_directory(request, run_id, lease.fence)
+            return open_run_directory(request, run_id, lease.fence, again)
 
     def _work(
-        self, request: RunRequest, directory: RunDirectory, lease: Lease, stop: StopRequest, todo: tuple[Stage, ...]
+        self,
+        request: RunRequest,
+        directory: RunDirectory,
+        lease: Lease,
+        stop: StopRequest,
+        todo: tuple[Stage, ...],
+        done: Callable[[Stage], bool],
     ) -> dict[str, Any]:
-        every = stages_of(request.kind, request.config, self.stages)
+        every = self._listed(request, directory)
         try:
             requests.check_landed(request)
         except NothingToDo as nothing:
@@ -122,12 +148,13 @@ class Runner:
             f"{directory.run_id}  attempt {directory.body['attempt']}  {directory.folder}", tuple(s.name for s in todo)
         )
         try:
-            result = Attempt(directory, every, lease, stop, self.progress, request.config).go(todo)
+            result = Attempt(directory, every, lease, stop, self.progress, request.config, done).go(todo)
             if result["status"] in requests.FINISHED:
                 self._finish(directory, stop, request)
         finally:
             self.progress.end()
-        return result if result["status"] in ("done", "gate_rejected", "running") else self._paged(directory, result)
+        paged = result["status"] in ("done", "gate_rejected", "running") and not directory.context.is_back_fill
+        return result if paged else self._paged(directory, result)
 
     def _paged(self, directory: RunDirectory, result: dict[str, Any]) -> dict[str, Any]:
         """A run that ended before its report stage has a page too: it says where it ended and what to do."""
@@ -173,9 +200,11 @@ class Runner:
         before = result["status"]
         self._finish(RunDirectory(folder, {"run_id": run_id}), StopRequest(), request)
         notes = ["the gate rejected its challenger"] if before == "gate_rejected" else []
-        if result["config_sha256"] != request.config_sha256:
-            notes.append(
-                f"it ran under another configuration ({differing(folder, request.config)}); --redo runs it again under this one"
-            )
-        note = "; ".join([f"{run_id} had ended before", *notes])
+        note = "; ".join([f"{run_id} had ended before", *notes, *differing(folder, request.config)])
         return {**result, "status": "already_done", "exit_code": 0, "error": None, "note": note}
+
+
+def _back_fill_note(directory: RunDirectory) -> str:
+    found = directory.context.found
+    newer = found.newer if found is not None else None
+    return f"a back-fill: it takes data in, and the model and lists of {newer} stay current" if newer else ""

@@ -23,22 +23,26 @@ class Stage:
     """stop: the run ends here. continue: the lists are live by now, so later stages still run; the run fails at its end."""
     ends_run: bool = False
     """Its exit code is the run's verdict and not a fault of the stage."""
+    takes_in: bool = False
+    """Part of a back-fill too: a run of an older date than what is current takes its data in and changes no list."""
+    changes_lists: bool = False
+    """Decides what is live: refused for a date older than what is current."""
     switch: str | None = None
     """`section.key` of the configuration that must be true for it; None: it is part of every run."""
 
 
 STAGES: Final[tuple[Stage, ...]] = (
-    Stage("ingest_events", "nightrank.spark_jobs.ingest_events", "spark"),
-    Stage("build_features", "nightrank.spark_jobs.build_features", "spark", ("ingest_events",)),
+    Stage("ingest_events", "nightrank.spark_jobs.ingest_events", "spark", takes_in=True),
+    Stage("build_features", "nightrank.spark_jobs.build_features", "spark", ("ingest_events",), takes_in=True),
     Stage("embed_items", "nightrank.spark_jobs.embed_items", "spark", ("build_features",)),
     Stage("build_training_set", "nightrank.spark_jobs.build_training_set", "spark", ("build_features", "embed_items")),
     Stage("score_baselines", "nightrank.spark_jobs.score_baselines", "spark", ("build_training_set",)),
     Stage("train", "nightrank.trainer.stages.train", "torch", ("build_training_set",)),
     Stage("register", "nightrank.trainer.stages.register", "torch", ("train",)),
     Stage("evaluate", "nightrank.trainer.stages.evaluate", "torch", ("train", "score_baselines")),
-    Stage("gate", "nightrank.trainer.stages.gate", "torch", ("register", "evaluate")),
-    Stage("score_users", "nightrank.spark_jobs.score_users", "spark", ("gate",)),
-    Stage("release", "nightrank.spark_jobs.release", "spark", ("score_users",)),
+    Stage("gate", "nightrank.trainer.stages.gate", "torch", ("register", "evaluate"), changes_lists=True),
+    Stage("score_users", "nightrank.spark_jobs.score_users", "spark", ("gate",), changes_lists=True),
+    Stage("release", "nightrank.spark_jobs.release", "spark", ("score_users",), changes_lists=True),
     Stage(
         "train_ctr",
         "nightrank.trainer.stages.train_ctr",
@@ -69,9 +73,13 @@ STAGES: Final[tuple[Stage, ...]] = (
 )
 
 
-def stages_of(kind: str, config: Mapping[str, Any], stages: tuple[Stage, ...] = STAGES) -> tuple[Stage, ...]:
-    """The stages a run of this kind goes through under this configuration, in order."""
-    return tuple(stage for stage in stages if kind in stage.kinds and is_on(stage, config))
+def stages_of(
+    kind: str, config: Mapping[str, Any], stages: tuple[Stage, ...] = STAGES, *, back_fill: bool = False
+) -> tuple[Stage, ...]:
+    """The stages a run of this kind goes through under this configuration, in order; of a back-fill those that take data in."""
+    return tuple(
+        stage for stage in stages if kind in stage.kinds and is_on(stage, config) and (stage.takes_in or not back_fill)
+    )
 
 
 def is_on(stage: Stage, config: Mapping[str, Any]) -> bool:

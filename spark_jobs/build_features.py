@@ -35,7 +35,9 @@ def run(context: StageContext) -> StageResult:
     spark = get_session(settings.spark)
     vocabulary, beyond = _grow_vocabulary(spark, context, settings), dict[str, int]()
     commits = [vocabulary, _add_interactions(spark, context, settings, beyond)]
-    commits += write_features(spark, context, settings.calendar.timezone, features, NAME)
+    # A back-fill changes nothing that is current: its features come with the next night's.
+    if not context.is_back_fill:
+        commits += write_features(spark, context, settings.calendar.timezone, features, NAME)
     new = _new_ids(spark, context)
     return StageResult(
         NAME,

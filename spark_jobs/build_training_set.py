@@ -36,12 +36,12 @@ NIGHT_SPLITS: Final = ("train", "holdout")
 def run(context: StageContext) -> StageResult:
     """Every position that may be learnt stands in one row of `train` or `refit`; the snapshot of it all is published."""
     settings = submit.settings(context)
-    base = training_snapshot.champion_snapshot(context) if context.kind == "nightly" else None
+    base = training_snapshot.night_base(context) if context.kind == "nightly" else None
     spark = get_session(settings.spark)
     version = delta_io.version(context.lake, INTERACTIONS)
-    known = _known(spark, context, settings, version, date.fromisoformat(base.date) if base else None)
+    known = _known(spark, context, settings, version, date.fromisoformat(base.snapshot.date) if base else None)
     facts = _facts(context, settings, known)
-    earlier = base.split.model_copy(update={"valid_from": None, "test_from": None}) if base else None
+    earlier = base.snapshot.split.model_copy(update={"valid_from": None, "test_from": None}) if base else None
     rule = earlier or _rule(context, settings, facts["first_day"])
     users = _users(spark, context, settings, known)
     rules = row_rules(settings, rule, context.kind)

@@ -11,8 +11,10 @@ from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import NothingToDo
 from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import LandingKind
+from nightrank.feature_store.contracts.landing_days import fresh_days, landing_days
 from nightrank.feature_store.contracts.landing_files import SCHEMAS, checked
 from nightrank.feature_store.contracts.logs import log
+from nightrank.feature_store.contracts.outputs.ingested import IngestAccounts, Ingested
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.delta_io import Commit
@@ -23,7 +25,7 @@ from nightrank.feature_store.transforms import events as transforms
 from nightrank.spark_jobs.driver import submit
 from nightrank.spark_jobs.ingest.accounts import accounts, spoken, stored_counts
 from nightrank.spark_jobs.ingest.batch import Batch, judged, refuse_broken
-from nightrank.spark_jobs.ingest.days import fresh_days, landing_days, quarantined_of
+from nightrank.spark_jobs.ingest.days import quarantined_of
 from nightrank.spark_jobs.ingest.user_key import user_key
 
 NAME = "ingest_events"
@@ -150,7 +152,7 @@ def _result(
         bytes_written=sum(commit.bytes_written for commit in commits),
         tables=table_entries(spark, context.lake, [(tables.CATALOGUE[x.name], x.from_version) for x in commits]),
         counts={**counts, "quarantined": faults},
-        extra={"ingest": section},
+        output=Ingested(ingest=IngestAccounts.model_validate(section)),
     )
 
 

@@ -18,6 +18,7 @@ from nightrank.feature_store import delta_io, delta_read, pins
 from nightrank.feature_store.contracts.errors import SafetyRefusal
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.logs import log
+from nightrank.feature_store.contracts.outputs.closing import Maintained
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import (
     CATALOGUE,
@@ -68,7 +69,7 @@ def run(context: StageContext) -> StageResult:
         if any(entry.values()):
             report[table.name] = entry
             log.info(f"{NAME}: {table.name} {entry}")
-    result.extra["maintenance"] = report
+    result.output = Maintained(maintenance=report)
     return result
 
 

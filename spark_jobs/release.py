@@ -1,16 +1,19 @@
 """One appended row says which model, vocabulary, data and lists are current."""
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from pyspark.sql import SparkSession
 
 from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.contracts.errors import ConflictError, DataContractError
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.outputs.released import Released, ReleaseFacts
+from nightrank.feature_store.contracts.outputs.scored import Scored
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import RECOMMENDATIONS, RELEASES
+from nightrank.feature_store.current import refuse_older
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
@@ -25,26 +28,30 @@ SAMPLE: Final = "sample_users.json"
 def run(context: StageContext) -> StageResult:
     """The lists of this run are current, by exactly one row of `releases`, however often this runs."""
     settings = submit.settings(context)
+    refuse_older(context)
     spark = get_session(settings.spark)
     release = _release(context)
     result = StageResult(NAME, rows_in=release.rows)
     before = delta_io.version(context.lake, RELEASES)
-    if release.release_id not in {made.release_id for made in delta_read.releases(context.lake)}:
+    latest = delta_read.latest_release(context.lake)
+    if latest is None or latest.release_id != release.release_id:  # also where a rollback has set it back
         _append(spark, context, release)
         result.rows_out = 1
     result.tables += table_entries(spark, context.lake, [(RELEASES, before)])
     sample = sample_users(spark, context, settings, release.recommendations_version)
     with context.commit():
         write_json(context.run_dir / SAMPLE, sample)
-    result.extra["release"] = {
-        "id": release.release_id,
-        "recommendations_version": release.recommendations_version,
-        "users": release.users,
-        "rows": release.rows,
-        "fallback": release.fallback,
-        "catalogue": context.result_of("score_users").extra["lists"].get("catalogue"),
-        "model": context.result_of("score_users").extra["lists"].get("model"),
-    }
+    lists = context.output(Scored).lists
+    facts = ReleaseFacts(
+        id=release.release_id,
+        recommendations_version=release.recommendations_version,
+        users=release.users,
+        rows=release.rows,
+        fallback=release.fallback,
+        catalogue=lists.catalogue,
+        model=lists.model,
+    )
+    result.output = Released(release=facts)
     return result
 
 
@@ -58,8 +65,7 @@ def _release(context: StageContext) -> Release:
             f"recommendations stands at version {current}, run {context.run_id} wrote version {written['to']}",
             "nothing was released; run score_users of this run again, unless a newer run has taken its place",
         )
-    lists: dict[str, Any] = scored.extra["lists"]
-    named = {name: lists[name] for name in Release.model_fields if name in lists}
+    named = context.output(Scored).lists.model_dump(include=set(Release.model_fields))
     return Release(
         **named,
         release_id=release_id(context),

@@ -13,6 +13,7 @@ from nightrank.feature_store.contracts.errors import DataContractError, UsageErr
 from nightrank.feature_store.contracts.impression_settings import CONTEXT_PREFIX
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.model_ref import CTR_MODEL, ModelRef, load_model_ref
+from nightrank.feature_store.contracts.outputs.clicks import CtrScores, ScoredCtr
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import Impressions, load_snapshot
@@ -61,12 +62,8 @@ def run(context: StageContext) -> StageResult:
             f"{result.rows_out} rows of {CLICK_SCORES.name} for {release.rows} of the lists",
             "run stage build_features, then this",
         )
-    result.extra[CLICK_SCORES.name] = {
-        "model": ref.name,
-        "version": ref.version,
-        "release_id": release.release_id,
-        "note": opened.note,
-    }
+    scores = CtrScores(model=ref.name, version=ref.version, release_id=release.release_id, note=opened.note)
+    result.output = ScoredCtr(ctr_scores=scores)
     return result
 
 

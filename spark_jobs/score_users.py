@@ -14,9 +14,12 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.files import read_json, sha256_of
 from nightrank.feature_store.contracts.logs import log
+from nightrank.feature_store.contracts.outputs.gated import Gated
+from nightrank.feature_store.contracts.outputs.scored import ListFacts, Scored
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, RECOMMENDATIONS, VOCABULARY
+from nightrank.feature_store.current import refuse_older
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
@@ -51,12 +54,13 @@ def release_id(context: StageContext) -> str:
 def run(context: StageContext) -> StageResult:
     """Every known user has exactly min(k, eligible) rows of this run's release in `recommendations`."""
     settings = submit.settings(context)
+    refuse_older(context)
     spark = get_session(settings.spark)
     # A name of its own: a Python worker that is reused must not find the files of an earlier attempt in its cache.
     work = context.run_dir / NAME / uuid4().hex
     result = StageResult(NAME)
     try:
-        champion = open_list_model(context.lake, settings.mlflow, context.run_dir, work / "champion")
+        champion = open_list_model(context.lake, settings.mlflow, context.run_dir, work / "champion", _decided(context))
         versions = _versions(context)
         known = _known(spark, context, settings, versions)
         users, items = _ids(spark, context, versions, "user"), _highest_item(spark, context, versions)
@@ -74,17 +78,17 @@ def run(context: StageContext) -> StageResult:
         result.rows_in = facts["users"]
         left_out = {"items_not_scored": items - rules.items}
         result.counts.update(left_out | {f"items_{name}": catalogue[name] for name in (UNAVAILABLE, VANISHED)})
-        result.extra["lists"] = {
-            **facts,
-            **left_out,
-            "catalogue": catalogue,
-            **_facts(context, champion, versions),
-            "note": champion.note,
-            "model": list_model_facts(champion, items),
-        }
+        model = list_model_facts(champion, items)
+        named = {**facts, **left_out, **_facts(context, champion, versions), "catalogue": catalogue}
+        result.output = Scored(lists=ListFacts.model_validate({**named, "note": champion.note, "model": model}))
     finally:
         shutil.rmtree(context.run_dir / NAME, ignore_errors=True)
     return result
+
+
+def _decided(context: StageContext) -> str | None:
+    """Manifest of the model that stage gate of this run named for the lists; None where this stage runs alone."""
+    return context.output(Gated).lists_by.manifest_sha256 if context.has(Gated) else None
 
 
 def _versions(context: StageContext) -> Versions:
@@ -161,16 +165,13 @@ def _commit(
     facts: dict[str, Any],
     result: StageResult,
 ) -> None:
+    named = _facts(context, champion, versions)
     constants = {
         c.RELEASE_ID: F.lit(release_id(context)),
         c.RUN_ID: F.lit(context.run_id),
         c.DATE: F.lit(context.day),
         c.LIST_ID: F.substring(F.sha2(F.concat_ws("|", F.lit(context.run_id), c.USER_ID), 256), 1, 32),
-        **{
-            name: F.lit(value)
-            for name, value in _facts(context, champion, versions).items()
-            if name in RECOMMENDATIONS.schema.names
-        },
+        **{name: F.lit(value) for name, value in named.items() if name in RECOMMENDATIONS.schema.names},
     }
     files = max(1, -(-facts["rows"] // ROWS_PER_FILE))
     rows = lists.withColumns(constants).repartitionByRange(files, c.USER_ID).sortWithinPartitions(c.USER_ID, c.RANK)

@@ -12,6 +12,8 @@ from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.feature_store.contracts.outputs.trained import ModelFiles, Trained
+from nightrank.feature_store.contracts.outputs.training_set import SnapshotFacts, TrainingSet
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.ranker.bundle.store import store_bundle
@@ -88,10 +90,14 @@ def ref_of(folder: str, run_id: str = "run-1", version: int = 1, day: str = "202
     )
 
 
+def training_set(snapshot: DatasetSnapshot) -> TrainingSet:
+    return TrainingSet(snapshot=SnapshotFacts(id=snapshot.id, path="", rows={}, kind=snapshot.kind))
+
+
 def trained(context: StageContext, snapshot: DatasetSnapshot, measured: str | None, live: str) -> None:
     """The marks that stages build_training_set, train and register leave."""
-    stage(context, "build_training_set", extra={"snapshot": {"id": snapshot.id}})
-    stage(context, "train", extra={"model_files": {"measured": measured, "live": live, "checkpoint": None}})
+    stage(context, "build_training_set", output=training_set(snapshot))
+    stage(context, "train", output=Trained(training={}, model_files=ModelFiles(measured=measured, live=live)))
     ref_of(live, context.run_id).save(context.run_dir / "model_ref.json")
 
 

@@ -85,7 +85,7 @@ def record(context: StageContext) -> Callable[[], Any]:
 def alias(context: StageContext) -> Callable[[], Any]:
     from nightrank.trainer.stages import register
 
-    return lambda: register.promote(context, model_ref(2))
+    return lambda: register.promote(context, model_ref(2), over="1")
 
 
 def model_ref(version: int) -> ModelRef:

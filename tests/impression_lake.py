@@ -98,6 +98,6 @@ def write_ctr_run(root: Path, run_id: str, snapshot: DatasetSnapshot, **config: 
     body = {"root": str(root), "run_id": run_id, "kind": "full", "date": snapshot.date, "seed": 17, "fence": 0}
     write_json(run_dir / "run.json", {**body, "config": config})
     named = {"id": snapshot.id, "path": f"snapshots/{snapshot.id}.json", "rows": {}, "kind": "full"}
-    left = {"name": "build_training_set", "seconds": 1.0, "extra": {"snapshot": named}}
+    left = {"name": "build_training_set", "seconds": 1.0, "output": {"snapshot": named}}
     write_json(run_dir / "stages" / "build_training_set.json", left)
     return run_dir

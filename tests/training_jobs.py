@@ -8,8 +8,8 @@ import torch
 
 from nightrank.feature_store.contracts.config import overlay, validate
 from nightrank.feature_store.contracts.process import this_process
-from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
-from nightrank.trainer.config.job import Job, Parent
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Parent
+from nightrank.trainer.config.job import Job
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.loop import fit as loop
 from nightrank.trainer.loop.state import TrainState

@@ -142,7 +142,7 @@ def write_run(root: Path, run_id: str, snapshot: DatasetSnapshot, config: dict, 
         },
     )
     named = {"id": snapshot.id, "path": f"snapshots/{snapshot.id}.json", "rows": {}, "kind": kind}
-    write_json(run_dir / "stages" / "build_training_set.json", {"name": "build_training_set", "extra": {"snapshot": named}})
+    write_json(run_dir / "stages" / "build_training_set.json", {"name": "build_training_set", "output": {"snapshot": named}})
     return run_dir
 
 

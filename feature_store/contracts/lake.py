@@ -1,14 +1,18 @@
-"""Where everything stands under the lake's root. Paths only: no IO beside `landing_meta`."""
+"""Where everything stands under the lake's root, and which model is its champion."""
 
 import json
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 
+if TYPE_CHECKING:
+    from nightrank.feature_store.contracts.model_ref import ModelRef
+
 LandingKind = Literal["events", "items", "users"]
+LANDING_KINDS: Final[tuple[LandingKind, ...]] = ("events", "items", "users")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,29 @@ class Lake:
         return self.snapshots / f"{snapshot_id}.json"
 
     @property
+    def champion_path(self) -> Path:
+        return self.root / "champion.json"
+
+    def champion(self) -> "ModelRef | None":
+        """The champion; None before the first promotion. `contracts.champion` is the only one that changes it."""
+        return _model_ref(self.champion_path)
+
+    def champion_replaced_by(self, champion: "ModelRef") -> "ModelRef | None":
+        """The champion before this one; None where it was the first, or was promoted before earlier ones were kept."""
+        return _model_ref(self.earlier_champion(champion.replaced)) if champion.replaced else None
+
+    def earlier_champion(self, manifest: str) -> Path:
+        """The reference of a model that was champion once."""
+        return self.root / "champions" / f"{manifest}.json"
+
+    def expect_champion(self) -> "ModelRef":
+        """The champion; UsageError before the first promotion."""
+        champion = self.champion()
+        if champion is None:
+            raise UsageError(f"{self.root} has no champion yet", "run `nightrank full` first")
+        return champion
+
+    @property
     def truth(self) -> Path:
         return self.root / "truth"
 
@@ -75,6 +102,14 @@ class Lake:
     @property
     def lease(self) -> Path:
         return self.root / "lease.json"
+
+
+def _model_ref(path: Path) -> "ModelRef | None":
+    if not path.exists():
+        return None
+    from nightrank.feature_store.contracts.model_ref import load_model_ref  # pydantic: `nightrank --help` does without
+
+    return load_model_ref(path)
 
 
 def _day_of(folder: Path) -> date:

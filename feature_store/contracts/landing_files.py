@@ -42,7 +42,7 @@ class Landed:
 
 def checked(lake: Lake, kind: LandingKind, days: Iterable[date]) -> Landed:
     """The kind's files on these days. DataContractError names the file and column that break the landing schema."""
-    files = _files(lake, kind, days)
+    files = landing_files(lake, kind, days)
     rows = sum(_checked_rows(path, SCHEMAS[kind]) for path in files)
     return Landed(kind, tuple(files), rows, sum(path.stat().st_size for path in files))
 
@@ -50,7 +50,7 @@ def checked(lake: Lake, kind: LandingKind, days: Iterable[date]) -> Landed:
 def faults(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[str]:
     """What is wrong with each of the kind's files on these days that breaks its contract."""
     found = []
-    for path in _files(lake, kind, days):
+    for path in landing_files(lake, kind, days):
         try:
             _checked_rows(path, SCHEMAS[kind])
         except DataContractError as error:
@@ -58,7 +58,7 @@ def faults(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[str]:
     return found
 
 
-def _files(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[Path]:
+def landing_files(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[Path]:
     files = [path for day in days for path in sorted(lake.landing_day(kind, day).glob("*.parquet"))]
     # Spark does not read hidden files either: they are what a writer has not finished.
     return [path for path in files if not path.name.startswith((".", "_"))]

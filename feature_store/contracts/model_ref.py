@@ -34,6 +34,9 @@ class ModelRef(FrozenConfig):
     checkpoint: str | None = None
     """Folder of the trainer's checkpoint with optimizer state, relative to the lake."""
 
+    replaced: str | None = None
+    """Manifest of the champion that it took the place of; None for the first, and for what is no champion."""
+
     def save(self, path: Path) -> None:
         write_json(path, self.model_dump(mode="json"))
 

@@ -67,6 +67,20 @@ class Normalisation(FrozenConfig):
     """Category of code i is categories[i - 1]; 0 is none."""
 
 
+class Parent(FrozenConfig):
+    """The champion that a night grows from."""
+
+    version: int
+    bundle: str
+    """Folder relative to the lake."""
+    checkpoint: str | None
+    lineage: str
+    snapshot_id: str
+    """What it was trained on."""
+    manifest_sha256: str | None = None
+    """None in what was written before parents were pinned."""
+
+
 class Impressions(FrozenConfig):
     """What the rows of the parts `impressions_*` hold, in the order of their lists. Sizes and numbers are of training rows."""
 
@@ -96,6 +110,8 @@ class DatasetSnapshot(FrozenConfig):
     parts: dict[PartName, Part]
     base: str | None = None
     """Snapshot the champion was trained on, for a night."""
+    parent: Parent | None = None
+    """The champion itself, for a night: whatever happens to the champion meanwhile, this night grows from this one."""
     normalisation: Normalisation
     split: SplitRule
     event_time_cutoff: int
@@ -123,12 +139,10 @@ class DatasetSnapshot(FrozenConfig):
 
     @property
     def body(self) -> dict[str, Any]:
-        """What is written and hashed. A snapshot without impressions or features reads as it did before there were any."""
+        """What is written and hashed. What a snapshot is without is left out: one made before there was such a thing keeps its
+        id."""
         body: dict[str, Any] = self.model_dump(mode="json")
-        for name in ("impressions", "features"):
-            if body[name] is None:
-                del body[name]
-        return body
+        return {name: value for name, value in body.items() if value is not None or name not in ("impressions", "features", "parent")}
 
     def rows(self, part: PartName) -> int:
         return self.parts[part].rows if part in self.parts else 0

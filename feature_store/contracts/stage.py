@@ -1,104 +1,41 @@
-"""What every stage is given and what it leaves behind, whichever engine runs it."""
+"""How a stage is run and recorded, whichever engine it needs."""
 
 import argparse
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from datetime import date
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts import lease as leases
+from nightrank.feature_store.contracts.context import StageContext, StageResult, load_context
 from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.feature_store.contracts.files import read_json, write_json
-from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.fingerprint import identities_of
 from nightrank.feature_store.contracts.logs import RUN_DIR, within
-from nightrank.feature_store.contracts.secret_settings import restored
+
+__all__ = [
+    "FENCE",
+    "RUN_DIR",
+    "StageContext",
+    "StageFunction",
+    "StageResult",
+    "exit_codes",
+    "load_context",
+    "opened",
+    "run_stage",
+    "stage_main",
+]
 
 FENCE: Final = "NIGHTRANK_FENCE"
 """Beside RUN_DIR in the environment: the fence under which the run started that process."""
 
 
-@dataclass(frozen=True)
-class StageContext:
-    """One run's facts, the same for all of its stages; read from `runs/<id>/run.json`."""
-
-    root: Path
-    run_id: str
-    kind: str
-    """full | nightly"""
-    day: date
-    seed: int
-    fence: int
-    config: dict[str, Any]
-    """The whole resolved configuration, its secrets among it; each stage validates the sections it owns."""
-    attempt: int = 1
-
-    @property
-    def lake(self) -> Lake:
-        return Lake(self.root)
-
-    @property
-    def run_dir(self) -> Path:
-        return self.lake.run_dir(self.run_id)
-
-    def stage_file(self, stage: str) -> Path:
-        return self.run_dir / "stages" / f"{stage}.json"
-
-    def result_of(self, stage: str) -> "StageResult":
-        return StageResult(**read_json(self.stage_file(stage)))
-
-    def check_fence(self) -> None:
-        """ConflictError if a newer run has taken the lake over. To stop early; what is written goes inside `commit`."""
-        fences.check(self.lake, self.run_id, self.fence)
-
-    def commit(self) -> AbstractContextManager[None]:
-        """Around every write that others see: inside, nobody can take the lake over. ConflictError if somebody has."""
-        return fences.commit(self.lake, self.run_id, self.fence)
-
-
-@dataclass
-class StageResult:
-    """What a stage did. `extra` holds whole sections of result.json (snapshot, training, model, gate, release, metrics)."""
-
-    name: str
-    status: str = "done"
-    exit_code: int = 0
-    attempt: int = 1
-    seconds: float = 0.0
-    rows_in: int = 0
-    rows_out: int = 0
-    bytes_read: int = 0
-    bytes_written: int = 0
-    tables: list[dict[str, Any]] = field(default_factory=list)
-    """{name, from, to, content_sha256}"""
-    counts: dict[str, Any] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def save(self, context: StageContext) -> None:
-        with context.commit():
-            write_json(context.stage_file(self.name), asdict(self))
-
-
 StageFunction = Callable[[StageContext], StageResult]
-
-
-def load_context(run_dir: Path) -> StageContext:
-    body = read_json(run_dir / "run.json")
-    return StageContext(
-        root=Path(body["root"]),
-        run_id=body["run_id"],
-        kind=body["kind"],
-        day=date.fromisoformat(body["date"]),
-        seed=body["seed"],
-        fence=body["fence"],
-        config=restored(body["config"]),
-        attempt=body.get("attempt", 1),
-    )
 
 
 def run_stage(name: str, function: StageFunction, context: StageContext) -> StageResult:
@@ -107,8 +44,11 @@ def run_stage(name: str, function: StageFunction, context: StageContext) -> Stag
     error_file = context.run_dir / "stages" / f"{name}.error.json"
     try:
         context.check_fence()
+        inputs = identities_of(context, name)
         with within(context.run_id, name):
             result = function(context)
+        result.inputs, result.fingerprint = inputs.model_dump(mode="json"), inputs.fingerprint
+        result.repetition = context.repetition(name)
         result.seconds = round(time.monotonic() - started, 3)
         result.attempt = context.attempt
         result.save(context)

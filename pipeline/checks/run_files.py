@@ -19,7 +19,7 @@ def run_json(subject: Subject) -> str:
 
 def result_json(subject: Subject) -> str:
     result = subject.result
-    fields = {"schema", "status", "exit_code", "error", "counts", "stages", *results.FROM_RUN, *results.FROM_EXTRA}
+    fields = {"schema", "status", "exit_code", "error", "counts", "stages", *results.FROM_RUN, *results.FROM_OUTPUTS}
     expect(result.keys() >= fields, f"result.json lacks {', '.join(sorted(fields - result.keys()))}")
     expect(result["schema"] == results.SCHEMA, f"result.json has schema {result['schema']}, not {results.SCHEMA}")
     expect(result["status"] != "running", "the run has not ended: it is at work, or was cut off")
@@ -33,7 +33,8 @@ def stage_records(subject: Subject) -> str:
     """Every stage of the list has run, and result.json says of it what the stage itself said."""
     if subject.result["status"] == "nothing":
         raise NotApplicable("nothing landed, so no stage ran")
-    stages = stages_of(subject.run["kind"], subject.run["config"])
+    back_fill = subject.result.get("back_fill_of") is not None
+    stages = stages_of(subject.run["kind"], subject.run["config"], back_fill=back_fill)
     composed = results.compose(subject.folder, stages, subject.result["status"], subject.result["exit_code"])
     for stage, mine, theirs in zip(stages, composed["stages"], subject.result["stages"], strict=True):
         ended = mine["status"] == "done" or (stage.ends_run and subject.result["status"] == "gate_rejected")

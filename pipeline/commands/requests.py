@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.pipeline.commands.options import absolute
 
@@ -34,6 +35,19 @@ def request_for(kind: str, root: Path, when: date, config: list[str] | None, ove
     from nightrank.pipeline.run.request import RunRequest
 
     return RunRequest(absolute(root), kind, when, resolve(config or [], overrides or [], Lake(absolute(root))), redo)
+
+
+def request_of_stage(kind: str, root: Path, when: date, config: list[str] | None, overrides: list[str] | None) -> Any:
+    """A request for a part of a run: where nothing is said of the configuration, with the one that the run has."""
+    from nightrank.feature_store.contracts.secret_settings import restored
+    from nightrank.pipeline.config import validated
+    from nightrank.pipeline.run.request import RunRequest, run_id_of
+
+    request = request_for(kind, root, when, config, overrides, False)
+    path = request.lake.run_dir(run_id_of(request)) / "run.json"
+    if config or overrides or not path.exists():
+        return request
+    return RunRequest(request.root, kind, when, validated(restored(read_json(path)["config"])))
 
 
 def runner() -> Any:

@@ -90,7 +90,7 @@ def stage(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Run one stage of a run, again if it was done.
+    """Run one stage of a run, again if it was done. Without --config and --set it runs as the run was configured.
 
     Example: nightrank stage report --root lake --date 2024-01-15
     """
@@ -98,7 +98,7 @@ def stage(
     chosen = kind or requests.kind_of(Lake(absolute(root)), when)
     if chosen not in ("full", "nightly"):
         raise UsageError(f"--kind {chosen!r} is neither full nor nightly", "write --kind full or --kind nightly")
-    request = requests.request_for(chosen, root, when, config, overrides, False)
+    request = requests.request_of_stage(chosen, root, when, config, overrides)
     if dry_run:
         requests.answer_plan(requests.plan_of(request, name), as_json)
     else:

@@ -11,16 +11,16 @@ REPORT = "report.html"
 
 def write_report(run_dir: Path, result: dict[str, Any]) -> Path:
     """`report.html` in the run's folder, whole or not at all. Artefacts that are not there leave their section out."""
-    curves = _extra(run_dir, "train").get("curves") or {}
-    ctr_curves = _extra(run_dir, "train_ctr").get("ctr_training", {}).get("curves", {}).get("ctr")
+    curves = _output(run_dir, "train").get("curves") or {}
+    ctr_curves = _output(run_dir, "train_ctr").get("ctr_training", {}).get("curves", {}).get("ctr")
     users = _read(run_dir / "sample_users.json", [])
     path = run_dir / REPORT
     write_atomic(path, render(result, curves, users, ctr_curves).encode())
     return path
 
 
-def _extra(run_dir: Path, stage: str) -> dict[str, Any]:
-    found: dict[str, Any] = _read(run_dir / "stages" / f"{stage}.json", {}).get("extra", {})
+def _output(run_dir: Path, stage: str) -> dict[str, Any]:
+    found: dict[str, Any] = _read(run_dir / "stages" / f"{stage}.json", {}).get("output", {})
     return found
 
 

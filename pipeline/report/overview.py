@@ -42,6 +42,8 @@ def headline(result: Result) -> str:
         return f"The run stopped in {wording.plain(stage)}." if stage else "The run stopped."
     if result["status"] == "nothing":
         return "The date held no events. The lists are as they were."
+    if current := result.get("back_fill_of"):
+        return f"The date's data was taken in. The model and the lists of {current} stay current."
     release = result.get("release") or {}
     gate = (result.get("gate") or {}).get("decision")
     lives = {

@@ -1,5 +1,6 @@
 """Stage `report`: one self-contained HTML page of the run so far, `runs/<id>/report.html`."""
 
+from nightrank.feature_store.contracts.outputs.closing import Reported
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.pipeline.report.files import write_report
 from nightrank.pipeline.result import compose
@@ -18,7 +19,7 @@ def run(context: StageContext) -> StageResult:
     result["status"] = "failed" if failed else "gate_rejected" if rejected else "done"
     path = write_report(context.run_dir, result)
     relative = str(path.relative_to(context.root))
-    return StageResult(NAME, rows_out=1, bytes_written=path.stat().st_size, extra={"report": relative})
+    return StageResult(NAME, rows_out=1, bytes_written=path.stat().st_size, output=Reported(report=relative))
 
 
 if __name__ == "__main__":

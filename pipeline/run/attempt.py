@@ -1,6 +1,6 @@
 """One attempt at a run: every stage that is not done yet, in order, until the end, a fault, a signal or a lost lease."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from nightrank.feature_store.contracts import fence as fences
@@ -36,11 +36,15 @@ class Attempt:
         stop: StopRequest,
         progress: Progress,
         config: Mapping[str, Any],
+        done: Callable[[Stage], bool],
     ) -> None:
         """`config`: the run's, with the secrets that its folder does not keep."""
         self.directory, self.stages, self.lease, self.stop, self.progress = directory, stages, lease, stop, progress
+        self.done = done
         self.failed: set[str] = set()
         """Stages of this attempt that failed without ending it."""
+        self.ran: set[str] = set()
+        """Stages that left their record in this attempt: they are not looked at again."""
         self._speaking = stages[0]
         self._secrets = environment_of(config)
         self._redact = redactor(config)
@@ -48,10 +52,11 @@ class Attempt:
 
     def go(self, todo: Sequence[Stage]) -> dict[str, Any]:
         """`todo` taken in order; what is done already is kept."""
+        first = self._left(todo)
         for stage in todo:
-            if self.directory.done(stage):
+            if stage not in first:
                 self.progress.stage(stage.name, "kept", self._record(stage))
-        while left := [stage for stage in todo if not self.directory.done(stage) and stage.name not in self.failed]:
+        while left := self._left(todo):
             if self.stop:
                 return self._end(self._stopped())
             self._write("running", 0)
@@ -61,11 +66,17 @@ class Attempt:
                 return self._end(fault)
         return self._end(None)
 
+    def _left(self, todo: Sequence[Stage]) -> list[Stage]:
+        """What is not done, and what stands on it. What an earlier step left decides whether a later stage is done."""
+        ahead = [stage for stage in todo if stage.name not in self.ran | self.failed]
+        return self.directory.left(ahead, self.done, self.failed)
+
     def _take(self, step: Step) -> Fault | None:
         """Runs one step. The fault that ends the run, or None; a fault that does not end it is kept for the end."""
         code = self._run(step)
         for stage in step.stages:
-            if self.directory.done(stage):
+            if self.directory.recorded(stage):
+                self.ran.add(stage.name)
                 continue
             if self.stop:
                 return self._stopped()
@@ -98,7 +109,7 @@ class Attempt:
                 child.end(self.directory.folder)
                 self._check_lease()
                 return code or -int(self.stop.number or 0)
-            while waiting and self.directory.done(waiting[0]):
+            while waiting and self.directory.recorded(waiting[0]):
                 self._sampler.write(waiting[0].name)
                 self.progress.stage(waiting[0].name, "done", self._record(waiting[0]))
                 waiting.pop(0)
@@ -151,7 +162,7 @@ class Attempt:
     def _end(self, fault: Fault | None) -> dict[str, Any]:
         fault = fault or next((faults.of_stage(self.directory, s, 1) for s in self.stages if self.directory.error_of(s)), None)
         if fault is None:
-            every = all(self.directory.done(stage) for stage in self.stages)
+            every = not self._left(self.stages)
             return self._write("done" if every else "running", 0)
         return self._write(STATUS_OF_CODE.get(fault.exit_code, "failed"), fault.exit_code, fault.to_json())
 

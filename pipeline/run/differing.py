@@ -10,11 +10,15 @@ from nightrank.feature_store.contracts.secrets import masked
 SHOWN: Final = 5
 
 
-def differing(run_dir: Path, config: Mapping[str, Any]) -> str:
-    """The dotted keys whose values differ, a few of them by name. Values are not shown: one may be a secret."""
+def differing(run_dir: Path, config: Mapping[str, Any]) -> list[str]:
+    """A sentence with the dotted keys whose values differ, a few of them by name; none where all are the same.
+
+    Values are not shown: one may be a secret.
+    """
     before, now = dict(leaves(read_json(run_dir / "run.json")["config"])), dict(leaves(masked(config)))
     keys = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-    return ", ".join(keys[:SHOWN]) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
+    named = ", ".join(keys[:SHOWN]) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
+    return [f"it ran under another configuration ({named}); --redo runs it again under this one"] if keys else []
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

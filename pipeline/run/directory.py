@@ -1,15 +1,18 @@
 """run.json: opening a run's folder, or opening it again where an earlier attempt was cut off."""
 
-import shutil
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nightrank.feature_store.contracts.context import StageContext, context_of
 from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.fingerprint import is_done, is_kept
+from nightrank.feature_store.contracts.found import Found
 from nightrank.feature_store.contracts.secrets import masked
 from nightrank.pipeline.run import facts
-from nightrank.pipeline.run.request import RunRequest, work_sha256
+from nightrank.pipeline.run.request import RunRequest, finished
 from nightrank.pipeline.stages import Stage
 
 
@@ -24,8 +27,35 @@ class RunDirectory:
     def run_id(self) -> str:
         return str(self.body["run_id"])
 
+    @property
+    def context(self) -> StageContext:
+        return context_of(self.body)
+
+    def recorded(self, stage: Stage) -> bool:
+        """The stage has left a record; of what, `done` says."""
+        return self.context.stage_file(stage.name).exists()
+
     def done(self, stage: Stage) -> bool:
-        return (self.folder / "stages" / f"{stage.name}.json").exists()
+        """What the stage left was made of what it would be made of now (`contracts.fingerprint`)."""
+        return is_done(self.context, stage.name)
+
+    def kept(self, stage: Stage) -> bool:
+        """The same within the run: what landed or was promoted since does not matter."""
+        return is_kept(self.context, stage.name)
+
+    def left(self, todo: Sequence[Stage], done: Callable[[Stage], bool], opened: Iterable[str] = ()) -> list[Stage]:
+        """What of `todo` is not done, or needs what is not, or one of `opened`."""
+        names, left = set(opened), list[Stage]()
+        for stage in todo:
+            if names.intersection(stage.needs) or not done(stage):
+                names.add(stage.name)
+                left.append(stage)
+        return left
+
+    def missing(self, stage: Stage, stages: tuple[Stage, ...]) -> list[str]:
+        """What the stage needs that does not stand under this configuration; a name that is no stage of the list is missing."""
+        stands = {one.name for one in stages} - {one.name for one in self.left(stages, self.kept)}
+        return [need for need in stage.needs if need not in stands]
 
     def error_of(self, stage: Stage) -> dict[str, Any] | None:
         path = self.folder / "stages" / f"{stage.name}.error.json"
@@ -40,14 +70,28 @@ class RunDirectory:
         (self.folder / "stages" / f"{stage.name}.error.json").unlink(missing_ok=True)
 
 
-def open_run_directory(request: RunRequest, run_id: str, fence: int) -> RunDirectory:
-    """run.json written for this attempt. Stages done under another configuration are forgotten."""
+def open_run_directory(request: RunRequest, run_id: str, fence: int, again: str | None = None) -> RunDirectory:
+    """run.json written for this attempt, with `again` asked for once more."""
+    folder = request.lake.run_dir(run_id)
+    body = body_of(request, run_id, fence, again)
+    write_json(folder / "run.json", body)
+    return RunDirectory(folder, body)
+
+
+def planned_directory(request: RunRequest, run_id: str, again: str | None = None) -> RunDirectory:
+    """The run as it would be opened now; nothing is written."""
+    return RunDirectory(request.lake.run_dir(run_id), body_of(request, run_id, 0, again))
+
+
+def body_of(request: RunRequest, run_id: str, fence: int, again: str | None) -> dict[str, Any]:
     folder = request.lake.run_dir(run_id)
     earlier = read_json(folder / "run.json") if (folder / "run.json").exists() else {}
-    if earlier and earlier["work_sha256"] != work_sha256(request.config):
-        shutil.rmtree(folder / "stages", ignore_errors=True)
+    found = _found(request, run_id, earlier, again)
+    repetitions = dict(earlier.get("repetitions", {}))
+    if again:
+        repetitions[again] = repetitions.get(again, 0) + 1
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    body = {
+    return {
         "root": str(request.root),
         "run_id": run_id,
         "kind": request.kind,
@@ -55,14 +99,29 @@ def open_run_directory(request: RunRequest, run_id: str, fence: int) -> RunDirec
         "seed": int(request.config.get("seed", 0)),
         "fence": fence,
         "attempt": int(earlier.get("attempt", 0)) + 1,
+        "repetitions": repetitions,
+        "found": found.model_dump(mode="json"),
         "config": masked(request.config),
         "config_sha256": request.config_sha256,
-        "work_sha256": work_sha256(request.config),
         "commit": facts.commit(),
         "versions": facts.versions(),
         "machine": facts.machine(),
         "started": earlier.get("started", now),
         "attempt_started": now,
     }
-    write_json(folder / "run.json", body)
-    return RunDirectory(folder, body)
+
+
+def _found(request: RunRequest, run_id: str, earlier: dict[str, Any], again: str | None) -> Found:
+    """What the run found when it was first opened, once it has promoted, released or ended; what is there now before that.
+
+    Stage gate, asked for again, compares with the champion of now.
+    """
+    from nightrank.feature_store.current import found_now
+
+    now = found_now(request.lake, run_id, request.day)
+    if "found" not in earlier:
+        return now
+    promoted = now.champion is not None and now.champion.run_id == run_id
+    folder = request.lake.run_dir(run_id)
+    ended = finished(folder) or (folder / "stages" / "release.json").exists()
+    return Found.model_validate(earlier["found"]) if promoted or (ended and again != "gate") else now

@@ -1,9 +1,9 @@
 """What ingest would say of the landing files of a run, before the run begins."""
 
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.landing_days import landing_days
 from nightrank.feature_store.contracts.landing_files import REMEDY, SCHEMAS, faults
 from nightrank.pipeline.run.request import RunRequest
-from nightrank.spark_jobs.ingest.days import landing_days
 
 
 def check_landing_files(request: RunRequest) -> None:

@@ -11,10 +11,10 @@ from pyarrow import ArrowException
 
 from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import read_json, sha256_of
-from nightrank.feature_store.contracts.lake import Lake, LandingKind
+from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake
+from nightrank.feature_store.contracts.model_ref import ModelRef
 from nightrank.feature_store.contracts.secrets import masked
 
-LANDING_KINDS: Final[tuple[LandingKind, ...]] = ("events", "items", "users")
 FINISHED: Final = ("done", "gate_rejected")
 """Statuses after which the same command finds nothing left to do."""
 
@@ -38,10 +38,9 @@ class RunRequest:
         """Of the configuration as it is shown: another password is no other configuration."""
         return sha256_of(masked(self.config))
 
-
-def work_sha256(config: dict[str, Any]) -> str:
-    """What decides a stage's outcome: everything but how Spark is run and how settings are searched for."""
-    return sha256_of(masked({section: value for section, value in config.items() if section not in ("spark", "tune")}))
+    def champion_found(self) -> ModelRef | None:
+        """The champion that the run would find if it were opened now."""
+        return self.lake.champion()
 
 
 def run_id_of(request: RunRequest) -> str:
@@ -106,10 +105,16 @@ def _has_rows(path: Path) -> bool:
         return True
 
 
+def newer_than(request: RunRequest) -> date | None:
+    """The date that is current, where it is newer than the run's: such a run takes data in and changes no list."""
+    from nightrank.feature_store.current import newer_date
+
+    return newer_date(request.lake, request.day)
+
+
 def _has_model(lake: Lake) -> bool:
     """The gate has promoted one, or a full run has ended."""
-    champion = lake.root / "champion.json"
-    return champion.exists() or any(finished(folder) for folder in (lake.root / "runs").glob("full-*"))
+    return lake.champion() is not None or any(finished(folder) for folder in (lake.root / "runs").glob("full-*"))
 
 
 def _span(request: RunRequest) -> str:

@@ -42,7 +42,7 @@ def spec_of(request: TuneRequest) -> StudySpec:
     run_dir = _run_dir(lake, request.run_id)
     body = read_json(run_dir / "run.json")
     config = _config(request, body)
-    named = read_json(run_dir / "stages" / "build_training_set.json")["extra"]["snapshot"]["id"]
+    named = read_json(run_dir / "stages" / "build_training_set.json")["output"]["snapshot"]["id"]
     if not lake.snapshot(named).exists():
         raise UsageError(f"snapshot {named[:12]} of run {run_dir.name} is no longer kept", "name a newer run with --run")
     snapshot = load_snapshot(lake.snapshot(named))

@@ -5,9 +5,9 @@ import importlib
 from pathlib import Path
 
 from nightrank.feature_store.contracts.errors import UsageError
-from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.fingerprint import is_done
 from nightrank.feature_store.contracts.logs import log
-from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, opened, run_stage
+from nightrank.feature_store.contracts.stage import StageFunction, exit_codes, opened, run_stage
 from nightrank.spark_jobs.driver.bytes_read import with_bytes_read
 
 
@@ -20,15 +20,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     with exit_codes() as outcome, opened(arguments.run_dir) as context:
         for name in arguments.stages.split(","):
-            if arguments.redo or not done(context, name):
+            if arguments.redo or not is_done(context, name):
                 log.info(f"stage {name}")
                 run_stage(name, with_bytes_read(function_of(name)), context)
     return outcome[0]
-
-
-def done(context: StageContext, name: str) -> bool:
-    path = context.stage_file(name)
-    return path.exists() and read_json(path).get("status") == "done"
 
 
 def function_of(name: str) -> StageFunction:

@@ -9,6 +9,7 @@ from nightrank.feature_store import delta_io, quality
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.lake import LandingKind
+from nightrank.feature_store.contracts.settings import CalendarSettings
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.transforms import catalogue
 from nightrank.feature_store.transforms import events as transforms
@@ -46,7 +47,7 @@ def stored_counts(spark: SparkSession, context: StageContext, batch: Batch, inse
 
 
 def _standing(batch: Batch, stored: DataFrame, context: StageContext) -> int:
-    zone = context.config.get("calendar", {}).get("timezone", "UTC")
+    zone = context.section("calendar", CalendarSettings).timezone
     ids = transforms.events(batch.valid, timezone=zone).select(c.EVENT_ID).distinct()
     return int(stored.select(c.EVENT_ID).join(ids, c.EVENT_ID, "left_semi").count())
 

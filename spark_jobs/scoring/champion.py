@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from nightrank.feature_store.contracts.errors import DataContractError, DependencyUnreachable, UsageError
+from nightrank.feature_store.contracts.errors import ConflictError, DataContractError, DependencyUnreachable
 from nightrank.feature_store.contracts.files import read_json, sha256_file
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
@@ -32,18 +32,29 @@ def open_champion(lake: Lake, settings: MlflowSettings, into: Path) -> Champion:
     UsageError before the first champion; DataContractError where the registry holds another bundle under that version;
     DependencyUnreachable where neither MLflow nor the lake has it.
     """
-    path = lake.root / "champion.json"
-    if not path.exists():
-        raise UsageError(f"{lake.root} has no champion yet, so there is nothing to score with", "run `nightrank full` first")
-    return open_model(lake, settings, load_model_ref(path), into, path.name)
+    return open_model(lake, settings, lake.expect_champion(), into, lake.champion_path.name)
 
 
-def open_list_model(lake: Lake, settings: MlflowSettings, run_dir: Path, into: Path) -> Champion:
-    """What makes the run's lists: the champion, or the copy of it that stage gate grew for items that came since."""
+def open_list_model(lake: Lake, settings: MlflowSettings, run_dir: Path, into: Path, decided: str | None = None) -> Champion:
+    """What makes the run's lists: the champion, or the copy of it that stage gate grew for items that came since.
+
+    ConflictError where that is not the model with the manifest `decided`, which the gate of this run named.
+    """
+    opened = _open_list_model(lake, settings, run_dir, into)
+    if decided is not None and decided != opened.ref.manifest_sha256:
+        raise ConflictError(
+            f"the gate of run {run_dir.name} decided for the model {decided[:12]}, and the champion is version "
+            f"{opened.ref.version} ({opened.ref.manifest_sha256[:12]}) now",
+            "nothing was scored; run stage gate of this run again: it compares with the champion of now",
+        )
+    return opened
+
+
+def _open_list_model(lake: Lake, settings: MlflowSettings, run_dir: Path, into: Path) -> Champion:
     path = run_dir / LIST_MODEL
-    if not path.exists() or not (lake.root / "champion.json").exists():
+    if not path.exists():
         return open_champion(lake, settings, into)
-    grown, champion = load_model_ref(path), load_model_ref(lake.root / "champion.json")
+    grown, champion = load_model_ref(path), lake.expect_champion()
     if (grown.name, grown.version) != (champion.name, champion.version):  # another model went live since
         return open_champion(lake, settings, into)
     folder = lake.root / grown.bundle

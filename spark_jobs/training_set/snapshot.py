@@ -1,7 +1,7 @@
 """What build_training_set leaves beside the rows: item inputs with their constants, and the published DatasetSnapshot."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -9,14 +9,16 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io, publish
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
-from nightrank.feature_store.contracts.errors import DataContractError, UsageError
+from nightrank.feature_store.contracts.champion import parent_of
+from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
-from nightrank.feature_store.contracts.model_ref import load_model_ref
+from nightrank.feature_store.contracts.outputs.training_set import SnapshotFacts, TrainingSet
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import (
     DatasetSnapshot,
     Impressions,
     Normalisation,
+    Parent,
     Part,
     PartName,
     SplitRule,
@@ -46,12 +48,17 @@ MAX_CATEGORIES: Final = 10_000
 """They stand in the snapshot's JSON and each has an embedding; the rarest beyond this share code 0, none."""
 
 
-def champion_snapshot(context: StageContext) -> DatasetSnapshot:
-    """The snapshot the champion was trained on. UsageError where there is no champion for a night to go on from."""
-    path = context.lake.root / "champion.json"
-    if not path.exists():
-        raise UsageError(f"{context.lake.root} has no champion yet for a night to go on from", "run `nightrank full` first")
-    return load_snapshot(context.lake.snapshot(load_model_ref(path).snapshot_id))
+class Base(NamedTuple):
+    """What a night goes on from."""
+
+    snapshot: DatasetSnapshot
+    parent: Parent
+
+
+def night_base(context: StageContext) -> Base:
+    """The champion that this run found, and the snapshot it was trained on. UsageError where there is none."""
+    ref = context.champion_found() or context.lake.expect_champion()
+    return Base(load_snapshot(context.lake.snapshot(ref.snapshot_id)), parent_of(ref))
 
 
 def publish_snapshot(
@@ -60,13 +67,13 @@ def publish_snapshot(
     settings: DataSettings,
     *,
     rule: SplitRule,
-    base: DatasetSnapshot | None,
+    base: Base | None,
     train: DataFrame,
     result: StageResult,
     impressions: Impressions | None = None,
 ) -> DatasetSnapshot:
     """Writes item inputs, pins every part and publishes; `result` gets the section `snapshot` and one more table."""
-    constants = _write_item_inputs(spark, context, base, train, result)
+    constants = _write_item_inputs(spark, context, base.snapshot if base else None, train, result)
     ids = _highest_ids(spark, context)
     revision, width = text_revision(spark, context)
     end = day_start(context.day + timedelta(days=1), settings.calendar.timezone) - 1
@@ -76,7 +83,8 @@ def publish_snapshot(
         date=context.day.isoformat(),
         clock="position" if context.lake.landing_meta()["clock"] == "position" else "real",
         parts=_parts(context, settings, {entry["name"]: entry["to"] for entry in result.tables}),
-        base=base.id if base else None,
+        base=base.snapshot.id if base else None,
+        parent=base.parent if base else None,
         normalisation=constants,
         split=rule,
         event_time_cutoff=end,
@@ -90,17 +98,18 @@ def publish_snapshot(
         filter_seen_days=seen.days,
         tables=_versions(context, (INTERACTIONS, VOCABULARY, ITEMS, ITEM_EMBEDDINGS)),
         impressions=impressions,
-        features=features_section(spark, context, settings, base),
+        features=features_section(spark, context, settings, base.snapshot if base else None),
     )
     failpoint(f"{result.name}.before_snapshot")
     path = publish.publish(snapshot, context)
     failpoint(f"{result.name}.after_snapshot")
-    result.extra["snapshot"] = {
-        "id": snapshot.id,
-        "path": str(path.relative_to(context.root)),
-        "rows": {name: part.rows for name, part in snapshot.parts.items()},
-        "kind": snapshot.kind,
-    }
+    facts = SnapshotFacts(
+        id=snapshot.id,
+        path=str(path.relative_to(context.root)),
+        rows={name: part.rows for name, part in snapshot.parts.items()},
+        kind=snapshot.kind,
+    )
+    result.output = TrainingSet(snapshot=facts)
     return snapshot
 
 

@@ -111,7 +111,7 @@ def test_killed_at_a_checkpoint_and_run_again_ends_in_the_same_bytes(lake):
     assert "was lost" in errors
     code, errors = ended(stage(killed))
     assert code == 0, errors
-    first, second = (read_json(run / "stages" / "train.json")["extra"] for run in (whole, killed))
+    first, second = (read_json(run / "stages" / "train.json")["output"] for run in (whole, killed))
     assert second["training"]["resumed_from"] is not None
     assert second["curves"] == first["curves"]
     assert second["model_files"]["live"] == first["model_files"]["live"]
@@ -215,6 +215,6 @@ def test_two_ranks_train_on_the_executors_of_a_spark_session(lake):
     run_dir = write_run(root, "spark", snapshot, {"trainer": config, "spark": {"master": "local[2]", "packages": []}})
     code, errors = ended(stage(run_dir))
     assert code == 0, errors
-    training = read_json(run_dir / "stages" / "train.json")["extra"]["training"]
+    training = read_json(run_dir / "stages" / "train.json")["output"]["training"]
     assert (training["launcher"], training["world_size"], training["backend"]) == ("spark", 2, "horovod-gloo")
     assert training["rows_read"][0] > 0 and training["rows_read"][1] > 0

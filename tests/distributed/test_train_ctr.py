@@ -23,7 +23,7 @@ def test_killed_at_a_checkpoint_and_run_again_ends_in_the_same_bytes(tmp_path):
     for name, failpoint, code in (("whole", "", 0), ("killed", "train.checkpoint.after", 6), ("killed", "", 0)):
         found, errors = ended(stage(runs[name], failpoint, "nightrank.trainer.stages.train_ctr"))
         assert found == code, errors
-    first, second = (read_json(run / "stages" / "train_ctr.json")["extra"]["ctr_training"] for run in runs.values())
+    first, second = (read_json(run / "stages" / "train_ctr.json")["output"]["ctr_training"] for run in runs.values())
     assert second["training"]["resumed_from"] == "ctr step 3" and first["training"]["resumed_from"] is None
     assert second["curves"] == first["curves"] and second["test"] == first["test"]
     assert second["model_files"]["live"] == first["model_files"]["live"]

@@ -80,13 +80,14 @@ def test_from_rows_to_scores(lake, tmp_path, name):
     context = load_context(run_dir)
     with pytest.raises(UsageError, match="has trained no click ranker"):
         registry.run(context)
-    left = trained(context).extra[stage.LEFT]
+    left = trained(context).output.sections["ctr_training"]
     assert left["training"]["resumed_from"] == "ctr step 4"
     registered = registry.run(context)
     ref = load_model_ref(root / CTR_MODEL)
     assert (ref.name, ref.alias, ref.snapshot_id, ref.run_id) == ("nightrank-ctr", "champion", snapshot.id, context.run_id)
-    assert registered.extra["ctr"]["test"] == left["test"] and registered.extra["ctr"]["version"] == ref.version
-    assert registry.run(context).extra == registered.extra, "registering again finds the same version"
+    section = registered.output.sections["ctr"]
+    assert section["test"] == left["test"] and section["version"] == ref.version
+    assert registry.run(context).output == registered.output, "registering again finds the same version"
     bundle = load_ctr_bundle(root / ref.bundle, ref.manifest_sha256)
     wanted = bundle.predict(pa.Table.from_pandas(ROWS)).numpy()
     assert wanted.shape == (4, 2) and len(np.unique(wanted)) > 4 and ((wanted > 0) & (wanted < 1)).all()

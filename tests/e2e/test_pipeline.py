@@ -154,3 +154,39 @@ def test_a_user_sees_a_list_with_titles_and_no_seen_item(lake: Lake, night: dict
     }
     assert not seen & {row["item_id"] for row in answer["items"]}
     assert nightrank(lake, "recommend", "--user", "nobody at all", expect=2)["error"]["code"] == "usage"
+
+
+def test_a_stage_without_a_configuration_takes_the_runs_own_and_leaves_the_finished_run_whole(
+    lake: Lake, full: dict[str, Any], night: dict[str, Any], days: list[date]
+) -> None:
+    """The example of `nightrank stage --help`, on a run of another configuration that a later one has followed."""
+    before = versions(lake)
+    stages = sorted(path.name for path in (lake.run_dir(full["run_id"]) / "stages").iterdir())
+    report = nightrank(lake, "stage", "report", "--date", str(days[-3]))
+    assert (report["status"], report["exit_code"]) == ("done", 0)
+    refused = nightrank(lake, "stage", "report", "--date", str(days[-3]), "--set", "trainer.model.width=12", expect=2)
+    assert "not done under this configuration" in refused["error"]["message"]
+    assert sorted(path.name for path in (lake.run_dir(full["run_id"]) / "stages").iterdir()) == stages
+    assert versions(lake) == before
+    assert nightrank(lake, "verify", "--run", full["run_id"])["failed"] == []
+
+
+def test_a_back_fill_takes_its_data_in_and_changes_nothing_that_is_current(
+    lake: Lake, night: dict[str, Any], days: list[date]
+) -> None:
+    before, champion, release = versions(lake), lake.champion_path.read_bytes(), delta_read.latest_release(lake)
+    assert "stay current" in nightrank(lake, "nightly", "--date", str(days[-5]), "--config", "tiny", "--dry-run")["note"]
+    late = nightrank(lake, "nightly", "--date", str(days[-5]), "--config", "tiny")
+    jsonschema.validate(late, SCHEMA)
+    assert (late["status"], late["back_fill_of"]) == ("done", night["date"])
+    assert [stage["name"] for stage in late["stages"]] == ["ingest_events", "build_features"]
+    assert late["counts"]["landed"] > 0
+    assert delta_read.latest_release(lake) == release and lake.champion_path.read_bytes() == champion
+    taken_in = {"events", "items", "users", "vocabulary", "interactions", "quarantine"}
+    assert {name: at for name, at in versions(lake).items() if name not in taken_in} == {
+        name: at for name, at in before.items() if name not in taken_in
+    }
+    refused = nightrank(lake, "stage", "release", "--date", str(days[-5]), "--config", "tiny", expect=5)
+    assert "what is current is of" in refused["error"]["message"]
+    assert nightrank(lake, "verify", "--run", late["run_id"])["failed"] == []
+    assert nightrank(lake, "verify")["failed"] == []

@@ -13,6 +13,7 @@ import torch
 from nightrank.feature_store.contracts.errors import ConflictError, DependencyUnreachable
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.model_ref import load_model_ref
+from nightrank.feature_store.contracts.outputs.trained import Trained
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, SplitRule
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, load_context
 from nightrank.ranker.bundle.bundle import load_bundle
@@ -23,6 +24,7 @@ from nightrank.ranker.inputs import ItemInputs
 from nightrank.trainer.stages import register as registry
 from nightrank.trainer.tracking import runs as tracking
 from nightrank.trainer.tracking import tracker
+from tests.evaluation_lake import training_set
 from tests.isolated_model import predicted_elsewhere
 
 pytestmark = pytest.mark.e2e
@@ -58,10 +60,10 @@ def finished_training(root: Path, run_id: str, day="2026-01-01", seed=1, fence=0
     model = compose(RankerConfig(width=8, encoder=TransformerConfig(max_length=6)), known, seed=seed)
     context.lake.bundles.mkdir(exist_ok=True)
     name = store_bundle(context.lake.bundles, model, RAW, snapshot_id=made.id, lineage="l", default_action=2)
-    StageResult("build_training_set", extra={"snapshot": {"id": made.id}}).save(context)
+    StageResult("build_training_set", output=training_set(made)).save(context)
     files = {"measured": None, "live": f"models/{name}", "checkpoint": f"checkpoints/{run_id}"}
     trained = {"training": {"backend": "gloo", "parent_model": None}, "model_files": files, "curves": CURVES}
-    StageResult("train", extra=trained).save(context)
+    StageResult("train", output=Trained.model_validate(trained)).save(context)
     return context
 
 
@@ -86,7 +88,7 @@ def aliases(context):
 
 def test_the_reference_says_what_was_registered(registered):
     context, result, ref = registered
-    model = result.extra["model"]
+    model = result.output.sections["model"]
     assert {k: model[k] for k in ("name", "version", "manifest_sha256", "ranker")} == {
         "name": "nightrank",
         "version": 1,
@@ -107,7 +109,7 @@ def test_the_reference_says_what_was_registered(registered):
 def test_registering_again_finds_the_same_version(registered):
     context, result, _ = registered
     before = set(versions(context))
-    assert registry.run(context).extra == result.extra
+    assert registry.run(context).output.sections == result.output.sections
     assert set(versions(context)) == before
 
 
@@ -201,10 +203,10 @@ def test_killed_anywhere_the_same_command_ends_in_one_version(registered, place)
 
 def test_promotion_moves_the_alias_and_a_crash_between_is_mended(registered):
     context, _, ref = registered
-    assert registry.current_champion(context.lake) is None
+    assert context.lake.champion() is None
     assert registry.reconcile(context) is False
-    registry.promote(context, ref)
-    champion = registry.current_champion(context.lake)
+    registry.promote(context, ref, over=None)
+    champion = context.lake.champion()
     assert (champion.version, champion.alias) == (ref.version, "champion")
     assert aliases(context)["champion"] == ref.version
     assert registry.reconcile(context) is False
@@ -214,10 +216,12 @@ def test_promotion_moves_the_alias_and_a_crash_between_is_mended(registered):
     assert aliases(context)["champion"] == ref.version
     with tracker.tracker_of(context) as opened:
         opened.client.delete_registered_model_alias("nightrank", "champion")
-    another = ref.model_copy(update={"version": 999, "alias": "champion"})
-    another.save(registry.champion_path(context.lake))
+    another = ref.model_copy(update={"version": 999, "alias": "champion", "run_id": "other"})
+    another.save(context.lake.champion_path)
     assert registry.reconcile(context) is False and "champion" not in aliases(context)
-    registry.promote(context, ref)
+    with pytest.raises(ConflictError, match="compared with no champion"):
+        registry.promote(context, ref, over=None)
+    registry.promote(context, ref, over=another.manifest_sha256)
     assert registry.reconcile(context) is False
 
 
@@ -225,11 +229,11 @@ def test_a_superseded_run_promotes_nothing(registered):
     first, _, ref = registered
     write_json(first.lake.lease, {"fence": 9, "run_id": "newer"})
     late = StageContext(first.root, first.run_id, "full", date(2026, 1, 1), 1, 3, {})
-    before = registry.current_champion(first.lake)
+    before = first.lake.champion()
     with pytest.raises(ConflictError, match="superseded by run newer"):
-        registry.promote(late, ref)
+        registry.promote(late, ref, over=None)
     first.lake.lease.unlink()
-    assert registry.current_champion(first.lake) == before
+    assert first.lake.champion() == before
 
 
 def test_a_server_that_does_not_answer_is_named_in_time_and_the_bundle_stays(tmp_path):
@@ -244,7 +248,7 @@ def test_a_server_that_does_not_answer_is_named_in_time_and_the_bundle_stays(tmp
     assert done.returncode == 8
     assert "mlflow.tracking_uri" in done.stderr
     back = finished_training(tmp_path, "full-away")
-    assert registry.run(back).extra["model"]["version"] == 1
+    assert registry.run(back).output.sections["model"]["version"] == 1
 
 
 def test_the_end_of_a_run_stands_in_its_parent(registered):
@@ -256,7 +260,7 @@ def test_the_end_of_a_run_stands_in_its_parent(registered):
     quiet = {**took, "name": "verdict"}
     left = {"name": "score_ctr", "status": "not_run", "seconds": 0.0}
     figures = {"metrics": [row, {**row, "k": 20, "value": None}], "counts": {"events": 7}, "stages": [took, quiet, left]}
-    figures |= {"model": result.extra["model"], "gate": {"decision": "rejected", "reasons": ["-0.1 NDCG@10"]}}
+    figures |= {"model": result.output.sections["model"], "gate": {"decision": "rejected", "reasons": ["-0.1 NDCG@10"]}}
     figures["metrics"].append({**row, "recommender": "challenger", "value": 0.25, "ci": [0.2, 0.3]})
     write_json(context.run_dir / "result.json", {"status": "done", "report": None, **figures})
     samples = [

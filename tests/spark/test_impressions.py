@@ -200,7 +200,7 @@ def _lists_are_scored(spark, lake, context, snapshot):
     assert sorted((r["user_id"], r["item_id"], r["rank"], r["list_id"], r["release_id"]) for r in found) == sorted(
         (r["user_id"], r["item_id"], r["rank"], r["list_id"], r["release_id"]) for r in lists
     )
-    assert result.rows_out == len(found) > 0 and "own copy" in result.extra["ctr_scores"]["note"]
+    assert result.rows_out == len(found) > 0 and "own copy" in result.output.sections["ctr_scores"]["note"]
     row = next(row for row in found if row["user_id"] == "u1" and row["item_id"] == "i2")
     assert (row["model_name"], row["model_version"], row["manifest_sha256"]) == ("nightrank-ctr", 4, name)
     assert (row["snapshot_id"], row["run_id"]) == (snapshot.id, context.run_id)

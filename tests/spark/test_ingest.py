@@ -15,8 +15,8 @@ from nightrank.feature_store.content_hash import content_sha256
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, SafetyRefusal
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.landing_days import landing_days
 from nightrank.spark_jobs import ingest_events
-from nightrank.spark_jobs.ingest import days
 from tests.spark.conftest import DAY, at, land, make_context
 
 pytestmark = pytest.mark.spark
@@ -99,7 +99,7 @@ def test_a_redo_under_another_time_zone_adds_up_and_an_unreadable_amount_keeps_i
     again = ingest_events.run(make_context(lake, run_id="redo", calendar={"timezone": "Europe/Berlin"}, **LENIENT))
     for result in (first, again):
         assert {k: result.counts[k] for k in ("landed", "events", "duplicates")} == {"landed": 6, "events": 4, "duplicates": 1}
-        section = result.extra["ingest"]
+        section = result.output.sections["ingest"]
         assert section["quarantined"] == 1 and section["unreadable"] == {"value": 2}
         assert [(f["column"], f["reason"], f["rows"], len(f["samples"])) for f in section["faults"]] == [
             ("user_id", "null_user_id", 1, 1)
@@ -149,7 +149,7 @@ def test_a_full_run_takes_every_day_up_to_its_date(spark, lake):
 def test_a_night_takes_the_days_since_its_champion(spark, lake, monkeypatch):
     for back in (3, 2, 1, 0):
         land(lake, "events", DAY - timedelta(days=back), [event(time=NOON - timedelta(days=back))])
-    assert days.landing_days(make_context(lake), "events") == [DAY], "without a champion a night is its own day"
+    assert landing_days(make_context(lake), "events") == [DAY], "without a champion a night is its own day"
     champion = {"name": "m", "version": 1, "alias": "champion", "mlflow_run_id": "r", "manifest_sha256": "0" * 64,
                 "vocabulary_lineage": "l", "vocabulary_items": 1, "snapshot_id": "s", "run_id": "full", "bundle": "models/x",
                 "date": str(DAY - timedelta(days=3))}  # fmt: skip

@@ -56,7 +56,7 @@ def test_alone_it_refuses_and_in_a_pipeline_it_keeps_what_is_named(spark, lake):
     assert SafetyRefusal.exit_code == 9 and present(lake, old)
     result = maintain_tables.run(make_context(lake, run_id="night", **NOW))
     assert present(lake, old)
-    assert result.extra["maintenance"]["examples_train"]["kept_hours"] >= 1
+    assert result.output.sections["maintenance"]["examples_train"]["kept_hours"] >= 1
     # A newer snapshot, and one to keep: the old one is named by nobody any more.
     new = snapshot(lake, delta_io.version(lake, tables.EXAMPLES["train"]), "b")
     maintain_tables.run(make_context(lake, run_id=ALONE, **NOW))
@@ -79,7 +79,7 @@ def test_many_files_become_few_and_pinned_ones_stay(spark, lake):
     part = publish.pin(lake, "vocabulary", delta_io.version(lake, tables.VOCABULARY))
     assert len(part.files) > 2
     result = maintain_tables.run(make_context(lake, maintenance={"optimize_min_files": 2}))
-    entry = result.extra["maintenance"]["vocabulary"]
+    entry = result.output.sections["maintenance"]["vocabulary"]
     assert (entry["files_before"], entry["files_after"]) == (len(part.files), 1)
     assert present(lake, part) and delta_io.read(spark, lake, tables.VOCABULARY).count() == 8
 

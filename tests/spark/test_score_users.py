@@ -75,7 +75,7 @@ def test_lists_by_hand(spark, lake):
     assert {user: rows[0]["fallback"] for user, rows in found.items()} == {
         "u1": None, "u2": None, "u3": "history_unknown_to_model", "u4": "no_history", "u5": "no_history",
     }  # fmt: skip
-    facts = scored.extra["lists"]
+    facts = scored.output.sections["lists"]
     assert facts["fallback"] == {"history_unknown_to_model": 1, "no_history": 2} and facts["items_not_scored"] == 1
     assert (facts["users"], facts["rows"]) == (5, 23) and "own copy" in facts["note"]
     assert not list((context.run_dir / "score_users").glob("*"))
@@ -109,10 +109,10 @@ def test_a_release_is_one_row_and_recommend_reads_it_without_a_jvm(spark, lake):
     first = run_stage("release", release.run, context)
     again = run_stage("release", release.run, context)
     assert delta_io.read(spark, lake, tables.RELEASES).count() == 1
-    assert first.extra["release"] == again.extra["release"] and again.rows_out == 0
+    assert first.output.sections["release"] == again.output.sections["release"] and again.rows_out == 0
     made, rows = delta_read.recommendations_for(lake, "u2")
     assert [row["item_id"] for row in rows] == [row["item_id"] for row in lists(spark, lake)["u2"]]
-    assert made.release_id == first.extra["release"]["id"] and {row["release_id"] for row in rows} == {made.release_id}
+    assert made.release_id == first.output.release.id and {row["release_id"] for row in rows} == {made.release_id}
     assert delta_read.recommendations_for(lake, "nobody")[1] == []
     assert delta_read.rows_of(lake, "recommendations", made.recommendations_version) == made.rows
     sample = json.loads((context.run_dir / "sample_users.json").read_text())

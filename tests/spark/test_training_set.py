@@ -54,7 +54,7 @@ def test_leave_one_out_rows_by_hand_and_the_same_run_again(spark, lake):
     assert rows_of(lake, snapshot, "refit") == [(1, [3, 4, 5, 6], 2, "history"), (2, [1, 2, 3], 1, "history")]
     assert snapshot.rows("holdout") == 0
     assert (snapshot.items, snapshot.users, snapshot.clock, snapshot.split.kind) == (6, 3, "position", "leave_one_out")
-    assert result.extra["snapshot"]["rows"]["train"] == 2 and result.rows_in == 12
+    assert result.output.sections["snapshot"]["rows"]["train"] == 2 and result.rows_in == 12
     _, second, again = build(spark, lake)
     assert again.id == snapshot.id
     assert [e["content_sha256"] for e in result.tables] == [e["content_sha256"] for e in second.tables]

@@ -143,7 +143,7 @@ def _stages(lake: Lake, ref: dict[str, Any], snapshot: DatasetSnapshot) -> None:
     stages = stages_of("full", {})
     for stage in stages:
         record = {"name": stage.name, "status": "done", "exit_code": 0, "attempt": 1, **numbers, "counts": {}}
-        record |= {"tables": tables.get(stage.name, []), "extra": extra.get(stage.name, {})}
+        record |= {"tables": tables.get(stage.name, []), "output": extra.get(stage.name, {})}
         write_json(lake.run_dir(RUN) / "stages" / f"{stage.name}.json", record)
     (lake.run_dir(RUN) / "report.html").write_text("<html></html>")
     results.write(lake.run_dir(RUN), results.compose(lake.run_dir(RUN), stages, "done", 0))

@@ -18,13 +18,15 @@ STAGE_FILE = """
 import os, signal, sys, time
 from pathlib import Path
 from nightrank.feature_store.contracts import errors
+from nightrank.feature_store.contracts.outputs.output import OtherOutput
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 
 def run(context: StageContext) -> StageResult:
     with open(context.root / "trace", "a") as trace:
         trace.write(f"{name} {{context.run_id}} {{context.fence}}\\n")
     {body}
-    return StageResult("{name}", rows_out=3, counts={{"events": 1, "quarantined": {{"nan_value": 2}}}}, extra={extra})
+    counts = {{"events": 1, "quarantined": {{"nan_value": 2}}}}
+    return StageResult("{name}", rows_out=3, counts=counts, output=OtherOutput(**{extra}))
 
 if __name__ == "__main__":
     raise SystemExit(stage_main("{name}", run))

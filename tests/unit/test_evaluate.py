@@ -48,17 +48,17 @@ def outcome(tmp_path_factory):
 
 
 def test_everyone_is_measured_on_the_same_rows(outcome):
-    assert outcome.extra["evaluation"]["test"] == {
+    assert outcome.output.sections["evaluation"]["test"] == {
         "rows": 300,
         "dropped": 0,
         "recommender": ["challenger", "popular_7d", "als", "item_cooccurrence"],
     }
-    assert outcome.extra["evaluation"]["holdout"]["recommender"] == ["challenger", "champion", "als"]
-    assert {row["n"] for row in outcome.extra["metrics"] if row["slice"] == "all"} == {300}
+    assert outcome.output.sections["evaluation"]["holdout"]["recommender"] == ["challenger", "champion", "als"]
+    assert {row["n"] for row in outcome.output.sections["metrics"] if row["slice"] == "all"} == {300}
 
 
 def test_figures_are_those_of_the_lists(outcome):
-    rows = outcome.extra["metrics"]
+    rows = outcome.output.sections["metrics"]
     for name in ("recall", "ndcg", "mrr", "map", "hit_rate"):
         # The seen first item is taken out, so the target stands first.
         assert figure(rows, "als", name)["value"] == 1.0
@@ -75,29 +75,29 @@ def test_figures_are_those_of_the_lists(outcome):
 
 
 def test_cold_targets_are_a_slice_of_their_own(outcome):
-    row = figure(outcome.extra["metrics"], "als", "ndcg", part="cold_items")
+    row = figure(outcome.output.sections["metrics"], "als", "ndcg", part="cold_items")
     assert (row["n"], row["value"]) == (250, 1.0)
 
 
 def test_slices_by_history_cover_the_rows(outcome):
     names = ("history_0_5", "history_6_20", "history_over_20")
-    counts = [figure(outcome.extra["metrics"], "als", "ndcg", part=name)["n"] for name in names]
+    counts = [figure(outcome.output.sections["metrics"], "als", "ndcg", part=name)["n"] for name in names]
     assert sum(counts) == 300
-    assert figure(outcome.extra["metrics"], "als", "ndcg", part="history_over_20")["note"] == "not decidable"
-    assert figure(outcome.extra["metrics"], "als", "ndcg", part="history_over_20")["value"] is None
+    assert figure(outcome.output.sections["metrics"], "als", "ndcg", part="history_over_20")["note"] == "not decidable"
+    assert figure(outcome.output.sections["metrics"], "als", "ndcg", part="history_over_20")["value"] is None
 
 
 def test_the_challenger_is_compared_with_everyone(outcome):
     found = {
         (r["against"], r["split"]): r
-        for r in outcome.extra["comparisons"]
+        for r in outcome.output.sections["comparisons"]
         if (r["slice"], r["name"], r["k"]) == ("all", "ndcg", 10)
     }
     assert set(found) == {
         ("popular_7d", "test"), ("als", "test"), ("item_cooccurrence", "test"), ("champion", "holdout"), ("als", "holdout"),
     }  # fmt: skip
     delta = found["als", "test"]
-    value = figure(outcome.extra["metrics"], "challenger", "ndcg")["value"]
+    value = figure(outcome.output.sections["metrics"], "challenger", "ndcg")["value"]
     assert delta["delta"] == pytest.approx(value - 1.0)
     assert delta["ci"][0] <= delta["delta"] <= delta["ci"][1] < 0
     assert found["popular_7d", "test"]["relative"] is None
@@ -105,14 +105,14 @@ def test_the_challenger_is_compared_with_everyone(outcome):
 
 def test_a_champion_with_fewer_items_is_asked_with_the_items_it_knows(outcome):
     """Its catalogue ends at 30: the cold item 40 can never be listed, and histories are cut to what it knows."""
-    assert figure(outcome.extra["metrics"], "champion", "recall", split="holdout", part="cold_items")["value"] == 0.0
+    assert figure(outcome.output.sections["metrics"], "champion", "recall", split="holdout", part="cold_items")["value"] == 0.0
 
 
 def test_few_rows_have_figures_with_wide_intervals_and_a_note(tmp_path):
     snapshot = lake.published(tmp_path, lake.sequences(20))
     context = lake.context_of(tmp_path)
     lake.trained(context, snapshot, lake.bundle(tmp_path, 1), lake.bundle(tmp_path, 2))
-    rows = evaluate.run(context).extra["metrics"]
+    rows = evaluate.run(context).output.sections["metrics"]
     assert {row["note"] for row in rows} == {"few rows", "not decidable"}
     assert all((row["value"] is None) == (row["n"] == 0) == (row["note"] == "not decidable") for row in rows)
     some = next(row for row in rows if (row["slice"], row["name"], row["k"]) == ("all", "ndcg", 10))
@@ -135,7 +135,12 @@ def test_targets_that_were_seen_are_dropped_and_counted(tmp_path):
     snapshot = lake.published(tmp_path, rows)
     context = lake.context_of(tmp_path)
     lake.trained(context, snapshot, lake.bundle(tmp_path, 1), lake.bundle(tmp_path, 2))
-    assert evaluate.run(context).extra["evaluation"]["test"] == {"rows": 213, "dropped": 7, "recommender": ["challenger"]}
+    found = evaluate.run(context).output.sections["evaluation"]
+    assert found["test"] == {
+        "rows": 213,
+        "dropped": 7,
+        "recommender": ["challenger"],
+    }
 
 
 def test_the_last_full_run_is_found_among_the_runs(tmp_path):
@@ -150,10 +155,10 @@ def test_the_last_full_run_is_found_among_the_runs(tmp_path):
     ):
         other = lake.context_of(tmp_path, run_id, kind)
         lake.ref_of(lake.bundle(tmp_path, version), run_id, version, day).save(other.run_dir / "model_ref.json")
-    assert evaluate.last_full_ref(context).run_id == "b"
+    assert context.last_full_found().run_id == "b"
     result = evaluate.run(context)
-    assert result.extra["evaluation"]["holdout"]["recommender"] == ["challenger", "last_full"]
-    assert result.extra["evaluation"]["test"]["recommender"] == []
+    assert result.output.sections["evaluation"]["holdout"]["recommender"] == ["challenger", "last_full"]
+    assert result.output.sections["evaluation"]["test"]["recommender"] == []
 
 
 def test_a_night_counts_the_events_that_landed_before_its_day(tmp_path):

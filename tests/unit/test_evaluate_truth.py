@@ -93,7 +93,7 @@ def test_the_ceiling_stands_beside_the_model(tmp_path):
     context = lake.context_of(tmp_path)
     lake.trained(context, snapshot, lake.bundle(tmp_path, 1), lake.bundle(tmp_path, 2))
     result = evaluate.run(context)
-    assert result.extra["evaluation"]["test"]["recommender"] == ["challenger", "truth"]
+    assert result.output.sections["evaluation"]["test"]["recommender"] == ["challenger", "truth"]
 
 
 def test_there_is_no_truth_without_a_simulator_or_a_clock(tmp_path):

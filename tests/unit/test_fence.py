@@ -7,7 +7,6 @@ from nightrank.feature_store.contracts import lease as leases
 from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.trainer.stages import register
 from tests.fence_worker import model_ref
 from tests.sleepers import asleep, take_over, wake
 
@@ -52,7 +51,7 @@ def test_the_death_of_a_run_inside_a_commit_frees_the_lake(lake, monkeypatch):
 
 def champion(lake, tracker):
     name = "ranker"
-    return read_json(register.champion_path(lake))["version"], tracker.get_registered_model(name).aliases["champion"]
+    return read_json(lake.champion_path)["version"], tracker.get_registered_model(name).aliases["champion"]
 
 
 @pytest.fixture
@@ -65,7 +64,7 @@ def tracker(lake):
     client.create_registered_model("ranker")
     for version in (1, 2):
         assert int(client.create_model_version("ranker", source=str(lake.root)).version) == version
-    model_ref(1).save(register.champion_path(lake))
+    model_ref(1).save(lake.champion_path)
     client.set_registered_model_alias("ranker", "champion", "1")
     return client
 

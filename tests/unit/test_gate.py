@@ -1,12 +1,14 @@
 """Stage gate: nights that are pooled, and a decision that survives being killed before the alias moves."""
 
+import os
 from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 
 import pytest
 
-from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, DependencyUnreachable
+from nightrank.feature_store.contracts.champion import replace_champion
+from nightrank.feature_store.contracts.errors import ConfigError, ConflictError, DataContractError, DependencyUnreachable
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.trainer.stages import gate
 from tests import evaluation_lake as lake
@@ -18,11 +20,11 @@ def promoted(monkeypatch):
     calls = []
     registry = SimpleNamespace(fault=None)
 
-    def promote(context, ref):
+    def promote(context, ref, over):
         if registry.fault:
             raise registry.fault
+        replace_champion(context, ref, over)
         calls.append(ref.manifest_sha256)
-        ref.save(context.root / "champion.json")
 
     monkeypatch.setattr("nightrank.trainer.stages.register.promote", promote)
     return SimpleNamespace(calls=calls, module=registry)
@@ -37,14 +39,14 @@ def run_with(root, rows, seed=2, run_id="run-1", kind="nightly", day=1, **config
 
 def test_without_a_champion_the_first_is_promoted(tmp_path, promoted):
     context = run_with(tmp_path, lake.sequences(20))
-    body = gate.run(context).extra["gate"]
+    body = gate.run(context).output.sections["gate"]
     assert (body["decision"], body["delta"], body["n"]) == ("first", None, 0)
     assert promoted.calls == [body["challenger"]]
 
 
 def test_too_few_rows_leave_the_champion(tmp_path, promoted):
     lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
-    body = gate.run(run_with(tmp_path, lake.sequences(150))).extra["gate"]
+    body = gate.run(run_with(tmp_path, lake.sequences(150))).output.sections["gate"]
     assert (body["decision"], body["n"], promoted.calls) == ("undecidable", 150, [])
     assert "150 hold-out rows, 200 are needed" in body["reasons"][0]
 
@@ -53,19 +55,19 @@ def test_small_nights_are_pooled_until_they_can_decide(tmp_path, promoted):
     """150 rows a night: the second night has 300 together and decides, and what comes after begins anew."""
     lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
     bodies = [
-        gate.run(run_with(tmp_path, lake.sequences(150, seed), 7, f"night-{day}", day=day)).extra["gate"]
+        gate.run(run_with(tmp_path, lake.sequences(150, seed), 7, f"night-{day}", day=day)).output.sections["gate"]
         for day, seed in ((1, 3), (2, 4))
     ]
     assert [(b["decision"], b["n"], b["nights"]) for b in bodies] == [("undecidable", 150, 1), ("promoted", 300, 2)]
     assert "pooled with those of the next nights" in bodies[0]["reasons"][0]
-    after = gate.run(run_with(tmp_path, lake.sequences(150), 7, "night-3", day=3)).extra["gate"]
+    after = gate.run(run_with(tmp_path, lake.sequences(150), 7, "night-3", day=3)).output.sections["gate"]
     assert (after["decision"], after["n"], after["nights"]) == ("undecidable", 150, 1)
 
 
 def test_rows_against_another_champion_are_not_pooled(tmp_path, promoted):
     for day, champion in ((1, 7), (2, 8)):
         lake.ref_of(lake.bundle(tmp_path, champion), "run-0").save(tmp_path / "champion.json")
-        body = gate.run(run_with(tmp_path, lake.sequences(150), 2, f"night-{day}", day=day)).extra["gate"]
+        body = gate.run(run_with(tmp_path, lake.sequences(150), 2, f"night-{day}", day=day)).output.sections["gate"]
     assert (body["decision"], body["n"], body["nights"]) == ("undecidable", 150, 1)
 
 
@@ -74,7 +76,7 @@ def test_a_repeated_night_is_pooled_once_and_never_with_a_later_one(tmp_path, pr
     wanted = {"gate": {"decidable_rows": 1000}}
     for run_id, day in (("night-2", 2), ("night-2-r2", 2), ("night-5", 5)):
         gate.run(run_with(tmp_path, lake.sequences(40), 2, run_id, day=day, **wanted))
-    body = gate.run(run_with(tmp_path, lake.sequences(40), 2, "night-3", day=3, **wanted)).extra["gate"]
+    body = gate.run(run_with(tmp_path, lake.sequences(40), 2, "night-3", day=3, **wanted)).output.sections["gate"]
     assert (body["n"], body["nights"]) == (80, 2)
 
 
@@ -82,7 +84,7 @@ def test_a_shop_too_small_for_ever_is_decided_after_its_nights(tmp_path, promote
     lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
     for day in (1, 2, 3):
         run = run_with(tmp_path, lake.sequences(10), 7, f"night-{day}", day=day, gate={"pool_nights": 3})
-        body = gate.run(run).extra["gate"]
+        body = gate.run(run).output.sections["gate"]
     assert (body["decision"], body["n"], body["nights"]) == ("promoted", 30, 3)
     assert "30 hold-out rows of 3 nights, 200 are needed, but 3 nights have passed" in body["reasons"][1]
 
@@ -90,7 +92,7 @@ def test_a_shop_too_small_for_ever_is_decided_after_its_nights(tmp_path, promote
 def test_both_are_measured_on_the_hold_out(tmp_path, promoted):
     """Champion and challenger are the same bundle: no difference on any row, so nothing speaks against it."""
     lake.ref_of(lake.bundle(tmp_path, 2), "run-0").save(tmp_path / "champion.json")
-    body = gate.run(run_with(tmp_path, lake.sequences(250), seed=2)).extra["gate"]
+    body = gate.run(run_with(tmp_path, lake.sequences(250), seed=2)).output.sections["gate"]
     assert (body["decision"], body["delta"], body["ci"], body["n"]) == ("promoted", 0.0, [0.0, 0.0], 250)
     assert body["challenger_ndcg"] == body["champion_ndcg"] > 0
 
@@ -102,17 +104,60 @@ def test_a_decision_outlives_a_fault_between_it_and_the_alias(tmp_path, promoted
         gate.run(context)
     written = read_json(context.run_dir / "gate.json")
     promoted.module.fault = None
-    # Meanwhile there is a champion: deciding anew would say `undecidable`.
-    lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
-    assert gate.run(context).extra["gate"] == written
+    os.utime(context.run_dir / "gate.json", (1, 1))
+    assert gate.run(context).output.sections["gate"] == written
     assert promoted.calls == [written["challenger"]]
+    assert (context.run_dir / "gate.json").stat().st_mtime == 1, "it was not decided again"
+
+
+def test_a_resumed_gate_does_not_put_its_challenger_over_a_champion_it_was_not_compared_with(tmp_path, promoted):
+    """Decided, cut off before the alias; another run's model went live since: the two are compared anew."""
+    context = run_with(tmp_path, lake.sequences(20))
+    promoted.module.fault = DependencyUnreachable("MLflow does not answer", "retry")
+    with pytest.raises(DependencyUnreachable):
+        gate.run(context)
+    assert read_json(context.run_dir / "gate.json")["decision"] == "first"
+    promoted.module.fault = None
+    newer = lake.ref_of(lake.bundle(tmp_path, 7), "run-0")
+    newer.save(tmp_path / "champion.json")
+    body = gate.run(context).output.sections["gate"]
+    assert (body["decision"], body["champion"], promoted.calls) == ("undecidable", newer.manifest_sha256, [])
+    assert context.lake.champion() == newer
+
+
+def test_a_repeated_gate_compares_with_the_champion_of_now(tmp_path, promoted):
+    """Promoted, then replaced by another run of the same date: asked again, its old decision is no answer."""
+    context = run_with(tmp_path, lake.sequences(20))
+    assert gate.run(context).output.sections["gate"]["decision"] == "first"
+    newer = lake.ref_of(lake.bundle(tmp_path, 7), "run-0")
+    newer.save(tmp_path / "champion.json")
+    assert gate.run(replace(context, repetitions={"gate": 1})).output.sections["gate"]["decision"] == "undecidable"
+    assert context.lake.champion() == newer
+
+
+def test_a_gate_of_an_older_date_than_the_champions_is_refused(tmp_path, promoted):
+    context = run_with(tmp_path, lake.sequences(20), day=3)
+    newer = lake.ref_of(lake.bundle(tmp_path, 7), "night-4", day="2024-03-04")
+    newer.save(tmp_path / "champion.json")
+    with pytest.raises(ConflictError, match="run-1 is of 2024-03-03, and what is current is of 2024-03-04"):
+        gate.run(context)
+    assert context.lake.champion() == newer
+
+
+def test_a_decision_under_another_rule_is_taken_anew_unless_it_was_carried_out(tmp_path, promoted):
+    lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
+    rows = lake.sequences(150)
+    assert gate.run(run_with(tmp_path, rows)).output.sections["gate"]["decision"] == "undecidable"
+    lower = {"gate": {"decidable_rows": 100}}
+    body = gate.run(run_with(tmp_path, rows, **lower)).output.sections["gate"]
+    assert body["decision"] in ("promoted", "rejected")
 
 
 def test_a_decision_about_another_model_is_taken_anew(tmp_path, promoted):
     context = run_with(tmp_path, lake.sequences(20))
     gate.run(context)
     lake.ref_of(lake.bundle(tmp_path, 11)).save(context.run_dir / "model_ref.json")
-    assert gate.run(context).extra["gate"]["decision"] == "undecidable"
+    assert gate.run(context).output.sections["gate"]["decision"] == "undecidable"
 
 
 def test_a_model_that_was_not_registered_is_refused(tmp_path):

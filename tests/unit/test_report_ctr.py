@@ -39,7 +39,7 @@ def test_a_ranker_without_test_rows_says_so_and_a_run_without_one_says_nothing()
 
 
 def test_the_curves_are_those_that_the_stage_left(tmp_path):
-    left = {"name": "train_ctr", "extra": {"ctr_training": {"curves": {"ctr": CURVES}}}}
+    left = {"name": "train_ctr", "output": {"ctr_training": {"curves": {"ctr": CURVES}}}}
     write_json(tmp_path / "stages" / "train_ctr.json", left)
     written = write_report(tmp_path, {**sample_result(), "ctr": SECTION}).read_text()
     assert written.count("AUC on validation, mean over answers") == page().count("AUC on validation, mean over answers") > 0

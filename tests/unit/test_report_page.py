@@ -198,18 +198,19 @@ def run_folder(tmp_path, gate_decision="promoted"):
     folder = tmp_path / "runs" / result["run_id"]
     run = {key: result[key] for key in ("run_id", "kind", "date", "seed", "commit", "config_sha256", "versions", "machine")}
     write_json(folder / "run.json", {**run, "root": str(tmp_path), "fence": 0, "config": {}, "attempt": 1})
+    compared = {"decision": gate_decision, "challenger": "m", "champion": "c", "question": [], "nights": 1}
     extras = {
         "build_training_set": {"snapshot": result["snapshot"]},
-        "train": {"training": result["training"], "curves": sample_curves()},
-        "register": {"model": result["model"]},
-        "evaluate": {"metrics": result["metrics"]},
-        "gate": {"gate": result["gate"] | {"decision": gate_decision}},
+        "train": {"training": result["training"], "model_files": {"live": "models/m"}, "curves": sample_curves()},
+        "register": {"model": result["model"] | {"ranker": "transformer", "settings": {}}},
+        "evaluate": {"metrics": result["metrics"], "comparisons": [], "evaluation": {}},
+        "gate": {"gate": result["gate"] | compared, "lists_by": {"manifest_sha256": "m", "version": 7}},
         "release": {"release": result["release"]},
     }
     for stage in result["stages"]:
         counts = result["counts"] if stage["name"] == "ingest_events" else {}
         write_json(
-            folder / "stages" / f"{stage['name']}.json", {**stage, "counts": counts, "extra": extras.get(stage["name"], {})}
+            folder / "stages" / f"{stage['name']}.json", {**stage, "counts": counts, "output": extras.get(stage["name"], {})}
         )
     write_json(folder / "sample_users.json", sample_users())
     return folder
@@ -225,7 +226,7 @@ def test_the_stage_writes_the_page_and_says_where(tmp_path):
     done = run_report(folder)
     assert done.returncode == 0, done.stderr
     left = json.loads((folder / "stages" / "report.json").read_text())
-    assert left["extra"]["report"] == f"runs/{folder.name}/report.html"
+    assert left["output"]["report"] == f"runs/{folder.name}/report.html"
     text = " ".join(parsed((folder / "report.html").read_text()).words)
     assert "The new model went live" in text and "User C" in text and "Training loss" in text
     assert sorted(path.name for path in folder.glob(".*")) == []

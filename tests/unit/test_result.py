@@ -72,6 +72,21 @@ EXTRAS = {
 }
 
 
+GATE = {
+    "challenger": "ab",
+    "champion": "cd",
+    "question": [],
+    "decision": "first",
+    "reasons": ["ndcg fell"],
+    "delta": -0.1,
+    "ci": [-0.2, -0.05],
+    "n": 400,
+    "challenger_ndcg": 0.2,
+    "champion_ndcg": 0.3,
+    "nights": 1,
+}
+
+
 def check(result: dict[str, Any]) -> None:
     jsonschema.validate(result, SCHEMA, format_checker=jsonschema.FormatChecker())
     assert result.keys() >= ISSUE_FIELDS
@@ -122,7 +137,7 @@ def test_the_verdict_of_the_gate_becomes_the_runs(tmp_path: Path, modules: Path)
     for number, (decision, status, code) in enumerate(
         [("promoted", "done", 0), ("rejected", "gate_rejected", 7), ("undecidable", "done", 0), ("first", "done", 0)], 1
     ):
-        gate = {"gate": {"decision": decision, "reasons": ["ndcg fell"], "delta": -0.1, "ci": [-0.2, -0.05], "n": 400}}
+        gate = {"gate": {**GATE, "decision": decision}, "lists_by": {"manifest_sha256": "ab", "version": 1}}
         stages = (write_stage(modules, "gate", extra=repr(gate)), verdict)
         result = Runner(stages, finish=()).run(request_for(lake, "full", date(2024, 1, number)))
         check(result)

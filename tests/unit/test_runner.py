@@ -186,7 +186,10 @@ def test_a_plan_touches_nothing(lake: Lake, modules: Path) -> None:
     assert [s["status"] for s in plan["stages"]] == ["would_run"] * 3
     assert sorted(lake.root.rglob("*")) == before
     runner(three(modules)).run(request_for(lake))
-    assert {s["status"] for s in runner(three(modules)).plan(request_for(lake))["stages"]} == {"done"}
+    done = runner(three(modules)).plan(request_for(lake))
+    assert {s["status"] for s in done["stages"]} == {"done"} and done["note"] == ""
+    other = runner(three(modules)).plan(request_for(lake, scoring={"k": 5}))
+    assert other["status"] == "already_done" and "another configuration (scoring.k); --redo" in other["note"]
 
 
 COMMAND = """

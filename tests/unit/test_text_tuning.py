@@ -6,6 +6,7 @@ import torch
 
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
 from nightrank.feature_store.contracts.settings import TextSettings
+from nightrank.feature_store.contracts.snapshot import Parent
 from nightrank.feature_store.text_model import text_model
 from nightrank.ranker.bundle.bundle import load_bundle
 from nightrank.ranker.compose import compose
@@ -14,7 +15,6 @@ from nightrank.ranker.inputs import ItemInputs, Tokens
 from nightrank.ranker.text.config import TextTuningConfig
 from nightrank.ranker.text.open_tower import open_tower
 from nightrank.ranker.text.pretrained import pretrained_model, tuned
-from nightrank.trainer.config.job import Parent
 from nightrank.trainer.incremental.growth import LIVE
 from nightrank.trainer.loop.text import base_revision, text_revision
 from nightrank.trainer.ranks.device import Device, choose_attention

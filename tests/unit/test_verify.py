@@ -70,10 +70,10 @@ def released(lake: Lake, **values: object) -> None:
     model, snapshot = read_json(lake.run_dir(RUN) / "model_ref.json"), next(lake.snapshots.iterdir()).stem
     body = {**RELEASE, "recommendations_version": 1, **values}
     write_release(lake, Release(**body, manifest_sha256=model["manifest_sha256"], snapshot_id=snapshot))
-    stage["extra"]["release"] |= {name: body[name] for name in ("recommendations_version", "users", "rows")}
+    stage["output"]["release"] |= {name: body[name] for name in ("recommendations_version", "users", "rows")}
     write_json(path, stage)
     result = lake.run_dir(RUN) / "result.json"
-    change(result, release=stage["extra"]["release"])
+    change(result, release=stage["output"]["release"])
 
 
 def with_lists(lake: Lake, lists_: list[dict[str, object]], **values: object) -> None:

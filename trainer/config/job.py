@@ -11,6 +11,7 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.process import ProcessId
 from nightrank.feature_store.contracts.secrets import masked
 from nightrank.feature_store.contracts.settings import SparkSettings, TextSettings
+from nightrank.feature_store.contracts.snapshot import Parent
 from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.config.tune import PrunerConfig
@@ -21,17 +22,6 @@ def _process(value: Any) -> Any:
 
 
 Launcher = Annotated[ProcessId, BeforeValidator(_process)]
-
-
-class Parent(FrozenConfig):
-    """The champion a night starts from."""
-
-    version: int
-    bundle: str
-    """Folder relative to the lake."""
-    checkpoint: str | None
-    lineage: str
-    snapshot_id: str
 
 
 class Trial(FrozenConfig):
@@ -63,6 +53,10 @@ class Job(FrozenConfig):
     """The encoder of the snapshot's text vectors; opened where the ranker tunes it."""
     ctr: CtrTrainerConfig | None = None
     """Makes of a job the training of a click ranker; `config` then only says how it is run."""
+    fingerprint: str = ""
+    """Of the stage, as it stood when the job was made; a trial has none."""
+    repetition: int = 0
+    """How often the stage was requested again: such a training starts from the beginning."""
     launcher: Launcher
     """The process that watches the ranks: they end when it is gone."""
 
@@ -93,7 +87,13 @@ class Job(FrozenConfig):
     def checkpoints(self) -> Path:
         if self.trial is not None:
             return self.folder / "checkpoints"
-        return Path(self.root) / "checkpoints" / (self.run_id if self.ctr is None else f"{self.run_id}-ctr")
+        name = self.run_id if self.ctr is None else f"{self.run_id}-ctr"
+        return Path(self.root) / "checkpoints" / (f"{name}.{self.repetition}" if self.repetition else name)
+
+    @property
+    def answer(self) -> list[Any]:
+        """What a result must name to be this job's."""
+        return [self.fingerprint, self.repetition]
 
     def save(self) -> None:
         """Without secrets: workers need none, and the Spark launcher takes its own from the environment."""

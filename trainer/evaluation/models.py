@@ -1,10 +1,12 @@
 """Which bundles a run measures: its own, the champion's, and that of the last full run."""
 
 from pathlib import Path
+from typing import Literal
 
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.feature_store.contracts.files import read_json
-from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
+from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.feature_store.contracts.outputs.trained import Trained
+from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.ranker.bundle.bundle import load_bundle
@@ -13,26 +15,14 @@ from nightrank.trainer.evaluation.recommenders import BundleRecommender
 
 def run_snapshot(context: StageContext) -> DatasetSnapshot:
     """The snapshot that stage build_training_set of this run published."""
-    named = context.result_of("build_training_set").extra["snapshot"]
-    return load_snapshot(context.lake.snapshot(named["id"]))
+    return load_snapshot(context.lake.snapshot(context.output(TrainingSet).snapshot.id))
 
 
-def run_bundle(context: StageContext, phase: str) -> BundleRecommender | None:
-    """The bundle stage train left for the phase (measured | live); None where it made none."""
-    folder = context.result_of("train").extra["model_files"].get(phase)
+def run_bundle(context: StageContext, phase: Literal["measured", "live"]) -> BundleRecommender | None:
+    """The bundle stage train left for the phase; None where it made none."""
+    files = context.output(Trained).model_files
+    folder = files.measured if phase == "measured" else files.live
     return None if folder is None else opened(context.root / folder)
-
-
-def last_full_ref(context: StageContext) -> ModelRef | None:
-    """What the newest other full run up to this date registered; None where there is none."""
-    refs = []
-    for path in context.lake.root.glob("runs/*/model_ref.json"):
-        ref = load_model_ref(path)
-        if ref.run_id == context.run_id or ref.date > context.day.isoformat():
-            continue
-        if read_json(path.parent / "run.json")["kind"] == "full":
-            refs.append(ref)
-    return max(refs, key=lambda ref: (ref.date, ref.version), default=None)
 
 
 def of_ref(root: Path, ref: ModelRef) -> BundleRecommender:

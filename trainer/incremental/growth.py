@@ -6,12 +6,12 @@ from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.logs import log
-from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Parent, load_snapshot
 from nightrank.ranker.bundle.bundle import Bundle, load_bundle, shapes_of
 from nightrank.ranker.growth import grow_optimizer_state, grown_rows
 from nightrank.ranker.inputs import ItemInputs
 from nightrank.ranker.model import Ranker
-from nightrank.trainer.config.job import Job, Parent
+from nightrank.trainer.config.job import Job
 from nightrank.trainer.loop.checkpoint import CheckpointFolder
 from nightrank.trainer.loop.text import base_revision
 

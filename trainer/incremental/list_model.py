@@ -5,16 +5,17 @@ from pathlib import Path
 
 import torch
 
-from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.champion import parent_of
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef
 from nightrank.feature_store.contracts.settings import TextSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.text_model import text_model
-from nightrank.ranker.bundle.bundle import Bundle, load_bundle
+from nightrank.ranker.bundle.bundle import Bundle
 from nightrank.ranker.bundle.grown_copy import store_grown_copy
 from nightrank.trainer.data.item_inputs import load_item_inputs, load_vocabulary
+from nightrank.trainer.incremental.growth import champion as champion_bundle
 from nightrank.trainer.incremental.growth import check_extends
 from nightrank.trainer.loop.text import base_revision
 
@@ -42,7 +43,7 @@ def write_list_model(context: StageContext, champion: ModelRef, snapshot: Datase
 
 
 def _copy(context: StageContext, champion: ModelRef, snapshot: DatasetSnapshot) -> str:
-    bundle = load_bundle(context.root / champion.bundle, champion.manifest_sha256)
+    bundle = champion_bundle(context.root, parent_of(champion))
     raw_ids = load_vocabulary(snapshot, context.root)
     check_extends(bundle, raw_ids)
     _check_same_features(bundle, snapshot, context.lake.snapshot(champion.snapshot_id))
@@ -68,7 +69,7 @@ def _check_same_features(bundle: Bundle, snapshot: DatasetSnapshot, before: Path
 
 
 def _text_folder(context: StageContext, snapshot: DatasetSnapshot) -> Path:
-    found = text_model(validate(TextSettings, context.config.get("text", {})))
+    found = text_model(context.section("text", TextSettings))
     if found is None or found.revision != snapshot.text_revision:
         raise DataContractError("text.encoder is not what their texts were encoded with", "name the text.encoder of before")
     return found.folder

@@ -12,8 +12,8 @@ from deltalake import DeltaTable
 
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
-from nightrank.feature_store.contracts.config import validate
 from nightrank.feature_store.contracts.logs import log
+from nightrank.feature_store.contracts.outputs.evaluated import Evaluated, SplitFacts
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.trainer.config.evaluation import EvaluationConfig
@@ -21,10 +21,9 @@ from nightrank.trainer.data.item_inputs import item_counts
 from nightrank.trainer.evaluation.baselines import load_baselines
 from nightrank.trainer.evaluation.figures import CHALLENGER, figures
 from nightrank.trainer.evaluation.measure import measure
-from nightrank.trainer.evaluation.models import last_full_ref, of_ref, run_bundle, run_snapshot
+from nightrank.trainer.evaluation.models import of_ref, run_bundle, run_snapshot
 from nightrank.trainer.evaluation.recommenders import Ids, Recommender
 from nightrank.trainer.evaluation.truth import load_truth
-from nightrank.trainer.stages.register import current_champion
 
 NAME = "evaluate"
 
@@ -35,11 +34,11 @@ def run(context: StageContext) -> StageResult:
     `test` (full runs): the `measured` bundle, which saw neither validation nor test rows. `holdout`: the `live` bundle, the
     champion and the last full run's model; no loss of theirs held these rows. Baselines and the truth stand beside both.
     """
-    config = validate(EvaluationConfig, context.config.get("evaluation", {}))
+    config = context.section("evaluation", EvaluationConfig)
     snapshot = run_snapshot(context)
     metrics: list[dict[str, Any]] = []
     comparisons: list[dict[str, Any]] = []
-    summary: dict[str, Any] = {}
+    summary: dict[str, SplitFacts] = {}
     for split in splits_of(snapshot):
         recommenders = recommenders_of(context, snapshot, split, config)
         log.info(f"evaluate: {split}, {snapshot.rows(split)} rows, {', '.join(recommenders)}")
@@ -47,12 +46,12 @@ def run(context: StageContext) -> StageResult:
         rows, deltas = figures(measured, config, context.seed)
         metrics += rows
         comparisons += deltas
-        summary[split] = {"rows": measured.rows, "dropped": measured.dropped, "recommender": list(recommenders)}
+        summary[split] = SplitFacts(rows=measured.rows, dropped=measured.dropped, recommender=list(recommenders))
     return StageResult(
         name=NAME,
-        rows_in=sum(part["rows"] + part["dropped"] for part in summary.values()),
+        rows_in=sum(part.rows + part.dropped for part in summary.values()),
         bytes_read=sum(file.bytes for split in splits_of(snapshot) for file in snapshot.parts[split].files),
-        extra={"metrics": metrics, "comparisons": comparisons, "evaluation": summary},
+        output=Evaluated(metrics=metrics, comparisons=comparisons, evaluation=summary),
     )
 
 
@@ -70,7 +69,7 @@ def recommenders_of(
     if challenger is not None:
         found[CHALLENGER] = challenger
     if split == "holdout":
-        refs = {"champion": current_champion(context.lake), "last_full": last_full_ref(context)}
+        refs = {"champion": context.champion_found(), "last_full": context.last_full_found()}
         found |= {recommender: of_ref(context.root, ref) for recommender, ref in refs.items() if ref is not None}
     found |= load_baselines(context.root, split, max(config.ks), _baselines_version(context))
     truth = load_truth(snapshot, context.root)

@@ -1,14 +1,17 @@
 """Stage `gate`: does the challenger go live? Measured on hold-out rows that are in no model's loss."""
 
 from pathlib import Path
+from typing import Any, Final
 
-from nightrank.feature_store.contracts.config import validate
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.fingerprint import fingerprint_of
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
+from nightrank.feature_store.contracts.outputs.gated import Gated, GateFacts, ListModel
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.feature_store.current import refuse_older
 from nightrank.trainer.config.evaluation import GateConfig
 from nightrank.trainer.evaluation.decision import Decision, decided, first, paired
 from nightrank.trainer.evaluation.models import of_ref, run_snapshot
@@ -17,6 +20,7 @@ from nightrank.trainer.incremental.list_model import write_list_model
 from nightrank.trainer.stages import register as registry
 
 NAME = "gate"
+DECISION: Final = "gate.json"
 KNOWN.update({"gate.decided", "gate.promoted"})
 
 
@@ -26,23 +30,33 @@ def run(context: StageContext) -> StageResult:
     Never fails because of what was decided: the stage `verdict` ends the run with 7 where the challenger was rejected.
     """
     ref = challenger_ref(context)
-    path = context.run_dir / "gate.json"
-    body = read_json(path) if path.exists() else {}
-    if body.get("challenger") != ref.manifest_sha256:
-        body = {"challenger": ref.manifest_sha256, **decide(context, ref).to_json()}
+    refuse_older(context)
+    champion = context.lake.champion()
+    facts = standing(context, ref, champion)
+    if facts is None:
+        decision = decide(context, ref, champion).to_json()
+        facts = GateFacts(challenger=ref.manifest_sha256, question=question(context), **decision)
         with context.commit():
-            write_json(path, body)
+            write_json(context.run_dir / DECISION, facts.model_dump(mode="json"))
     failpoint("gate.decided")
-    log.info(f"gate: {body['decision']} ({'; '.join(body['reasons'])})")
-    if body["decision"] in ("first", "promoted"):
-        registry.promote(context, ref)
+    log.info(f"gate: {facts.decision} ({'; '.join(facts.reasons)})")
+    if facts.goes_live:
+        registry.promote(context, ref, over=facts.champion)
         failpoint("gate.promoted")
         with context.commit():
             (context.run_dir / LIST_MODEL).unlink(missing_ok=True)
-        return StageResult(name=NAME, rows_in=body["n"], extra={"gate": body})
-    champion = registry.current_champion(context.lake)
-    new_items = write_list_model(context, champion, run_snapshot(context)) if champion else ""
-    return StageResult(name=NAME, rows_in=body["n"], extra={"gate": {**body, "new_items": new_items}})
+        return _result(facts, ref)
+    assert champion is not None  # without one the decision is `first`
+    new_items = write_list_model(context, champion, run_snapshot(context))
+    grown = context.run_dir / LIST_MODEL
+    live = load_model_ref(grown) if grown.exists() else champion
+    return _result(facts.model_copy(update={"new_items": new_items}), live)
+
+
+def _result(facts: GateFacts, live: ModelRef) -> StageResult:
+    """The decision, and which model makes the run's lists."""
+    lists_by = ListModel(manifest_sha256=live.manifest_sha256, version=live.version)
+    return StageResult(name=NAME, rows_in=facts.n, output=Gated(gate=facts, lists_by=lists_by))
 
 
 def challenger_ref(context: StageContext) -> ModelRef:
@@ -53,9 +67,31 @@ def challenger_ref(context: StageContext) -> ModelRef:
     return load_model_ref(path)
 
 
-def decide(context: StageContext, challenger: ModelRef) -> Decision:
-    config = validate(GateConfig, context.config.get("gate", {}))
-    champion = registry.current_champion(context.lake)
+def question(context: StageContext) -> list[Any]:
+    """What a decision answers: under this fingerprint, and so many times requested again."""
+    return [fingerprint_of(context, NAME), context.repetition(NAME)]
+
+
+def standing(context: StageContext, challenger: ModelRef, champion: ModelRef | None) -> GateFacts | None:
+    """The decision that was written, if it still answers the question; None where the two must be compared anew.
+
+    Once its challenger is the champion a decision has been carried out, and stands.
+    """
+    path = context.run_dir / DECISION
+    body: dict[str, Any] = read_json(path) if path.exists() else {}
+    if body.get("challenger") != challenger.manifest_sha256:
+        return None
+    carried_out = champion is not None and (champion.run_id, champion.manifest_sha256) == (
+        challenger.run_id,
+        challenger.manifest_sha256,
+    )
+    compared = None if champion is None else champion.manifest_sha256
+    same = body["champion"] == compared and body.get("question") == question(context)
+    return GateFacts.model_validate(body) if carried_out or same else None
+
+
+def decide(context: StageContext, challenger: ModelRef, champion: ModelRef | None) -> Decision:
+    config = context.section("gate", GateConfig)
     if champion is None:
         return first()
     rows = paired(run_snapshot(context), context.root, of_ref(context.root, challenger), of_ref(context.root, champion))

@@ -5,12 +5,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from nightrank.feature_store.contracts.champion import ALIAS as CHAMPION
+from nightrank.feature_store.contracts.champion import replace_champion
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
-from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
+from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.feature_store.contracts.outputs.registered import ModelFacts, Registered
+from nightrank.feature_store.contracts.outputs.trained import Trained
+from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
 from nightrank.feature_store.contracts.ranker_facts import ranker_facts
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.ranker.bundle.files import BundleInfo, read_info, verify_manifest
@@ -21,7 +25,7 @@ from nightrank.trainer.tracking.tracker import LAKE, MANIFEST, RUN, Tracker, lak
 from nightrank.trainer.tracking.version_notes import MODEL_NOTE, VersionNotes, notes_of
 
 NAME: Final = "register"
-CHALLENGER, CHAMPION = "challenger", "champion"
+CHALLENGER: Final = "challenger"
 KNOWN.update({"register.logged", "register.registered", "promote.written"})
 
 
@@ -31,8 +35,8 @@ def run(context: StageContext) -> StageResult:
     DependencyUnreachable leaves the bundle where it is: the same command registers it later.
     """
     reconcile(context)
-    trained = context.result_of("train").extra
-    folder = context.root / trained["model_files"]["live"]
+    trained = context.output(Trained)
+    folder = context.root / trained.model_files.live
     manifest = verify_manifest(folder, expected=folder.name)
     facts = ranker_facts(read_info(folder).ranker.model_dump(mode="json"))
     notes = notes_of(context.run_id, context.day.isoformat(), facts)
@@ -50,23 +54,19 @@ def run(context: StageContext) -> StageResult:
         ref = _ref(context, tracker, mlflow_run, version, read_info(folder), manifest, trained)
     with context.commit():
         ref.save(context.run_dir / "model_ref.json")
-    model = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest, **facts}
-    return StageResult(name=NAME, rows_out=1, bytes_read=_bytes_of(folder), extra={"model": model})
+    model = ModelFacts(name=ref.name, version=ref.version, manifest_sha256=manifest, **facts)
+    return StageResult(name=NAME, rows_out=1, bytes_read=_bytes_of(folder), output=Registered(model=model))
 
 
-def promote(context: StageContext, ref: ModelRef, alias: str = CHAMPION) -> None:
-    """`ref` is champion: `LAKE/champion.json` says so, then the alias points at it. DependencyUnreachable before either."""
+def promote(context: StageContext, ref: ModelRef, over: str | None) -> None:
+    """`ref` is champion in place of the one with manifest `over`: `LAKE/champion.json` says so, then the alias points at it.
+
+    DependencyUnreachable before either; ConflictError where another champion stands than the one it was compared with.
+    """
     with tracker_of(context) as tracker, context.commit():
-        if alias == CHAMPION:
-            ref.model_copy(update={"alias": CHAMPION}).save(champion_path(context.lake))
+        replace_champion(context, ref, over)
         failpoint("promote.written")
-        tracker.client.set_registered_model_alias(ref.name, alias, str(ref.version))
-
-
-def current_champion(lake: Lake) -> ModelRef | None:
-    """The champion of the lake; None before the first promotion."""
-    path = champion_path(lake)
-    return load_model_ref(path) if path.exists() else None
+        tracker.client.set_registered_model_alias(ref.name, CHAMPION, str(ref.version))
 
 
 def reconcile(context: StageContext) -> bool:
@@ -74,7 +74,7 @@ def reconcile(context: StageContext) -> bool:
 
     Nothing is moved in a tracker that does not know the model: a new one, which gets it from the next promotion.
     """
-    ref = current_champion(context.lake)
+    ref = context.lake.champion()
     if ref is None:
         return False
     with tracker_of(context) as tracker:
@@ -83,10 +83,6 @@ def reconcile(context: StageContext) -> bool:
         with context.commit():
             tracker.client.set_registered_model_alias(ref.name, CHAMPION, str(ref.version))
         return True
-
-
-def champion_path(lake: Lake) -> Path:
-    return lake.root / "champion.json"
 
 
 def _knows(tracker: Tracker, ref: ModelRef) -> bool:
@@ -108,15 +104,15 @@ def _aliased(tracker: Tracker, name: str, alias: str) -> str | None:
     return str(aliases[alias]) if alias in aliases else None
 
 
-def _log_training(context: StageContext, tracker: Tracker, trained: dict[str, Any]) -> None:
+def _log_training(context: StageContext, tracker: Tracker, trained: Trained) -> None:
     """Curves, figures and the snapshot stand in the run of stage `train`, once."""
     run_id = tracker.run_of(context, "train")
     if tracker.client.get_run(run_id).info.status == "FINISHED":
         return
-    snapshot = context.result_of("build_training_set").extra["snapshot"]
-    log_snapshot(tracker, run_id, context.lake.snapshot(snapshot["id"]), snapshot["id"])
-    tracker.log_points(run_id, curve_points(trained.get("curves") or {}))
-    facts = {key: value for key, value in trained["training"].items() if isinstance(value, (str, int, float))}
+    snapshot = context.output(TrainingSet).snapshot
+    log_snapshot(tracker, run_id, context.lake.snapshot(snapshot.id), snapshot.id)
+    tracker.log_points(run_id, curve_points(trained.curves))
+    facts = {key: value for key, value in trained.training.items() if isinstance(value, (str, int, float))}
     tracker.log_params(run_id, {key: str(value) for key, value in facts.items()})
     tracker.client.set_terminated(run_id, "FINISHED")
 
@@ -167,15 +163,14 @@ def _ref(
     version: str,
     info: BundleInfo,
     manifest: str,
-    trained: dict[str, Any],
+    trained: Trained,
 ) -> ModelRef:
-    snapshot = context.result_of("build_training_set").extra["snapshot"]
-    if info.snapshot_id != snapshot["id"]:
+    snapshot = context.output(TrainingSet).snapshot
+    if info.snapshot_id != snapshot.id:
         raise DataContractError(
-            f"the live bundle was made from snapshot {info.snapshot_id[:12]}, the run's is {snapshot['id'][:12]}",
+            f"the live bundle was made from snapshot {info.snapshot_id[:12]}, the run's is {snapshot.id[:12]}",
             "run stage train again",
         )
-    files = trained["model_files"]
     return ModelRef(
         name=tracker.settings.model_name,
         version=int(version),
@@ -187,11 +182,11 @@ def _ref(
         snapshot_id=info.snapshot_id,
         run_id=context.run_id,
         date=context.day.isoformat(),
-        parent_version=trained["training"].get("parent_model"),
+        parent_version=trained.parent_version,
         text_encoder=info.text_encoder,
         text_revision=info.text_revision,
-        bundle=files["live"],
-        checkpoint=files.get("checkpoint"),
+        bundle=trained.model_files.live,
+        checkpoint=trained.model_files.checkpoint,
     )
 
 

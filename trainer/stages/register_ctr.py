@@ -5,19 +5,21 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from nightrank.feature_store.contracts.champion import ALIAS as CHAMPION
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.model_ref import CTR_MODEL, ModelRef
+from nightrank.feature_store.contracts.outputs.clicks import CtrFacts, CtrTraining, RegisteredCtr, TrainedCtr
+from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.ranker.bundle.files import verify_manifest
 from nightrank.ranker.ctr.bundle import CODES, FILES, read_ctr_info
 from nightrank.trainer.ctr.logged_model import log_ctr_model
-from nightrank.trainer.stages.register import CHAMPION, create_version, find_version, logged_model
-from nightrank.trainer.stages.train_ctr import LEFT
+from nightrank.trainer.stages.register import create_version, find_version, logged_model
 from nightrank.trainer.stages.train_ctr import NAME as TRAINED
 from nightrank.trainer.tracking.runs import log_snapshot, stage_run
 from nightrank.trainer.tracking.tracked import Point, curve_points, metric_name
@@ -33,10 +35,10 @@ def run(context: StageContext) -> StageResult:
 
     UsageError where train_ctr has not run. DependencyUnreachable leaves the bundle where it is.
     """
-    if not context.stage_file(TRAINED).exists():
+    if not context.has(TrainedCtr):
         raise UsageError(f"run {context.run_id} has trained no click ranker", f"run stage {TRAINED} first")
-    trained = context.result_of(TRAINED).extra[LEFT]
-    folder = context.root / trained["model_files"]["live"]
+    trained = context.output(TrainedCtr).ctr_training
+    folder = context.root / trained.model_files.live
     manifest = verify_manifest(folder, expected=folder.name, files=FILES)
     with stage_run(context, NAME) as (found, mlflow_run):
         settings = found.settings.model_copy(update={"model_name": registered_name(found.settings.model_name)})
@@ -55,35 +57,34 @@ def run(context: StageContext) -> StageResult:
             ref.save(context.root / CTR_MODEL)
             tracker.client.set_registered_model_alias(ref.name, CHAMPION, version)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    facts = {"model": trained["training"]["model"], "test": trained["test"]}
-    registered = {"name": ref.name, "version": ref.version, "manifest_sha256": manifest, **facts}
-    return StageResult(name=NAME, rows_out=1, bytes_read=size, extra={"ctr": registered})
+    model = trained.training["model"]
+    facts = CtrFacts(name=ref.name, version=ref.version, manifest_sha256=manifest, model=model, test=trained.test)
+    return StageResult(name=NAME, rows_out=1, bytes_read=size, output=RegisteredCtr(ctr=facts))
 
 
 def registered_name(model_name: str) -> str:
     return f"{model_name}-ctr"
 
 
-def _log_training(context: StageContext, tracker: Tracker, trained: dict[str, Any]) -> None:
+def _log_training(context: StageContext, tracker: Tracker, trained: CtrTraining) -> None:
     """Curves, figures and the snapshot stand in the run of stage `train_ctr`, once."""
     run_id = tracker.run_of(context, TRAINED)
     if tracker.client.get_run(run_id).info.status == "FINISHED":
         return
-    snapshot = context.result_of("build_training_set").extra["snapshot"]
-    log_snapshot(tracker, run_id, context.lake.snapshot(snapshot["id"]), snapshot["id"])
-    tested = [Point(metric_name(f"ctr/test/{name}"), value, 0) for name, value in (trained["test"] or {}).items()]
-    tracker.log_points(run_id, [*curve_points(trained["curves"]), *tested])
-    facts = {key: str(value) for key, value in trained["training"].items() if isinstance(value, (str, int, float))}
+    snapshot = context.output(TrainingSet).snapshot
+    log_snapshot(tracker, run_id, context.lake.snapshot(snapshot.id), snapshot.id)
+    tested = [Point(metric_name(f"ctr/test/{name}"), value, 0) for name, value in (trained.test or {}).items()]
+    tracker.log_points(run_id, [*curve_points(trained.curves), *tested])
+    facts = {key: str(value) for key, value in trained.training.items() if isinstance(value, (str, int, float))}
     tracker.log_params(run_id, facts)
     tracker.client.set_terminated(run_id, "FINISHED")
 
 
 def _ref(
-    context: StageContext, tracker: Tracker, mlflow_run: str, version: str, folder: Path, trained: dict[str, Any]
+    context: StageContext, tracker: Tracker, mlflow_run: str, version: str, folder: Path, trained: CtrTraining
 ) -> ModelRef:
     info = read_ctr_info(folder)
     snapshot = load_snapshot(context.lake.snapshot(info.snapshot_id))
-    files = trained["model_files"]
     return ModelRef(
         name=tracker.settings.model_name,
         version=int(version),
@@ -96,8 +97,8 @@ def _ref(
         snapshot_id=snapshot.id,
         run_id=context.run_id,
         date=context.day.isoformat(),
-        bundle=files["live"],
-        checkpoint=files["checkpoint"],
+        bundle=trained.model_files.live,
+        checkpoint=trained.model_files.checkpoint,
     )
 
 

@@ -1,17 +1,19 @@
 """Stage `train`: writes the job, launches the workers, hands on what they left."""
 
 from pathlib import Path
+from typing import Any
 
-from nightrank.feature_store.contracts.config import validate
-from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
+from nightrank.feature_store.contracts.errors import DataContractError, NothingToDo, UsageError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json
-from nightrank.feature_store.contracts.model_ref import load_model_ref
+from nightrank.feature_store.contracts.fingerprint import fingerprint_of
+from nightrank.feature_store.contracts.outputs.trained import ModelFiles, Trained
+from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
 from nightrank.feature_store.contracts.process import this_process
 from nightrank.feature_store.contracts.settings import SparkSettings, TextSettings
-from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Parent, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
-from nightrank.trainer.config.job import Job, Parent
+from nightrank.trainer.config.job import Job
 from nightrank.trainer.config.pretrained import with_architectures
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.launch import launch
@@ -21,28 +23,45 @@ KNOWN.update({"train.launch.before", "train.launch.after", "train.result.after"}
 
 
 def run(context: StageContext) -> StageResult:
-    """Train the run's snapshot on all workers; done already if `R/train/result.json` stands there."""
+    """Train the run's snapshot on all workers; done already if `R/train/result.json` answers this very job."""
     path, snapshot = _snapshot(context)
     job = build_job(context, path)
-    if not job.result_path.exists():
+    result = Trained.model_validate(trained(context, job))
+    return StageResult(
+        name=NAME,
+        rows_in=sum(result.training["rows_read"]),
+        bytes_read=sum(file.bytes for part in snapshot.parts.values() for file in part.files),
+        bytes_written=_bytes_of(context.root, result.model_files),
+        output=result,
+    )
+
+
+def trained(context: StageContext, job: Job) -> dict[str, Any]:
+    """What the workers left for this job: a result that stands already, or the one they make now."""
+    if result_of(job) is None:
         with context.commit():
             job.save()
         failpoint("train.launch.before")
         launch(job)
         failpoint("train.launch.after")
-    result = read_json(job.result_path)
-    return StageResult(
-        name=NAME,
-        rows_in=sum(result["training"]["rows_read"]),
-        bytes_read=sum(file.bytes for part in snapshot.parts.values() for file in part.files),
-        bytes_written=_bytes_of(context.root, result["model_files"]),
-        extra=result,
-    )
+    result = result_of(job)
+    if result is None:
+        raise DataContractError(f"{job.result_path} is not the result of this training", "give the same command again")
+    return result
 
 
-def build_job(context: StageContext, snapshot: Path, grows: bool = True) -> Job:
-    """Everything the workers are told. With `grows`, a night goes on from the champion: UsageError where there is none."""
-    text = validate(TextSettings, context.config.get("text", {}))
+def result_of(job: Job) -> dict[str, Any] | None:
+    """The result on disk if it is this job's; one of another configuration, data or repetition is none."""
+    if not job.result_path.exists():
+        return None
+    body: dict[str, Any] = read_json(job.result_path)
+    answer = body.pop("answer", None)
+    return body if answer == job.answer else None
+
+
+def build_job(context: StageContext, snapshot: Path, name: str = NAME) -> Job:
+    """Everything the workers are told. A night's rankers of lists grow from the champion that its snapshot pins."""
+    text = context.section("text", TextSettings)
     return Job(
         root=str(context.root.resolve()),
         run_id=context.run_id,
@@ -52,40 +71,34 @@ def build_job(context: StageContext, snapshot: Path, grows: bool = True) -> Job:
         attempt=context.attempt,
         fence=context.fence,
         snapshot=str(snapshot.resolve()),
-        config=with_architectures(validate(TrainerConfig, context.config.get("trainer", {})), text),
-        spark=validate(SparkSettings, context.config.get("spark", {})),
-        parent=None if context.kind == "full" or not grows else _champion(context),
+        config=with_architectures(context.section("trainer", TrainerConfig), text),
+        spark=context.section("spark", SparkSettings),
+        parent=None if context.kind == "full" or name != NAME else _parent(context, load_snapshot(snapshot)),
+        fingerprint=fingerprint_of(context, name),
+        repetition=context.repetition(name),
         text=text,
         launcher=this_process(),
     )
 
 
 def _snapshot(context: StageContext) -> tuple[Path, DatasetSnapshot]:
-    named = context.result_of("build_training_set").extra["snapshot"]
-    path = context.lake.snapshot(named["id"])
+    path = context.lake.snapshot(context.output(TrainingSet).snapshot.id)
     snapshot = load_snapshot(path)
     if snapshot.rows("train") == 0:
         raise NothingToDo(f"snapshot {snapshot.id[:12]} of {snapshot.date} has no training rows", "import more events")
     return path, snapshot
 
 
-def _champion(context: StageContext) -> Parent:
-    path = context.root / "champion.json"
-    if not path.exists():
-        raise UsageError("there is no champion to go on from", "run `nightrank full` first")
-    ref = load_model_ref(path)
-    return Parent(
-        version=ref.version,
-        bundle=ref.bundle,
-        checkpoint=ref.checkpoint,
-        lineage=ref.vocabulary_lineage,
-        snapshot_id=ref.snapshot_id,
-    )
+def _parent(context: StageContext, snapshot: DatasetSnapshot) -> Parent:
+    """What the night's snapshot pins. UsageError where it pins none: it was built before there was a champion."""
+    if snapshot.parent is None:
+        context.lake.expect_champion()
+        raise UsageError(f"snapshot {snapshot.id[:12]} names no parent", "run stage build_training_set of this run again")
+    return snapshot.parent
 
 
-def _bytes_of(root: Path, model_files: dict[str, str | None]) -> int:
-    folders = [root / model_files[recommender] for recommender in ("measured", "live") if model_files.get(recommender)]  # type: ignore[operator]
-    return sum(file.stat().st_size for folder in set(folders) for file in folder.iterdir())
+def _bytes_of(root: Path, files: ModelFiles) -> int:
+    return sum(file.stat().st_size for folder in files.bundles for file in (root / folder).iterdir())
 
 
 if __name__ == "__main__":

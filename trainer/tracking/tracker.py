@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from nightrank.feature_store.contracts.config import validate
 from nightrank.feature_store.contracts.errors import DependencyUnreachable
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.settings import MlflowSettings
@@ -87,7 +86,7 @@ class Tracker:
 @contextmanager
 def tracker_of(context: StageContext) -> Iterator[Tracker]:
     """MLflow, reachable and with its experiment. DependencyUnreachable, in bounded time, where it does not answer."""
-    settings = validate(MlflowSettings, context.config.get("mlflow", {}))
+    settings = context.section("mlflow", MlflowSettings)
     uri = tracking_uri(settings, context.lake)
     probe(uri, settings.timeout_seconds)
     _environment(settings)

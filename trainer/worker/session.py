@@ -51,7 +51,7 @@ def train_job(job: Job, communicator: Communicator, progress: Progress, started:
 def _hand_on(job: Job, body: dict[str, Any]) -> None:
     """ConflictError, and no result, if a newer run has taken the lake over."""
     with fences.commit(job.lake, job.run_id, job.fence):
-        write_json(job.result_path, body)
+        write_json(job.result_path, {**body, "answer": job.answer})
 
 
 def train_sequences(job: Job, communicator: Communicator, progress: Progress, device: Device, started: float) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def result(training: Training, state: TrainState, seconds: float) -> dict[str, A
         "model_files": {
             "measured": bundles.get("measured"),
             "live": bundles["live"],
-            "checkpoint": f"checkpoints/{job.run_id}",
+            "checkpoint": f"checkpoints/{job.checkpoints.name}",
         },
         "curves": {phase: curve.model_dump(mode="json") for phase, curve in state.curves.items()},
     }

@@ -1,0 +1,153 @@
+"""What every stage is given, and the record it leaves behind."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, fields
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nightrank.feature_store.contracts import fence as fences
+from nightrank.feature_store.contracts.config import FrozenConfig, validate
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.found import Found, last_full
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.feature_store.contracts.outputs.catalogue import read_output
+from nightrank.feature_store.contracts.outputs.output import OtherOutput, StageOutput
+from nightrank.feature_store.contracts.secret_settings import restored
+
+Output = TypeVar("Output", bound=StageOutput)
+Section = TypeVar("Section", bound=FrozenConfig)
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """One run's facts, the same for all of its stages; read from `runs/<id>/run.json`."""
+
+    root: Path
+    run_id: str
+    kind: str
+    """full | nightly"""
+    day: date
+    seed: int
+    fence: int
+    config: dict[str, Any]
+    """The whole resolved configuration, its secrets among it; `section` gives the parts."""
+    attempt: int = 1
+    repetitions: dict[str, int] = field(default_factory=dict)
+    """How often each stage was asked for again by `nightrank stage NAME` after it was done."""
+    found: Found | None = None
+    """What the run found when it was opened; None for a stage that runs alone and takes the lake as it is."""
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.root)
+
+    @property
+    def run_dir(self) -> Path:
+        return self.lake.run_dir(self.run_id)
+
+    def stage_file(self, stage: str) -> Path:
+        return self.run_dir / "stages" / f"{stage}.json"
+
+    def result_of(self, stage: str) -> "StageResult":
+        return _result_of(self.stage_file(stage))
+
+    def section(self, name: str, model: type[Section]) -> Section:
+        """A section of the configuration, of which the door has validated and written out every key."""
+        return validate(model, self.config.get(name, {}))
+
+    def output(self, kind: type[Output]) -> Output:
+        """What the stage of that output left in this run."""
+        found = self.result_of(kind.STAGE).output
+        if not isinstance(found, kind):
+            raise DataContractError(f"stage {kind.STAGE} of {self.run_id} handed nothing on", f"run stage {kind.STAGE} again")
+        return found
+
+    def has(self, kind: type[StageOutput]) -> bool:
+        return self.stage_file(kind.STAGE).exists()
+
+    def repetition(self, stage: str) -> int:
+        return self.repetitions.get(stage, 0)
+
+    @property
+    def is_back_fill(self) -> bool:
+        """The run is of an older date than what is current: it takes data in and changes nothing that is current."""
+        return self.found is not None and self.found.newer is not None
+
+    def champion_found(self) -> ModelRef | None:
+        """The champion that this run found, also after it has promoted its own; None where there was none."""
+        if self.found is not None:
+            return self.found.champion
+        champion = self.lake.champion()
+        own = champion is not None and champion.run_id == self.run_id
+        return self.lake.champion_replaced_by(champion) if champion is not None and own else champion
+
+    def last_full_found(self) -> ModelRef | None:
+        """What the newest other full run up to this date had registered when this run began."""
+        return self.found.last_full if self.found is not None else last_full(self.lake, self.run_id, self.day)
+
+    def check_fence(self) -> None:
+        """ConflictError if a newer run has taken the lake over. To stop early; what is written goes inside `commit`."""
+        fences.check(self.lake, self.run_id, self.fence)
+
+    def commit(self) -> AbstractContextManager[None]:
+        """Around every write that others see: inside, nobody can take the lake over. ConflictError if somebody has."""
+        return fences.commit(self.lake, self.run_id, self.fence)
+
+
+@dataclass
+class StageResult:
+    """What a stage did, and what it hands on."""
+
+    name: str
+    status: str = "done"
+    exit_code: int = 0
+    attempt: int = 1
+    seconds: float = 0.0
+    rows_in: int = 0
+    rows_out: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    """{name, from, to, content_sha256}"""
+    counts: dict[str, Any] = field(default_factory=dict)
+    output: StageOutput = field(default_factory=OtherOutput)
+    inputs: dict[str, Any] = field(default_factory=dict)
+    """What it was made of (`contracts.fingerprint.Identities`), as that stood when the stage began."""
+    fingerprint: str = ""
+    """The sha256 of `inputs`."""
+    repetition: int = 0
+
+    def save(self, context: StageContext) -> None:
+        with context.commit():
+            write_json(context.stage_file(self.name), {**vars(self), "output": self.output.sections})
+
+
+def _result_of(path: Path) -> StageResult:
+    """The stage's record. What an older release wrote beside is left out."""
+    body = read_json(path)
+    known = {each.name: body[each.name] for each in fields(StageResult) if each.name in body}
+    return StageResult(**{**known, "output": read_output(known["name"], known.get("output", {}))})
+
+
+def load_context(run_dir: Path) -> StageContext:
+    return context_of(read_json(run_dir / "run.json"))
+
+
+def context_of(body: Mapping[str, Any]) -> StageContext:
+    """The facts that a run.json holds."""
+    return StageContext(
+        root=Path(body["root"]),
+        run_id=body["run_id"],
+        kind=body["kind"],
+        day=date.fromisoformat(body["date"]),
+        seed=body["seed"],
+        fence=body["fence"],
+        config=restored(body["config"]),
+        attempt=body.get("attempt", 1),
+        repetitions=dict(body.get("repetitions", {})),
+        found=Found.model_validate(body["found"]) if body.get("found") else None,
+    )

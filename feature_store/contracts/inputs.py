@@ -1,0 +1,63 @@
+"""What each stage reads: the one list from which its fingerprint is made, and the sections it is given."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+
+@dataclass(frozen=True)
+class StageInputs:
+    """A stage is a function of these, of the run's date, kind and seed, and of nothing else."""
+
+    sections: tuple[str, ...] | None = ()
+    """Sections of the configuration, or `section.key` for a part of one. None: all but those of `HOW`."""
+    stages: tuple[str, ...] = ()
+    """Stages of the run whose outputs it reads: what they hand on, and their tables at the versions they left."""
+    landing: bool = False
+    """The landing files of the run's days."""
+    champion: Literal["none", "parent", "found", "lists"] = "none"
+    """`found`: the champion that this run found, whatever it has promoted since. `parent`: the same, for a night alone: a full
+    run grows from none. `lists`: what stage gate says makes the lists, or the lake's champion where a stage runs alone."""
+    last_full: bool = False
+    """The model of the newest other full run."""
+
+
+HOW: Final = frozenset({"spark", "tune"})
+"""How stages are run and how settings are searched for: no stage's outcome depends on these."""
+UNKNOWN: Final = StageInputs(sections=None)
+"""A stage that is not listed reads everything."""
+REGISTRY: Final = ("mlflow.tracking_uri", "mlflow.experiment", "mlflow.model_name")
+
+INPUTS: Final[dict[str, StageInputs]] = {
+    "ingest_events": StageInputs(("calendar", "ids", "ingest"), landing=True, champion="parent"),
+    "build_features": StageInputs(("calendar", "features"), ("ingest_events",), champion="parent"),
+    "embed_items": StageInputs(("calendar", "text"), ("ingest_events", "build_features")),
+    "build_training_set": StageInputs(
+        ("calendar", "training_set", "impressions", "scoring.filter_seen"),
+        ("ingest_events", "build_features", "embed_items"),
+        champion="parent",
+    ),
+    "score_baselines": StageInputs(("calendar", "training_set", "baselines"), ("build_features", "build_training_set")),
+    "train": StageInputs(("trainer", "text"), ("build_training_set",)),
+    "register": StageInputs(REGISTRY, ("build_training_set", "train")),
+    "evaluate": StageInputs(
+        ("evaluation",), ("build_training_set", "train", "score_baselines"), champion="found", last_full=True
+    ),
+    "gate": StageInputs(("gate", "text", *REGISTRY), ("build_training_set", "register"), champion="found"),
+    "score_users": StageInputs(
+        ("calendar", "training_set", "scoring", *REGISTRY), ("build_features", "build_training_set", "gate"), champion="lists"
+    ),
+    "release": StageInputs(("calendar", "training_set"), ("build_features", "score_users")),
+    "train_ctr": StageInputs(("trainer", "ctr", "text"), ("build_training_set",)),
+    "register_ctr": StageInputs(REGISTRY, ("build_training_set", "train_ctr")),
+    "score_ctr": StageInputs(
+        ("calendar", "impressions", *REGISTRY),
+        ("ingest_events", "build_features", "build_training_set", "release", "register_ctr"),
+    ),
+    "maintain_tables": StageInputs(("maintenance",), ("release",)),
+    "report": StageInputs(stages=("train", "register", "evaluate", "gate", "score_users", "release", "register_ctr")),
+    "verdict": StageInputs(stages=("gate",)),
+}
+
+
+def inputs_of(stage: str) -> StageInputs:
+    return INPUTS.get(stage, UNKNOWN)

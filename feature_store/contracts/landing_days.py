@@ -1,0 +1,61 @@
+"""Which landing days a run takes in: all up to its date, or for a night all that its champion has not learnt."""
+
+from datetime import date, timedelta
+from typing import Protocol
+
+from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake, LandingKind
+from nightrank.feature_store.contracts.landing_files import landing_files
+from nightrank.feature_store.contracts.model_ref import ModelRef
+
+
+class OfADay(Protocol):
+    """A run, or a request for one."""
+
+    @property
+    def lake(self) -> Lake: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def day(self) -> date: ...
+    def champion_found(self) -> ModelRef | None: ...
+
+
+def first_day(context: OfADay) -> date | None:
+    """The first landing day of the run: None (from the beginning) for a full run, the day after the champion's for a night.
+
+    A night before the champion's date is a back-fill of that one day. The champion is the one that the run found.
+    """
+    if context.kind == "full":
+        return None
+    champion = context.champion_found()
+    if champion is None:
+        return context.day
+    return min(context.day, date.fromisoformat(champion.date) + timedelta(days=1))
+
+
+def landing_days(context: OfADay, kind: LandingKind) -> list[date]:
+    """The days with a landing folder of this kind that the run takes in.
+
+    Of items and users also the newest day before those: a catalogue may have been imported again after that day's night.
+    """
+    first = first_day(context)
+    until = [day for day in context.lake.landing_days(kind) if day <= context.day]
+    days = [day for day in until if first is None or day >= first]
+    return days if days or kind == "events" else until[-1:]
+
+
+def fresh_days(context: OfADay) -> bool:
+    """Whether anything landed on the run's own days."""
+    first = first_day(context)
+    return any(first is None or day >= first for kind in LANDING_KINDS for day in landing_days(context, kind))
+
+
+def landing_identity(context: OfADay) -> list[tuple[str, int, int]]:
+    """(path in the lake, bytes, time of change in ns) of the files that the run takes in.
+
+    As `make` does, by what the file system says: hashing years of files for every look would cost more than taking a file in
+    again whose rows are there already.
+    """
+    lake = context.lake
+    files = [path for kind in LANDING_KINDS for path in landing_files(lake, kind, landing_days(context, kind))]
+    return [(str(path.relative_to(lake.root)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]

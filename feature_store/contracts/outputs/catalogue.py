@@ -1,0 +1,56 @@
+"""The output of each stage. Stages that are not listed (build_features, embed_items, score_baselines) hand on tables alone."""
+
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.outputs.clicks import RegisteredCtr, ScoredCtr, TrainedCtr
+from nightrank.feature_store.contracts.outputs.closing import Judged, Maintained, Reported
+from nightrank.feature_store.contracts.outputs.evaluated import Evaluated
+from nightrank.feature_store.contracts.outputs.gated import Gated
+from nightrank.feature_store.contracts.outputs.ingested import Ingested
+from nightrank.feature_store.contracts.outputs.output import OtherOutput, StageOutput
+from nightrank.feature_store.contracts.outputs.registered import Registered
+from nightrank.feature_store.contracts.outputs.released import Released
+from nightrank.feature_store.contracts.outputs.scored import Scored
+from nightrank.feature_store.contracts.outputs.trained import Trained
+from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
+
+KINDS: Final[tuple[type[StageOutput], ...]] = (
+    Ingested,
+    TrainingSet,
+    Trained,
+    Registered,
+    Evaluated,
+    Gated,
+    Scored,
+    Released,
+    TrainedCtr,
+    RegisteredCtr,
+    ScoredCtr,
+    Maintained,
+    Reported,
+    Judged,
+)
+OUTPUTS: Final = {kind.STAGE: kind for kind in KINDS}
+
+
+def output_kind(stage: str) -> type[StageOutput]:
+    return OUTPUTS.get(stage, OtherOutput)
+
+
+def read_output(stage: str, body: dict[str, Any]) -> StageOutput:
+    """The output in a stage's record. DataContractError where it is not what the stage hands on now.
+
+    A record without one, as of a stage that hands on tables alone or of an older release, hands on nothing.
+    """
+    if not body:
+        return OtherOutput()
+    try:
+        return output_kind(stage).model_validate(body)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise DataContractError(
+            f"what stage {stage} left is not what it leaves now: {where}", f"run stage {stage} of that run again"
+        ) from None

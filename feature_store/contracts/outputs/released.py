@@ -1,0 +1,22 @@
+"""What stage release hands on."""
+
+from typing import Any, ClassVar
+
+from nightrank.feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.outputs.output import StageOutput
+
+
+class ReleaseFacts(FrozenConfig):
+    id: str
+    recommendations_version: int
+    users: int
+    rows: int
+    fallback: dict[str, int]
+    catalogue: dict[str, int] | None = None
+    """Version of the table `items` that said so, and how many items are `unavailable` or `vanished`."""
+    model: dict[str, Any]
+
+
+class Released(StageOutput):
+    STAGE: ClassVar[str] = "release"
+    release: ReleaseFacts

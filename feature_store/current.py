@@ -1,0 +1,38 @@
+"""What is current, and that it never goes back in time by a run: an older date is taken in and changes no list."""
+
+from datetime import date
+
+from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts.context import StageContext
+from nightrank.feature_store.contracts.errors import ConflictError
+from nightrank.feature_store.contracts.found import Found, last_full
+from nightrank.feature_store.contracts.lake import Lake
+
+
+def current_date(lake: Lake) -> date | None:
+    """The newer of the current release's date and the champion's; None where nothing is live yet."""
+    release, champion = delta_read.latest_release(lake), lake.champion()
+    return max((date.fromisoformat(made.date) for made in (release, champion) if made is not None), default=None)
+
+
+def newer_date(lake: Lake, day: date) -> date | None:
+    """The date of what is current, where that is later than `day`."""
+    current = current_date(lake)
+    return current if current is not None and day < current else None
+
+
+def found_now(lake: Lake, run_id: str, day: date) -> Found:
+    """What a run that is opened now finds."""
+    newer = newer_date(lake, day)
+    return Found(champion=lake.champion(), last_full=last_full(lake, run_id, day), newer=newer.isoformat() if newer else None)
+
+
+def refuse_older(context: StageContext) -> None:
+    """ConflictError where the run is of an older date than what is current: its model and its lists do not go live."""
+    current = newer_date(context.lake, context.day)
+    if current is not None:
+        raise ConflictError(
+            f"run {context.run_id} is of {context.day}, and what is current is of {current}",
+            f"nothing went live; `nightrank {context.kind}` of that date takes its data in, and only `nightrank rollback` goes "
+            "back in time",
+        )

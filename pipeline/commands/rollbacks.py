@@ -1,0 +1,31 @@
+"""`rollback`: the one command that goes back in time."""
+
+from typing import Any
+
+import typer
+
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root, absolute
+
+
+def rollback(root: Root = DEFAULT_ROOT, as_json: Json = False, dry_run: DryRun = False) -> None:
+    """Make the champion before the present one, and the newest lists that it made, current again.
+
+    Ends with 9 if there is nothing to go back to.
+
+    Example: nightrank rollback --root lake --dry-run
+    """
+    from nightrank.pipeline.output import print_json
+    from nightrank.pipeline.rollback import roll_back
+
+    answer: dict[str, Any] = roll_back(Lake(absolute(root)), dry_run=dry_run)
+    if as_json:
+        print_json(answer)
+        raise typer.Exit
+    verb = "would be" if dry_run else "is"
+    model, lists = answer["champion"], answer["release"]
+    named = f"{model['name']} version {model['version']} of {model['date']}"
+    print(f"{named} {verb} the champion, in place of {answer['replaced']}")
+    print(f"the lists of {lists['date']} {verb} current: {lists['users']:,} users, {lists['rows']:,} rows")
+    if answer["note"]:
+        print(answer["note"])

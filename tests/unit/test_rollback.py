@@ -1,0 +1,86 @@
+"""`nightrank rollback`: the one way back in time, whole or not at all, and ended where it was cut off."""
+
+from pathlib import Path
+
+import pytest
+from finished_run import RELEASE, lists, write_lists, write_release
+
+from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts.champion import replace_champion
+from nightrank.feature_store.contracts.errors import SafetyRefusal
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.feature_store.contracts.release import Release
+from nightrank.pipeline import rollback
+from nightrank.pipeline.rollback import roll_back
+from tests import evaluation_lake
+
+
+def promoted(lake: Lake, version: int, day: str, over: str | None) -> ModelRef:
+    """A champion of that version with its lists, as a run leaves them."""
+    manifest = f"{version}" * 64
+    ref = evaluation_lake.ref_of(f"models/{manifest}", f"run-{version}", version, day)
+    (lake.root / ref.bundle).mkdir(parents=True)
+    champion = replace_champion(evaluation_lake.context_of(lake.root, ref.run_id), ref, over)
+    write_lists(lake, lists())
+    at = delta_read.table_version(lake, "recommendations")
+    body = {**RELEASE, "release_id": f"r{version}", "run_id": ref.run_id, "date": day, "model_version": version}
+    body |= {"recommendations_version": at, "manifest_sha256": manifest, "snapshot_id": "s", "fence": 0}
+    write_release(lake, Release(**body))
+    return champion
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """Two promotions. No tracker: the alias is another process's."""
+    monkeypatch.setattr(rollback, "ALIAS", ("true",))
+    lake = Lake(tmp_path)
+    first = promoted(lake, 1, "2024-01-01", None)
+    promoted(lake, 2, "2024-01-02", first.manifest_sha256)
+    return lake
+
+
+def test_the_champion_and_the_lists_before_are_current_and_there_is_nothing_before_them(lake):
+    answer = roll_back(lake)
+    champion, release = lake.expect_champion(), delta_read.latest_release(lake)
+    assert (champion.version, champion.replaced, release.release_id, release.model_version) == (1, None, "r1", 1)
+    assert release.recommendations_version == 0 and len(delta_read.releases(lake)) == 3
+    assert (answer["champion"]["version"], answer["replaced"], answer["note"]) == (1, "version 2", "")
+    before = lake.champion_path.read_bytes()
+    with pytest.raises(SafetyRefusal, match="there is no champion before nightrank version 1 of 2024-01-01"):
+        roll_back(lake)
+    assert lake.champion_path.read_bytes() == before and len(delta_read.releases(lake)) == 3
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(lake):
+    before = sorted((path, path.stat().st_mtime_ns) for path in lake.root.rglob("*"))
+    assert roll_back(lake, dry_run=True)["release"]["release_id"] == "r1"
+    assert sorted((path, path.stat().st_mtime_ns) for path in lake.root.rglob("*")) == before
+
+
+def test_cut_off_between_champion_and_lists_the_same_command_ends_it_and_goes_no_further(lake, monkeypatch):
+    third = promoted(lake, 3, "2024-01-03", lake.expect_champion().manifest_sha256)
+    assert third.version == 3
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(rollback.release_rows, "append", cut)
+        roll_back(lake)
+    assert (lake.expect_champion().version, delta_read.latest_release(lake).model_version) == (2, 3)
+    roll_back(lake)
+    assert (lake.expect_champion().version, delta_read.latest_release(lake).model_version) == (2, 2)
+
+
+def test_lists_that_are_no_longer_kept_are_not_gone_back_to(lake):
+    for file in delta_read.files_of(lake, "recommendations", 0):
+        (lake.table("recommendations") / file).unlink()
+    with pytest.raises(SafetyRefusal, match="the lists of nightrank version 1 of 2024-01-01 are no longer kept"):
+        roll_back(lake)
+    assert lake.expect_champion().version == 2
+
+
+def test_a_lake_that_never_had_a_champion_is_refused(tmp_path):
+    with pytest.raises(SafetyRefusal, match="has no champion yet"):
+        roll_back(Lake(tmp_path / "none"))
