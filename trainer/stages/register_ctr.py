@@ -44,7 +44,7 @@ def run(context: StageContext) -> StageResult:
         settings = found.settings.model_copy(update={"model_name": registered_name(found.settings.model_name)})
         tracker = replace(found, settings=settings)
         _log_training(context, tracker, trained)
-        notes = ctr_notes_of(context.run_id, context.day.isoformat(), trained["training"]["model"], trained["test"])
+        notes = ctr_notes_of(context.run_id, context.day.isoformat(), trained.training["model"], trained.test)
         version = find_version(context, tracker, manifest)
         if version is None:
             uri = logged_model(tracker, mlflow_run, manifest, lambda: log_ctr_model(mlflow_run, folder, manifest))

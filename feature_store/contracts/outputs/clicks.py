@@ -9,7 +9,7 @@ from nightrank.feature_store.contracts.outputs.trained import ModelFiles
 
 class CtrTraining(FrozenConfig):
     training: dict[str, Any]
-    test: dict[str, float] | None
+    test: dict[str, Any] | None
     """Figures on the test impressions, where there are any."""
     model_files: ModelFiles
     curves: dict[str, Any]
@@ -28,7 +28,7 @@ class CtrFacts(FrozenConfig):
     version: int
     manifest_sha256: str
     model: str
-    test: dict[str, float] | None
+    test: dict[str, Any] | None
 
 
 class RegisteredCtr(StageOutput):
