@@ -31,8 +31,8 @@ def live_snapshots(lake: Lake, settings: MaintenanceSettings) -> list[DatasetSna
     paths = sorted(lake.snapshots.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     named = {path.stem for path in paths[: settings.keep_snapshots]}
     named |= {release.snapshot_id for release in delta_read.releases(lake)[-settings.keep_releases :]}
-    clicks = lake.root / CTR_MODEL
-    live = [lake.champion(), load_model_ref(clicks) if clicks.exists() else None]
+    ctr = lake.root / CTR_MODEL
+    live = [lake.champion(), load_model_ref(ctr) if ctr.exists() else None]
     named |= {ref.snapshot_id for ref in live if ref is not None}
     return [load_snapshot(path) for path in paths if path.stem in named]
 

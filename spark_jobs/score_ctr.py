@@ -13,7 +13,7 @@ from nightrank.feature_store.contracts.errors import DataContractError, UsageErr
 from nightrank.feature_store.contracts.impression_settings import CONTEXT_PREFIX
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.model_ref import CTR_MODEL, ModelRef, load_model_ref
-from nightrank.feature_store.contracts.outputs.clicks import CtrScores, ScoredCtr
+from nightrank.feature_store.contracts.outputs.ctr import CtrScores, ScoredCtr
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import Impressions, load_snapshot

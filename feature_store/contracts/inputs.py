@@ -29,12 +29,12 @@ REGISTRY: Final = ("mlflow.tracking_uri", "mlflow.experiment", "mlflow.model_nam
 
 INPUTS: Final[dict[str, StageInputs]] = {
     "ingest_events": StageInputs(("calendar", "ids", "ingest"), landing=True, champion="parent"),
-    "build_features": StageInputs(("calendar", "features"), ("ingest_events",), champion="parent"),
+    "build_features": StageInputs(("calendar", "features", "impressions"), ("ingest_events",), champion="found"),
     "embed_items": StageInputs(("calendar", "text"), ("ingest_events", "build_features")),
     "build_training_set": StageInputs(
-        ("calendar", "training_set", "impressions", "scoring.filter_seen"),
+        ("calendar", "features", "training_set", "impressions", "scoring.filter_seen"),
         ("ingest_events", "build_features", "embed_items"),
-        champion="parent",
+        champion="found",
     ),
     "score_baselines": StageInputs(("calendar", "training_set", "baselines"), ("build_features", "build_training_set")),
     "train": StageInputs(("trainer", "text"), ("build_training_set",)),
@@ -44,7 +44,9 @@ INPUTS: Final[dict[str, StageInputs]] = {
     ),
     "gate": StageInputs(("gate", "text", *REGISTRY), ("build_training_set", "register"), champion="found"),
     "score_users": StageInputs(
-        ("calendar", "training_set", "scoring", *REGISTRY), ("build_features", "build_training_set", "gate"), champion="lists"
+        ("calendar", "features", "impressions", "training_set", "scoring", *REGISTRY),
+        ("build_features", "build_training_set", "gate"),
+        champion="lists",
     ),
     "release": StageInputs(("calendar", "training_set"), ("build_features", "score_users")),
     "train_ctr": StageInputs(("trainer", "ctr", "text"), ("build_training_set",)),

@@ -142,7 +142,11 @@ class DatasetSnapshot(FrozenConfig):
         """What is written and hashed. What a snapshot is without is left out: one made before there was such a thing keeps its
         id."""
         body: dict[str, Any] = self.model_dump(mode="json")
-        return {name: value for name, value in body.items() if value is not None or name not in ("impressions", "features", "parent")}
+        return {
+            name: value
+            for name, value in body.items()
+            if value is not None or name not in ("impressions", "features", "parent")
+        }
 
     def rows(self, part: PartName) -> int:
         return self.parts[part].rows if part in self.parts else 0

@@ -54,8 +54,8 @@ class RunDirectory:
 
     def missing(self, stage: Stage, stages: tuple[Stage, ...]) -> list[str]:
         """What the stage needs that does not stand under this configuration; a name that is no stage of the list is missing."""
-        stands = {one.name for one in stages} - {one.name for one in self.left(stages, self.kept)}
-        return [need for need in stage.needs if need not in stands]
+        made = {one.name for one in stages} - {one.name for one in self.left(stages, self.kept)}
+        return [need for need in stage.needs if need not in made]
 
     def error_of(self, stage: Stage) -> dict[str, Any] | None:
         path = self.folder / "stages" / f"{stage.name}.error.json"

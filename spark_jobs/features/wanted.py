@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 from nightrank.feature_store.contracts.aggregates import counters_of
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.features import Features
-from nightrank.feature_store.contracts.model_ref import load_model_ref
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import PartName, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext
@@ -65,10 +64,10 @@ def wanted(context: StageContext, settings: DataSettings) -> Wanted:
 
 def champion_features(context: StageContext) -> Features | None:
     """What the champion reads beside histories; None where it reads nothing, or there is none."""
-    path = context.lake.root / "champion.json"
-    if not path.exists():
+    champion = context.champion_found()
+    if champion is None:
         return None
-    snapshot = context.lake.snapshot(load_model_ref(path).snapshot_id)
+    snapshot = context.lake.snapshot(champion.snapshot_id)
     return load_snapshot(snapshot).features if snapshot.exists() else None
 
 

@@ -12,7 +12,7 @@ from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.model_ref import CTR_MODEL, ModelRef
-from nightrank.feature_store.contracts.outputs.clicks import CtrFacts, CtrTraining, RegisteredCtr, TrainedCtr
+from nightrank.feature_store.contracts.outputs.ctr import CtrFacts, CtrTraining, RegisteredCtr, TrainedCtr
 from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from nightrank.feature_store.contracts.outputs.clicks import CtrTraining, TrainedCtr
+from nightrank.feature_store.contracts.outputs.ctr import CtrTraining, TrainedCtr
 from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
