@@ -34,7 +34,7 @@ INPUTS: Final[dict[str, StageInputs]] = {
     "build_training_set": StageInputs(
         ("calendar", "features", "training_set", "impressions", "scoring.filter_seen"),
         ("ingest_events", "build_features", "embed_items"),
-        champion="found",
+        champion="parent",
     ),
     "score_baselines": StageInputs(("calendar", "training_set", "baselines"), ("build_features", "build_training_set")),
     "train": StageInputs(("trainer", "text"), ("build_training_set",)),

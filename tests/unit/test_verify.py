@@ -87,9 +87,9 @@ def with_items(lake: Lake, rows: list[dict[str, object]]) -> None:
     write_deltalake(str(lake.table("items")), pa.Table.from_pylist(whole, schemas.ITEMS), mode="overwrite")
     path = lake.run_dir(RUN) / "stages" / "release.json"
     record = read_json(path)
-    record["extra"]["release"]["catalogue"]["items_version"] = 1
+    record["output"]["release"]["catalogue"]["items_version"] = 1
     write_json(path, record)
-    change(lake.run_dir(RUN) / "result.json", release=record["extra"]["release"])
+    change(lake.run_dir(RUN) / "result.json", release=record["output"]["release"])
 
 
 BROKEN: dict[str, tuple[Callable[[Lake], object], set[str], str]] = {
