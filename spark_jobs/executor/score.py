@@ -119,8 +119,9 @@ def read_users(batch: pa.RecordBatch, rules: ScoreRules) -> Users:
     if rules.seen_from is not None:
         is_seen &= flat[c.TIMES] >= rules.seen_from
     is_seen |= np.isin(flat[c.ACTIONS], np.array(rules.against_actions, dtype=np.int8))
-    facts = [batch.column(name).to_pylist() for name in (c.USER, c.USER_ID, c.SEGMENT)]
-    users = Users(*facts, [], [], [], rules.features and tables_of(batch, rules.features, rules.item_sums))
+    user, user_id, segment = (batch.column(name).to_pylist() for name in (c.USER, c.USER_ID, c.SEGMENT))
+    tables = rules.features and tables_of(batch, rules.features, rules.item_sums)
+    users = Users(user, user_id, segment, [], [], [], tables)
     for start, end in pairwise(offsets):
         items, actions, times = (flat[name][start:end] for name in (c.ITEMS, c.ACTIONS, c.TIMES))
         kept = is_history[start:end]
