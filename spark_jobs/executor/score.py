@@ -120,8 +120,7 @@ def read_users(batch: pa.RecordBatch, rules: ScoreRules) -> Users:
         is_seen &= flat[c.TIMES] >= rules.seen_from
     is_seen |= np.isin(flat[c.ACTIONS], np.array(rules.against_actions, dtype=np.int8))
     user, user_id, segment = (batch.column(name).to_pylist() for name in (c.USER, c.USER_ID, c.SEGMENT))
-    tables = rules.features and tables_of(batch, rules.features, rules.item_sums)
-    users = Users(user, user_id, segment, [], [], [], tables)
+    users = Users(user, user_id, segment, [], [], [], rules.features and tables_of(batch, rules.features, rules.item_sums))
     for start, end in pairwise(offsets):
         items, actions, times = (flat[name][start:end] for name in (c.ITEMS, c.ACTIONS, c.TIMES))
         kept = is_history[start:end]
