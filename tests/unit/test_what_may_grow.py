@@ -133,6 +133,25 @@ def test_the_map_of_texts_is_ridge_regression_on_trained_items_that_have_a_text(
     assert guessed(ranker_of(known, targets.tolist()), more) == pytest.approx([by_text, trained.mean()], rel=1e-4)
 
 
+def test_categories_stand_beside_the_text_in_the_ridge_map():
+    """By the textbook again, over the text and the mean embedding of an item's categories, code 0 left out."""
+    random = np.random.default_rng(5)
+    text, targets = random.normal(size=(33, 2)), random.normal(size=31)
+    text[0] = 0
+    codes = [[0, 0], *([[1, 0], [2, 1], [2, 0]] * 11)][:33]
+    known = ItemInputs(31, text=torch.from_numpy(text[:32]).float(), category_codes=torch.tensor(codes[:32]), categories=2)
+    more = ItemInputs(32, text=torch.from_numpy(text).float(), category_codes=torch.tensor(codes), categories=2)
+    ranker = ranker_of(known, targets.tolist())
+    table = ranker.items.categories.weight.detach().double().numpy()
+    means = np.array([np.mean([table[code] for code in row if code], axis=0) if any(row) else table[0] * 0 for row in codes])
+    features = np.concatenate([text, means], axis=1)
+    x, mean, scale = features[1:32], features[1:32].mean(0), features[1:32].std(0)
+    z = (x - mean) / scale
+    weights = np.linalg.solve(z.T @ z + 0.1 * len(z) * np.eye(z.shape[1]), z.T @ (targets - targets.mean()))
+    wanted = (features[32] - mean) / scale @ weights + targets.mean()
+    assert guessed(ranker, more) == pytest.approx([wanted], rel=1e-4)
+
+
 def test_optimizer_state_without_a_row_for_each_row_is_passed_on():
     state = {"step": torch.tensor(4.0), "exp_avg": torch.ones(4, 2), "factored": torch.ones(3), "name": "adam"}
     longer = grow_optimizer_state(state, 4, 6)
