@@ -5,8 +5,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.feature_store.contracts.outputs.ctr import RegisteredCtr, ScoredCtr, TrainedCtr
 from nightrank.feature_store.contracts.outputs.closing import Judged, Maintained, Reported
+from nightrank.feature_store.contracts.outputs.ctr import RegisteredCtr, ScoredCtr, TrainedCtr
 from nightrank.feature_store.contracts.outputs.evaluated import Evaluated
 from nightrank.feature_store.contracts.outputs.gated import Gated
 from nightrank.feature_store.contracts.outputs.ingested import Ingested
