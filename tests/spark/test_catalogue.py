@@ -135,7 +135,7 @@ def test_nobody_is_shown_what_is_not_on_sale(spark, lake):
         shown.setdefault(listed["user_id"], set()).add(listed["item_id"])
     # i2 is sold out, i5 is in no complete export, i6 was described since; user 1 has seen 1 to 3, 2 and 3 get the fallback.
     assert shown == {"u1": {"i4", "i6"}, "u2": {"i1", "i3", "i4", "i6"}, "u3": {"i1", "i3", "i4", "i6"}}
-    catalogue = scored.extra["lists"]["catalogue"]
+    catalogue = scored.output.lists.catalogue
     assert (catalogue["listed"], catalogue["unavailable"], catalogue["vanished"]) == (4, 1, 1)
 
 
