@@ -18,7 +18,7 @@ from nightrank.feature_store.contracts.stage import RUN_DIR as MARKER
 from nightrank.pipeline.verify import verify_run
 from nightrank.spark_jobs.sources.imports import import_data
 
-pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 CASE = Path(__file__).parents[1] / "cases" / "catalogue_update"
 
 
