@@ -42,6 +42,14 @@ class Cumulative:
                 "build the training set again",
             )
 
+    @classmethod
+    def of_columns(
+        cls, entities: npt.NDArray[Any], days: npt.NDArray[Any], counters: Sequence[npt.NDArray[Any]]
+    ) -> "Cumulative":
+        """The table of one column a counter; none where only days are looked at."""
+        sums = np.stack(counters, axis=1) if counters else np.zeros((len(entities), 0), np.int32)
+        return cls(entities, days, sums)
+
     @property
     def entities(self) -> npt.NDArray[np.int32]:
         return (self.keys >> 32).astype(np.int32)
@@ -91,7 +99,11 @@ def aggregates(
     table: Cumulative, names: Sequence[str], counters: Sequence[str], entity: npt.NDArray[Any], day: npt.NDArray[Any]
 ) -> Floats:
     """[T, F] model inputs: log(1 + value) times SCALE. `counters` name the table's columns."""
-    return np.log1p(values(table, names, counters, entity, day)) * np.float32(SCALE)
+    return scaled(values(table, names, counters, entity, day))
+
+
+def scaled(counted: Floats) -> Floats:
+    return np.log1p(counted) * np.float32(SCALE)
 
 
 def values(

@@ -5,20 +5,22 @@ Shapes: T tokens, F aggregates, A attributes, N rows of a table.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nightrank.feature_store.as_of import Cumulative, aggregates, values
+from nightrank.feature_store.as_of import Cumulative, scaled, values
 from nightrank.feature_store.contracts.aggregates import counters_of
 from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.days import days_of
 from nightrank.ranker.batch import Batch
 
 Ints = npt.NDArray[Any]
+EVER: Final = "active_days_all"
+"""The aggregate that is 0 for what had no event yet."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,22 @@ class FeatureTables:
         days_T = days_of(times_T, self.features.timezone)
         codes_TA = None if self.attributes is None else self.attributes.at(users_T, times_T)
         self._count("tokens", len(times_T))
-        for name, table, entity_T in (("user", self.user, users_T), ("item", self.item, items_T)):
-            if table is not None:
-                self._count(name, int(known(table, entity_T, days_T).sum()))
         if codes_TA is not None:
             self._count("attributes", int((codes_TA > 0).any(axis=1).sum()))
         return replace(
             batch,
-            user_inputs_TF=_inputs(self.user, self.features.user, users_T, days_T),
-            item_inputs_TF=_inputs(self.item, self.features.item, items_T, days_T),
+            user_inputs_TF=self._inputs("user", self.user, self.features.user, users_T, days_T),
+            item_inputs_TF=self._inputs("item", self.item, self.features.item, items_T, days_T),
             attributes_TA=None if codes_TA is None else torch.from_numpy(codes_TA),
         )
+
+    def _inputs(self, name: str, table: Cumulative | None, names: Sequence[str], entity_T: Ints, days_T: Ints) -> Tensor | None:
+        """[T, F], and it is counted of how many tokens' entities there was an event before the day: by one look-up."""
+        if table is None:
+            return None
+        found = values(table, (*names, EVER), counters_of(names), entity_T, days_T)
+        self._count(name, int((found[:, -1] > 0).sum()))
+        return torch.from_numpy(scaled(found[:, :-1]))
 
     def _count(self, name: str, tokens: int) -> None:
         self.counts[name] = self.counts.get(name, 0) + tokens
@@ -82,18 +89,6 @@ class FeatureTables:
             name: round(self.counts.get(name, 0) / max(1, self.counts.get("tokens", 0)), 4) for name in named if named[name]
         }
         return {"names": named, **({"known": shares} if "tokens" in self.counts else {})}
-
-
-def known(table: Cumulative, entity_T: Ints, days_T: Ints) -> npt.NDArray[np.bool_]:
-    """[T]: whether the entity had an event before the day."""
-    found: npt.NDArray[np.bool_] = values(table, ("active_days_all",), (), entity_T, days_T)[:, 0] > 0
-    return found
-
-
-def _inputs(table: Cumulative | None, names: Sequence[str], entity_T: Ints, days_T: Ints) -> Tensor | None:
-    if table is None:
-        return None
-    return torch.from_numpy(aggregates(table, names, counters_of(names), entity_T, days_T))
 
 
 def coded(features: Features, of_users: Sequence[dict[str, str]]) -> npt.NDArray[np.int32]:

@@ -3,22 +3,20 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from nightrank.feature_store.contracts.files import atomic_file
+from nightrank.feature_store.contracts.files import Moved, atomic_file, unwatched
 
 BLOCK: Final = 32 << 20
 """Bytes between two signs of life."""
 SYNC: Final = 256 << 20
 """Bytes after which the disk is waited for, so that it never has to catch up with all of a large file at the end."""
 ALIGN: Final = 8
-
-Moved = Callable[[], None]
 
 DTYPES: Final[dict[torch.dtype, str]] = {
     torch.int64: "I64",
@@ -33,10 +31,6 @@ DTYPES: Final[dict[torch.dtype, str]] = {
     torch.bool: "BOOL",
 }
 """In the order in which the library lays tensors out: wide ones first, so that all are aligned."""
-
-
-def unwatched() -> None:
-    """Nobody waits for a sign of life."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], moved: Moved = unwatched) -> str:
@@ -57,16 +51,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], moved: Moved = unwa
                 handle.flush()
                 os.fsync(handle.fileno())
                 unsynced = 0
-            moved()
-    return digest.hexdigest()
-
-
-def sha256_of_file(path: Path, moved: Moved = unwatched) -> str:
-    """The digest that `write_tensors` returned."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        while block := handle.read(BLOCK):
-            digest.update(block)
             moved()
     return digest.hexdigest()
 

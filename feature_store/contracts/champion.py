@@ -16,7 +16,7 @@ def replace_champion(context: StageContext, ref: ModelRef, over: str | None) -> 
     a promotion that was cut off after its write and is repeated changes nothing.
     """
     before = context.lake.champion()
-    if before is not None and (before.run_id, before.manifest_sha256) == (ref.run_id, ref.manifest_sha256):
+    if before is not None and ref.same_as(before):
         return before
     found = before.manifest_sha256 if before else None
     if found != over:

@@ -4,10 +4,18 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
+
+BLOCK: Final = 1 << 20
+"""Bytes that are read at once."""
+Moved = Callable[[], None]
+
+
+def unwatched() -> None:
+    """Nobody waits for a sign of life."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -54,9 +62,11 @@ def sha256_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
-def sha256_file(path: Path) -> str:
+def sha256_file(path: Path, moved: Moved = unwatched) -> str:
+    """`moved` is called after every block: of a large file, reading it is progress."""
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
-        while block := handle.read(1 << 20):
+        while block := handle.read(BLOCK):
             digest.update(block)
+            moved()
     return digest.hexdigest()

@@ -1,6 +1,6 @@
 """The fingerprint of a stage: the hash of everything its output is made of. Done means: an output with this one stands.
 
-Skip, reuse, resume, `--redo` and `nightrank stage NAME` follow from that rule alone (docs/adr/0017).
+Skip, reuse, resume, `--redo` and `nightrank stage NAME` follow from that rule alone (docs/adr/0018).
 """
 
 from collections.abc import Mapping

@@ -37,6 +37,10 @@ class ModelRef(FrozenConfig):
     replaced: str | None = None
     """Manifest of the champion that it took the place of; None for the first, and for what is no champion."""
 
+    def same_as(self, other: "ModelRef | None") -> bool:
+        """One bundle of one run, whatever its alias."""
+        return other is not None and (other.run_id, other.manifest_sha256) == (self.run_id, self.manifest_sha256)
+
     def save(self, path: Path) -> None:
         write_json(path, self.model_dump(mode="json"))
 

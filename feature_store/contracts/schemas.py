@@ -30,14 +30,17 @@ LANDING_EVENTS: Final = _schema(
     session_id=pa.string(),
     list_id=pa.string(),
 )
+_DESCRIPTION: Final[dict[str, pa.DataType]] = {
+    c.ITEM_ID: pa.string(),
+    c.TITLE: pa.string(),
+    c.TEXT: pa.string(),
+    c.CATEGORIES: pa.list_(pa.string()),
+    c.PRICE: pa.float64(),
+    c.CREATED: TIMESTAMP,
+    c.AVAILABILITY_TIME: TIMESTAMP,
+}
 LANDING_ITEMS: Final = _schema(
-    item_id=pa.string(),
-    title=pa.string(),
-    text=pa.string(),
-    categories=pa.list_(pa.string()),
-    price=pa.float64(),
-    created=TIMESTAMP,
-    availability_time=TIMESTAMP,
+    **_DESCRIPTION,
     available=pa.bool_(),
     complete=pa.bool_(),
     fields=pa.list_(pa.string()),
@@ -48,13 +51,7 @@ LANDING_USERS: Final = _schema(user_id=pa.string(), attributes=STRING_MAP, avail
 
 EVENTS: Final = LANDING_EVENTS.append(pa.field(c.EVENT_DATE, pa.date32())).append(pa.field(c.LANDING_DATE, pa.date32()))
 ITEMS: Final = _schema(
-    item_id=pa.string(),
-    title=pa.string(),
-    text=pa.string(),
-    categories=pa.list_(pa.string()),
-    price=pa.float64(),
-    created=TIMESTAMP,
-    availability_time=TIMESTAMP,
+    **_DESCRIPTION,
     landing_date=pa.date32(),
     first_landed=pa.date32(),
     priced=TIMESTAMP,

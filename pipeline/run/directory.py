@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,13 @@ class RunDirectory:
     def run_id(self) -> str:
         return str(self.body["run_id"])
 
-    @property
+    @cached_property
     def context(self) -> StageContext:
         return context_of(self.body)
 
     def recorded(self, stage: Stage) -> bool:
         """The stage has left a record; of what, `done` says."""
-        return self.context.stage_file(stage.name).exists()
+        return (self.folder / "stages" / f"{stage.name}.json").exists()
 
     def done(self, stage: Stage) -> bool:
         """What the stage left was made of what it would be made of now (`contracts.fingerprint`)."""

@@ -57,6 +57,4 @@ def _sorted(entities: npt.NDArray[Any], days: Any, counters: list[Any]) -> Cumul
             "the tables of features lack a counter that the model reads", "run stage build_features again, then this one"
         )
     order = np.argsort(keys_of(entities, days.to_numpy()))
-    sums = [column.to_numpy()[order] for column in counters]
-    stacked = np.stack(sums, axis=1) if sums else np.zeros((len(order), 0), np.int32)
-    return Cumulative(entities[order], days.to_numpy()[order], stacked)
+    return Cumulative.of_columns(entities[order], days.to_numpy()[order], [column.to_numpy()[order] for column in counters])

@@ -6,8 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
+from nightrank.feature_store.contracts import files
+from nightrank.feature_store.contracts.files import sha256_file
 from nightrank.ranker import tensor_file
-from nightrank.ranker.tensor_file import DTYPES, sha256_of_file, write_tensors
+from nightrank.ranker.tensor_file import DTYPES, write_tensors
 
 TENSORS = {
     **{f"of.{kind}": torch.ones(3, 2).to(dtype) for dtype, kind in DTYPES.items()},
@@ -22,7 +24,7 @@ def test_the_bytes_are_those_of_the_library(tmp_path):
     digest = write_tensors(tmp_path / "a.safetensors", TENSORS)
     written = (tmp_path / "a.safetensors").read_bytes()
     assert written == save({name: value.contiguous() for name, value in TENSORS.items()})
-    assert digest == hashlib.sha256(written).hexdigest() == sha256_of_file(tmp_path / "a.safetensors")
+    assert digest == hashlib.sha256(written).hexdigest() == sha256_file(tmp_path / "a.safetensors")
 
 
 def test_two_names_of_one_tensor_are_both_written(tmp_path):
@@ -34,11 +36,12 @@ def test_two_names_of_one_tensor_are_both_written(tmp_path):
 
 def test_a_large_tensor_gives_a_sign_of_life_with_every_block(tmp_path, monkeypatch):
     monkeypatch.setattr(tensor_file, "BLOCK", 1000)
+    monkeypatch.setattr(files, "BLOCK", 1000)
     monkeypatch.setattr(tensor_file, "SYNC", 3000)
     signs: list[int] = []
     digest = write_tensors(tmp_path / "a", {"x": torch.zeros(2500)}, lambda: signs.append(1))
     assert len(signs) == 1 + 10
-    assert sha256_of_file(tmp_path / "a", lambda: signs.append(1)) == digest
+    assert sha256_file(tmp_path / "a", lambda: signs.append(1)) == digest
     assert len(signs) > 20
 
 

@@ -50,8 +50,7 @@ def _cumulative(snapshot: DatasetSnapshot, root: Path, part: PartName, names: tu
         if whole[name].null_count:
             raise DataContractError(f"part {part} of snapshot {snapshot.id[:12]} does not hold {name}", REBUILD)
     counters = [whole[name].to_numpy() for name in wanted.names[2:]]
-    sums = np.stack(counters, axis=1) if counters else np.zeros((len(whole), 0), np.int32)
-    return Cumulative(whole[0].to_numpy(), whole[1].to_numpy(), sums)
+    return Cumulative.of_columns(whole[0].to_numpy(), whole[1].to_numpy(), counters)
 
 
 def _attributes(snapshot: DatasetSnapshot, root: Path, features: Features) -> AttributeCodes:

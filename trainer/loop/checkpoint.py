@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import ConflictError, DataContractError
-from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.files import Moved, read_json, sha256_file, unwatched, write_json
 from nightrank.feature_store.contracts.logs import log
-from nightrank.ranker.tensor_file import Moved, sha256_of_file, unwatched, write_tensors
+from nightrank.ranker.tensor_file import write_tensors
 from nightrank.trainer.loop.state import TrainState
 
 SCHEMA = 1
@@ -77,9 +77,8 @@ class CheckpointFolder:
     ) -> None:
         """The checkpoint to resume from; the `keep_last` newest of them stay."""
         self.save(f"run-{state.total_steps:09d}-{state.phase}", state, model, optimizer, facts)
-        with self.commit():
-            for old in self.running()[: -self.keep_last]:
-                self.remove(old)
+        for old in self.running()[: -self.keep_last]:
+            self.remove(old)
 
     def running(self) -> list[str]:
         """Names of the checkpoints to resume from, oldest first."""
@@ -98,7 +97,7 @@ class CheckpointFolder:
         """DataContractError where it is missing or torn."""
         body = self._body(name)
         data = self.path / body["tensors"]
-        if not data.exists() or sha256_of_file(data, self.moved) != body["sha256"]:
+        if not data.exists() or sha256_file(data, self.moved) != body["sha256"]:
             raise DataContractError(f"checkpoint {name} in {self.path} is torn", "an older checkpoint, or the bundle, is used")
         try:
             tensors = load_file(data)
@@ -116,9 +115,10 @@ class CheckpointFolder:
         return (self.path / f"{name}.json").exists()
 
     def remove(self, name: str) -> None:
-        (self.path / f"{name}.json").unlink(missing_ok=True)
-        for data in self.path.glob(f"{name}-*.safetensors"):
-            data.unlink(missing_ok=True)
+        with self.commit():
+            (self.path / f"{name}.json").unlink(missing_ok=True)
+            for data in self.path.glob(f"{name}-*.safetensors"):
+                data.unlink(missing_ok=True)
 
     def _body(self, name: str) -> dict[str, Any]:
         try:

@@ -81,13 +81,9 @@ def standing(context: StageContext, challenger: ModelRef, champion: ModelRef | N
     body: dict[str, Any] = read_json(path) if path.exists() else {}
     if body.get("challenger") != challenger.manifest_sha256:
         return None
-    carried_out = champion is not None and (champion.run_id, champion.manifest_sha256) == (
-        challenger.run_id,
-        challenger.manifest_sha256,
-    )
     compared = None if champion is None else champion.manifest_sha256
     same = body["champion"] == compared and body.get("question") == question(context)
-    return GateFacts.model_validate(body) if carried_out or same else None
+    return GateFacts.model_validate(body) if challenger.same_as(champion) or same else None
 
 
 def decide(context: StageContext, challenger: ModelRef, champion: ModelRef | None) -> Decision:
