@@ -24,9 +24,10 @@ app = typer.Typer(
 
 def _version(show: bool) -> None:
     if show:
+        from nightrank.pipeline.output import out
         from nightrank.pipeline.run.facts import commit, versions
 
-        print(f"nightrank {versions(('nightrank',))['nightrank']} (commit {commit() or 'unknown: not a checkout'})")
+        out(f"nightrank {versions(('nightrank',))['nightrank']} (commit {commit() or 'unknown: not a checkout'})")
         raise typer.Exit
 
 

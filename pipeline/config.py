@@ -1,6 +1,5 @@
 """NightConfig: the whole configuration of a night, validated before anything starts. Each section is owned by its room."""
 
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.lake_calendar import with_lake_timezone
 from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.pipeline.output import err
 from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.config.evaluation import EvaluationConfig, GateConfig
 from nightrank.trainer.config.training import TrainerConfig
@@ -50,7 +50,7 @@ def resolve(files: list[str], overrides: list[str], lake: Lake | None = None) ->
     A `lake` lends its time zone where none is stated; another one than its own is refused.
     """
     for words in set_back(files):
-        print(f"nightrank: warning: {words}", file=sys.stderr)
+        err(f"nightrank: warning: {words}")
     tree = configs.merged([find(name) for name in files], overrides)
     tree = tree if lake is None else with_lake_timezone(tree, lake)
     return validated(tree)

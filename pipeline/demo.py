@@ -39,20 +39,24 @@ def run_demo(root: Path, size: str, overrides: list[str]) -> dict[str, Any]:
 
 def show(answer: dict[str, Any]) -> None:
     """The same for a person."""
-    from nightrank.pipeline.output import table
+    from nightrank.pipeline.output import out, table
 
     for run in answer["runs"]:
-        print(f"{run['run_id']}: {run['status']}" + (f" ({run['error']['message']})" if run["error"] else ""))
+        out(f"{run['run_id']}: {run['status']}" + (f" ({run['error']['message']})" if run["error"] else ""))
     if all(run["status"] == "already_done" for run in answer["runs"]):
-        print("This demo had been run before; nothing was done again. Delete its folder to start afresh.")
+        out("This demo had been run before; nothing was done again. Delete its folder to start afresh.")
     shown = answer["recommendations"]
     if shown:
         rows = [(row["rank"], row["item_id"], row["title"], f"{row['score']:.3f}") for row in shown["items"]]
         table(f"Recommendations of {shown['date']} for user {shown['user']}", ("rank", "item", "title", "score"), rows)
-        print(f"Another user: nightrank recommend --root {answer['root']} --user ID")
     for run in answer["runs"]:
         if run["report"]:
-            print(f"Report of {run['run_id']}: {run['report']}")
+            out(f"Report of {run['run_id']}: {run['report']}")
+    for run in answer["runs"]:
+        if run["quality"]:
+            out(f"Quality of {run['run_id']}: {run['quality']}")
+    if shown:
+        out(f"Another user's list: nightrank recommend --root {answer['root']} --user ID")
 
 
 def _market(lake: Lake, size: str) -> None:
@@ -82,6 +86,10 @@ def _somebody(lake: Lake, day: date) -> str:
 
 
 def _short(root: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """What the demo answers of a run; `quality` is a sentence, empty where nothing was measured."""
+    from nightrank.pipeline.output import quality
+
     report = result["report"]
     fields = ("run_id", "status", "exit_code", "error", "gate", "release")
-    return {**{name: result[name] for name in fields}, "report": str(root / report) if report else None}
+    shown = {"report": str(root / report) if report else None, "quality": quality(result.get("metrics") or [])}
+    return {**{name: result[name] for name in fields}, **shown}

@@ -1,8 +1,9 @@
-"""How a command answers: one JSON object on stdout, or words for a person."""
+"""How a command answers: one JSON object on stdout, or words for a person. Everything a command prints goes through here."""
 
 import json
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -11,8 +12,18 @@ from rich.text import Text
 from nightrank.feature_store.contracts.errors import NightrankError
 
 
+def out(text: str = "", end: str = "\n") -> None:
+    """To stdout: the answer."""
+    print(text, end=end)
+
+
+def err(text: str, stream: TextIO | None = None) -> None:
+    """To stderr, at once: what is said while a command works, and what went wrong."""
+    print(text, file=stream or sys.stderr, flush=True)
+
+
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    out(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
@@ -30,35 +41,36 @@ def print_fault(error: NightrankError, as_json: bool) -> None:
     """Message and remedy to stderr; with `--json` the error object is the answer."""
     if as_json:
         print_json({"status": "failed", "exit_code": error.exit_code, "error": error.to_json()})
-    print(f"nightrank: {error.message}", file=sys.stderr)
+    err(f"nightrank: {error.message}")
     if error.remedy:
-        print(f"  way out: {error.remedy}", file=sys.stderr)
+        err(f"  way out: {error.remedy}")
 
 
 def print_run(result: dict[str, Any], as_json: bool, root: Any = None) -> None:
-    """A run's result: whole with `--json`, else its status, what is wrong and where to look."""
+    """A run's result: whole with `--json`, else its status, what is wrong and where to look. Last come the model's quality
+    and the way to the lists."""
     if as_json:
         print_json(result)
         return
     seconds = sum(stage["seconds"] or 0 for stage in result["stages"])
     took = "" if result["status"] == "already_done" else f"  ({seconds:.0f} s)"
-    print(f"{result['run_id']}: {result['status']}{took}")
+    out(f"{result['run_id']}: {result['status']}{took}")
     if result.get("note"):
-        print(f"  {result['note']}")
+        out(f"  {result['note']}")
     if result["error"]:
-        print(f"  {result['error']['message']}\n  way out: {result['error']['remedy']}")
+        out(f"  {result['error']['message']}\n  way out: {result['error']['remedy']}")
     if result["gate"]:
-        print(f"  gate: {result['gate']['decision']} ({'; '.join(result['gate']['reasons'])})")
+        out(f"  gate: {result['gate']['decision']} ({'; '.join(result['gate']['reasons'])})")
     if current := result.get("back_fill_of"):
-        print(f"  a back-fill: its data is taken in, and the model and lists of {current} stay current")
-    if quality := _quality(result):
-        print(f"  {quality}")
-    if result["release"]:
-        print(f"  lists: {result['release']['users']:,} users, {result['release']['rows']:,} rows{_maker(result['release'])}")
-        if root:
-            print(f"  one user's list: nightrank recommend --root {root} --user ID")
+        out(f"  a back-fill: its data is taken in, and the model and lists of {current} stay current")
     if result["report"] and root:
-        print(f"  report: {root}/{result['report']}" if not str(result["report"]).startswith("/") else result["report"])
+        out(f"  report: {Path(root) / result['report']}")
+    if figures := quality(result.get("metrics") or []):
+        out(f"  quality: {figures}")
+    if result["release"]:
+        out(f"  lists: {result['release']['users']:,} users, {result['release']['rows']:,} rows{_maker(result['release'])}")
+        if root:
+            out(f"  one user's list: nightrank recommend --root {root} --user ID")
 
 
 def _maker(release: dict[str, Any]) -> str:
@@ -66,12 +78,12 @@ def _maker(release: dict[str, Any]) -> str:
     return f", made by {model['name']} version {model['version']}" if model else ""
 
 
-def _quality(result: dict[str, Any]) -> str:
+def quality(metrics: list[dict[str, Any]]) -> str:
     """NDCG@10 of the run's model beside the best baseline on the same rows; empty where nothing was measured."""
     from nightrank.pipeline.report import wording
     from nightrank.pipeline.report.quality import best_baseline
 
-    pair = best_baseline(result.get("metrics") or [])
+    pair = best_baseline(metrics)
     if pair is None:
         return ""
     ours, peer = pair
@@ -90,4 +102,4 @@ def print_plan(plan: dict[str, Any], as_json: bool) -> None:
         [(stage["name"], stage["status"].replace("_", " ")) for stage in plan["stages"]],
     )
     if plan.get("note"):
-        print(plan["note"])
+        out(plan["note"])

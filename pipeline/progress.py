@@ -10,6 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from nightrank.pipeline.output import err
+
 MARKS = {"done": "[green]done[/]", "kept": "[dim]kept[/]", "running": "[cyan]running[/]", "failed": "[red]failed[/]"}
 
 
@@ -58,7 +60,7 @@ class LineProgress:
         """Stage output stays in its log."""
 
     def note(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        err(text, self._stream)
 
     def end(self) -> None:
         self._ended.set()

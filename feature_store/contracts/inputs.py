@@ -28,7 +28,7 @@ UNKNOWN: Final = StageInputs(sections=None)
 REGISTRY: Final = ("mlflow.tracking_uri", "mlflow.experiment", "mlflow.model_name")
 
 INPUTS: Final[dict[str, StageInputs]] = {
-    "ingest_events": StageInputs(("calendar", "ids", "ingest"), landing=True, champion="parent"),
+    "ingest_events": StageInputs(("calendar", "ids.hash_users", "ids.key_file", "ingest"), landing=True, champion="parent"),
     "build_features": StageInputs(("calendar", "features", "impressions"), ("ingest_events",), champion="found"),
     "embed_items": StageInputs(("calendar", "text"), ("ingest_events", "build_features")),
     "build_training_set": StageInputs(
@@ -48,7 +48,7 @@ INPUTS: Final[dict[str, StageInputs]] = {
         ("build_features", "build_training_set", "gate"),
         champion="lists",
     ),
-    "release": StageInputs(("calendar", "training_set"), ("build_features", "score_users")),
+    "release": StageInputs(("calendar", "training_set", "ids.in_report"), ("build_features", "score_users")),
     "train_ctr": StageInputs(("trainer", "ctr", "text"), ("build_training_set",)),
     "register_ctr": StageInputs(REGISTRY, ("build_training_set", "train_ctr")),
     "score_ctr": StageInputs(

@@ -21,6 +21,14 @@ class IdSettings(FrozenConfig):
     """Replace user ids by a keyed hash (HMAC-SHA256) at ingest."""
     key_file: str | None = None
     """The key, outside the lake. Required when `hash_users` is on."""
+    in_report: bool = False
+    """The report names its few sample users by id, so that they can be looked up. Not with `hash_users`."""
+
+    @model_validator(mode="after")
+    def _hashed_ids_stay_hidden(self) -> "IdSettings":
+        if self.hash_users and self.in_report:
+            raise ValueError("ids.hash_users hides ids and ids.in_report shows them: switch one of them off")
+        return self
 
 
 class IngestSettings(FrozenConfig):

@@ -16,7 +16,7 @@ from nightrank.feature_store.contracts.context import StageContext, StageResult,
 from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.fingerprint import identities_of
-from nightrank.feature_store.contracts.logs import RUN_DIR, within
+from nightrank.feature_store.contracts.logs import RUN_DIR, log, within
 
 __all__ = [
     "FENCE",
@@ -95,7 +95,7 @@ def exit_codes() -> Iterator[list[int]]:
         yield outcome
     except NightrankError as error:
         outcome[0] = error.exit_code
-        print(f"{error.code}: {error.message}" + (f"\n  way out: {error.remedy}" if error.remedy else ""), file=sys.stderr)
+        log.error(f"{error.code}: {error.message}" + (f"\n  way out: {error.remedy}" if error.remedy else ""))
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -50,6 +50,7 @@ def import_(
         raise UsageError(
             "`nightrank import` needs LAYOUT and --input", "see `nightrank import --help`, or start with --guess FILE"
         )
+    from nightrank.pipeline.output import err
     from nightrank.spark_jobs.sources.imports import import_data
 
     counts = import_data(
@@ -61,7 +62,7 @@ def import_(
         timezone=timezone,
         day=day(date_, "--date") if date_ else None,
         dry_run=dry_run,
-        progress=_say,
+        progress=err,
     )
     told = () if as_json else ("detected", "warnings", "faulty")  # import_data has said them, each in a line of its own
     shown = {name: value for name, value in counts.items() if name not in told}
@@ -93,10 +94,6 @@ def simulate(
         settings["start"] = day(start, "--start")
     counts = make(absolute(root), dry_run=dry_run, **settings)
     _answer(f"{'would be made' if dry_run else 'simulated'} under {absolute(root)}", counts, as_json)
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 def _answer(title: str, counts: dict[str, Any], as_json: bool) -> None:

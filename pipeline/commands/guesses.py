@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from nightrank.feature_store.contracts.errors import UsageError
 
 
 def answer_guess(file: Path, target: Path | None, as_json: bool, dry_run: bool) -> None:
     """The mapping goes to `target`, which must be new, else to stdout, so that it can be redirected; the rest to stderr."""
-    from nightrank.pipeline.output import print_json
+    from nightrank.pipeline.output import err, out, print_json
     from nightrank.spark_jobs.sources.guess.look import guess
 
     if target is not None and (target.exists() or not target.absolute().parent.is_dir()):
@@ -23,16 +21,16 @@ def answer_guess(file: Path, target: Path | None, as_json: bool, dry_run: bool) 
         print_json({"mapping": found.text, "section": found.section, "rows": found.rows, "detected": found.detected})
         return
     for text in found.detected:
-        typer.echo(f"detected: {text}", err=True)
-    typer.echo(found.text, nl=False)
-    typer.echo(f"\nThe first {len(found.rows)} rows as they would land:", err=True)
+        err(f"detected: {text}")
+    out(found.text, end="")
+    err(f"\nThe first {len(found.rows)} rows as they would land:")
     for line in rows_as_text(found.rows):
-        typer.echo(line, err=True)
+        err(line)
     if found.section == "items":
         more = (
             "or import them alone with `nightrank import items`; `complete: true` says that the file holds every item there is"
         )
-        typer.echo(f"\nThese are items: put the section beside `events:`, with `path: FILE` in each, {more}.", err=True)
+        err(f"\nThese are items: put the section beside `events:`, with `path: FILE` in each, {more}.")
 
 
 def rows_as_text(rows: list[dict[str, Any]]) -> list[str]:

@@ -99,12 +99,12 @@ def config(
     from nightrank.feature_store.contracts.files import sha256_of
     from nightrank.feature_store.contracts.secrets import masked
     from nightrank.pipeline.config import resolve
-    from nightrank.pipeline.output import print_json
+    from nightrank.pipeline.output import out, print_json
 
     if reference:
         from nightrank.pipeline.reference import reference as page
 
-        print(page(), end="")
+        out(page(), end="")
         return
     if not show and not files and not overrides:
         raise UsageError("nothing to check", "write `nightrank config --show`, or give --config or --set")
@@ -112,4 +112,4 @@ def config(
     if as_json:
         print_json({"config_sha256": sha256_of(whole), "config": whole} if show else {"config_sha256": sha256_of(whole)})
     else:
-        print(yaml.safe_dump(whole, sort_keys=False) if show else f"the configuration is valid; sha256 {sha256_of(whole)}")
+        out(yaml.safe_dump(whole, sort_keys=False) if show else f"the configuration is valid; sha256 {sha256_of(whole)}")

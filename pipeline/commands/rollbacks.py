@@ -15,7 +15,7 @@ def rollback(root: Root = DEFAULT_ROOT, as_json: Json = False, dry_run: DryRun =
 
     Example: nightrank rollback --root lake --dry-run
     """
-    from nightrank.pipeline.output import print_json
+    from nightrank.pipeline.output import out, print_json
     from nightrank.pipeline.rollback import roll_back
 
     answer: dict[str, Any] = roll_back(Lake(absolute(root)), dry_run=dry_run)
@@ -25,7 +25,7 @@ def rollback(root: Root = DEFAULT_ROOT, as_json: Json = False, dry_run: DryRun =
     verb = "would be" if dry_run else "is"
     model, lists = answer["champion"], answer["release"]
     named = f"{model['name']} version {model['version']} of {model['date']}"
-    print(f"{named} {verb} the champion, in place of {answer['replaced']}")
-    print(f"the lists of {lists['date']} {verb} current: {lists['users']:,} users, {lists['rows']:,} rows")
+    out(f"{named} {verb} the champion, in place of {answer['replaced']}")
+    out(f"the lists of {lists['date']} {verb} current: {lists['users']:,} users, {lists['rows']:,} rows")
     if answer["note"]:
-        print(answer["note"])
+        out(answer["note"])

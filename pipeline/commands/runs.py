@@ -60,12 +60,12 @@ def replay(
 
     Example: nightrank replay --root lake --from 2024-01-15 --to 2024-01-18
     """
-    from nightrank.pipeline.output import print_json, print_run
+    from nightrank.pipeline.output import out, print_json, print_run
 
     days = requests.days_between(day(from_, "--from"), day(to, "--to"))
     if dry_run:
         plans = [requests.plan_of(requests.request_for("nightly", root, each, config, overrides, False)) for each in days]
-        print_json({"runs": plans}) if as_json else [print(f"{plan['run_id']}: {plan['status']}") for plan in plans]
+        print_json({"runs": plans}) if as_json else [out(f"{plan['run_id']}: {plan['status']}") for plan in plans]
         return
     results: list[dict[str, Any]] = []
     for each in days:

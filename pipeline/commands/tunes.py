@@ -61,18 +61,18 @@ def _tried(dimension: dict[str, Any]) -> str:
 
 def _show(answer: dict[str, Any]) -> None:
     """The best trials, what the winner is and where it lies."""
-    from nightrank.pipeline.output import table
+    from nightrank.pipeline.output import out, table
 
     whole = sorted((row for row in answer["all"] if row["value"] is not None), key=lambda row: (-row["value"], row["trial"]))
     rows = [(row["trial"], f"{row['value']:.4f}", row["epochs"], _named(row["params"])) for row in whole[:10]]
     counts = f"{answer['trials']} trials, {answer['pruned']} pruned, {answer['failed']} failed"
     title = f"study {answer['study']}: {answer['status'].replace('_', ' ')}, {counts}"
     table(title, ("trial", "NDCG@10", "epochs", "parameters"), rows)
-    print(answer["chosen_by"])
+    out(answer["chosen_by"])
     for name, path in answer["pictures"].items():
-        print(f"  {name}: {path}")
+        out(f"  {name}: {path}")
     if answer["overlay"]:
-        print(f"  the best: nightrank full --config {answer['overlay']}")
+        out(f"  the best: nightrank full --config {answer['overlay']}")
 
 
 def _named(params: dict[str, Any]) -> str:

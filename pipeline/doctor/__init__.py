@@ -1,7 +1,5 @@
 """`nightrank doctor`: what this machine may trip over, each finding with its remedy. Imports no engine and changes nothing."""
 
-import json
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +15,7 @@ from nightrank.pipeline.doctor.places import check_places
 from nightrank.pipeline.doctor.python_env import check_compiled, check_interpreters, check_packages, check_pyarrow
 from nightrank.pipeline.doctor.spark import check_data_loss, check_trio
 from nightrank.pipeline.doctor.tracking import check_mlflow
+from nightrank.pipeline.output import out, print_json
 
 __all__ = ["Finding", "Machine", "main", "run_checks"]
 
@@ -52,8 +51,7 @@ def main(root: Path | None, as_json: bool, settings: DataSettings | None = None)
     findings = run_checks(root, settings)
     status = worst(findings)
     if as_json:
-        json.dump({"status": status, "findings": [finding.to_json() for finding in findings]}, sys.stdout, indent=2)
-        print()
+        print_json({"status": status, "findings": [finding.to_json() for finding in findings]})
     else:
         _print_table(findings)
     return 1 if status == "fail" else 0
@@ -62,6 +60,6 @@ def main(root: Path | None, as_json: bool, settings: DataSettings | None = None)
 def _print_table(findings: list[Finding]) -> None:
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        print(f"{MARKS[finding.status]}  {finding.name:<{width}}  {finding.seen}")
+        out(f"{MARKS[finding.status]}  {finding.name:<{width}}  {finding.seen}")
         if finding.remedy and finding.status != "ok":
-            print(f"{'':<{width + 6}}  remedy: {finding.remedy}")
+            out(f"{'':<{width + 6}}  remedy: {finding.remedy}")

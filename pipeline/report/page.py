@@ -28,6 +28,7 @@ def render(
     view = {
         "result": result,
         "style": Markup((HERE / "report.css").read_text()),
+        "script": Markup((HERE / "find.js").read_text()),
         "title": overview.title(result),
         "headline": overview.headline(result),
         "status": wording.STATUS.get(result["status"], result["status"]),

@@ -1,4 +1,4 @@
-"""A few users, with what they did and what they were given. No id reaches the page: users are A, B, C."""
+"""A few users, with what they did and what they were given. Users are A, B, C; ids reach the page only by `ids.in_report`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +20,11 @@ class SampleUser:
     items: tuple[tuple[int, str, float], ...]
     """(rank, title, share of the best score in percent)"""
     fallback: str | None
+    id: str | None = None
 
 
 def sample_users(rows: Sequence[Mapping[str, Any]]) -> tuple[SampleUser, ...]:
-    """From `sample_users.json`; its `user` field is not looked at."""
+    """From `sample_users.json`; its `user` field is not looked at, `user_id` is there where the page may show it."""
     return tuple(_user(f"User {letter}", row) for letter, row in zip(ascii_uppercase, rows[:MOST_USERS], strict=False))
 
 
@@ -41,6 +42,7 @@ def _user(label: str, row: Mapping[str, Any]) -> SampleUser:
         max(0, len(history) - NEWEST),
         items,
         wording.plain(str(fallback)) if fallback else None,
+        None if row.get("user_id") is None else str(row["user_id"]),
     )
 
 

@@ -11,6 +11,7 @@ from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
 from nightrank.feature_store.contracts.secret_settings import environment_of
+from nightrank.pipeline.output import err
 from nightrank.pipeline.run.children import Child, end_processes
 from nightrank.pipeline.run.signals import caught
 from nightrank.trainer.tune.spec import StudySpec
@@ -71,7 +72,7 @@ def _search(spec: StudySpec) -> int:
         def listen(line: str) -> None:
             words.info(line.rstrip("\n"))
             if line.startswith(SHOWN):
-                print(redact(line), end="", file=sys.stderr, flush=True)
+                err(redact(line.rstrip("\n")))
 
         child = Child(_command(spec), spec.folder, listen, secrets=environment_of(spec.config))
         while (code := child.wait(0.2)) is None:

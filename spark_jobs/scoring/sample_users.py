@@ -1,4 +1,4 @@
-"""A few users with what they did and what they are shown, for the report: titles and letters, no ids of users."""
+"""A few users with what they did and what they are shown, for the report: titles and letters. Ids of users only by setting."""
 
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ _LABEL: Final = "label"
 
 def sample_users(spark: SparkSession, context: StageContext, settings: DataSettings, version: int) -> list[dict[str, Any]]:
     """[{user, history [titles], list [{title, score}], fallback}] of six users by the hash in their list id, one of them
-    cold if there is one. The history is the newest ten events, oldest first."""
+    cold if there is one. The history is the newest ten events, oldest first. With
+    `ids.in_report` each has its `user_id` too."""
     lists = delta_io.read(spark, context.lake, RECOMMENDATIONS, version)
     chosen = _chosen(lists)
     letters = {user: chr(ord("A") + index) for index, user in enumerate(sorted(chosen))}
@@ -31,11 +32,12 @@ def sample_users(spark: SparkSession, context: StageContext, settings: DataSetti
     return [
         {
             "user": label,
+            **({c.USER_ID: user} if settings.ids.in_report else {}),
             "history": [row[c.TITLE] for row in history.get(label, [])][-HISTORY:],
             "list": [{"title": row[c.TITLE], "score": round(row[c.SCORE], 4)} for row in shown[label]],
             "fallback": shown[label][0][c.FALLBACK],
         }
-        for label in letters.values()
+        for user, label in letters.items()
     ]
 
 

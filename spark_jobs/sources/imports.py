@@ -8,13 +8,14 @@ from nightrank.feature_store.contracts.doors import check_readable
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.logs import log
 from nightrank.spark_jobs.sources import events, impressions, movielens, sequences
 from nightrank.spark_jobs.sources.absent_items import TEXT as ABSENT
 from nightrank.spark_jobs.sources.chunks import Source, place
 from nightrank.spark_jobs.sources.lake_meta import check_place, meta_of
 from nightrank.spark_jobs.sources.landing import KINDS, LandingWriter
 from nightrank.spark_jobs.sources.mapping import Mapping, load_mapping
-from nightrank.spark_jobs.sources.notes import Notes, Progress, to_stderr
+from nightrank.spark_jobs.sources.notes import Notes, Progress
 from nightrank.spark_jobs.sources.states import States
 
 LAYOUTS: Final = ("movielens", "sequences", "impressions", "events", "items")
@@ -30,7 +31,7 @@ def import_data(
     timezone: str | None = None,
     day: date | None = None,
     dry_run: bool = False,
-    progress: Progress = to_stderr,
+    progress: Progress = log.info,
 ) -> dict[str, Any]:
     """Landing files of everything in `input`, by arrival day of `timezone`; the same input again changes nothing.
 

@@ -1,21 +1,17 @@
 """What an import tells its user: progress, what it detected, warnings of one kind together, and faulty cells."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from nightrank.feature_store.contracts.logs import log
 from nightrank.spark_jobs.sources.faults import Faults
 
 Progress = Callable[[str], None]
 NAMED: Final = 8
 """So many names are shown of what one warning holds for."""
-
-
-def to_stderr(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -44,7 +40,8 @@ class Messages:
 class Notes:
     """One import's messages. They are collected while it reads and said once at its end, each kind with its count."""
 
-    progress: Progress = to_stderr
+    progress: Progress = log.info
+    """Takes each line. A command gives its own way to the screen; else the lines are logged."""
     every_seconds: float = 2.0
     faults: Faults = field(default_factory=Faults)
     _warnings: Messages = field(default_factory=Messages)

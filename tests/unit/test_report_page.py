@@ -14,7 +14,7 @@ from nightrank.pipeline.report.page import render
 from nightrank.pipeline.report.quality import best_baseline, gate, quality
 from tests.unit.report_sample import metric_row, sample_curves, sample_result, sample_users
 
-VOID = {"meta", "link", "br", "img", "rect", "line", "circle", "path"}
+VOID = {"meta", "input", "link", "br", "img", "rect", "line", "circle", "path"}
 
 
 class Balanced(HTMLParser):
@@ -73,7 +73,8 @@ def test_the_page_is_whole_and_has_every_section(page):
 
 def test_nothing_is_loaded_from_elsewhere(page):
     tags = parsed(page).tags
-    assert not [tag for tag, _ in tags if tag in ("script", "link", "img", "iframe", "object", "embed")]
+    assert not [tag for tag, _ in tags if tag in ("link", "img", "iframe", "object", "embed")]
+    assert [attrs for tag, attrs in tags if tag == "script"] == [{}], "one script, and it stands on the page"
     assert not [attrs for _, attrs in tags if {"src", "href", "srcset", "onload"} & set(attrs)]
     assert "url(" not in page and "@import" not in page and not re.search(r"https?://", page)
 
@@ -81,7 +82,23 @@ def test_nothing_is_loaded_from_elsewhere(page):
 def test_no_user_id_and_no_host_name_reach_the_page(page):
     for user in sample_users():
         assert user["user"] not in page
-    assert "User A" in page and "secret-host" not in page
+    assert "User A" in page and "secret-host" not in page and "ids.in_report" in page and "data-id" not in page
+
+
+def test_an_id_is_on_the_page_where_the_sample_brings_it():
+    named = [{**user, "user_id": f'shop-{place}"<'} for place, user in enumerate(sample_users())]
+    tags = parsed(render(sample_result(), sample_curves(), named)).tags
+    users = [attrs for tag, attrs in tags if tag == "article"]
+    assert [(user["data-letter"], user["data-id"]) for user in users] == [
+        ("A", 'shop-0"<'),
+        ("B", 'shop-1"<'),
+        ("C", 'shop-2"<'),
+    ]
+
+
+def test_every_figure_of_a_table_names_its_column_where_the_head_is_hidden(page):
+    cells = [attrs for tag, attrs in parsed(page).tags if tag == "td"]
+    assert len(cells) > 50 and all(cell["data-label"] for cell in cells)
 
 
 def test_what_comes_from_outside_is_escaped():
@@ -90,7 +107,7 @@ def test_what_comes_from_outside_is_escaped():
     ]
     result = sample_result() | {"error": {"code": "x", "message": "<img src=x>", "remedy": ""}, "exit_code": 1}
     html = render(result, {}, users)
-    assert "<script>" not in html and "<img" not in html and "&lt;script&gt;" in html
+    assert html.count("<script>") == 1 and "<script>alert" not in html and "<img" not in html and "&lt;script&gt;" in html
     parsed(html)
 
 

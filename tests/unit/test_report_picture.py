@@ -26,6 +26,17 @@ page.dataset.sides = sides.length;
 page.dataset.overlaps = sides.filter(([label, value]) => label.right > value.left).length;
 page.dataset.smallest = Math.min(...texts.map(box => box.height));
 page.dataset.seen = innerWidth;
+document.querySelectorAll("details").forEach(each => { each.open = true; });
+page.dataset.sideways = [...document.querySelectorAll(".scroll")].filter(box => box.scrollWidth > box.clientWidth + 1).length;
+const finding = text => {
+  const box = document.getElementById("find");
+  box.value = text;
+  box.dispatchEvent(new Event("input"));
+  const seen = [...document.querySelectorAll("article.user")].filter(user => user.checkVisibility());
+  return seen.map(user => user.dataset.letter).join("");
+};
+page.dataset.found = ["", "b", " SHOP-2", "SHOP", "nobody"].map(finding).join("/");
+page.dataset.answer = document.getElementById("found").textContent;
 </script></body>"""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser; apt-get install -y chromium")
@@ -35,7 +46,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser; apt-get in
 def browse(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
     page = folder / "page.html"
-    page.write_text(render(sample_result(), sample_curves(), sample_users()).replace("</body>", MEASURE))
+    users = [{**user, "user_id": f"shop-{place}"} for place, user in enumerate(sample_users())]
+    page.write_text(render(sample_result(), sample_curves(), users).replace("</body>", MEASURE))
 
     def run(*flags):
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *flags, page.as_uri()]
@@ -61,6 +73,17 @@ def test_every_text_of_a_chart_is_inside_the_window_and_can_be_read(browse, widt
     assert figure(dom, "sides") >= 6 and figure(dom, "overlaps") == 0
     assert figure(dom, "cut") == 0
     assert figure(dom, "smallest") > 10
+
+
+def test_no_table_scrolls_sideways_on_a_phone(browse):
+    dom = browse("--dump-dom", "--window-size=390,900")
+    assert figure(dom, "seen") <= 500 and figure(dom, "sideways") == 0
+
+
+def test_a_user_of_the_page_is_found_by_letter_by_id_and_by_what_it_shows(browse):
+    dom = browse("--dump-dom", "--window-size=1100,900")
+    assert re.search(r'data-found="([^"]*)"', dom).group(1) == "ABC/B/C/ABC/"
+    assert 'data-answer="None of the users on this page."' in dom
 
 
 def test_it_is_drawn_in_light_and_in_dark(browse, tmp_path):

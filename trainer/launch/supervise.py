@@ -4,13 +4,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from typing import IO
 
 from nightrank.feature_store.contracts.errors import StalledError
-from nightrank.feature_store.contracts.redaction import redactor
+from nightrank.feature_store.contracts.logs import relay
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.launch.beats import gone, kill, take_stack
 from nightrank.trainer.launch.blame import LOST, blame, ranks_of, stalled
@@ -100,10 +99,10 @@ def _end_all(process: "subprocess.Popen[str]", beats: list[Beat]) -> None:
 def _echo(lines: IO[str], first: dict[int, int]) -> None:
     """The workers' lines to stderr: stdout is for results. `first` gets the rank that ended first, by the launcher's words, and
     its code."""
-    rank, redact = -1, redactor()
+    rank = -1
     for line in lines:
         if named := FIRST_TO_END.match(line):
             rank = int(named.group(1))
         elif rank >= 0 and (code := ITS_CODE.match(line)):
             first[rank] = int(code.group(1))
-        print(redact(PREFIX.sub("", line)), end="", file=sys.stderr, flush=True)
+        relay(PREFIX.sub("", line))
