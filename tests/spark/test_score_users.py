@@ -122,7 +122,15 @@ def test_a_release_is_one_row_and_recommend_reads_it_without_a_jvm(spark, lake):
     assert sample[0]["history"] == ["i1", "i2", "i2", "title i3", "i4", "i5", "i6", "i7", "i8"]
     assert [entry["title"] for entry in sample[1]["list"]] == [row["item_id"] for row in rows]
     assert not any(user in json.dumps(sample) for user in ('"u1"', '"u4"', '"u5"'))
+    _ids_are_in_the_sample_by_setting_alone(spark, context, made.recommendations_version)
     _lists_of_another_run_are_not_released(spark, lake, context)
+
+
+def _ids_are_in_the_sample_by_setting_alone(spark, context, version):
+    named = sample_users(spark, context, DataSettings(ids={"in_report": True}), version)
+    assert [entry["user_id"] for entry in named[:3]] == ["u1", "u2", "u3"]
+    with pytest.raises(ValidationError, match=r"switch one of them off"):
+        DataSettings(ids={"in_report": True, "hash_users": True})
 
 
 def _lists_of_another_run_are_not_released(spark, lake, context):
