@@ -5,12 +5,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from pydantic import ValidationError
 from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import ConflictError, DataContractError, DependencyUnreachable, UsageError
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import run_stage
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.retrieval.topk import exact_topk
@@ -18,6 +20,7 @@ from nightrank.spark_jobs import release, score_users
 from nightrank.spark_jobs.driver.submit import settings
 from nightrank.spark_jobs.scoring import list_checks
 from nightrank.spark_jobs.scoring.champion import open_champion
+from nightrank.spark_jobs.scoring.sample_users import sample_users
 from tests.spark.conftest import DAY, make_context
 from tests.spark.hand_lake import event, fill
 from tests.spark.tiny_champion import crown
