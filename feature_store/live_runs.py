@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from nightrank.feature_store.contracts import lease_claims as claims
+from nightrank.feature_store.contracts import lease_record as records
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.stage import StageContext
@@ -24,9 +24,9 @@ def hours_of_oldest(context: StageContext) -> float:
 
 def _starts(context: StageContext) -> Iterator[float]:
     runs = [context.run_dir]
-    newest = claims.newest(context.lake)
-    if newest is not None and not claims.is_released(context.lake, newest[1]):
-        runs.append(context.lake.run_dir(newest[0]))
+    holder = records.read(context.lake)
+    if holder is not None and not holder[0].released:
+        runs.append(context.lake.run_dir(holder[0].run_id))
     yield from (_started(folder / "run.json") for folder in runs if (folder / "run.json").exists())
     yield from _searches(context.lake)
 

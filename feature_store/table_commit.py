@@ -17,7 +17,9 @@ from pyspark.sql import SparkSession
 from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.lake_lock import POLL_SECONDS
+from nightrank.feature_store.contracts.process import process_of
 from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.storage import locate
 
 WHOLE_FILE: Final = 2**63 - 1
 CONFLICTS: Final = (
@@ -64,6 +66,11 @@ def _fenced(spark: SparkSession, context: StageContext) -> Iterator[None]:
     """`fence.commit`, with the lock in the hands of the JVM."""
     if context.fence <= 0:
         yield
+        return
+    if not locate(context.root).is_local:
+        pid = int(_jvm(spark).java.lang.ProcessHandle.current().pid())
+        with fences.commit(context.lake, context.run_id, context.fence, writer=process_of(pid)):
+            yield
         return
     path = fences.lock_path(context.lake)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from nightrank.feature_store.contracts.errors import ConflictError, NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lease import Lease, held
-from nightrank.feature_store.contracts.lease_claims import Owner
+from nightrank.feature_store.contracts.lease_record import Record
 from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
 from nightrank.feature_store.contracts.secret_settings import environment_of
@@ -115,10 +115,10 @@ class Runner:
     def _listed(self, request: RunRequest, directory: RunDirectory) -> tuple[Stage, ...]:
         return stages_of(request.kind, request.config, self.stages, back_fill=directory.context.is_back_fill)
 
-    def _evict(self, request: RunRequest) -> Callable[[Owner], None]:
+    def _evict(self, request: RunRequest) -> Callable[[Record], None]:
         """Nothing of a crashed owner is at work behind this run."""
 
-        def end(before: Owner) -> None:
+        def end(before: Record) -> None:
             ended = end_processes(request.lake.run_dir(before.run_id))
             self.progress.note(f"run {before.run_id} had crashed" + (f"; ended {ended} of its processes" if ended else ""))
 

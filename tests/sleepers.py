@@ -1,6 +1,5 @@
 """Putting a run of another host to sleep, taking its lake over, and waking it."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -34,12 +33,9 @@ def asleep(lake: Lake, what: str, where: str):
 
 
 def take_over(lake: Lake, monkeypatch, commit_seconds: float = 1.0):
-    """The lease, taken as from another machine that has not heard of the sleeper for long."""
-    claim = max((lake.root / ".lease").glob("[0-9]*.json"))
-    silent = time.time() - leases.SILENT_SECONDS - 10
-    os.utime(claim, (silent, silent))
+    """The lease, taken as from another machine that hears nothing of the sleeper."""
     monkeypatch.setattr("nightrank.feature_store.contracts.process.this_machine", lambda: "another machine")
-    return leases.acquire(lake, "newer", commit_seconds=commit_seconds)
+    return leases.acquire(lake, "newer", silent_seconds=0.3, commit_seconds=commit_seconds)
 
 
 def wake(process) -> str:

@@ -1,50 +1,48 @@
-"""One run at a time per lake: owner, heartbeat, fence. Stdlib only, no lock server.
+"""One run at a time per lake: owner, heartbeat, fence. No lock server; `lease_record` is the one file behind it.
 
-A claim is the file `.lease/<fence>.json`, put in place whole by a hard link, so of two that want the same fence one wins.
-The highest claim is the holder and is never deleted, so fences grow for ever. `lease.json` is the copy that stages read;
-a heartbeat is the modification time of the holder's own claim, compared with the file system's clock and not the machine's.
-A claim counts only when every commit that was under way has ended: see `fence`.
+A run takes the lake over by a claim to the next fence, which stops new commits of the run before. Then it waits for those under
+way: on a disk for the kernel's lock, in a bucket until the record names none.
 """
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from nightrank.feature_store.contracts import fence as fences
-from nightrank.feature_store.contracts import lease_claims as claims
-from nightrank.feature_store.contracts.errors import ConflictError
+from nightrank.feature_store.contracts import lease_record as records
+from nightrank.feature_store.contracts.errors import ConflictError, NightrankError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.lake_lock import locked
-from nightrank.feature_store.contracts.lease_claims import Owner
+from nightrank.feature_store.contracts.lease_record import Record
+from nightrank.feature_store.contracts.storage import Version, locate
 
 HEARTBEAT_SECONDS: Final = 5.0
 SILENT_SECONDS: Final = 45.0
-"""A remote owner unheard of for this long is superseded; with a heartbeat of delay that stays inside a minute."""
+"""An owner on another host whose counter stands for this long is superseded."""
 COMMIT_SECONDS: Final = 20.0
 """How long a takeover waits for a commit of the run before to end: its process may be dying just now."""
-Evict = Callable[[Owner], None]
+WATCH_SECONDS: Final = 0.25
+Evict = Callable[[Record], None]
 """Ends what a dead owner of this machine left running."""
 
 
 class Lease:
     """A lease that is held. `lost` is set as soon as a newer owner is seen; what was begun must then not be committed."""
 
-    def __init__(self, lake: Lake, owner: Owner, superseded: Owner | None) -> None:
-        self.lake, self.owner = lake, owner
+    def __init__(self, lake: Lake, record: Record, superseded: Record | None) -> None:
+        self.lake, self.run_id, self.fence = lake, record.run_id, record.fence
         self.superseded = superseded
         """The owner before, if it ended without releasing: what it left running is to be ended."""
         self.lost = threading.Event()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
-    @property
-    def fence(self) -> int:
-        return self.owner.fence
-
     def commit(self) -> contextlib.AbstractContextManager[None]:
         """Around every write of the owner itself; see `fence.commit`."""
-        return fences.commit(self.lake, self.owner.run_id, self.fence)
+        return fences.commit(self.lake, self.run_id, self.fence)
 
     def start_heartbeat(self, seconds: float = HEARTBEAT_SECONDS) -> None:
         self._thread = threading.Thread(target=self._beat_until_ended, args=(seconds,), name="lease", daemon=True)
@@ -52,26 +50,24 @@ class Lease:
 
     def beat(self) -> None:
         """Say that the owner lives, and look whether it still is the owner."""
-        if claims.highest(self.lake) > self.fence:
-            self.lost.set()
-            return
-        claims.beat(self.lake, self.fence)
-        if claims.published_fence(self.lake) < self.fence:  # an outrun claimant's late rename, put right
-            claims.publish(self.lake, self.owner)
+        records.update(self.lake, lambda record: replace(record, beat=record.beat + 1) if self._holds(record) else None)
 
     def release(self) -> None:
         """Free the lake for the next run. The fence stays in lease.json."""
         self._ended.set()
         if self._thread:
             self._thread.join()
-        if claims.highest(self.lake) == self.fence:
-            claims.publish(self.lake, self.owner, released=True)
-            claims.mark_released(self.lake, self.fence)
+        records.update(self.lake, lambda record: replace(record, released=True) if self._holds(record) else None)
+
+    def _holds(self, record: Record) -> bool:
+        if record.fence > self.fence:
+            self.lost.set()
+        return record.fence == self.fence
 
     def _beat_until_ended(self, seconds: float) -> None:
         while not self._ended.wait(seconds):
-            # A full or briefly absent disk is no reason to give up a lease that nobody else has taken.
-            with contextlib.suppress(OSError):
+            # A full disk, or a store that is briefly absent, is no reason to give up a lease that nobody else has taken.
+            with contextlib.suppress(OSError, NightrankError):
                 self.beat()
 
 
@@ -88,22 +84,17 @@ def acquire(
     `evict` is called for an owner of this machine that died, once its lease is ours.
     """
     while True:
-        last = claims.highest(lake)
-        holder = claims.read(lake, last) if last else None
-        if last and holder is None:
-            continue
-        crashed = holder if holder and not claims.is_released(lake, last) else None
-        if crashed:
-            _raise_if_alive(lake, crashed, silent_seconds)
-        owner = claims.owner(run_id, last + 1)
-        if not claims.make(lake, owner):
+        before, version = records.read(lake) or (None, None)
+        crashed = before if before and not before.released else None
+        if crashed and version:
+            _raise_if_alive(lake, crashed, version, silent_seconds)
+        claimed = records.claim(run_id, before)
+        if not records.put(lake, claimed, version):
             continue
         if crashed and evict and crashed.process.is_local:
             evict(crashed)
-        _publish(lake, owner, holder, commit_seconds)
-        if claims.highest(lake) == owner.fence:
-            claims.forget_older(lake, owner.fence)
-            return Lease(lake, owner, crashed)
+        _wait_for_commits(lake, claimed, before, commit_seconds)
+        return Lease(lake, claimed, crashed)
 
 
 @contextlib.contextmanager
@@ -117,26 +108,56 @@ def held(lake: Lake, run_id: str, *, evict: Evict | None = None) -> Iterator[Lea
         lease.release()
 
 
-def _publish(lake: Lake, owner: Owner, before: Owner | None, seconds: float) -> None:
-    """The claim is made and stops new commits; here those under way end. ConflictError, and the claim is given up, if not."""
+def _wait_for_commits(lake: Lake, claimed: Record, before: Record | None, seconds: float) -> None:
+    """The claim stops new commits; here those under way end. ConflictError, and the claim is given up, if they do not."""
     try:
-        with locked(fences.lock_path(lake), exclusive=True, seconds=seconds):
-            claims.publish(lake, owner)
+        if locate(lake.root).is_local:
+            with locked(fences.lock_path(lake), exclusive=True, seconds=seconds):
+                return
+        _wait_for_record(lake, claimed, seconds)
     except TimeoutError:
-        claims.mark_released(lake, owner.fence)
-        named = f"run {before.run_id} (process {before.process.pid} on host {before.process.host})" if before else "another run"
+        records.update(lake, lambda record: replace(record, released=True) if record.fence == claimed.fence else None)
+        owner = before.process if before else None
+        named = f"run {before.run_id} (process {owner.pid} on host {owner.host})" if before and owner else "another run"
         raise ConflictError(
             f"{named} is inside a commit and does not end it", "end or resume that process, then give the same command again"
         ) from None
 
 
-def _raise_if_alive(lake: Lake, holder: Owner, silent_seconds: float) -> None:
+def _wait_for_record(lake: Lake, claimed: Record, seconds: float) -> None:
+    """Until the record names no commit. One whose process is dead has ended, and so has one of a host that went silent."""
+    until = time.monotonic() + seconds
+    while True:
+        record = records.update(lake, lambda found: records.without(found, _ended(found)) if found.fence == claimed.fence else None)
+        if record is None or not record.commits:
+            return
+        if time.monotonic() >= until:
+            raise TimeoutError
+        time.sleep(WATCH_SECONDS)
+
+
+def _ended(record: Record) -> set[str]:
+    return {name for name, process in record.commits.items() if process.is_gone or not process.is_local}
+
+
+def _raise_if_alive(lake: Lake, holder: Record, version: Version, silent_seconds: float) -> None:
     if holder.process.is_local:
-        alive = not holder.process.is_gone
+        if holder.process.is_gone:
+            return
         where = f"process {holder.process.pid} on this machine"
     else:
-        silence = claims.silence(lake, holder.fence)
-        alive = silence < silent_seconds
-        where = f"on host {holder.process.host}, heard of {silence:.0f} s ago"
-    if alive:
-        raise ConflictError(f"run {holder.run_id} is working on this lake ({where})", "wait until it has ended, or end it")
+        if not _moves(lake, version, silent_seconds):
+            return
+        where = f"on host {holder.process.host}"
+    raise ConflictError(f"run {holder.run_id} is working on this lake ({where})", "wait until it has ended, or end it")
+
+
+def _moves(lake: Lake, version: Version, seconds: float) -> bool:
+    """Whether the record changes while this process watches it, by this process's own clock."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(min(WATCH_SECONDS, seconds))
+        found = records.read(lake)
+        if found is None or found[1] != version:
+            return True
+    return False

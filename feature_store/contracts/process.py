@@ -42,7 +42,12 @@ class ProcessId:
 
 
 def this_process() -> ProcessId:
-    return ProcessId(socket.gethostname(), this_machine(), os.getpid(), process_started(os.getpid()))
+    return process_of(os.getpid())
+
+
+def process_of(pid: int) -> ProcessId:
+    """A process of this machine, as it lives now."""
+    return ProcessId(socket.gethostname(), this_machine(), pid, process_started(pid))
 
 
 def is_left_over(owner_file: Path) -> bool:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from nightrank.feature_store.contracts import lease as leases
-from nightrank.feature_store.contracts import lease_claims as claims
-from nightrank.feature_store.contracts.errors import ConflictError
+from nightrank.feature_store.contracts import lease_record as records
+from nightrank.feature_store.contracts.errors import ConflictError, DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.process import ProcessId, this_process
 from nightrank.feature_store.contracts.stage import StageContext
@@ -83,7 +84,7 @@ def test_a_dead_local_owner_is_superseded_at_once(lake: Lake) -> None:
 
 
 def test_a_reused_pid_does_not_keep_a_dead_owner_alive(lake: Lake) -> None:
-    claims.make(lake, claims.Owner("other", 1, replace(this_process(), started="1")))
+    holds(lake, records.Record("other", 1, replace(this_process(), started="1")))
     assert leases.acquire(lake, "mine").fence == 2
 
 
@@ -94,27 +95,29 @@ def test_fence_grows_over_release_and_is_what_stages_read(lake: Lake) -> None:
         assert (body["fence"], body["run_id"], body["released"]) == (expected, f"run-{expected}", False)
         lease.release()
         assert json.loads(lake.lease.read_text())["released"] is True
-    assert len(list((lake.root / ".lease").glob("[0-9]*"))) == 2, "claims of the past are forgotten"
 
 
-def remote(lake: Lake, fence: int, *, silent_for: float) -> None:
-    owner = claims.Owner("far", fence, ELSEWHERE)
-    assert claims.make(lake, owner)
-    claim = lake.root / ".lease" / f"{fence:012d}.json"
-    now = claim.stat().st_mtime
-    os.utime(claim, (now - silent_for, now - silent_for))
+def holds(lake: Lake, record: records.Record) -> None:
+    """`lease.json` says so, whatever it said before."""
+    found = records.read(lake)
+    assert records.put(lake, record, found[1] if found else None)
 
 
-def test_a_remote_owner_heard_of_lately_holds_the_lake(lake: Lake) -> None:
-    remote(lake, 1, silent_for=30)
+def test_a_remote_owner_that_is_heard_of_holds_the_lake_whatever_its_clock_says(lake: Lake) -> None:
+    holds(lake, records.Record("far", 1, ELSEWHERE))
+    beats = threading.Timer(0.5, lambda: records.update(lake, lambda record: replace(record, beat=record.beat + 1)))
+    os.utime(lake.lease, (0, 0))
+    beats.start()
     with pytest.raises(ConflictError, match=r"run far is working .*on host elsewhere"):
-        leases.acquire(lake, "mine")
+        leases.acquire(lake, "mine", silent_seconds=30)
+    beats.join()
 
 
 def test_a_silent_remote_owner_is_superseded_within_a_minute_and_its_commit_fails(lake: Lake) -> None:
-    remote(lake, 7, silent_for=leases.SILENT_SECONDS + 1)
+    holds(lake, records.Record("far", 7, ELSEWHERE))
+    os.utime(lake.lease, (2**32, 2**32))  # an hour or a century ahead: only a change of the file counts
     assert leases.SILENT_SECONDS + 2 * leases.HEARTBEAT_SECONDS <= 60
-    assert leases.acquire(lake, "mine").fence == 8
+    assert leases.acquire(lake, "mine", silent_seconds=0.3).fence == 8
     late = StageContext(lake.root, "far", "full", date(2024, 1, 1), 1, 7, {})
     with pytest.raises(ConflictError, match=r"far \(fence 7\) was superseded by run mine \(fence 8\)"):
         late.check_fence()
@@ -122,29 +125,35 @@ def test_a_silent_remote_owner_is_superseded_within_a_minute_and_its_commit_fail
 
 def test_the_heartbeat_notices_a_newer_owner_and_does_not_write_over_it(lake: Lake) -> None:
     lease = leases.acquire(lake, "mine")
-    newer = claims.Owner("newer", 2, ELSEWHERE)
-    claims.make(lake, newer)
-    claims.publish(lake, newer)
+    holds(lake, records.Record("newer", 2, ELSEWHERE))
     lease.beat()
     assert lease.lost.is_set()
     lease.release()
-    assert json.loads(lake.lease.read_text())["run_id"] == "newer"
-    assert not claims.is_released(lake, 2)
+    body = json.loads(lake.lease.read_text())
+    assert (body["run_id"], body["released"], body["beat"]) == ("newer", False, 0)
 
 
-def test_an_outrun_claimants_late_copy_is_put_right_by_the_heartbeat(lake: Lake) -> None:
-    stale = claims.Owner("stale", 1, ELSEWHERE)
-    leases.acquire(lake, "first").release()
+def test_a_heartbeat_changes_nothing_but_the_counter(lake: Lake) -> None:
     lease = leases.acquire(lake, "mine")
-    claims.publish(lake, stale)
+    before, _ = records.read(lake)
     lease.beat()
-    assert json.loads(lake.lease.read_text())["run_id"] == "mine"
+    assert records.read(lake)[0] == replace(before, beat=1)
 
 
-def test_a_claim_below_the_highest_is_no_lease(lake: Lake) -> None:
-    """A claimant that slept while the fence it wanted was used and forgotten."""
-    assert claims.make(lake, claims.owner("b", 5))
-    assert not claims.make(lake, claims.owner("a", 3))
+def test_of_two_claims_on_one_record_the_second_is_refused(lake: Lake) -> None:
+    leases.acquire(lake, "before").release()
+    record, version = records.read(lake)
+    assert records.put(lake, records.claim("a", record), version)
+    assert not records.put(lake, records.claim("b", record), version)
+    assert records.read(lake)[0].run_id == "a"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"run_id": "a", "fence": "many"}', b'{"run_id": "a", "fence": 1, "commits": 3}'])
+def test_a_broken_record_is_named_and_not_written_over(lake: Lake, content: bytes) -> None:
+    lake.lease.write_bytes(content)
+    with pytest.raises(DataContractError, match=r"lease\.json is not what a run writes there"):
+        leases.acquire(lake, "mine")
+    assert lake.lease.read_bytes() == content
 
 
 def test_many_processes_are_never_inside_together_and_no_fence_is_given_twice(lake: Lake) -> None:

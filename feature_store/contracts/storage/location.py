@@ -1,0 +1,152 @@
+"""Where something stands: a path on a disk, or an address in a bucket. The same words for both, close to pathlib's."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final
+
+from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.storage.store import Entry, Store, Stored, Version
+
+SCHEMES: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "abfss": "abfss", "az": "abfss"}
+"""What an address may begin with, and the name that is kept of it."""
+
+
+@dataclass(frozen=True, order=True)
+class Location:
+    """A value: making one touches nothing. `scheme` is `file` for a disk."""
+
+    scheme: str
+    bucket: str
+    """Empty for a disk; for `abfss` it is `container@account.host`."""
+    key: str
+    """Absolute for a disk; in a bucket without a slash at either end."""
+
+    def __str__(self) -> str:
+        return self.key if self.is_local else "/".join(filter(None, (f"{self.scheme}://{self.bucket}", self.key)))
+
+    def __fspath__(self) -> str:
+        """So `open(location)` works on a disk. In a bucket it is an error: a copy on this machine has a path, see `local_copy`."""
+        return str(self.path)
+
+    def __truediv__(self, below: str) -> "Location":
+        if not below or below.startswith("/") or ".." in below.split("/"):
+            raise ValueError(f"{below!r} is not a name below {self}")
+        return Location(self.scheme, self.bucket, f"{self.key.rstrip('/')}/{below}" if self.key else below)
+
+    @property
+    def is_local(self) -> bool:
+        return self.scheme == "file"
+
+    @property
+    def path(self) -> Path:
+        """The path on this machine's disk. TypeError in a bucket, which is a fault of the caller."""
+        if not self.is_local:
+            raise TypeError(f"{self} stands in a bucket and has no path on this machine")
+        return Path(self.key)
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.key).name
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.key).stem
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.key).suffix
+
+    @property
+    def parent(self) -> "Location":
+        above = str(PurePosixPath(self.key).parent)
+        return Location(self.scheme, self.bucket, "" if above == "." else above)
+
+    def with_name(self, name: str) -> "Location":
+        return self.parent / name
+
+    def below(self, above: "Location") -> str:
+        """This place as a name below `above`. ValueError if it stands elsewhere."""
+        if (self.scheme, self.bucket) != (above.scheme, above.bucket):
+            raise ValueError(f"{self} is not below {above}")
+        return str(PurePosixPath(self.key).relative_to(above.key))
+
+    @property
+    def store(self) -> Store:
+        from nightrank.feature_store.contracts.storage.stores import store_of  # opens a client; a value needs none
+
+        return store_of(self.scheme, self.bucket)
+
+    def find(self) -> Entry | None:
+        """The file that stands here; None for a folder and for nothing."""
+        return self.store.find(self.key)
+
+    def is_file(self) -> bool:
+        return self.find() is not None
+
+    def exists(self) -> bool:
+        """A file stands here, or something stands below."""
+        return self.is_file() or next(self.store.walk(self.key), None) is not None
+
+    def read(self) -> Stored:
+        return self.store.read(self.key)
+
+    def read_bytes(self) -> bytes:
+        return self.read().data
+
+    def read_json(self) -> Any:
+        return json.loads(self.read_bytes())
+
+    def open(self) -> IO[bytes]:
+        return self.store.open(self.key)
+
+    def write_bytes(self, data: bytes) -> None:
+        """Seen whole or not at all."""
+        self.store.write(self.key, data)
+
+    def create(self, data: bytes) -> bool:
+        """True if this writer made it; False if it was there. See `Store.create`."""
+        return self.store.create(self.key, data)
+
+    def swap(self, data: bytes, expected: Version) -> Version | None:
+        """The new version, or None if another content than `expected` stands here."""
+        return self.store.swap(self.key, data, expected)
+
+    def children(self) -> list["Location"]:
+        """Files and folders right below, by name."""
+        files, folders = self.store.children(self.key)
+        return sorted(self._at(key) for key in [*(entry.key for entry in files), *folders])
+
+    def walk(self) -> Iterator[tuple["Location", Entry]]:
+        """Every file below, in order of their keys."""
+        return ((self._at(entry.key), entry) for entry in self.store.walk(self.key))
+
+    def unlink(self) -> None:
+        self.store.delete(self.key)
+
+    def remove_tree(self) -> None:
+        self.store.delete_tree(self.key)
+
+    def _at(self, key: str) -> "Location":
+        return Location(self.scheme, self.bucket, key)
+
+
+def locate(text: str | Path | Location) -> Location:
+    """The place that a user named. UsageError for an address of a kind that nightrank does not know."""
+    if isinstance(text, Location):
+        return text
+    scheme, separator, rest = str(text).partition("://")
+    if not separator:
+        return Location("file", "", str(Path(text).absolute()))
+    if scheme == "file":
+        return Location("file", "", str(Path(rest).absolute()))
+    if scheme not in SCHEMES:
+        raise UsageError(f"{scheme}:// is no storage that nightrank can use", f"name a folder, or one of {', '.join(SCHEMES)}://bucket/folder")
+    bucket, _, key = rest.partition("/")
+    if not bucket:
+        raise UsageError(f"{text} names no bucket", f"write {scheme}://bucket/folder")
+    parts = [part for part in key.split("/") if part]
+    if ".." in parts or "." in parts:
+        raise UsageError(f"{text} has . or .. in it", "name the folder itself")
+    return Location(SCHEMES[scheme], bucket, "/".join(parts))

@@ -1,0 +1,136 @@
+"""A bucket, through obstore: writes are whole by nature, `create` and `swap` are conditional writes of the store itself."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+from nightrank.feature_store.contracts.storage.object_errors import UnknownOutcome, explained
+from nightrank.feature_store.contracts.storage.object_file import ObjectFile
+from nightrank.feature_store.contracts.storage.store import Entry, Stored, Version
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta, PutMode, PutResult
+    from obstore.store import ObjectStore as Client
+
+PART_BYTES: Final = 16 << 20
+"""A large file goes up and comes down in parts of this size."""
+ATTEMPTS: Final = 3
+"""How often a conditional write is sent whose outcome is unknown and which did not happen."""
+Result = TypeVar("Result")
+
+
+class BucketStore:
+    """Keys are object names. A version is the store's own: an e-tag, or a generation."""
+
+    def __init__(self, client: "Client", address: str) -> None:
+        self.client, self.address = client, address
+
+    def read(self, key: str) -> Stored:
+        def get() -> Stored:
+            found = obstore.get(self.client, key)
+            return Stored(bytes(found.bytes()), _version(found.meta))
+
+        return self._ask(key, get)
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        return self._ask(key, lambda: bytes(obstore.get_range(self.client, key, start=start, length=length)))
+
+    def write(self, key: str, data: bytes) -> None:
+        self._ask(key, lambda: obstore.put(self.client, key, data, mode="overwrite"))
+
+    def create(self, key: str, data: bytes) -> bool:
+        return self._decided(key, data, "create") is not None
+
+    def swap(self, key: str, data: bytes, expected: Version) -> Version | None:
+        mode: PutMode = {"e_tag": expected.tag}
+        if expected.generation is not None:
+            mode["version"] = expected.generation
+        return self._decided(key, data, mode)
+
+    def find(self, key: str) -> Entry | None:
+        try:
+            return _entry(self._ask(key, lambda: obstore.head(self.client, key))) if key else None
+        except FileNotFoundError:
+            return None
+
+    def children(self, key: str) -> tuple[list[Entry], list[str]]:
+        found = self._ask(key, lambda: obstore.list_with_delimiter(self.client, prefix=key or None))
+        files = [_entry(meta) for meta in found["objects"] if meta["path"] != key]
+        return sorted(files, key=lambda entry: entry.key), sorted(found["common_prefixes"])
+
+    def walk(self, key: str) -> Iterator[Entry]:
+        pages = iter(self._ask(key, lambda: obstore.list(self.client, prefix=key or None)))
+        while (page := self._ask(key, lambda: next(pages, None))) is not None:
+            yield from (_entry(meta) for meta in page if meta["path"] != key)
+
+    def delete(self, key: str) -> None:
+        try:
+            self._ask(key, lambda: obstore.delete(self.client, key))
+        except FileNotFoundError:
+            return
+
+    def delete_tree(self, key: str) -> None:
+        keys = [entry.key for entry in self.walk(key)]
+        if keys:
+            self._ask(key, lambda: obstore.delete(self.client, keys))
+
+    def upload(self, key: str, source: Path) -> None:
+        self._ask(key, lambda: obstore.put(self.client, key, source, mode="overwrite", chunk_size=PART_BYTES))
+
+    def download(self, key: str, target: Path) -> None:
+        with self.open(key) as given, open(target, "wb") as handle:
+            shutil.copyfileobj(given, handle, PART_BYTES)
+            handle.flush()
+            os.fsync(handle.fileno())
+
+    def open(self, key: str) -> IO[bytes]:
+        entry = self.find(key)
+        if entry is None:
+            raise FileNotFoundError(f"{self.address}/{key}")
+        return ObjectFile(self, entry).buffered()
+
+    def _decided(self, key: str, data: bytes, mode: "PutMode") -> Version | None:
+        """A conditional write, taken to its end: its version if `data` stands there, None if the condition did not hold.
+
+        A refusal may be the answer to a second sending of a write that happened, and a broken connection may hide one: what
+        stands there says so.
+        """
+        unknown: UnknownOutcome | None = None
+        for _ in range(ATTEMPTS):
+            try:
+                return _written(self._ask(key, lambda: obstore.put(self.client, key, data, mode=mode)))
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+                return self._ours(key, data)
+            except UnknownOutcome as error:
+                unknown = error
+                if (found := self._ours(key, data)) is not None:
+                    return found
+        raise unknown or AssertionError("no attempt was made")
+
+    def _ours(self, key: str, data: bytes) -> Version | None:
+        try:
+            found = self.read(key)
+        except FileNotFoundError:
+            return None
+        return found.version if found.data == data else None
+
+    def _ask(self, key: str, question: Callable[[], Result]) -> Result:
+        with explained(self.address, key):
+            return question()
+
+
+def _version(meta: "ObjectMeta") -> Version:
+    return Version(meta["e_tag"] or "", meta["version"])
+
+
+def _written(result: "PutResult") -> Version:
+    return Version(result["e_tag"] or "", result["version"])
+
+
+def _entry(meta: "ObjectMeta | Any") -> Entry:
+    return Entry(meta["path"], meta["size"], meta["last_modified"].timestamp(), meta["e_tag"] or str(meta["version"]))

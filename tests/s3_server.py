@@ -1,0 +1,148 @@
+"""A real S3 server on loopback (moto's), and a proxy before it that loses answers, refuses or is slow for chosen keys."""
+
+import http.client
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "word", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@contextmanager
+def s3_server():
+    """The server's port; its objects are in its memory, gone afterwards."""
+    port = _free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait(port, process)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def make_bucket(port: int, name: str) -> None:
+    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/{name}", method="PUT"), timeout=30)
+
+
+def environment(port: int) -> dict[str, str]:
+    """What a process is told to use the server."""
+    return {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ALLOW_HTTP": "true"}
+
+
+def use(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    from nightrank.feature_store.contracts.storage import stores
+
+    for name, value in environment(port).items():
+        monkeypatch.setenv(name, value)
+    stores._bucket.cache_clear()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _wait(port: int, process: subprocess.Popen) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        assert process.poll() is None, "moto's server ended"
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("moto's server did not come up")
+
+
+@dataclass
+class Faults:
+    """What the proxy does to requests of `method` whose path holds `key`; each fault is used up by so many requests."""
+
+    method: str = "PUT"
+    key: str = ""
+    lose: int = 0
+    """The server does it, and the connection breaks before the answer."""
+    refuse: int = 0
+    """503, and the server never hears of it."""
+    delay: float = 0.0
+    seen: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, method: str, path: str) -> str:
+        with self.lock:
+            self.seen.append(f"{method} {path}")
+            if method != self.method or self.key not in path:
+                return ""
+            for name in ("lose", "refuse"):
+                if getattr(self, name) > 0:
+                    setattr(self, name, getattr(self, name) - 1)
+                    return name
+            return "delay" if self.delay else ""
+
+
+@contextmanager
+def proxy(port: int):
+    """A port before the server's, and the faults it makes."""
+    faults = Faults()
+    handler = type("Handler", (_Handler,), {"faults": faults, "upstream": port})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1], faults
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    faults: Faults
+    upstream: int
+
+    def _pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = self.faults.take(self.command, self.path)
+        if fault == "refuse":
+            return self._answer(503, [], b"<Error><Code>SlowDown</Code></Error>")
+        if fault == "delay":
+            time.sleep(self.faults.delay)
+        upstream = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=60)
+        upstream.request(self.command, self.path, body, dict(self.headers.items()))
+        found = upstream.getresponse()
+        content = found.read()
+        if fault == "lose":
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return None
+        return self._answer(found.status, found.getheaders(), content)
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+        self.send_response_only(status)
+        skipped = {"transfer-encoding", "connection", "content-length"}
+        for name, value in headers:
+            if name.lower() not in skipped:
+                self.send_header(name, value)
+        length = dict((name.lower(), value) for name, value in headers).get("content-length") if self.command == "HEAD" else None
+        self.send_header("Content-Length", length or str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass_on
+
+    def log_message(self, format: str, *args) -> None:
+        pass
+
+

@@ -1,0 +1,168 @@
+"""One set of laws for a disk and for a bucket on a real S3 server."""
+
+import threading
+import uuid
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nightrank.feature_store.contracts.errors import ConfigError, UsageError
+from nightrank.feature_store.contracts.storage import Location, locate
+from tests.s3_server import make_bucket, s3_server, use
+
+
+@pytest.fixture(scope="module")
+def server():
+    with s3_server() as port:
+        make_bucket(port, "lakes")
+        yield port
+
+
+@pytest.fixture(params=["disk", "s3"])
+def root(request, tmp_path, monkeypatch):
+    if request.param == "disk":
+        return locate(tmp_path / "lake")
+    use(monkeypatch, request.getfixturevalue("server"))
+    return locate(f"s3://lakes/{tmp_path.name}")
+
+
+def test_what_was_written_is_read_and_found(root):
+    place = root / "a" / "b.json"
+    assert not place.exists() and place.find() is None
+    place.write_bytes(b'{"x": 1}')
+    assert (place.read_json(), place.is_file(), place.find().size) == ({"x": 1}, True, 8)
+    assert (root / "a").exists() and not (root / "a").is_file(), "a folder is there as soon as something is below it"
+    place.write_bytes(b"{}")
+    assert place.read_bytes() == b"{}"
+
+
+def test_an_absent_file_is_file_not_found(root):
+    for ask in (root / "no").read_bytes, (root / "no").open:
+        with pytest.raises(FileNotFoundError):
+            ask()
+    (root / "no").unlink()
+    (root / "no").remove_tree()
+    assert (root / "no").children() == [] and list((root / "no").walk()) == []
+
+
+def test_of_several_who_create_one_wins_and_its_content_stays(root):
+    place, winners = root / "claim", []
+    threads = [threading.Thread(target=lambda n=n: winners.append(n) if place.create(b"%d" % n) else None) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(winners) == 1
+    assert place.read_bytes() == b"%d" % winners[0]
+    assert place.create(b"%d" % winners[0]), "the winner, asking again because it heard nothing, hears that it won"
+
+
+def test_a_swap_wants_the_version_that_stands(root):
+    place = root / "lease"
+    place.write_bytes(b"1")
+    first = place.read().version
+    second = place.swap(b"2", first)
+    assert second == place.read().version
+    assert place.swap(b"3", first) is None
+    assert place.read_bytes() == b"2"
+    place.unlink()
+    assert place.swap(b"4", second) is None
+    assert not place.exists()
+
+
+def test_of_many_swaps_at_once_none_is_lost(root):
+    place = root / "counter"
+    place.write_bytes(b"0")
+
+    def plus_one(data):
+        return b"%d %s" % (int(data.split()[0]) + 1, uuid.uuid4().hex.encode())  # the content names its writer
+
+    def count():
+        for _ in range(5):
+            found = place.read()
+            while place.swap(plus_one(found.data), found.version) is None:
+                found = place.read()
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert place.read_bytes().split()[0] == b"20"
+
+
+def test_listings_name_what_is_below_in_order(root):
+    for name in ("b/2", "a", "b/1", "b/c/3", "bb"):
+        (root / name).write_bytes(name.encode())
+    assert [place.below(root) for place in root.children()] == ["a", "b", "bb"]
+    assert [place.below(root) for place in (root / "b").children()] == ["b/1", "b/2", "b/c"]
+    found = {place.below(root): entry.size for place, entry in (root / "b").walk()}
+    assert found == {"b/1": 3, "b/2": 3, "b/c/3": 5}
+    (root / "b").remove_tree()
+    assert [place.below(root) for place, _ in root.walk()] == ["a", "bb"]
+
+
+def test_arrow_reads_parquet_where_it_stands(root, tmp_path):
+    table = pa.table({"item": list(range(30_000)), "text": ["t"] * 30_000})
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=10_000)
+    place = root / "rows.parquet"
+    place.store.upload(place.key, tmp_path / "rows.parquet")
+    with place.open() as handle:
+        assert pq.ParquetFile(handle).read_row_group(2, columns=["item"])["item"].to_pylist() == list(range(20_000, 30_000))
+    place.store.download(place.key, tmp_path / "copy.parquet")
+    assert (tmp_path / "copy.parquet").read_bytes() == (tmp_path / "rows.parquet").read_bytes()
+
+
+def test_a_tag_changes_with_the_content(root):
+    place = root / "x"
+    place.write_bytes(b"one")
+    before = place.find().tag
+    assert place.find().tag == before
+    place.write_bytes(b"two")
+    assert place.find().tag != before
+
+
+def test_what_a_killed_writer_left_is_not_listed(tmp_path):
+    root = locate(tmp_path)
+    (tmp_path / ".x.json.0123.tmp").write_bytes(b"half")
+    (root / "x.json").write_bytes(b"whole")
+    assert root.children() == [root / "x.json"] and [place for place, _ in root.walk()] == [root / "x.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("s3a://b/x/", "s3://b/x"), ("gs://b", "gs://b"), ("abfss://c@a.dfs.core.windows.net/x", "abfss://c@a.dfs.core.windows.net/x")],
+)
+def test_addresses_are_values(text, shown):
+    place = locate(text)
+    assert (str(place), str(place / "y"), (place / "y").parent) == (shown, f"{shown}/y", place)
+    with pytest.raises(TypeError, match="no path on this machine"):
+        open(place)
+
+
+def test_a_place_on_a_disk_is_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert locate("lake").path == tmp_path / "lake" == Path(locate(f"file://{tmp_path}/lake"))
+    assert isinstance(locate(locate("lake")), Location)
+
+
+@pytest.mark.parametrize("text", ["ftp://x/y", "s3://", "s3:///x", "s3://b/../x", "s3://b/./x"])
+def test_an_address_that_is_none_is_refused(text):
+    with pytest.raises(UsageError):
+        locate(text)
+
+
+@pytest.mark.parametrize("name", ["", "/x", "../x", "a/../b"])
+def test_a_name_stays_below(name):
+    with pytest.raises(ValueError, match="not a name below"):
+        locate("s3://b/x") / name
+
+
+def test_a_bucket_that_is_absent_is_named(server, monkeypatch):
+    use(monkeypatch, server)
+    place = locate("s3://no-such-bucket/x")
+    for ask in (place.read_bytes, lambda: place.write_bytes(b""), lambda: place.create(b""), place.exists, place.children):
+        with pytest.raises(ConfigError, match="bucket s3://no-such-bucket does not exist"):
+            ask()
