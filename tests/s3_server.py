@@ -14,7 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "word", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "word",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 
 @contextmanager
@@ -134,7 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers:
             if name.lower() not in skipped:
                 self.send_header(name, value)
-        length = dict((name.lower(), value) for name, value in headers).get("content-length") if self.command == "HEAD" else None
+        length = (
+            dict((name.lower(), value) for name, value in headers).get("content-length") if self.command == "HEAD" else None
+        )
         self.send_header("Content-Length", length or str(len(content)))
         self.end_headers()
         if self.command != "HEAD":
@@ -144,5 +151,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args) -> None:
         pass
-
-

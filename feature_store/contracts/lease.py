@@ -128,7 +128,9 @@ def _wait_for_record(lake: Lake, claimed: Record, seconds: float) -> None:
     """Until the record names no commit. One whose process is dead has ended, and so has one of a host that went silent."""
     until = time.monotonic() + seconds
     while True:
-        record = records.update(lake, lambda found: records.without(found, _ended(found)) if found.fence == claimed.fence else None)
+        record = records.update(
+            lake, lambda found: records.without(found, _ended(found)) if found.fence == claimed.fence else None
+        )
         if record is None or not record.commits:
             return
         if time.monotonic() >= until:

@@ -148,7 +148,9 @@ def test_of_two_claims_on_one_record_the_second_is_refused(lake: Lake) -> None:
     assert records.read(lake)[0].run_id == "a"
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"run_id": "a", "fence": "many"}', b'{"run_id": "a", "fence": 1, "commits": 3}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b'{"run_id": "a", "fence": "many"}', b'{"run_id": "a", "fence": 1, "commits": 3}']
+)
 def test_a_broken_record_is_named_and_not_written_over(lake: Lake, content: bytes) -> None:
     lake.lease.write_bytes(content)
     with pytest.raises(DataContractError, match=r"lease\.json is not what a run writes there"):

@@ -83,7 +83,9 @@ def test_several_processes_fetch_a_file_once(cache, root, traffic):
     (root / "big").write_bytes(os.urandom(3 << 20))
     faults.method, faults.delay = "GET", 0.5
     command = [sys.executable, "-c", FILLER, str(cache.folder), str(root / "big")]
-    together = [subprocess.Popen(command, env={**os.environ, **environment(port)}, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    together = [
+        subprocess.Popen(command, env={**os.environ, **environment(port)}, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
     assert len({process.communicate(timeout=120)[0] for process in together}) == 1
     assert {process.returncode for process in together} == {0}
     ranges = fetched(faults, "big")

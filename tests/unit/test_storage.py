@@ -133,7 +133,11 @@ def test_what_a_killed_writer_left_is_not_listed(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("s3a://b/x/", "s3://b/x"), ("gs://b", "gs://b"), ("abfss://c@a.dfs.core.windows.net/x", "abfss://c@a.dfs.core.windows.net/x")],
+    [
+        ("s3a://b/x/", "s3://b/x"),
+        ("gs://b", "gs://b"),
+        ("abfss://c@a.dfs.core.windows.net/x", "abfss://c@a.dfs.core.windows.net/x"),
+    ],
 )
 def test_addresses_are_values(text, shown):
     place = locate(text)

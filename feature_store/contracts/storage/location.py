@@ -142,7 +142,10 @@ def locate(text: str | Path | Location) -> Location:
     if scheme == "file":
         return Location("file", "", str(Path(rest).absolute()))
     if scheme not in SCHEMES:
-        raise UsageError(f"{scheme}:// is no storage that nightrank can use", f"name a folder, or one of {', '.join(SCHEMES)}://bucket/folder")
+        raise UsageError(
+            f"{scheme}:// is no storage that nightrank can use",
+            f"name a folder, or one of {', '.join(SCHEMES)}://bucket/folder",
+        )
     bucket, _, key = rest.partition("/")
     if not bucket:
         raise UsageError(f"{text} names no bucket", f"write {scheme}://bucket/folder")

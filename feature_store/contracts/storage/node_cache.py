@@ -90,7 +90,9 @@ class NodeCache:
 
 def node_cache() -> NodeCache:
     """This machine's, as the environment has it: $NIGHTRANK_NODE_CACHE, of at most $NIGHTRANK_NODE_CACHE_GIB."""
-    folder = os.environ.get(FOLDER) or str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nightrank" / "objects")
+    folder = os.environ.get(FOLDER) or str(
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nightrank" / "objects"
+    )
     given = os.environ.get(GIBIBYTES, str(DEFAULT_GIBIBYTES))
     try:
         return NodeCache(Path(folder), int(float(given) * 2**30))

@@ -36,7 +36,9 @@ def explained(address: str, key: str) -> Iterator[None]:
     except PermissionDeniedError as error:
         if _any(OTHER_REGION, error):
             raise _other_region(address) from None
-        raise ConfigError(f"{address} does not allow this for {key or 'its top'} (403)", f"give this user the right; {CREDENTIALS}") from None
+        raise ConfigError(
+            f"{address} does not allow this for {key or 'its top'} (403)", f"give this user the right; {CREDENTIALS}"
+        ) from None
     except UnknownConfigurationKeyError as error:
         raise ConfigError(f"{address}: {error}", "unset that variable") from None
     except BaseError as error:
@@ -46,7 +48,9 @@ def explained(address: str, key: str) -> Iterator[None]:
             raise ConfigError(f"bucket {address} does not exist", "make it, or name another one") from None
         if _any(OTHER_REGION, error):
             raise _other_region(address) from None
-        raise UnknownOutcome(f"{address} does not answer for {key or 'its top'}: {_short(error)}", "try again when it does") from None
+        raise UnknownOutcome(
+            f"{address} does not answer for {key or 'its top'}: {_short(error)}", "try again when it does"
+        ) from None
 
 
 def _other_region(address: str) -> ConfigError:

@@ -47,10 +47,8 @@ class BucketStore:
         return self._decided(key, data, "create") is not None
 
     def swap(self, key: str, data: bytes, expected: Version) -> Version | None:
-        mode: PutMode = {"e_tag": expected.tag}
-        if expected.generation is not None:
-            mode["version"] = expected.generation
-        return self._decided(key, data, mode)
+        with_generation: PutMode = {"e_tag": expected.tag, "version": expected.generation}
+        return self._decided(key, data, {"e_tag": expected.tag} if expected.generation is None else with_generation)
 
     def find(self, key: str) -> Entry | None:
         try:
