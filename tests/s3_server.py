@@ -1,7 +1,6 @@
 """A real S3 server on loopback (moto's), and a proxy before it that loses answers, refuses or is slow for chosen keys."""
 
 import http.client
-
 import socket
 import subprocess
 import sys

@@ -1,8 +1,8 @@
 """The fence: whether a run may still commit, checked and used in one step.
 
-On a disk `commit` holds a shared lock of the lake from the check to the end of the write, which the kernel gives back when the
-process dies; a takeover takes the same lock exclusively before it counts. In a bucket the lease's record names the commit for as
-long, see `lease_record`. So a commit ends before the takeover, or is refused after it. docs/adr/0013 and 0020 say why.
+On a disk `commit` holds a shared lock of the lake from the check to the end of the write. The kernel gives it back when the
+process dies. A takeover takes the same lock exclusively before it counts. In a bucket the lease's record names the commit
+instead, see `lease_record`. So a commit ends before the takeover, or is refused after it. docs/adr/0013 and 0020 say why.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""`lease.json`: who holds a lake, under which fence, and what is being committed in a bucket. Changed by compare-and-swap alone.
+"""`lease.json`: who holds a lake, under which fence, and what is being committed in a bucket. Only swaps change it.
 
 A claim is a swap to the next fence, so of two that want it one wins, and fences only grow. A heartbeat is a swap that counts
 `beat` up: whoever waits watches the counter by its own clock, so hosts need not agree on the time.

@@ -27,7 +27,7 @@ class Location:
         return self.key if self.is_local else "/".join(filter(None, (f"{self.scheme}://{self.bucket}", self.key)))
 
     def __fspath__(self) -> str:
-        """So `open(location)` works on a disk. In a bucket it is an error: a copy on this machine has a path, see `local_copy`."""
+        """So `open(location)` works on a disk. In a bucket it is an error: there only a `local_copy` has a path."""
         return str(self.path)
 
     def __truediv__(self, below: str) -> "Location":

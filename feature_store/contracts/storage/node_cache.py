@@ -38,7 +38,7 @@ class NodeCache:
     def local_copy(self, place: Location, entry: Entry | None = None) -> Path:
         """A file of this machine with the content that stands at `place` now. FileNotFoundError if nothing does.
 
-        `entry`, from a listing, saves asking the store again. The copy stays for at least ten minutes; an open file stays readable.
+        `entry`, from a listing, saves asking the store again. The copy stays for ten minutes at least, and while it is open.
         """
         if place.is_local:
             return place.path
