@@ -79,7 +79,9 @@ class Faults:
     lose: int = 0
     """The server does it, and the connection breaks before the answer."""
     refuse: int = 0
-    """503, and the server never hears of it."""
+    """`status`, and the server never hears of it."""
+    status: int = 503
+    code: str = "SlowDown"
     delay: float = 0.0
     seen: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -119,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.faults.take(self.command, self.path)
         if fault == "refuse":
-            return self._answer(503, [], b"<Error><Code>SlowDown</Code></Error>")
+            return self._answer(self.faults.status, [], f"<Error><Code>{self.faults.code}</Code></Error>".encode())
         if fault == "delay":
             time.sleep(self.faults.delay)
         upstream = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=60)
@@ -138,9 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers:
             if name.lower() not in skipped:
                 self.send_header(name, value)
-        length = (
-            dict((name.lower(), value) for name, value in headers).get("content-length") if self.command == "HEAD" else None
-        )
+        length = next((value for name, value in headers if name.lower() == "content-length"), None)
+        length = length if self.command == "HEAD" else None
         self.send_header("Content-Length", length or str(len(content)))
         self.end_headers()
         if self.command != "HEAD":

@@ -143,7 +143,7 @@ def test_addresses_are_values(text, shown):
     place = locate(text)
     assert (str(place), str(place / "y"), (place / "y").parent) == (shown, f"{shown}/y", place)
     with pytest.raises(TypeError, match="no path on this machine"):
-        open(place)
+        open(place).close()
 
 
 def test_a_place_on_a_disk_is_its_path(tmp_path, monkeypatch):

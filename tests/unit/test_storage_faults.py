@@ -1,4 +1,4 @@
-"""A store that loses answers, refuses, is slow or absent: a write is done once or named as not done, and the lease has one owner."""
+"""A store that loses answers, refuses, is slow or absent: a write is done once or is refused by name; a lease has one owner."""
 
 import threading
 import time
@@ -95,6 +95,21 @@ def test_a_number_that_is_none_is_named(monkeypatch):
         locate("s3://faulty/x").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (403, "AccessDenied", r"s3://faulty does not allow this for .*/x \(403\)"),
+        (400, "AuthorizationHeaderMalformed", "in another region"),
+        (301, "PermanentRedirect", "in another region"),
+    ],
+)
+def test_what_asking_again_does_not_mend_is_a_configuration_error(root, faults, status, code, words):
+    faults.refuse, faults.status, faults.code = 10_000, status, code
+    for write in (root / "x").write_bytes, (root / "x").create:
+        with pytest.raises(ConfigError, match=words):
+            write(b"1")
+
+
 @pytest.fixture
 def lake(root):
     return Lake(root)
@@ -163,7 +178,7 @@ def test_a_commit_that_does_not_end_is_named_and_the_claim_given_up(lake):
     old = leases.acquire(lake, "old")
     with old.commit():
         old.release()
-        with pytest.raises(ConflictError, match="run old .* is inside a commit and does not end it"):
+        with pytest.raises(ConflictError, match=r"run old .* is inside a commit and does not end it"):
             leases.acquire(lake, "new", commit_seconds=0.5)
     assert leases.acquire(lake, "new").fence == 3
 

@@ -5,17 +5,27 @@ from contextlib import contextmanager
 from typing import Final
 
 from obstore.exceptions import (
+    AlreadyExistsError,
     BaseError,
+    NotModifiedError,
     PermissionDeniedError,
+    PreconditionError,
     UnauthenticatedError,
     UnknownConfigurationKeyError,
 )
 
-from nightrank.feature_store.contracts.errors import ConfigError, DependencyUnreachable
+from nightrank.feature_store.contracts.errors import ConfigError, DependencyUnreachable, NightrankError
 
 CREDENTIALS: Final = "the credentials come from the usual chain: environment, profile, instance role, web identity"
 NO_BUCKET: Final = ("NoSuchBucket", "bucket does not exist", "ContainerNotFound")
-OTHER_REGION: Final = ("PermanentRedirect", "AuthorizationHeaderMalformed", "301", "IllegalLocationConstraint", "BadRegion")
+OTHER_REGION: Final = (
+    "redirect without LOCATION",
+    "PermanentRedirect",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraint",
+    "BadRegion",
+)
+"""Amazon answers a bucket of another region by a redirect that names no address."""
 
 
 class UnknownOutcome(DependencyUnreachable):
@@ -29,32 +39,30 @@ def explained(address: str, key: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if _any(NO_BUCKET, error):
-            raise ConfigError(f"bucket {address} does not exist", "make it, or name another one") from None
+            raise _no_bucket(address) from None
         raise FileNotFoundError(f"{address}/{key}") from None
-    except UnauthenticatedError:
-        raise ConfigError(f"{address} does not know these credentials", CREDENTIALS) from None
-    except PermissionDeniedError as error:
-        if _any(OTHER_REGION, error):
-            raise _other_region(address) from None
-        raise ConfigError(
-            f"{address} does not allow this for {key or 'its top'} (403)", f"give this user the right; {CREDENTIALS}"
-        ) from None
-    except UnknownConfigurationKeyError as error:
-        raise ConfigError(f"{address}: {error}", "unset that variable") from None
+    except (AlreadyExistsError, PreconditionError, NotModifiedError):
+        raise
     except BaseError as error:
-        if type(error).__name__ in ("AlreadyExistsError", "PreconditionError", "NotModifiedError"):
-            raise
-        if _any(NO_BUCKET, error):
-            raise ConfigError(f"bucket {address} does not exist", "make it, or name another one") from None
-        if _any(OTHER_REGION, error):
-            raise _other_region(address) from None
-        raise UnknownOutcome(
-            f"{address} does not answer for {key or 'its top'}: {_short(error)}", "try again when it does"
-        ) from None
+        raise _fault(address, key or "its top", error) from None
 
 
-def _other_region(address: str) -> ConfigError:
-    return ConfigError(f"{address} is in another region than this process asks", "set AWS_REGION to the bucket's region")
+def _fault(address: str, key: str, error: BaseError) -> NightrankError:
+    if _any(NO_BUCKET, error):
+        return _no_bucket(address)
+    if _any(OTHER_REGION, error):
+        return ConfigError(f"{address} is in another region than this process asks", "set AWS_REGION to the bucket's region")
+    if isinstance(error, UnauthenticatedError):
+        return ConfigError(f"{address} does not know these credentials", CREDENTIALS)
+    if isinstance(error, PermissionDeniedError):
+        return ConfigError(f"{address} does not allow this for {key} (403)", f"give this user the right; {CREDENTIALS}")
+    if isinstance(error, UnknownConfigurationKeyError):
+        return ConfigError(f"{address}: {error}", "unset that variable")
+    return UnknownOutcome(f"{address} does not answer for {key}: {_short(error)}", "try again when it does")
+
+
+def _no_bucket(address: str) -> ConfigError:
+    return ConfigError(f"bucket {address} does not exist", "make it, or name another one")
 
 
 def _any(words: tuple[str, ...], error: BaseException) -> bool:
@@ -62,5 +70,5 @@ def _any(words: tuple[str, ...], error: BaseException) -> bool:
 
 
 def _short(error: BaseException) -> str:
-    """The first sentence: a library's text may go on for pages, with requests in it."""
+    """The first words: a library's text may go on for pages, with requests in it."""
     return " ".join(str(error).split())[:200]

@@ -57,7 +57,7 @@ class Store(Protocol):
         ...
 
     def swap(self, key: str, data: bytes, expected: Version) -> Version | None:
-        """The new version; None, and nothing written, if the key holds another than `expected`. As for `create`, name the writer."""
+        """The new version; None, and nothing written, if `expected` is not what stands. As in `create`, name the writer."""
         ...
 
     def find(self, key: str) -> Entry | None:
