@@ -38,7 +38,7 @@ class Cumulative:
         self.sums = sums
         if len(sums) != len(self.keys) or sums.ndim != 2 or not np.all(self.keys[1:] > self.keys[:-1]):
             raise DataContractError(
-                f"{len(self.keys)} rows of cumulative sums, shape {sums.shape}, are not one an entity and day, in order",
+                f"{len(self.keys)} rows of cumulative sums, shape {sums.shape}, are not one per entity and day, in order",
                 "build the training set again",
             )
 

@@ -32,7 +32,7 @@ def refuse_older(context: StageContext) -> None:
     current = newer_date(context.lake, context.day)
     if current is not None:
         raise ConflictError(
-            f"run {context.run_id} is of {context.day}, and what is current is of {current}",
-            f"nothing went live; `nightrank {context.kind}` of that date takes its data in, and only `nightrank rollback` goes "
-            "back in time",
+            f"run {context.run_id} is for {context.day}, and the current model or lists are newer ({current})",
+            f"nothing went live; `nightrank {context.kind}` for that date only reads its data, and only "
+            "`nightrank rollback` goes back in time",
         )

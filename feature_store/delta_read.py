@@ -100,7 +100,7 @@ def recommendations_for(lake: Lake, user_id: str) -> tuple[Release, list[dict[st
     strangers = {row[c.RELEASE_ID] for row in rows} - {release.release_id}
     if strangers:
         raise DataContractError(
-            f"the list is of release {', '.join(sorted(strangers))}, not of {release.release_id}", "run `nightrank verify`"
+            f"the list belongs to release {', '.join(sorted(strangers))}, not to {release.release_id}", "run `nightrank verify`"
         )
     return release, rows
 

@@ -24,7 +24,7 @@ def check_arguments(options: Mapping[str, str]) -> None:
         words = shlex.split(options.get(key, ""), posix=False)
         if any(looks_secret(word.partition("=")[0]) or PARTS.search(word) for word in words if "=" in word):
             raise ConfigError(
-                f"{key} holds what looks like a secret, and Spark puts it on the JVM's command line for all to read",
+                f"{key} looks like it holds a secret, and Spark puts it on the JVM's command line, where all users can read it",
                 "give it in a file that the option names, or as a setting of its own under spark.hadoop.",
             )
 

@@ -52,8 +52,8 @@ def model_folder(name: str, key: str) -> Path:
     folder = _folder(name, key)
     if not any(folder.glob(f"*{WEIGHTS}")):
         raise ConfigError(
-            f"{key} {name}: {folder} holds no *{WEIGHTS}, and weights in other formats are not opened",
-            "save the model again by transformers' save_pretrained, or name one that has such weights",
+            f"{key} {name}: {folder} holds no *{WEIGHTS}, and other weight formats are not opened",
+            "save the model again with transformers' save_pretrained, or name a model that has such weights",
         )
     return folder
 
@@ -77,8 +77,8 @@ def _pinned(name: str, revision: str | None, key: str) -> str:
     if revision is not None and COMMIT.match(revision):
         return revision
     raise ConfigError(
-        f"{key} {name}: a model of the hub is named with its commit, and this is "
-        + ("no commit of 40 hex digits" if revision else "a name alone"),
+        f"{key} {name}: a hub model needs its commit, and this "
+        + ("is not a commit of 40 hex digits" if revision else "names none"),
         f"write {name.partition('@')[0]}@<commit>; the hub lists the commits under `Files and versions`",
     )
 

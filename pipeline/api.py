@@ -104,7 +104,7 @@ def evaluate(data: Data, **options: Any) -> Any:
     release = delta_read.latest_release(lake)
     result = read_result(lake.run_dir(release.run_id)) if release else None
     if result is None:
-        raise UsageError(f"no finished run stands behind the lists of {lake.root}", "call nightrank.fit first")
+        raise UsageError(f"the run that made the lists of {lake.root} is not there or not finished", "call nightrank.fit first")
     rows = []
     for metric in result["metrics"] or []:
         low, high = metric["ci"] or (None, None)
@@ -123,7 +123,7 @@ def _land(events: Any, root: str | Path | None, items: Any, columns: Any, item_c
     from nightrank.spark_jobs.sources.imports import import_data
 
     if root is None:
-        raise UsageError("events need a lake to land in", "give its folder: nightrank.fit(events, root='lake')")
+        raise UsageError("events need a lake to be stored in", "name its folder: nightrank.fit(events, root='lake')")
     folder = Path(root).expanduser().resolve()
     with tempfile.TemporaryDirectory(prefix="nightrank-") as scratch:
         mapping: dict[str, Any] = {"events": _written(Path(scratch), "events", events, columns, EVENT_COLUMNS)}

@@ -79,7 +79,7 @@ def _run(arguments: list[str]) -> int:
     except NightrankError as error:
         return _fault(error, as_json)
     except Exception as error:
-        return _fault(NightrankError(f"{type(error).__name__}: {error}", f"what happened is in {_traceback()}"), as_json)
+        return _fault(NightrankError(f"{type(error).__name__}: {error}", f"the traceback is in {_traceback()}"), as_json)
 
 
 def _fault(error: NightrankError, as_json: bool) -> int:

@@ -37,7 +37,7 @@ class NightConfig(DataSettings):
         if self.training_set.overlap >= self.training_set.max_length:
             raise ValueError(
                 f"training_set.overlap {self.training_set.overlap} is not below training_set.max_length "
-                f"{self.training_set.max_length}: a chunk would hold nothing new"
+                f"{self.training_set.max_length}: a chunk would contain no new events"
             )
         if self.ctr.model.reads_history and self.impressions.enabled and not self.impressions.history:
             raise ValueError(f"ctr.model {self.ctr.model.name} reads histories and impressions.history is 0: raise it")

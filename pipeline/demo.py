@@ -68,7 +68,7 @@ def _market(lake: Lake, size: str) -> None:
             raise UsageError(f"{lake.root} holds the demo of size {made}", f"use another --root, or --size {made}")
         return
     if (lake.root / "tables").exists():
-        raise UsageError(f"{lake.root} holds a lake that is not a demo", "give the demo a --root of its own")
+        raise UsageError(f"{lake.root} holds a lake that is not a demo", "use another --root for the demo")
     simulate(lake.root, preset=size)
     write_json(mark, {"size": size})
 

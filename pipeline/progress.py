@@ -16,7 +16,7 @@ MARKS = {"done": "[green]done[/]", "kept": "[dim]kept[/]", "running": "[cyan]run
 
 
 class Progress(Protocol):
-    """Told of what happens; never asks anything of the run."""
+    """Shows what happens in a run. It never calls the run."""
 
     def begin(self, title: str, stages: tuple[str, ...]) -> None: ...
 
@@ -32,7 +32,7 @@ class Progress(Protocol):
 
 
 class LineProgress:
-    """A line when a stage begins, one for every minute of a long one, and one when it ends: for logs and for machines."""
+    """A line when a stage begins, one every minute while it runs, and one when it ends: for logs and for machines."""
 
     def __init__(self, stream: TextIO | None = None, every_seconds: float = 60.0) -> None:
         self._stream = stream or sys.stderr
@@ -67,7 +67,7 @@ class LineProgress:
 
 
 class TerminalProgress:
-    """A table that is redrawn in place: every stage, its time, and the last words of the one that runs."""
+    """A table that is redrawn in place: every stage, its time, and the last line of the running one."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)

@@ -73,8 +73,8 @@ class Runner:
             raise UsageError(f"no stage {name!r}", f"stages are: {', '.join(s.name for s in listed)}{self._switches(name)}")
         if stage.changes_lists and (current := requests.newer_than(request)):
             raise ConflictError(
-                f"stage {name} of {request.day} would change what is live, and what is current is of {current}",
-                "nothing was done; what is current does not go back in time",
+                f"stage {name} of {request.day} changes what is live, but the current model or lists are newer ({current})",
+                "nothing was done; only `nightrank rollback` goes back in time",
             )
         return stage
 
@@ -82,12 +82,12 @@ class Runner:
         missing = planned_directory(request, run_id).missing(stage, self.stages)
         if missing:
             raise UsageError(
-                f"stage {stage.name} of {run_id} stands on {', '.join(missing)}, which is not done under this configuration",
-                "run these stages first, or leave --config and --set away to take the configuration that the run has",
+                f"stage {stage.name} of {run_id} needs {', '.join(missing)}, which is not done with this configuration",
+                "run these stages first, or leave out --config and --set to use the run's own configuration",
             )
 
     def _switches(self, name: str) -> str:
-        """The way out where the stage is there and switched off."""
+        """The remedy for a stage that exists and is switched off."""
         switches = [stage.switch for stage in self.stages if stage.name == name and stage.switch]
         return "".join(f"; {name} is switched on by --set {switch}=true" for switch in switches)
 

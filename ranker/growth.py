@@ -67,7 +67,7 @@ def _keep_texts(ranker: Ranker, grown: Ranker, inputs: ItemInputs) -> None:
     if tower is None:
         return
     if inputs.tokens is None:
-        raise DataContractError("the ranker tunes its text encoder, the inputs hold no tokens", "load them with the inputs")
+        raise DataContractError("the ranker tunes its text encoder, but the inputs hold no tokens", "load them with the inputs")
     grown.items.text_tower = TextTower(tower.model, inputs.tokens, tower.tuning).to(ranker.items.popularity.device)
     old = ranker.shapes.items + 1
     grown.items.text_matrix[:old] = ranker.items.text_matrix
@@ -107,7 +107,7 @@ def _check(old: ItemShapes, new: ItemShapes) -> None:
         raise DataContractError(
             f"the vocabulary went from {old.items} items, {old.categories} categories and {old.users} users to"
             f" {new.items}, {new.categories} and {new.users}",
-            "a vocabulary never shrinks: train a full run",
+            "a vocabulary must never shrink: run `nightrank full`",
         )
     for name in ("text_width", "numeric"):
         if getattr(old, name) != getattr(new, name):
@@ -116,7 +116,7 @@ def _check(old: ItemShapes, new: ItemShapes) -> None:
                 "train a full run with the new features",
             )
     if old.features != new.features:
-        raise DataContractError("the features of users and items are other ones", "train a full run with the new features")
+        raise DataContractError("the features of users or items have changed", "train a full run with the new features")
     if (old.categories == 0) != (new.categories == 0):
         raise DataContractError(
             f"item categories went from {old.categories} to {new.categories}", "train a full run with the new features"

@@ -55,5 +55,5 @@ def _entry(group: str, name: str) -> EntryPoint:
         raise ConfigError(f"{len(found)} installed packages offer {name} in {group}", "uninstall all but one")
     raise ConfigError(
         f"no installed package offers {name} in {group} (offered: {known})",
-        "install the plug-in's package where nightrank runs, or take another name",
+        "install the plug-in's package where nightrank runs, or use another name",
     )

@@ -62,7 +62,7 @@ def _release(context: StageContext) -> Release:
     current = delta_io.version(context.lake, RECOMMENDATIONS)
     if current != written["to"]:
         raise ConflictError(
-            f"recommendations stands at version {current}, run {context.run_id} wrote version {written['to']}",
+            f"recommendations is at version {current}, but run {context.run_id} wrote version {written['to']}",
             "nothing was released; run score_users of this run again, unless a newer run has taken its place",
         )
     named = context.output(Scored).lists.model_dump(include=set(Release.model_fields))

@@ -60,7 +60,7 @@ def run(context: StageContext) -> StageResult:
     if result.rows_out not in (0, release.rows):
         raise DataContractError(
             f"{result.rows_out} rows of {CLICK_SCORES.name} for {release.rows} of the lists",
-            "run stage build_features, then this",
+            "run stage build_features, then this stage again",
         )
     scores = CtrScores(model=ref.name, version=ref.version, release_id=release.release_id, note=opened.note)
     result.output = ScoredCtr(ctr_scores=scores)

@@ -22,7 +22,7 @@ def replace_champion(context: StageContext, ref: ModelRef, over: str | None) -> 
     if found != over:
         raise ConflictError(
             f"{ref.name} version {ref.version} was compared with {_named(over)}, and the champion is {_named(found)} now",
-            "nothing was promoted; give the same command again: the gate compares them anew",
+            "nothing was promoted; give the same command again: the gate then compares with the new champion",
         )
     # A second promotion of one run: what the run found when it began stays the one that it replaced.
     replaced = before.replaced if before is not None and before.run_id == ref.run_id else found

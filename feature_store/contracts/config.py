@@ -101,11 +101,13 @@ def _read(path: Path) -> dict[str, Any]:
 def _parse_override(text: str) -> dict[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
-        raise ConfigError(f"--set {text!r:.40} is not of the form key=value", "write for example --set trainer.epochs=3")
+        raise ConfigError(
+            f"--set {text!r:.40} does not have the form key=value", "write for example --set trainer.fit.epochs=3"
+        )
     try:
         tree: Any = parse_yaml(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key}: its value is not YAML: {yaml_fault(error)}", "quote the value") from None
+        raise ConfigError(f"--set {key}: the value is not YAML: {yaml_fault(error)}", "quote the value") from None
     for part in reversed(key.split(".")):
         tree = {part: tree}
     result: dict[str, Any] = tree

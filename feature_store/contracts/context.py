@@ -63,7 +63,7 @@ class StageContext:
         """What the stage of that output left in this run."""
         found = self.result_of(kind.STAGE).output
         if not isinstance(found, kind):
-            raise DataContractError(f"stage {kind.STAGE} of {self.run_id} handed nothing on", f"run stage {kind.STAGE} again")
+            raise DataContractError(f"stage {kind.STAGE} of {self.run_id} has no output", f"run stage {kind.STAGE} again")
         return found
 
     def has(self, kind: type[StageOutput]) -> bool:

@@ -13,7 +13,7 @@ from nightrank.feature_store.contracts.errors import ConfigError, NightrankError
 
 MOST_BYTES: Final = 16 << 20
 """A configuration file or a mapping is far smaller."""
-PIPE: Final = "a pipe, a socket or a device can be read only once, if at all: write it to a file and name that"
+PIPE: Final = "a pipe, a socket or a device can be read only once: write its content to a file and name that file"
 
 
 class _Loader(yaml.SafeLoader):
@@ -29,20 +29,20 @@ def parse_yaml(text: str) -> Any:
 
 
 def check_readable(path: Path, what: str, error: type[NightrankError], absent: str) -> None:
-    """Nothing where `path` is a file or a folder that can be read; else `error` says what it is. `absent` is the way out."""
+    """Nothing where `path` is a file or a folder that can be read; else `error` says what is wrong. `absent` is its remedy."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        wanting = "is a link to nothing" if path.is_symlink() else "does not exist"
+        wanting = "is a broken link" if path.is_symlink() else "does not exist"
         raise error(f"{what} {path} {wanting}", absent) from None
     except NotADirectoryError:
         raise error(f"{what} {path} does not exist: a part of its path is a file", absent) from None
     except OSError as fault:
         raise error(f"{what} {path} cannot be opened: {_reason(fault)}", absent) from None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise error(f"{what} {path} is no file", PIPE)
+        raise error(f"{what} {path} is not a file", PIPE)
     if not os.access(path, os.R_OK):
-        raise error(f"{what} {path} may not be read by this user", "give this user the right to read it")
+        raise error(f"{what} {path} cannot be read by this user", "give this user read permission")
 
 
 def read_yaml(path: Path, what: str, absent: str) -> dict[str, Any]:
@@ -51,17 +51,17 @@ def read_yaml(path: Path, what: str, absent: str) -> dict[str, Any]:
     if path.is_dir():
         raise ConfigError(f"{what} {path} is a folder", f"name the YAML file in it; {absent}")
     if path.stat().st_size > MOST_BYTES:
-        raise ConfigError(f"{what} {path} has {path.stat().st_size:,} bytes, which is no configuration", absent)
+        raise ConfigError(f"{what} {path} has {path.stat().st_size:,} bytes, too many for a configuration", absent)
     try:
         tree = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{what} {path} is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{what} {path} is not YAML: {yaml_fault(error)}", "mend the file there") from None
+        raise ConfigError(f"{what} {path} is not YAML: {yaml_fault(error)}", "fix the file at that place") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
-        kind = "keys that are no words" if isinstance(tree, dict) else KINDS.get(type(tree), "no keys")
+        kind = "keys that are not text" if isinstance(tree, dict) else KINDS.get(type(tree), "no keys")
         raise ConfigError(f"{what} {path} holds {kind}, not keys with values", absent)
     return dict(tree)
 

@@ -1,4 +1,4 @@
-"""One root error and one child per kind of fault. Each names the thing, the value and the way out, and owns an exit code."""
+"""One root error and a subclass per kind of fault. Each names the thing, the value and what to do, and has an exit code."""
 
 from typing import Any, ClassVar
 

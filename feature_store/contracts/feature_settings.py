@@ -29,5 +29,5 @@ class FeatureSettings(FrozenConfig):
                 parse(name)
         for names in (self.user, self.item, self.attributes):
             if len(set(names)) < len(names):
-                raise ValueError(f"{list(names)} name something twice")
+                raise ValueError(f"{list(names)} contain a name twice")
         return self

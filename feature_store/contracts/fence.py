@@ -71,5 +71,6 @@ def commit(lake: Lake, run_id: str, fence: int, writer: ProcessId | None = None)
 
 def busy(error: TimeoutError) -> ConflictError:
     return ConflictError(
-        f"another run is taking over this lake and does not end: {error}", "end that process, then give the same command again"
+        f"another run is taking over this lake and does not finish: {error}",
+        "end that process, then give the same command again",
     )

@@ -46,7 +46,7 @@ class ImpressionSettings(FrozenConfig):
     def _names_are_known(self) -> "ImpressionSettings":
         inputs = (*self.fields, *self.numeric)
         if len(set(inputs)) < len(inputs):
-            raise ValueError(f"fields and numeric {list(inputs)} name something twice")
+            raise ValueError(f"fields and numeric {list(inputs)} contain a name twice")
         for names, known in ((self.fields, FIELDS), (self.numeric, NUMBERS), (tuple(self.serving), FIELDS)):
             unknown = [name for name in names if name not in known and not name.startswith(CONTEXT_PREFIX)]
             if unknown:

@@ -120,7 +120,7 @@ def _day_of(folder: Path) -> date:
         day = None
     if day is None or folder.name != f"day={day.isoformat()}" or not folder.is_dir():
         raise DataContractError(
-            f"{folder} is no landing day", "a day is a folder like day=2024-05-01; rename it, or move it out of the lake"
+            f"{folder} is not a landing day", "a day is a folder like day=2024-05-01; rename it, or move it out of the lake"
         )
     return day
 
@@ -128,5 +128,5 @@ def _day_of(folder: Path) -> date:
 def _broken_meta(path: Path) -> DataContractError:
     return DataContractError(
         f"{path} is not the JSON object that an import writes",
-        "delete the file and run the same import again: it changes no landing file and writes this one anew",
+        "delete the file and run the same import again: it writes this file and changes no landing file",
     )

@@ -25,8 +25,8 @@ def check_timezone(timezone: str, lake: Lake) -> None:
     known = lake_timezone(lake)
     if known is not None and known != timezone:
         raise ConfigError(
-            f"lake {lake.root} was filled by days of {known}, and calendar.timezone says {timezone}",
-            f"leave calendar.timezone out (the lake's {known} is then used), or import into a lake of its own with "
+            f"lake {lake.root} has days in the time zone {known}, but calendar.timezone is {timezone}",
+            f"leave calendar.timezone out (the lake's {known} is then used), or import into a new lake with "
             f"--timezone {timezone}",
         )
 

@@ -69,7 +69,7 @@ def _checked_rows(path: Path, expected: pa.Schema) -> int:
         with pq.ParquetFile(path) as file:
             found, rows = file.schema_arrow, file.metadata.num_rows
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataContractError(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})", REMEDY) from None
+        raise DataContractError(f"{path}: not a complete Parquet file ({str(error).splitlines()[0]})", REMEDY) from None
     _check_columns(path, found, expected)
     return int(rows)
 

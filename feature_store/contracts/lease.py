@@ -120,7 +120,7 @@ def _wait_for_commits(lake: Lake, claimed: Record, before: Record | None, second
         owner = before.process if before else None
         named = f"run {before.run_id} (process {owner.pid} on host {owner.host})" if before and owner else "another run"
         raise ConflictError(
-            f"{named} is inside a commit and does not end it", "end or resume that process, then give the same command again"
+            f"{named} is inside a commit and does not finish it", "end or resume that process, then give the same command again"
         ) from None
 
 

@@ -46,8 +46,8 @@ def check_whole(config: Mapping[str, Any], where: str) -> None:
     """ConfigError naming the settings whose values a run's files do not keep and nobody gave."""
     if hidden := [".".join(path) for path, value in _leaves(config) if value == HIDDEN]:
         raise ConfigError(
-            f"{', '.join(hidden[:5])}: {where} keeps no secrets, so the value is not known here",
-            "start the stage by `nightrank stage NAME` with the --config and --set of the run",
+            f"{', '.join(hidden[:5])}: {where} stores no secrets, so the value is unknown here",
+            "start the stage with `nightrank stage NAME` and the --config and --set of the run",
         )
 
 

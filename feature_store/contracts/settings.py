@@ -90,7 +90,7 @@ class TrainingSetSettings(FrozenConfig):
         if unknown := sorted({name for name in named if name not in ACTION_CODES}):
             raise ValueError(f"unknown action {', '.join(unknown)}: there are {', '.join(ACTION_CODES)}")
         if both := sorted({*self.history_actions} & {*self.against_actions, *AGAINST}):
-            raise ValueError(f"history_actions {', '.join(both)} count against an item and cannot be interest")
+            raise ValueError(f"history_actions {', '.join(both)} are in against_actions too and cannot also count as interest")
         if wrong := sorted(name for name, weight in self.action_weights.items() if not 0 <= weight < 1e6):
             raise ValueError(f"action_weights of {', '.join(wrong)} must be from 0 to a million")
         return self

@@ -20,13 +20,13 @@ def import_(
         str | None, typer.Option("--timezone", help="A date is a day of this zone; the lake remembers it. First import: UTC.")
     ] = None,
     date_: Annotated[
-        str | None, typer.Option("--date", help="The day whose state the catalogue is; default: the newest event day.")
+        str | None, typer.Option("--date", help="The day that the catalogue describes; default: the newest event day.")
     ] = None,
     guess: Annotated[Path | None, typer.Option("--guess", help="Look at this file and propose its mapping.")] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Turn a public layout, or files of your own, into landing files; or propose the mapping of a file.
+    """Turn a public layout or your own files into landing files, or propose the mapping of a file.
 
     With --guess the mapping goes to stdout, or to the new file that --mapping names.
 
@@ -64,7 +64,7 @@ def import_(
         dry_run=dry_run,
         progress=err,
     )
-    told = () if as_json else ("detected", "warnings", "faulty")  # import_data has said them, each in a line of its own
+    told = () if as_json else ("detected", "warnings", "faulty")  # import_data has printed them, one line each
     shown = {name: value for name, value in counts.items() if name not in told}
     _answer(f"{'would land' if dry_run else 'landed'} under {absolute(root) / 'landing'}", shown, as_json)
 
@@ -81,7 +81,7 @@ def simulate(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Make a market whose true preferences are known, so that lists can be judged against the truth.
+    """Make a market with known preferences, so that lists can be compared with the truth.
 
     Example: nightrank simulate --root lake --users 5000 --days 14 --set daily_active=2000
     """

@@ -16,9 +16,9 @@ def demo(
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Simulate a market, run a full night and a following one, and show somebody's recommendations.
+    """Simulate a market, run a full training and the next night, and show one user's recommendations.
 
-    A finished demo answers in seconds; one that was cut off continues where it stood.
+    A finished demo answers in seconds. An interrupted one continues where it stopped.
 
     Example: nightrank demo --root lake/demo
     """

@@ -12,7 +12,7 @@ def answer_guess(file: Path, target: Path | None, as_json: bool, dry_run: bool) 
     from nightrank.spark_jobs.sources.guess.look import guess
 
     if target is not None and (target.exists() or not target.absolute().parent.is_dir()):
-        what = "exists" if target.exists() else "stands in a folder that does not exist"
+        what = "exists" if target.exists() else "is in a folder that does not exist"
         raise UsageError(f"--mapping {target} {what}", "--guess writes a new file: name another one")
     found = guess(file)
     if target is not None and not dry_run:

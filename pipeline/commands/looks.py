@@ -16,9 +16,9 @@ def doctor(
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Say what this machine lacks or may trip over, each with its remedy.
+    """Say what is missing or risky on this machine, and how to fix it.
 
-    Ends with 1 if something must be mended.
+    Ends with 1 if something must be fixed.
 
     Example: nightrank doctor --root lake
     """
@@ -32,7 +32,7 @@ def doctor(
 
 
 def recommend(
-    user: Annotated[str, typer.Option("--user", "-u", help="The user's id, as it came in.")],
+    user: Annotated[str, typer.Option("--user", "-u", help="The user's id, as in the imported data.")],
     root: Root = DEFAULT_ROOT,
     config: Config = None,
     overrides: Set = None,
@@ -61,9 +61,9 @@ def verify(
     run: Annotated[str | None, typer.Option("--run", help="A run id; default: the run of the current release.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check every hand-off of a run: files, ids, row counts, lists.
+    """Check every output of a run: files, ids, row counts, lists.
 
-    Ends with 4 if something does not hold.
+    Ends with 4 if a check fails.
 
     Example: nightrank verify --root lake --run nightly-2024-01-15
     """

@@ -13,7 +13,7 @@ Config = Annotated[
     list[str] | None, typer.Option("--config", "-c", help="A YAML file, or a name in conf/; repeatable, the last one wins.")
 ]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", "-s", help="key=value over the files, as trainer.workers=1; repeatable.")
+    list[str] | None, typer.Option("--set", "-s", help="One setting, such as trainer.workers=1; wins over files; repeatable.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout; everything else goes to stderr.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")]

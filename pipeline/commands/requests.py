@@ -96,5 +96,5 @@ def kind_of(lake: Lake, when: date) -> str:
     kinds = [kind for kind in ("nightly", "full") if lake.run_dir(f"{kind}-{when}").exists()]
     if len(kinds) != 1:
         found = " and ".join(f"{kind}-{when}" for kind in kinds) or "no run"
-        raise UsageError(f"{found} of {when} on this lake", "say which is meant with --kind full or --kind nightly")
+        raise UsageError(f"{found} of {when} on this lake", "write --kind full or --kind nightly to choose the run")
     return kinds[0]

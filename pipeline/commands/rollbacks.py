@@ -9,7 +9,7 @@ from nightrank.pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root
 
 
 def rollback(root: Root = DEFAULT_ROOT, as_json: Json = False, dry_run: DryRun = False) -> None:
-    """Make the champion before the present one, and the newest lists that it made, current again.
+    """Go back to the previous champion and to the newest lists that it made.
 
     Ends with 9 if there is nothing to go back to.
 

@@ -12,14 +12,14 @@ from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Js
 
 def full(
     root: Root = DEFAULT_ROOT,
-    as_of: Annotated[str | None, typer.Option("--as-of", help="Last day taken in; default: everything.")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="The last day to read; default: everything.")] = None,
     config: Config = None,
     overrides: Set = None,
     redo: Annotated[bool, typer.Option("--redo", help="Run again a date that is done.")] = False,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Train on the whole history and make everybody's list.
+    """Train on the whole history and make a list for every user.
 
     Example: nightrank full --root lake --config amazon-games
     """
@@ -36,7 +36,7 @@ def nightly(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Take in one day, fine-tune the champion on it, gate, and renew the lists.
+    """Read one day, fine-tune the champion on it, compare the two models, and make new lists.
 
     Example: nightrank nightly --root lake --date 2024-01-15
     """
@@ -52,11 +52,11 @@ def replay(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Nights for each date in order.
+    """Run the night of each date, in order.
 
-    Days without events and rejected challengers do not stop it; a failure does.
+    A failure stops it. Days without events and rejected challengers do not.
 
-    Ends with the failure's code; else 7 if a challenger was rejected, 3 if no day had events, 0 otherwise.
+    Ends with the code of the failure; else with 7 if a challenger was rejected, 3 if no day had events, 0 otherwise.
 
     Example: nightrank replay --root lake --from 2024-01-15 --to 2024-01-18
     """
@@ -90,7 +90,7 @@ def stage(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Run one stage of a run, again if it was done. Without --config and --set it runs as the run was configured.
+    """Run one stage of a run, even if it is done. Without --config and --set it uses the run's own configuration.
 
     Example: nightrank stage report --root lake --date 2024-01-15
     """

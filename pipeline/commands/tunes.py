@@ -12,21 +12,28 @@ def tune(
     root: Root = DEFAULT_ROOT,
     config: Config = None,
     overrides: Set = None,
-    space: Annotated[Path | None, typer.Option("--space", help="What may be tried, as YAML; default: conf/tune.yaml.")] = None,
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Trials in all, earlier calls counted.")] = 20,
+    space: Annotated[
+        Path | None, typer.Option("--space", help="YAML file with the search space; default: conf/tune.yaml.")
+    ] = None,
+    trials: Annotated[
+        int, typer.Option("--trials", min=1, help="Total number of trials, including those of earlier calls.")
+    ] = 20,
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0, help="Seconds after which no further trial begins.")
     ] = None,
-    run: Annotated[str | None, typer.Option("--run", help="Whose training set; default: the newest finished full run.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="The run whose training set is used; default: the newest finished full run.")
+    ] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
     """Search for better settings on the training set of a finished run.
 
-    Each trial trains phase `fit`. Choices are made on validation NDCG@10 only; the test split is never read.
-    Without --config the run's own configuration is where the search starts.
+    Each trial trains phase `fit`. Trials are compared by validation NDCG@10; the test split is never read.
+    Without --config the search starts from the run's own configuration.
 
-    Leaves the best as a file for `nightrank full --config`. Called again it goes on; 3 if all trials were done.
+    Writes the best settings to a file for `nightrank full --config`. The same command again continues the search.
+    Ends with 3 if all trials were already done.
 
     Example: nightrank tune --root lake --trials 30 --set trainer.fit.epochs=8
     """

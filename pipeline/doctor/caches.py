@@ -28,7 +28,7 @@ def check_caches(machine: Machine, settings: DataSettings) -> list[Finding]:
     seen = f"{len(shown)} module(s) with a POM but no jar: {', '.join(module for module, _ in shown[:SHOWN])}{more}"
     if ours:
         return [Finding("maven_and_ivy_caches", "fail", f"{seen}; Spark will not start", f"rm -r {folders}")]
-    remedy = f"nothing, while spark.packages names none of them; else rm -r {folders}"
+    remedy = f"nothing, unless spark.packages names one of them; then rm -r {folders}"
     return [Finding("maven_and_ivy_caches", "warn", f"{seen}; Delta needs none of them", remedy)]
 
 

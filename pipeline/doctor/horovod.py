@@ -35,7 +35,9 @@ def check_horovod(machine: Machine) -> list[Finding]:
         return [Finding("horovod", "fail", seen, REBUILD)]
     if facts["gpus"] and not facts["nccl"]:
         remedy = f"install the CUDA toolkit (nvcc) and NCCL's header, then {REBUILD}"
-        return [Finding("horovod", "warn", f"{seen}; {facts['gpus']} GPUs would speak through the host's memory", remedy)]
+        return [
+            Finding("horovod", "warn", f"{seen}; {facts['gpus']} GPUs would exchange data through the host's memory", remedy)
+        ]
     return [Finding("horovod", "ok", seen)]
 
 

@@ -17,7 +17,7 @@ def check_java(machine: Machine) -> list[Finding]:
     printed = (answer.err or answer.out).strip()
     version = re.search(r'version "(\d+)[^"]*"', printed)
     if answer.code != 0 or version is None:
-        return [Finding("java", "fail", f"{java} does not run: {printed[:200] or 'no word'}", INSTALL)]
+        return [Finding("java", "fail", f"{java} does not run: {printed[:200] or 'no output'}", INSTALL)]
     full = version.group(0).removeprefix("version ").strip('"')
     seen = f"{java}: {full}, {_vendor(printed)}"
     if int(version.group(1)) not in SUPPORTED:

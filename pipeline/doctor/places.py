@@ -32,7 +32,7 @@ def _scratch_setting(machine: Machine, settings: DataSettings) -> str | None:
 def _free(name: str, path: Path) -> Finding:
     free = shutil.disk_usage(_existing(path)).free / 2**30
     seen = f"{free:.1f} GiB free for {path}"
-    remedy = f"free some space there, or name another place (under {WARN_BELOW} GiB a run on real data may not end)"
+    remedy = f"free some space there, or use another place (a run on real data may fail with less than {WARN_BELOW} GiB)"
     if free < FAIL_BELOW:
         return Finding(f"free_disk_{name}", "fail", seen, remedy)
     return Finding(f"free_disk_{name}", "warn" if free < WARN_BELOW else "ok", seen, remedy if free < WARN_BELOW else "")
@@ -47,7 +47,7 @@ def _writable(name: str, path: Path) -> Finding:
         Path(probe).unlink()
     except OSError as error:
         return Finding(f"write_access_{name}", "fail", f"cannot write to {place}: {error.strerror}", f"make {place} writable")
-    return Finding(f"write_access_{name}", "ok", f"{place} takes files")
+    return Finding(f"write_access_{name}", "ok", f"{place} is writable")
 
 
 def _existing(path: Path) -> Path:

@@ -57,7 +57,7 @@ def check_data_loss(machine: Machine, settings: DataSettings) -> list[Finding]:
     if bad:
         return [Finding("settings_that_lose_data", "fail", "; ".join(bad + risky), "remove the setting")]
     if risky:
-        return [Finding("settings_that_lose_data", "warn", "; ".join(risky), "remove the setting unless you mean it")]
+        return [Finding("settings_that_lose_data", "warn", "; ".join(risky), "remove the setting unless it is intended")]
     return [Finding("settings_that_lose_data", "ok", "none in spark-defaults.conf, PYSPARK_SUBMIT_ARGS or the configuration")]
 
 

@@ -21,7 +21,7 @@ def check_mlflow(settings: DataSettings) -> list[Finding]:
     if parts.scheme == "sqlite":
         folder = Path(uri.removeprefix("sqlite:///")).absolute().parent
         if not folder.is_dir():
-            return [Finding("mlflow", "warn", f"the folder {folder} of the SQLite file is not there", f"mkdir -p {folder}")]
+            return [Finding("mlflow", "warn", f"the folder {folder} of the SQLite file does not exist", f"mkdir -p {folder}")]
         return [Finding("mlflow", "ok", f"SQLite in {folder}")]
     remedy = "set mlflow.tracking_uri to an http(s) server or to sqlite:///FILE (MLflow refuses its old file store)"
     return [Finding("mlflow", "warn", f"cannot tell from here whether a {parts.scheme or 'folder'} store works", remedy)]
@@ -29,7 +29,7 @@ def check_mlflow(settings: DataSettings) -> list[Finding]:
 
 def _server(uri: str, shown: str) -> Finding:
     """`shown` is the address without what may be a password."""
-    remedy = "start the server or mend mlflow.tracking_uri; a run keeps its bundle and registers it on the next one"
+    remedy = "start the server or fix mlflow.tracking_uri; a run keeps its bundle, and the next attempt registers it"
     if shown.rstrip("/") != uri.rstrip("/"):
         remedy += "; keep credentials in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, not in the address"
     try:

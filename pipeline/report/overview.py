@@ -41,18 +41,18 @@ def headline(result: Result) -> str:
         stage = next((s["name"] for s in result["stages"] if s["status"] == "failed"), None)
         return f"The run stopped in {wording.plain(stage)}." if stage else "The run stopped."
     if result["status"] == "nothing":
-        return "The date held no events. The lists are as they were."
+        return "The date had no events. The lists did not change."
     if current := result.get("back_fill_of"):
-        return f"The date's data was taken in. The model and the lists of {current} stay current."
+        return f"The date's data was read. The model and the lists of {current} stay current."
     release = result.get("release") or {}
     gate = (result.get("gate") or {}).get("decision")
     lives = {
         "first": "The first model went live",
         "promoted": "The new model went live",
-        "rejected": "The new model was measured worse, so the champion stays",
+        "rejected": "The new model was worse, so the champion stays",
         "undecidable": "There were too few rows to judge the new model (undecidable), so the champion stays",
     }
-    sentence = lives.get(str(gate), "The run went through")
+    sentence = lives.get(str(gate), "The run is done")
     if release.get("model") and gate in ("rejected", "undecidable"):
         sentence += f" and {version_of(release['model'])} made the lists"
     if release.get("users"):
@@ -63,7 +63,7 @@ def headline(result: Result) -> str:
 def tiles(result: Result) -> tuple[Tile, ...]:
     counts, release = result.get("counts") or {}, result.get("release") or {}
     quarantined = sum((counts.get("quarantined") or {}).values())
-    found = [Tile("Events taken in", wording.count(counts.get("events")), f"{wording.count(quarantined)} in quarantine")]
+    found = [Tile("Events read", wording.count(counts.get("events")), f"{wording.count(quarantined)} in quarantine")]
     pair = best_baseline(result.get("metrics") or [])
     if pair is not None:
         ours, peer = pair

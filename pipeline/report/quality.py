@@ -51,8 +51,8 @@ class Gate:
 
 MEANING: Final = {
     "first": ("good", "There was no champion; this model is the first one and went live."),
-    "promoted": ("good", "No harm was shown that matters; the challenger took the champion's place."),
-    "rejected": ("warn", "The challenger was measured worse; the champion stays and its lists were made anew."),
+    "promoted": ("good", "The challenger was not clearly worse, so it replaced the champion."),
+    "rejected": ("warn", "The challenger was worse. The champion stays, and it made new lists."),
     "undecidable": ("calm", "Undecidable: too few held-out rows to tell the two apart, so the champion stays."),
 }
 

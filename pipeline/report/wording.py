@@ -11,7 +11,7 @@ RECOMMENDER: Final = {
     "last_full": "Last full model",
     "item_cooccurrence": "Item co-occurrence",
     "als": "ALS matrix factorisation",
-    "popular_7d": "Most popular of late",
+    "popular_7d": "Most popular recently",
     "popular": "Most popular",
     "truth": "Truth (taste alone)",
 }

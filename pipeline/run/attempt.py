@@ -147,7 +147,7 @@ class Attempt:
         newer, _ = fences.superseded_by(self.lease.lake, self.lease.fence) or ("unknown", 0)
         conflict = ConflictError(
             f"run {self.directory.run_id} (fence {self.lease.fence}) lost the lake to run {newer}",
-            "nothing more was committed; start the run again when the other has ended",
+            "nothing more was committed; start the run again when the other one has ended",
         )
         if newer != self.directory.run_id:
             results.write(self.directory.folder, self._composed("failed", conflict.exit_code, conflict.to_json()))

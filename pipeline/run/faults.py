@@ -1,4 +1,4 @@
-"""From how a stage process ended to an error with a message and a way out."""
+"""Turns the exit of a stage process into an error with a message and a remedy."""
 
 import signal
 from collections import deque

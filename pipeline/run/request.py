@@ -79,7 +79,7 @@ def check_ready(request: RunRequest) -> None:
     request.lake.landing_meta()
     if request.kind == "nightly" and not _has_model(request.lake):
         raise UsageError(
-            f"a night grows from a model that is live, and no full run has finished on {request.root}",
+            f"a night needs a live model, and no full run has finished on {request.root}",
             "run `nightrank full` first",
         )
 

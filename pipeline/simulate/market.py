@@ -69,7 +69,7 @@ class MarketWriter:
         path = self.lake.truth / "market.json"
         if not path.exists():
             if self.lake.landing_meta_path.exists():
-                raise ConfigError(f"lake {self.lake.root} holds imported data", "simulate into a lake of its own (--root)")
+                raise ConfigError(f"lake {self.lake.root} holds imported data", "simulate into another lake (--root)")
             old = config
         else:
             old = MarketConfig.model_validate(read_json(path))
@@ -77,7 +77,7 @@ class MarketWriter:
         if different:
             raise ConfigError(
                 f"lake {self.lake.root} holds another market: {', '.join(f'{k}={getattr(old, k)}' for k in different)}",
-                "extend it with the same values and more days, or simulate into a lake of its own (--root)",
+                "extend it with the same values and more days, or simulate into another lake (--root)",
             )
         config = config.model_copy(update={"days": max(config.days, old.days)})
         if not self.dry_run:

@@ -121,7 +121,7 @@ def load_users(lake: Lake, day: date) -> TruthUsers:
 
 def _read(path: Path) -> pa.Table:
     if not path.exists():
-        raise UsageError(f"no truth at {path}", "only a simulated lake has one, for the days that were simulated")
+        raise UsageError(f"{path} does not exist", "only a simulated lake has a truth, for the days that were simulated")
     return pq.read_table(path, partitioning=None)
 
 

@@ -49,10 +49,10 @@ def spec_of(request: TuneRequest) -> StudySpec:
     if snapshot.rows("train") == 0 or snapshot.rows("valid") == 0:
         raise UsageError(
             f"run {run_dir.name} has {snapshot.rows('train')} training and {snapshot.rows('valid')} validation rows",
-            "name a full run with both with --run",
+            "use --run to name a full run that has both",
         )
     if config["trainer"]["fit"]["epochs"] == 0:
-        raise ConfigError("trainer.fit.epochs is 0: a trial would train nothing", "set the epochs a trial may take")
+        raise ConfigError("trainer.fit.epochs is 0: a trial would train nothing", "set the number of epochs for a trial")
     return StudySpec(
         root=str(request.root),
         run_id=run_dir.name,
@@ -91,6 +91,6 @@ def _config(request: TuneRequest, run: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError(
                 f"{section}.{different[0]} is {config[section][different[0]]!r}, but run {run['run_id']} made its training set "
                 f"with {its[different[0]]!r}",
-                "leave --config out to search over the run's own configuration, or run `nightrank full` with this one first",
+                "leave out --config to use the run's own configuration, or run `nightrank full` with this one first",
             )
     return config

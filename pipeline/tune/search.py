@@ -90,7 +90,7 @@ def _fault(spec: StudySpec, code: int) -> NightrankError:
     if spec.error_path.exists():
         error = read_json(spec.error_path)
         return BY_CODE.get(error["code"], NightrankError)(error["message"], error["remedy"])
-    again = f"the same command goes on where it stood; the log is {spec.folder / 'search.log'}"
+    again = f"the same command continues; the log is {spec.folder / 'search.log'}"
     if code > 128:
         return _Interrupted(code, f"the search was stopped by signal {code - 128}", again)
     return NightrankError(f"the search ended with exit code {code}", again)
@@ -115,6 +115,6 @@ def _alone(spec: StudySpec) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConflictError(
-                f"study {spec.study} is being searched by another process", "wait until it has ended, or end it"
+                f"study {spec.study} is being searched by another process", "wait until it ends, or stop it"
             ) from None
         yield

@@ -91,7 +91,7 @@ class Bundle:
             low, high = int(items_T.min()), int(items_T.max())
             raise DataContractError(
                 f"histories name item ids {low}..{high}, the bundle's table has 1..{self.info.items}",
-                "leave out the ids that are newer than the model, or train a night that has them",
+                "leave out the ids that are newer than the model, or run a night that includes them",
             )
 
     def recommend(self, history: Sequence[str | int], k: int, filter_seen: bool = True) -> list[tuple[str, float]]:

@@ -27,7 +27,7 @@ ITEM_FEATURES: Final = "item_features.safetensors"
 """Only where the ranker reads aggregates of items: their cumulative daily sums."""
 MANIFEST: Final = "manifest.json"
 FILES: Final = (CONFIG, WEIGHTS, MATRIX, VOCABULARY)
-REMEDY: Final = "take the bundle again from the registry, or register the run again"
+REMEDY: Final = "download the bundle from the registry again, or register the run again"
 
 Tensors = dict[str, torch.Tensor]
 

@@ -85,5 +85,5 @@ def _check(histories: Sequence[History]) -> None:
             if values is not None and len(values) != len(history.items):
                 raise DataContractError(
                     f"row {row}: {len(values)} {name} for a history of {len(history.items)} items",
-                    f"give one of {name} for each item, or none at all",
+                    f"give {name} for every item, or not at all",
                 )

@@ -131,12 +131,10 @@ class RankerConfig(FrozenConfig):
         if self.ensemble_size == 1:
             return self
         if self.head.name != "dot" or self.head.normalise:
-            raise ValueError(
-                f"ensemble_size {self.ensemble_size} wants the head dot without normalise: only products add up to their mean"
-            )
+            raise ValueError(f"ensemble_size {self.ensemble_size} needs the head dot without normalise")
         if self.encoder.name in ("mf", "bert_behaviour"):
             raise ValueError(
-                f"ensemble_size {self.ensemble_size} wants an encoder that reads item vectors, not {self.encoder.name}"
+                f"ensemble_size {self.ensemble_size} needs an encoder that reads item vectors, not {self.encoder.name}"
             )
         return self
 
@@ -171,11 +169,13 @@ class LossConfig(FrozenConfig):
     @model_validator(mode="after")
     def _plugin_is_named(self) -> "LossConfig":
         if (self.name == "plugin") != (self.plugin is not None):
-            raise ValueError("loss plugin and loss.plugin, the entry point's name, are given together or not at all")
+            raise ValueError(
+                "loss.name `plugin` needs loss.plugin (the entry point's name), and loss.plugin needs loss.name `plugin`"
+            )
         return self
 
     @model_validator(mode="after")
     def _hard_is_not_corrected(self) -> "LossConfig":
         if self.name == "full_softmax" and self.sampling in ("in_batch", "hard"):
-            raise ValueError(f"loss full_softmax takes every item; sampling {self.sampling} has no meaning with it")
+            raise ValueError(f"loss full_softmax uses every item, so sampling {self.sampling} has no effect; leave it out")
         return self

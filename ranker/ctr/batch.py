@@ -103,5 +103,5 @@ def _check_codes(codes_N: Tensor, field: FieldShape, what: str) -> None:
     if low < 0 or high >= field.size:
         raise DataContractError(
             f"{what} {field.name} holds codes {low}..{high} where the ranker knows 0..{field.size - 1}",
-            "encode it with the codes in the ranker's bundle; what they do not know is 0",
+            "encode it with the codes in the ranker's bundle; an unknown value is 0",
         )

@@ -58,7 +58,7 @@ class FieldCodes:
             rows = table.filter(pc.equal(table[c.FIELD], shape.name))
             if rows[c.DENSE_ID].to_pylist() != list(range(1, shape.size)):
                 raise DataContractError(
-                    f"field {shape.name} does not hold the codes 1..{shape.size - 1} in order", "take the bundle again"
+                    f"field {shape.name} does not hold the codes 1..{shape.size - 1} in order", "download the bundle again"
                 )
             values[shape.name] = rows[c.RAW_ID].combine_chunks()
         return cls(values)

@@ -61,7 +61,7 @@ class DcnV2Config(EmbeddedConfig):
     @model_validator(mode="after")
     def _experts_are_low_rank(self) -> "DcnV2Config":
         if self.experts > 1 and self.rank is None:
-            raise ValueError(f"{self.experts} experts need a rank")
+            raise ValueError(f"experts {self.experts} needs a rank")
         return self
 
 
@@ -152,7 +152,7 @@ class CtrShapes(FrozenConfig):
     def _has_named_inputs(self) -> "CtrShapes":
         names = [*(field.name for field in self.fields), *(number.name for number in self.numeric)]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"inputs {names} are none or not told apart")
+            raise ValueError(f"inputs {names} are empty or contain a name twice")
         if self.history is not None and self.history not in [field.name for field in self.fields]:
-            raise ValueError(f"the history is of field {self.history}, which is not among the fields")
+            raise ValueError(f"history names the field {self.history}, which is not among the fields")
         return self

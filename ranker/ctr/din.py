@@ -17,7 +17,7 @@ class Din(nn.Module):
         super().__init__()
         self.softmax = config.softmax
         if shapes.history is None:
-            raise ConfigError("din reads histories, and the impressions come without", "add them, or take dnn")
+            raise ConfigError("din reads histories, and the impressions have none", "add them, or use dnn")
         self.place = place_of(shapes, shapes.history, "the history")
         self.inputs = Inputs(shapes, config.width)
         self.attention = Mlp(4 * config.width, config.attention)
@@ -34,7 +34,7 @@ class Din(nn.Module):
     def interest(self, batch: ImpressionBatch) -> Tensor:
         """[B, d]: the history's items, each by its weight beside the item in question; zeros for an empty history."""
         if batch.history_T is None or batch.offsets_B1 is None:
-            raise DataContractError("din was given impressions without histories", "add them, or take dnn")
+            raise DataContractError("din needs impressions with histories, and these have none", "add them, or use dnn")
         lengths_B = batch.offsets_B1[1:] - batch.offsets_B1[:-1]
         row_T = torch.repeat_interleave(torch.arange(batch.rows, device=lengths_B.device), lengths_B)
         past_Td = self.inputs.fields.of_field(self.place, batch.history_T)

@@ -37,7 +37,7 @@ class BehaviourTextEncoder(UserEncoder):
         if encoder.architecture is None:
             raise ConfigError(
                 "encoder bert_behaviour reads the items' texts, and there is no text encoder",
-                "set text.encoder, or another encoder",
+                "set text.encoder, or use another encoder",
             )
         model = empty_model(encoder.architecture)
         self.longest, self.max_tokens = encoder.max_length, min(encoder.max_tokens, most_tokens(model) or encoder.max_tokens)

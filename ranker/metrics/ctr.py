@@ -45,7 +45,7 @@ def log_loss(probabilities: Numbers, labels: Labels) -> float:
         return float("nan")
     if values.min() < 0 or values.max() > 1:
         raise DataContractError(
-            f"probabilities reach from {values.min():g} to {values.max():g}", "pass sigmoid(logit), not the logit"
+            f"probabilities range from {values.min():g} to {values.max():g}", "pass sigmoid(logit), not the logit"
         )
     cut = np.clip(values, CUT, 1 - CUT)
     return float(-np.where(wanted, np.log(cut), np.log1p(-cut)).mean())
@@ -74,9 +74,13 @@ def told_apart(figures: dict[str, dict[str, float]]) -> dict[str, float]:
 def _checked(scores: Numbers, labels: Labels) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     values, wanted = np.asarray(scores, dtype=np.float64), np.asarray(labels)
     if values.ndim != 1 or values.shape != wanted.shape:
-        raise DataContractError(f"scores of shape {values.shape} came with labels of shape {wanted.shape}", "pass one a row")
+        raise DataContractError(
+            f"scores of shape {values.shape} came with labels of shape {wanted.shape}", "pass one label per row"
+        )
     if np.isnan(values).any():
-        raise DataContractError(f"{int(np.isnan(values).sum())} scores are no number", "look at the model that gave them")
+        raise DataContractError(f"{int(np.isnan(values).sum())} scores are NaN", "check the model that produced them")
     if not np.isin(wanted, (0, 1)).all():
-        raise DataContractError("labels other than 0 and 1", "leave out rows that were not asked, and round what is graded")
+        raise DataContractError(
+            "there are labels other than 0 and 1", "leave out rows without a label, and round graded labels"
+        )
     return values, wanted.astype(np.bool_)

@@ -44,7 +44,7 @@ def hits(ids_BK: Integers, targets_flat: Integers, targets_offsets: Integers) ->
     if len(targets_offsets) != len(ids_BK) + 1 or targets_offsets[-1] - targets_offsets[0] != len(targets_flat):
         raise DataContractError(
             f"{len(ids_BK)} lists came with {len(targets_offsets) - 1} target rows of {len(targets_flat)} targets",
-            "pass one target row a list",
+            "pass one target row per list",
         )
     rows = np.repeat(np.arange(len(ids_BK), dtype=np.int64), np.diff(targets_offsets))
     span = 1 + max(int(ids_BK.max(initial=0)), int(targets_flat.max(initial=0)))

@@ -25,7 +25,7 @@ def open_tower(folder: Path | None, tuning: TextTuningConfig, inputs: ItemInputs
     width, vocabulary = int(config.hidden_size), int(config.vocab_size)
     if width != inputs.shapes.text_width:
         raise DataContractError(
-            f"text encoder {folder.name} gives {width} numbers a text, the snapshot's vectors have {inputs.shapes.text_width}",
+            f"text encoder {folder.name} gives vectors of width {width}, the snapshot has width {inputs.shapes.text_width}",
             "build the training set again with this text.encoder",
         )
     if len(inputs.tokens.flat) and int(inputs.tokens.flat.max()) >= vocabulary:

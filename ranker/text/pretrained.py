@@ -37,7 +37,9 @@ def pretrained_model(folder: Path) -> nn.Module:
     try:
         model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{folder.name} holds no model that opens: {error}", "name a transformers model folder") from None
+        raise ConfigError(
+            f"{folder.name} holds no model that can be opened: {error}", "name a transformers model folder"
+        ) from None
     return _bare(model)
 
 
@@ -55,7 +57,7 @@ def adopt(model: nn.Module, folder: Path) -> None:
             if plain not in source or source[plain].shape != value.shape:
                 raise ConfigError(
                     f"{folder.name} has no weight {plain} of shape {list(value.shape)}",
-                    "train anew, or name the model of before",
+                    "train a full run, or name the previous model",
                 )
             value.copy_(source[plain])
 

@@ -62,7 +62,7 @@ def _parser(name: str, function: StageFunction) -> argparse.ArgumentParser:
 def _own_run(name: str, arguments: argparse.Namespace) -> Path:
     """The folder of a run of this stage alone; its fence is that of the lease which `opened` takes for it."""
     if arguments.root is None or arguments.date is None:
-        raise UsageError(f"{name} needs --run-dir, or --root and --date", "name a run's folder, or a lake and a date")
+        raise UsageError(f"{name} needs --run-dir, or --root and --date", "give a run's folder, or a lake and a date")
     root: Path = arguments.root.resolve()
     tree = with_lake_timezone(configs.merged(arguments.config, arguments.overrides), Lake(root))
     run_id = f"stage-{name}-{arguments.date.isoformat()}"

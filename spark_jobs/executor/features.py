@@ -54,7 +54,7 @@ def _item_sums(folder: str, counters: tuple[str, ...]) -> Cumulative:
 def _sorted(entities: npt.NDArray[Any], days: Any, counters: list[Any]) -> Cumulative:
     if any(column.null_count for column in counters):
         raise DataContractError(
-            "the tables of features lack a counter that the model reads", "run stage build_features again, then this one"
+            "the feature tables lack a counter that the model reads", "run stage build_features again, then this one"
         )
     order = np.argsort(keys_of(entities, days.to_numpy()))
     return Cumulative.of_columns(entities[order], days.to_numpy()[order], [column.to_numpy()[order] for column in counters])

@@ -29,7 +29,7 @@ def features_section(
         known = base.features
         before = (known.user, known.item, tuple(each.name for each in known.attributes)) if known else ((), (), ())
         if any(named) and named != before:
-            log.info("build_training_set: features stay those of the champion until the next full run")
+            log.info("build_training_set: the night keeps the champion's features until the next full run")
         return known
     if not any(named):
         return None

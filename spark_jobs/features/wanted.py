@@ -56,7 +56,7 @@ def wanted(context: StageContext, settings: DataSettings) -> Wanted:
     if any(found) and context.lake.landing_meta().get("clock") == "position":
         named = ", ".join(name for names in found for name in names)
         raise ConfigError(
-            f"features {named}: the events of this lake have positions and no clock, so nothing is known as of a day",
+            f"features {named}: the events of this lake have positions and no clock, so features cannot be computed",
             "leave features.user, features.item and features.attributes empty, or import a source with timestamps",
         )
     return found

@@ -94,6 +94,6 @@ def refuse_broken(batch: Batch, most: float) -> None:
     if broken > most * batch.landed.rows:
         reasons = ", ".join(f"{reason} {n}" for reason, n in batch.faults.items())
         raise DataContractError(
-            f"{broken} of {batch.landed.rows} landed {batch.kind} are broken ({reasons}); nothing was taken in",
-            f"mend the feed; ingest.max_quarantine_fraction = {most} is what a day may have",
+            f"{broken} of {batch.landed.rows} landed {batch.kind} are broken ({reasons}); nothing was stored",
+            f"fix the feed, or raise ingest.max_quarantine_fraction (now {most})",
         )

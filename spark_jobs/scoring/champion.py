@@ -43,9 +43,9 @@ def open_list_model(lake: Lake, settings: MlflowSettings, run_dir: Path, into: P
     opened = _open_list_model(lake, settings, run_dir, into)
     if decided is not None and decided != opened.ref.manifest_sha256:
         raise ConflictError(
-            f"the gate of run {run_dir.name} decided for the model {decided[:12]}, and the champion is version "
-            f"{opened.ref.version} ({opened.ref.manifest_sha256[:12]}) now",
-            "nothing was scored; run stage gate of this run again: it compares with the champion of now",
+            f"the gate of run {run_dir.name} chose model {decided[:12]}, but the champion is now version "
+            f"{opened.ref.version} ({opened.ref.manifest_sha256[:12]})",
+            "nothing was scored; run stage gate of this run again: it compares with the current champion",
         )
     return opened
 

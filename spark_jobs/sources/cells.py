@@ -16,9 +16,7 @@ INTEGER: Final = r"^[+-]?[0-9]+$"
 FLOAT_OF_INTEGER: Final = r"^[+-]?[0-9]+\.0*$"
 UUID_BYTES: Final = 16
 _TEXT_NULL: Final = pa.scalar(None, pa.string())
-_LOST_DIGITS: Final = (
-    "a float has no exact value above 2^53, so ids may already be damaged: write the ids as integers or text from their origin"
-)
+_LOST_DIGITS: Final = "floats are not exact above 2^53, so ids may already be damaged: export the ids as integers or text"
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def as_text(column: RawColumn) -> pa.Array:
     if column.family in ("list", "map", "binary"):
         if pa.types.is_string(values.type):
             return values
-        raise column.refuse(f"holds {values.type}, which is no single value", "write it as text or as a number")
+        raise column.refuse(f"holds {values.type}, which is not a single value", "write it as text or as a number")
     return values if pa.types.is_string(values.type) else pc.cast(values, pa.string())
 
 

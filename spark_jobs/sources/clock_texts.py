@@ -24,7 +24,7 @@ def parsed(text: str, pattern: str, local: ZoneInfo) -> int | None:
 def _auto(text: str) -> datetime:
     if text.isdigit():
         if len(text) not in (8, 14):
-            raise ValueError("digits that are no date")
+            raise ValueError("digits that are not a date")
         return datetime.strptime(text, "%Y%m%d" if len(text) == 8 else "%Y%m%d%H%M%S")
     if zoned := _ZONED.match(text):
         return datetime.fromisoformat(zoned[1]).replace(tzinfo=ZoneInfo(zoned[2]))

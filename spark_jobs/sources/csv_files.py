@@ -19,9 +19,7 @@ from nightrank.spark_jobs.sources.selection import choose
 BLOCK_BYTES: Final = 8 << 20
 _RAGGED: Final = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 _HEADERLESS: Final = re.compile(r"^\d|^$|\d{4}-\d\d")
-NO_HEADER: Final = (
-    "name the columns in the mapping (`header: [user, item, …]`, in their order), or write the file with a header"
-)
+NO_HEADER: Final = "name the columns in the mapping in order (`header: [user, item, …]`), or write the file with a header"
 
 
 def read(file: Path, columns: Sequence[str] | None, notes: Notes, how: Reading = DETECT) -> Iterator[RawBatch]:
@@ -85,7 +83,7 @@ def _broken(file: Path, found: Dialect, error: Exception) -> DataContractError:
     text = " ".join(str(error).split())
     if "UTF8" in text:
         return not_of_encoding(file, found.encoding, error)
-    remedy = "mend the row (quote cells that hold the delimiter), or say `delimiter:` or `quote:` in the mapping"
+    remedy = "fix the row (quote cells that hold the delimiter), or set `delimiter:` or `quote:` in the mapping"
     if ragged := _RAGGED.search(text):
         row, expected, got = ragged.groups()
         return DataContractError(f"{file}: row {row} has {got} cells, the header has {expected} columns", remedy)

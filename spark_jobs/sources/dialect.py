@@ -96,7 +96,7 @@ def not_of_encoding(file: Path, encoding: str, error: Exception) -> DataContract
     where = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
     return DataContractError(
         f"{file}: not readable as {encoding} text{where}",
-        "say `encoding:` in the mapping (utf-8, utf-16, windows-1252, …), or convert the file to UTF-8",
+        "set `encoding:` in the mapping (utf-8, utf-16, windows-1252, …), or convert the file to UTF-8",
     )
 
 
@@ -105,7 +105,7 @@ def _first_bytes(file: Path) -> bytes:
         with gzip.open(file, "rb") if file.suffix == ".gz" else open(file, "rb") as handle:
             return handle.read(SAMPLE_BYTES)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataContractError(f"{file}: not a whole gzip file ({error})", "copy or write it again") from None
+        raise DataContractError(f"{file}: not a complete gzip file ({error})", "copy or write it again") from None
 
 
 def _quote(text: str) -> str:

@@ -28,7 +28,7 @@ def open_source(path: Path, mapping: Mapping, notes: Notes) -> Source:
     if mapping.events is None:
         raise ConfigError(
             "`import events` needs a mapping with a section `events`",
-            "`nightrank import items` takes a catalogue alone"
+            "use `nightrank import items` for a catalogue without events"
             if mapping.items
             else "write one: --mapping my.yaml, like conf/mapping-example.yaml",
         )
@@ -68,8 +68,8 @@ def _chunks(path: Path, mapping: Mapping, notes: Notes) -> Iterator[Chunk]:
             yield item_chunk(batch, mapping.items, reader)
         if mapping.items.complete and rows == 0:
             raise DataContractError(
-                f"{mapping.items.path or path} holds no items, and `complete: true` would take all of them off sale",
-                "write the export again, or leave `complete` out; nothing landed",
+                f"{mapping.items.path or path} holds no items, so `complete: true` would remove every item from the lists",
+                "nothing landed; export it again, or leave out `complete`",
             )
     if mapping.users is not None:
         reader = typed_reader("users", mapping.users, id_format, notes)

@@ -42,7 +42,7 @@ def input_files(path: Path, wanted: Format | None = None) -> tuple[Format, list[
     if not files or None in formats:
         raise UsageError(
             f"{path}: no file ending in {', '.join(sorted(ENDINGS))} (also with .gz) and no Delta table",
-            "name the file itself, or say `format:` in the mapping",
+            "name the file itself, or set `format:` in the mapping",
         )
     if len(formats) > 1:
         raise DataContractError(

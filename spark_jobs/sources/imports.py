@@ -105,7 +105,7 @@ def _open(layout: str, path: Path, titles: Path | None, mapping: Path | None, no
     if titles is not None and layout != "sequences":
         raise UsageError(f"--titles belongs to `import sequences`, not to {layout}", "leave it out")
     if mapping is not None and layout in ("movielens", "sequences"):
-        raise UsageError(f"{layout} has a fixed layout and takes no --mapping", "use `import events` for files of your own")
+        raise UsageError(f"{layout} has a fixed layout and takes no --mapping", "use `import events` for your own files")
     if layout == "movielens":
         return movielens.open_source(path, notes)
     if layout == "sequences":
@@ -125,7 +125,7 @@ def _refuse_nothing(writer: LandingWriter, path: Path, source: Source) -> None:
     if events and not writer.days("events"):
         raise DataContractError(
             f"{path}: none of {events} events has a time that can be read and is not in the future",
-            "say `time: {format: …, unit: …}` in the mapping: epoch numbers in s, ms, us or ns, or strptime directives",
+            "set `time: {format: …, unit: …}` in the mapping: epoch numbers in s, ms, us or ns, or strptime directives",
         )
 
 
@@ -134,6 +134,6 @@ def _settle(writer: LandingWriter, path: Path, before: list[date]) -> None:
     are the event days the lake had."""
     days = writer.days("events") or before[-1:]
     if not days and any(day is None for _, day in writer.rows):
-        raise UsageError(f"{path}: no day is known for rows without a time", "import events first, or say the day with --date")
+        raise UsageError(f"{path}: no day is known for rows without a time", "import events first, or give the day with --date")
     for kind in KINDS if days else ():
         writer.settle(kind, days[-1] if kind == "events" else days[0])

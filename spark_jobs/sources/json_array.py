@@ -13,7 +13,7 @@ from nightrank.spark_jobs.sources.json_values import DECODER, FAMILIES
 CHUNK: Final = 1 << 20
 LONGEST: Final = 32 << 20
 """Characters of one element: more is a file that is broken, not an object."""
-_REMEDY: Final = "the file must be one array of JSON objects, or one object a line; mend it there"
+_REMEDY: Final = "the file must be one array of JSON objects, or have one object per line; fix it there"
 _BETWEEN: Final = re.compile(r"[\s,]*")
 
 
@@ -69,7 +69,7 @@ def _object(file: Path, window: _Window, number: int) -> dict[str, Any]:
             break
         except json.JSONDecodeError as error:
             if len(window.text) - window.place > LONGEST or not window.more():
-                raise DataContractError(f"{file}: element {number} is not whole JSON: {error.msg}", _REMEDY) from None
+                raise DataContractError(f"{file}: element {number} is not complete JSON: {error.msg}", _REMEDY) from None
     if not isinstance(value, dict):
         raise DataContractError(f"{file}: element {number} is {FAMILIES.get(type(value), 'null')}, not an object", _REMEDY)
     window.place = end

@@ -42,7 +42,7 @@ def read(file: Path, columns: Sequence[str] | None, notes: Notes, how: Reading =
     except UnicodeDecodeError as error:
         raise not_of_encoding(file, encoding, error) from None
     except (EOFError, gzip.BadGzipFile) as error:
-        raise DataContractError(f"{file}: not a whole gzip file ({error})", "copy or write it again") from None
+        raise DataContractError(f"{file}: not a complete gzip file ({error})", "copy or write it again") from None
 
 
 def _batches(file: Path, handle: Any, notes: Notes) -> Iterator[tuple[int, list[dict[str, Any]]]]:
@@ -64,11 +64,11 @@ def _parse(file: Path, row: int, line: str) -> dict[str, Any]:
         value = DECODER.decode(line.strip())
     except json.JSONDecodeError as error:
         raise DataContractError(
-            f"{file}: line {row} is not JSON: {error.msg} at column {error.colno}", "one JSON object a line; mend the line"
+            f"{file}: line {row} is not JSON: {error.msg} at column {error.colno}", "fix the line; each line is one JSON object"
         ) from None
     if not isinstance(value, dict):
         raise DataContractError(
-            f"{file}: line {row} is {FAMILIES.get(type(value), 'null')}, not an object", "one object a line"
+            f"{file}: line {row} is {FAMILIES.get(type(value), 'null')}, not an object", "write one JSON object per line"
         )
     return value
 

@@ -15,13 +15,13 @@ def meta_of(lake: Lake, source: Source, timezone: str | None) -> dict[str, str]:
         if old.get(name, mine) != mine:
             raise ConfigError(
                 f"lake {lake.root} holds data with {name} {old[name]}, this input has {mine}",
-                "import into a lake of its own (--root), or state the same id_type in the mapping",
+                "import into another lake (--root), or set the same id_type in the mapping",
             )
     known = old.get("timezone")
     if timezone is not None and known is not None and timezone != known:
         raise ConfigError(
-            f"lake {lake.root} was filled by days of {known}, and --timezone says {timezone}",
-            f"leave --timezone out (the lake's {known} is then used), or import into a lake of its own (--root)",
+            f"lake {lake.root} has days in the time zone {known}, but --timezone is {timezone}",
+            f"leave --timezone out (the lake's {known} is then used), or import into another lake (--root)",
         )
     chosen = timezone or known or "UTC"
     zone(chosen)
@@ -33,7 +33,7 @@ def check_place(lake: Lake) -> None:
     """UsageError where nothing could be written into the lake: a dry run finds that out too."""
     for path in (lake.root, lake.root / "landing"):
         if (path.exists() or path.is_symlink()) and not path.is_dir():
-            raise UsageError(f"{path} is no folder, so nothing can land there", "name a folder with --root")
+            raise UsageError(f"{path} is not a folder, so nothing can land there", "name a folder with --root")
     try:
         existing = next(path for path in (lake.root / "landing", lake.root, *lake.root.parents) if path.exists())
     except OSError:

@@ -37,7 +37,7 @@ class NumberMapping(FrozenConfig):
     @model_validator(mode="after")
     def _differ(self) -> "NumberMapping":
         if self.decimal == self.thousands:
-            raise ValueError(f"decimal and thousands are both {self.decimal!r}: give each a sign of its own")
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}: use two different characters")
         return self
 
     def how(self) -> NumberFormat:

@@ -33,7 +33,7 @@ INTEGERS: Final = IdFormat("int64")
 
 def open_source(folder: Path, notes: Notes) -> Source:
     if not any((folder / name).exists() for name in ("ratings.csv", "ratings.dat")):
-        raise UsageError(f"{folder} holds neither ratings.csv nor ratings.dat", "give the folder that was unpacked")
+        raise UsageError(f"{folder} holds neither ratings.csv nor ratings.dat", "give the unpacked folder")
     return Source("movielens", "real", "int64", _chunks(folder, notes))
 
 

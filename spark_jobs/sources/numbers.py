@@ -45,7 +45,7 @@ def whole_numbers(column: RawColumn, how: NumberFormat = PLAIN) -> Cells:
     text = without_words(as_text(column), how.missing)
     good = pc.and_(pc.equal(pc.floor(found.values), found.values), pc.less(pc.abs(found.values), 2**31))
     values = pc.cast(pc.if_else(pc.fill_null(good, False), found.values, _NULL), pa.int32())
-    return Cells(values, raw_where(text, good), reason="no whole number")
+    return Cells(values, raw_where(text, good), reason="not a whole number")
 
 
 def _finite(values: pa.Array, text: pa.Array | None) -> Cells:

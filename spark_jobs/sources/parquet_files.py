@@ -38,7 +38,7 @@ def read(
                 first_row += batch.num_rows
     except (pa.ArrowInvalid, OSError) as error:
         raise DataContractError(
-            f"{file}: not a whole Parquet file (after row {first_row - 1}): {' '.join(str(error).split())[:200]}",
+            f"{file}: not a complete Parquet file (after row {first_row - 1}): {' '.join(str(error).split())[:200]}",
             "the file is truncated or damaged: copy or write it again",
         ) from None
 
@@ -71,7 +71,7 @@ def read_delta(table: Path, columns: Sequence[str] | None, notes: Notes, how: Re
         )
     if mapping != "none":
         raise DataContractError(
-            f"{table}: the table has column mapping ({mapping})", "copy it into a table without, and import that"
+            f"{table}: the table has column mapping ({mapping})", "copy it into a table without column mapping, and import that"
         )
     for path, partitions in sorted(_files(table, actions), key=lambda pair: pair[0]):
         yield from read(path, columns, notes, how, partitions)

@@ -19,7 +19,7 @@ def choose(file: Path, present: Sequence[str], wanted: Sequence[str] | None, not
     """The columns to read of a file. A wanted one that is missing is an error, one too many is a counted warning."""
     twice = sorted({name for name in present if list(present).count(name) > 1})
     if twice:
-        raise DataContractError(f"{file}: column {twice[0]} stands twice in the header", "give every column a name of its own")
+        raise DataContractError(f"{file}: column {twice[0]} is in the header twice", "give every column a different name")
     if wanted is None:
         return list(present)
     absent = [name for name in dict.fromkeys(wanted) if root_of(name, present) is None]

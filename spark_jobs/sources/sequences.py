@@ -26,7 +26,7 @@ def open_source(path: Path, titles: Path | None, notes: Notes) -> Source:
         if file is not None and not file.is_file():
             raise UsageError(f"{file} is not a file", "--input (and --titles) each take one text file")
         if file is not None and file.stat().st_size == 0:
-            raise DataContractError(f"{file} is empty (0 bytes)", "check how it was made")
+            raise DataContractError(f"{file} is empty (0 bytes)", "check how it was written")
     return Source("sequences", "position", "string", _chunks(path, titles, notes))
 
 
@@ -38,7 +38,7 @@ def _chunks(path: Path, titles: Path | None, notes: Notes) -> Iterator[Chunk]:
         lonely += [row[0] for row in rows if len(row) == 1]
         yield _events(rows, clock)
     if lonely:
-        notes.warn(f"{path.name}: users without any item are known users without history", len(lonely))
+        notes.warn(f"{path.name}: users without items are kept as users without history", len(lonely))
         ids = pa.array(lonely, pa.string())
         yield Chunk("users", conform(schemas.LANDING_USERS, {c.USER_ID: ids}, len(lonely)))
     if titles is not None:

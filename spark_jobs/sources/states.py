@@ -97,7 +97,7 @@ class States:
         if not days:
             raise UsageError(
                 f"lake {self.lake.root} holds no events, so the day of this catalogue is not known",
-                "import events first, or say the day with --date",
+                "import events first, or give the day with --date",
             )
         return max(days)
 

@@ -26,7 +26,8 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise ConfigError(
-            f"timezone {name!r} is not known on this machine", "write it like Europe/Berlin (Debian: apt install tzdata)"
+            f"timezone {name!r} is not known on this machine",
+            "write it like Europe/Berlin, or install the zones (Debian: apt install tzdata)",
         ) from None
 
 
@@ -42,7 +43,7 @@ def times(column: RawColumn, how: TimeFormat) -> Cells:
         raise column.refuse(f"holds {column.family} where a time is expected", "name another column in the mapping")
     number = column.family in ("integer", "float", "decimal")
     if number and how.format not in ("auto", "epoch"):
-        raise column.refuse(f"holds numbers, but the mapping says format {how.format!r}", "say `format: epoch` and its unit")
+        raise column.refuse(f"holds numbers, but the mapping says format {how.format!r}", "set `format: epoch` and its unit")
     given = as_text(column)
     fast = None if number or how.format != "auto" else _cast(given, how.timezone)
     if fast is not None:

@@ -38,7 +38,7 @@ class TypedReader:
         if found.trimmed:
             self.notes.detect_many("ids with spaces around them were trimmed", found.trimmed, column_name)
         if found.words:
-            self.notes.warn("cells that hold a word for missing (such as NULL) are no ids", found.words, column_name)
+            self.notes.warn("cells that hold a word for missing (such as NULL) are not ids", found.words, column_name)
         return found
 
     def _read(self, column: RawColumn, name: str) -> Cells:
@@ -69,5 +69,5 @@ class TypedReader:
         """Warn once where the stated unit is not what the numbers look like."""
         looks = unit_of(column, replace(how, unit=None))
         if looks is not None and looks != how.unit:
-            self.notes.warn(f"the mapping says unit {how.unit}, and the numbers look like {looks}", name=column.name)
+            self.notes.warn(f"the mapping says unit {how.unit}, but the numbers look like {looks}", name=column.name)
         self._clocks[column.name] = how

@@ -41,7 +41,7 @@ def write_impressions(
         for rows in held:
             rows.unpersist()
     what = f"no {' or '.join(wanted.shown)} to train on in {wanted.days} days"
-    log.info(f"{result.name}: {what}, so no rows for click rankers")
+    log.info(f"{result.name}: {what}, so there are no rows for click rankers")
     return None
 
 
@@ -108,9 +108,9 @@ def _left_out(name: str, result: StageResult) -> None:
     if name.startswith(CONTEXT_PREFIX):
         raise DataContractError(
             f"impressions without the input {name}: no training row's context has a usable {name.removeprefix(CONTEXT_PREFIX)}",
-            "name a key of the events' context (columns.context of the import), or take the input out",
+            "name a key of the events' context (columns.context of the import), or remove the input",
         )
-    log.info(f"{result.name}: no training impression knows {name}; left out of the click ranker's inputs")
+    log.info(f"{result.name}: no training impression has a value for {name}; the click ranker does not read it")
     result.counts.setdefault("inputs_left_out", []).append(name)
 
 

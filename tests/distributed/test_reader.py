@@ -175,7 +175,7 @@ def test_a_truncated_file_is_named(lake, name):
     path = path_of(lake, 2)
     reader = reader_of(lake, name)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataContractError, match=r"part-00002\.parquet is missing or not whole"):
+    with pytest.raises(DataContractError, match=r"part-00002\.parquet is missing or incomplete"):
         list(reader)
     with pytest.raises(DataContractError, match=r"part-00002\.parquet has \d+ bytes, the snapshot says"):
         reader_of(lake, name)
@@ -184,7 +184,7 @@ def test_a_truncated_file_is_named(lake, name):
 def test_a_missing_file_is_named(lake, name):
     reader = reader_of(lake, name)
     path_of(lake, 1).unlink()
-    with pytest.raises(DataContractError, match=r"part-00001\.parquet is missing or not whole"):
+    with pytest.raises(DataContractError, match=r"part-00001\.parquet is missing or incomplete"):
         list(reader)
     with pytest.raises(DataContractError, match=r"part-00001\.parquet is missing"):
         reader_of(lake, name)
@@ -195,7 +195,7 @@ def test_a_file_that_goes_bad_after_the_check_is_named(lake, name):
     reader = reader_of(lake, name)
     path = path_of(lake, 3)
     path.write_bytes(b"\0" * path.stat().st_size)
-    with pytest.raises(DataContractError, match=r"part-00003\.parquet is missing or not whole"):
+    with pytest.raises(DataContractError, match=r"part-00003\.parquet is missing or incomplete"):
         list(reader)
 
 

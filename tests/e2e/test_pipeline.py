@@ -165,7 +165,7 @@ def test_a_stage_without_a_configuration_takes_the_runs_own_and_leaves_the_finis
     report = nightrank(lake, "stage", "report", "--date", str(days[-3]))
     assert (report["status"], report["exit_code"]) == ("done", 0)
     refused = nightrank(lake, "stage", "report", "--date", str(days[-3]), "--set", "trainer.model.width=12", expect=2)
-    assert "not done under this configuration" in refused["error"]["message"]
+    assert "not done with this configuration" in refused["error"]["message"]
     assert sorted(path.name for path in (lake.run_dir(full["run_id"]) / "stages").iterdir()) == stages
     assert versions(lake) == before
     assert nightrank(lake, "verify", "--run", full["run_id"])["failed"] == []
@@ -187,6 +187,6 @@ def test_a_back_fill_takes_its_data_in_and_changes_nothing_that_is_current(
         name: at for name, at in before.items() if name not in taken_in
     }
     refused = nightrank(lake, "stage", "release", "--date", str(days[-5]), "--config", "tiny", expect=5)
-    assert "what is current is of" in refused["error"]["message"]
+    assert "the current model or lists are newer" in refused["error"]["message"]
     assert nightrank(lake, "verify", "--run", late["run_id"])["failed"] == []
     assert nightrank(lake, "verify")["failed"] == []

@@ -72,6 +72,6 @@ def test_signs_that_properties_take_for_something_else_are_escaped():
 
 def test_a_secret_among_the_jvm_s_own_arguments_is_refused():
     check_arguments({"spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Djava.security.egd=file:/dev/urandom"})
-    with pytest.raises(ConfigError, match=r"spark\.driver\.extraJavaOptions holds what looks like a secret") as caught:
+    with pytest.raises(ConfigError, match=r"spark\.driver\.extraJavaOptions looks like it holds a secret") as caught:
         check_arguments({"spark.driver.extraJavaOptions": f"-Djavax.net.ssl.trustStorePassword={CANARY}"})
     assert CANARY not in caught.value.message

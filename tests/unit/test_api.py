@@ -39,5 +39,5 @@ def test_a_wrong_call_is_named(tmp_path: Path) -> None:
         nightrank.fit([1, 2], root=tmp_path / "lake")
     with pytest.raises(UsageError, match="nothing is released"):
         nightrank.recommend(tmp_path / "lake")
-    with pytest.raises(UsageError, match="no finished run"):
+    with pytest.raises(UsageError, match="is not there or not finished"):
         nightrank.evaluate(tmp_path / "lake")

@@ -110,7 +110,7 @@ def test_names_say_what_is_counted():
 def test_rows_out_of_order_are_refused():
     ones = np.ones((2, 1), np.int32)
     for entities, days in (([1, 1], [5, 4]), ([2, 1], [4, 5]), ([1, 1], [4, 4])):
-        with pytest.raises(DataContractError, match="one an entity and day, in order"):
+        with pytest.raises(DataContractError, match="one per entity and day, in order"):
             Cumulative(np.array(entities, np.int32), np.array(days, np.int32), ones)
     table = Cumulative(np.array([1, 1], np.int32), np.array([4, 5], np.int32), ones)
     assert table.entities.tolist() == [1, 1] and table.days.tolist() == [4, 5]

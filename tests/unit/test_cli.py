@@ -88,7 +88,7 @@ def test_wrong_use_ends_with_2_says_why_and_the_way_out(arguments: list[str], me
     given = [word.format(absent=tmp_path / "absent", lake=tmp_path / "lake") for word in arguments]
     done = nightrank(*given)
     assert (done.returncode, done.stdout) == (2, "")
-    assert message in done.stderr and "way out:" in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "what to do:" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_with_json_a_fault_is_one_object_on_stdout(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_tune_without_a_finished_full_run_has_nothing_to_do(tmp_path: Path) -> N
     landed_lake(tmp_path / "lake")
     done = nightrank("tune", "--root", str(tmp_path / "lake"))
     assert (done.returncode, done.stdout) == (3, "")
-    assert "no full run has finished" in done.stderr and "way out: run `nightrank full` first" in done.stderr
+    assert "no full run has finished" in done.stderr and "what to do: run `nightrank full` first" in done.stderr
 
 
 def test_tune_says_what_it_chooses_by() -> None:

@@ -64,7 +64,7 @@ def test_a_click_ranker_lies_over_a_data_set_and_switches_its_stages_on(name):
         ("impressions.numeric=[price]", r"unknown input price: there are log_price, log_history"),
         ("impressions.serving={slot: '1'}", r"unknown input slot"),
         ("impressions.fields=[user]", r"fields \['user'\] lack item"),
-        ("impressions.fields=[item, item]", r"name something twice"),
+        ("impressions.fields=[item, item]", r"contain a name twice"),
         ("impressions.labels=[like]", r"labels \['like'\]: actions are impression, view, click"),
         ("impressions.shown=[click]", r"shown \['click'\], labels \['click'\]"),
         ("impressions.labels=[]", r"impressions.labels: .*at least 1"),

@@ -70,7 +70,7 @@ def test_a_certain_and_wrong_probability_costs_much_but_not_everything():
     ("scores", "labels", "message"),
     [
         ([0.1, 0.2], [1], r"scores of shape \(2,\) came with labels of shape \(1,\)"),
-        ([0.1, np.nan, np.nan], [0, 1, 1], "2 scores are no number"),
+        ([0.1, np.nan, np.nan], [0, 1, 1], "2 scores are NaN"),
         ([0.1, 0.2], [0, np.nan], "labels other than 0 and 1"),
         ([0.1, 0.2], [0, 2], "labels other than 0 and 1"),
     ],
@@ -81,5 +81,5 @@ def test_what_cannot_be_measured_is_named(metric, scores, labels, message):
 
 
 def test_a_logit_is_not_taken_for_a_probability():
-    with pytest.raises(DataContractError, match="probabilities reach from -2 to 3"):
+    with pytest.raises(DataContractError, match="probabilities range from -2 to 3"):
         log_loss(np.array([-2.0, 3.0]), np.array([0, 1]))

@@ -127,9 +127,9 @@ def test_din_weighs_a_history_by_the_item_in_question(softmax):
 
 def test_din_says_what_it_misses():
     batch = replace(impressions(4), history_T=None, offsets_B1=None)
-    with pytest.raises(DataContractError, match="din was given impressions without histories"):
+    with pytest.raises(DataContractError, match="din needs impressions with histories"):
         awake("din").scores(batch)
-    with pytest.raises(ConfigError, match="din reads histories, and the impressions come without"):
+    with pytest.raises(ConfigError, match="din reads histories, and the impressions have none"):
         compose_ctr(ctr_config("din"), SHAPES.model_copy(update={"history": None}))
 
 
@@ -181,7 +181,7 @@ def test_an_item_of_a_history_that_nobody_knows_is_refused():
 
 
 def test_a_history_is_of_one_of_the_fields():
-    with pytest.raises(ValidationError, match="the history is of field film, which is not among the fields"):
+    with pytest.raises(ValidationError, match="history names the field film, which is not among the fields"):
         CtrShapes.model_validate({**SHAPES.model_dump(), "history": "film"})
 
 

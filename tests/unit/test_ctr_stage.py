@@ -142,7 +142,7 @@ def test_a_loss_that_is_no_number_stops_it_and_names_the_rows(tmp_path):
         (
             "valid",
             {"labels": [[1.0, 1.0]] * 120},
-            r"the 120 rows of impressions_valid hold both answers of none of click, cart",
+            r"the 120 rows of impressions_valid hold only one value of each label \(click, cart\)",
         ),
     ],
 )

@@ -93,7 +93,7 @@ def test_a_fault_in_the_rows_is_raised_before_any_step():
 
 def test_what_cannot_be_trained_or_validated_is_named():
     ranker, valid = compose_ctr(ctr_config("dnn"), SHAPES), impressions(50)
-    with pytest.raises(DataContractError, match="there is no impression to train on"):
+    with pytest.raises(DataContractError, match="there are no impressions to train on"):
         fit_ctr(ranker, impressions(0), valid, config(), 1, SingleProcess(), CPU)
     one_sided = replace(valid, labels_BA=torch.where(valid.labels_BA == 1, torch.nan, valid.labels_BA))
     with pytest.raises(DataContractError, match="validation rows do not hold both labels of click"):
@@ -168,7 +168,7 @@ def test_every_named_model_loads_and_differs_from_the_defaults_where_it_says_so(
         ("model.hiden=[3]", r"model.dnn.hiden: Extra inputs are not permitted \(got a list\)"),
         ("table_l3=1", r"table_l3: Extra inputs are not permitted"),
         ("model={name: finalmlp, heads: 3}", "the last hidden layer 400 is not a multiple of heads 3"),
-        ("model={name: dcnv2, experts: 2}", "2 experts need a rank"),
+        ("model={name: dcnv2, experts: 2}", "experts 2 needs a rank"),
         ("model.hidden=[0]", "model.dnn.hidden.0: .*greater than or equal to 1"),
         ("plateau.factor=1.5", "plateau.factor: .*less than 1"),
     ],

@@ -27,7 +27,7 @@ def test_a_decision_carries_its_figures():
     figures = f"delta {delta:+.5f}, interval {low:+.5f} to {high:+.5f}, margin {0.02 * theirs.mean():.5f}"
     assert found == Decision(
         "promoted",
-        (f"no loss was shown that matters: {figures}",),
+        (f"not clearly worse: {figures}",),
         delta,
         (low, high),
         1000,

@@ -161,7 +161,7 @@ def test_horovod_built_for_this_torch_is_fine(tmp_path):
         ({"built_for": "2.11.0"}, "fail", "built against torch 2.11.0, installed is 2.12.1"),
         ({"error": "undefined symbol"}, "fail", "undefined symbol"),
         ({"gloo": False}, "fail", "no transport"),
-        ({"gpus": 2}, "warn", "2 GPUs would speak through the host's memory"),
+        ({"gpus": 2}, "warn", "2 GPUs would exchange data through the host's memory"),
     ],
 )
 def test_a_horovod_that_does_not_fit(tmp_path, changes, status, says):

@@ -92,8 +92,8 @@ def test_each_member_gets_the_gradient_of_its_own_loss(name, loss):
     ("changes", "message"),
     [
         ({"width": 20}, "width 20 is not a multiple of encoder.heads 2 times ensemble_size 3"),
-        ({"head": {"name": "mlp"}}, "ensemble_size 3 wants the head dot"),
-        ({"head": {"name": "dot", "normalise": True}}, "ensemble_size 3 wants the head dot without normalise"),
+        ({"head": {"name": "mlp"}}, "ensemble_size 3 needs the head dot"),
+        ({"head": {"name": "dot", "normalise": True}}, "ensemble_size 3 needs the head dot without normalise"),
         ({"encoder": {"name": "mf"}}, "not mf"),
     ],
 )

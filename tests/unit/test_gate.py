@@ -90,7 +90,7 @@ def test_a_shop_too_small_for_ever_is_decided_after_its_nights(tmp_path, promote
 
 
 def test_both_are_measured_on_the_hold_out(tmp_path, promoted):
-    """Champion and challenger are the same bundle: no difference on any row, so nothing speaks against it."""
+    """Champion and challenger are the same bundle: no difference on any row, so there is no evidence against it."""
     lake.ref_of(lake.bundle(tmp_path, 2), "run-0").save(tmp_path / "champion.json")
     body = gate.run(run_with(tmp_path, lake.sequences(250), seed=2)).output.sections["gate"]
     assert (body["decision"], body["delta"], body["ci"], body["n"]) == ("promoted", 0.0, [0.0, 0.0], 250)
@@ -139,7 +139,7 @@ def test_a_gate_of_an_older_date_than_the_champions_is_refused(tmp_path, promote
     context = run_with(tmp_path, lake.sequences(20), day=3)
     newer = lake.ref_of(lake.bundle(tmp_path, 7), "night-4", day="2024-03-04")
     newer.save(tmp_path / "champion.json")
-    with pytest.raises(ConflictError, match="run-1 is of 2024-03-03, and what is current is of 2024-03-04"):
+    with pytest.raises(ConflictError, match=r"run-1 is for 2024-03-03, and the current model or lists are newer \(2024-03-04"):
         gate.run(context)
     assert context.lake.champion() == newer
 

@@ -90,7 +90,7 @@ def test_features_that_mean_something_else_are_said_and_leave_the_champion_as_it
     context, champion, snapshot = shop
     other = snapshot.normalisation.model_copy(update={"numeric": ("price",), "mean": (1.0,), "std": (2.0,)})
     words = write_list_model(context, champion, snapshot.model_copy(update={"normalisation": other}))
-    assert words == "7 new items are not in the lists: their numbers are scaled otherwise than the champion's"
+    assert words == "7 new items are not in the lists: their numbers are scaled differently from the champion's"
     assert not (context.run_dir / LIST_MODEL).exists()
 
 

@@ -123,9 +123,9 @@ def test_a_vocabulary_that_does_not_extend_the_champions_is_refused(night):
     bundle = champion(root, parent)
     ids = load_vocabulary(snapshot, root)
     check_extends(bundle, ids)
-    with pytest.raises(DataContractError, match="dense id 3 names another item"):
+    with pytest.raises(DataContractError, match="dense id 3 belongs to another item"):
         check_extends(bundle, [*ids[:2], "other", *ids[3:]])
-    with pytest.raises(DataContractError, match="dense id 11 names another item or is gone"):
+    with pytest.raises(DataContractError, match="dense id 11 belongs to another item or is gone"):
         check_extends(bundle, ids[:10])
 
 

@@ -139,7 +139,7 @@ def test_sixteen_bytes_are_a_uuid(tmp_path):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("dup_header.csv", "column ts stands twice in the header"),
+        ("dup_header.csv", "column ts is in the header twice"),
         ("empty.csv", "is empty (0 bytes)"),
         ("header_only.csv", "holds no events"),
         ("ragged.csv", "row 3 has 2 cells, the header has 3 columns"),

@@ -121,7 +121,7 @@ def test_a_complete_export_says_so_and_must_not_be_empty(shop):
     shop.land(mapping=complete)
     assert all(r["complete"] for r in shop.landed()["2024-05-01/first"])
     shop.items("")
-    with pytest.raises(DataContractError, match="would take all of them off sale"):
+    with pytest.raises(DataContractError, match="would remove every item from the lists"):
         shop.land(mapping=complete)
     assert list(shop.landed()) == ["2024-05-01/first"]
 
@@ -135,7 +135,7 @@ def test_items_alone_need_a_lake_with_events_and_a_section(shop):
         shop.land("items", "events: {columns: {user_id: who, item_id: sku}}")
     with pytest.raises(ConfigError) as caught:
         shop.land("events", alone)
-    assert "`nightrank import items` takes a catalogue alone" in caught.value.remedy
+    assert "use `nightrank import items` for a catalogue without events" in caught.value.remedy
 
 
 def test_a_changed_users_export_is_a_state_too(shop):

@@ -1,4 +1,4 @@
-"""What stands at the import's door and in place of configuration files: every fault is a sentence with a way out."""
+"""What stands at the import's door and in place of configuration files: every fault is a sentence that says what to do."""
 
 import json
 import os
@@ -59,9 +59,9 @@ def broken(folder, kind):
     ("kind", "says"),
     [
         ("folder", "is a folder"),
-        ("pipe", "is no file"),
+        ("pipe", "is not a file"),
         ("loop", "a link that leads back to itself"),
-        ("dangling", "is a link to nothing"),
+        ("dangling", "is a broken link"),
         ("binary", "is not UTF-8 text"),
         ("yaml", "is not YAML: line 2, column 1"),
         ("list", "holds a list, not keys with values"),
@@ -70,13 +70,13 @@ def broken(folder, kind):
 def test_what_stands_in_place_of_a_mapping_or_configuration(shop, capsys, kind, says):
     path = broken(shop, kind)
     for code, _, err in (importing(capsys, mapping=path), run(capsys, "config", "--show", "--config", path)):
-        assert code == 2 and says in err and path.name in err and "way out: " in err
+        assert code == 2 and says in err and path.name in err and "what to do: " in err
 
 
 @pytest.mark.parametrize("kind", ["pipe", "loop", "dangling"])
 def test_what_stands_in_place_of_the_input(shop, capsys, kind):
     code, _, err = importing(capsys, input=broken(shop, kind))
-    assert code == 2 and f"{kind}.yaml" in err and "way out: " in err
+    assert code == 2 and f"{kind}.yaml" in err and "what to do: " in err
 
 
 def test_a_folder_that_bears_the_name_of_a_configuration_is_passed_over(shop):
@@ -88,7 +88,7 @@ def test_a_folder_that_bears_the_name_of_a_configuration_is_passed_over(shop):
 
 
 def test_an_override_that_is_no_yaml(shop):
-    with pytest.raises(ConfigError, match=r"--set trainer.seed: its value is not YAML"):
+    with pytest.raises(ConfigError, match=r"--set trainer.seed: the value is not YAML"):
         resolve([], ["trainer.seed=[1"])
 
 
@@ -132,7 +132,7 @@ def test_the_dry_run_of_a_run_names_every_landing_file_that_the_run_would_refuse
     pq.write_table(table.drop_columns(["action"]), whole.with_name("other.parquet"))
     whole.with_name("cut.parquet").write_bytes(whole.read_bytes()[:50])
     code, _, err = run(capsys, "full", "--root", "lake", "--dry-run")
-    assert code == 4 and "other.parquet: column action is missing" in err and "cut.parquet: not a whole Parquet file" in err
+    assert code == 4 and "other.parquet: column action is missing" in err and "cut.parquet: not a complete Parquet file" in err
 
 
 def test_a_dry_run_shows_every_fault_and_writes_nothing(shop, capsys):
@@ -150,7 +150,7 @@ def test_the_time_zone_of_an_import_is_that_of_every_later_import_and_run(shop, 
     counts = json.loads(importing(capsys, "--json")[1])
     assert (counts["timezone"], counts["written"]) == ("Europe/Berlin", 0)
     code, _, err = importing(capsys, "--timezone", "UTC", "--dry-run")
-    assert code == 2 and "filled by days of Europe/Berlin, and --timezone says UTC" in err
+    assert code == 2 and "has days in the time zone Europe/Berlin, but --timezone is UTC" in err
     assert resolve([], [], lake)["calendar"]["timezone"] == "Europe/Berlin"
     assert resolve([], ["calendar.timezone=Europe/Berlin"], lake) == resolve([], [], lake)
     code, _, err = run(capsys, "full", "--root", "lake", "--set", "calendar.timezone=UTC", "--dry-run")

@@ -97,7 +97,7 @@ def test_an_array_is_read_in_chunks_of_any_size(tmp_path, monkeypatch, chunk, in
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('[{"u": 1}, {"u": ', "element 2 is not whole JSON"),
+        ('[{"u": 1}, {"u": ', "element 2 is not complete JSON"),
         ('[{"u": 1}', "ends after element 1 without a ]"),
         ('[{"u": 1}, 7]', "element 2 is integer, not an object"),
     ],
@@ -154,4 +154,4 @@ def test_the_stated_unit_is_taken_and_doubted(tmp_path):
     reader = TypedReader("events", IdFormat(), TimeFormat("epoch", "ms"), NumberFormat(), notes)
     batch = RawBatch(tmp_path, 1, pa.table({"ts": ["1714564800"]}))
     assert reader.cells(batch, c.EVENT_TIME, "ts").values.to_pylist() == [datetime(1970, 1, 20, 20, 16, 4, 800_000, tzinfo=UTC)]
-    assert notes.warnings == {"the mapping says unit ms, and the numbers look like s: ts": 1}
+    assert notes.warnings == {"the mapping says unit ms, but the numbers look like s: ts": 1}

@@ -83,7 +83,7 @@ def test_raw_ids_in_dense_order(tmp_path, good):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"vectors": [(3, [1.0, 2.0]), (3, [3.0, 4.0])]}, "name an id twice"),
+        ({"vectors": [(3, [1.0, 2.0]), (3, [3.0, 4.0])]}, "contain an id twice"),
         ({"vectors": [(3, [1.0, 2.0]), (9, [3.0, 4.0])]}, r"name ids 9\.\.9 of 1\.\.4"),
         ({"vectors": [(3, [1.0, 2.0]), (1, [3.0])]}, r"text vector have widths \[1\], not 2"),
         ({"vectors": [(3, [1.0, float("nan")]), (1, [3.0, 1.0])]}, "NaN or infinite"),

@@ -273,5 +273,5 @@ def test_in_batch_negatives_are_the_targets_of_the_step_corrected_by_their_popul
 
 
 def test_the_full_softmax_takes_no_sample():
-    with pytest.raises(ConfigError, match="sampling hard has no meaning"):
+    with pytest.raises(ConfigError, match="sampling hard has no effect"):
         validate(LossConfig, {"name": "full_softmax", "sampling": "hard"})

@@ -133,7 +133,7 @@ def test_a_run_that_ended_before_its_first_stage_has_a_page():
         ("snapshot", "training", "model", "gate", "release", "report", "commit", "machine", "versions", "error")
     )
     result = sample_result() | bare | {"status": "nothing", "stages": [], "metrics": [], "counts": {}}
-    assert "The lists are as they were." in " ".join(parsed(render(result, {}, [])).words)
+    assert "The lists did not change." in " ".join(parsed(render(result, {}, [])).words)
 
 
 def test_the_headline_follows_the_gate():

@@ -142,11 +142,11 @@ def test_a_file_that_is_gone_cut_off_or_damaged_is_named(tmp_path):
         with pytest.raises(DataContractError, match=r"file\.parquet"):
             reader.read(path, 0)
     path.write_bytes(body[:-9])
-    with pytest.raises(DataContractError, match=r"file\.parquet is missing or not whole"):
+    with pytest.raises(DataContractError, match=r"file\.parquet is missing or incomplete"):
         TrainingRows().read(path, 0)
     path.unlink()
     for reader in (source, TrainingRows()):
-        with pytest.raises(DataContractError, match=r"file\.parquet is missing or not whole"):
+        with pytest.raises(DataContractError, match=r"file\.parquet is missing or incomplete"):
             reader.read(path, 0)
     with pytest.raises(DataContractError, match="no row group 1"):
         source.read(written(tmp_path, many(10)), 1)

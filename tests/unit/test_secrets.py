@@ -61,7 +61,7 @@ def test_hidden_settings_come_back_from_the_environment_alone():
     assert "one" not in str(shown) and "u:p" not in str(shown)
     assert restored(shown, environment_of(config)) == config
     assert restored(shown, {}) == shown
-    with pytest.raises(ConfigError, match=r"^spark\.extra\.spark\.a\.b: a run's folder keeps no secrets"):
+    with pytest.raises(ConfigError, match=r"^spark\.extra\.spark\.a\.b: a run's folder stores no secrets"):
         check_whole(restored(shown, {}), "a run's folder")
     check_whole(restored(shown, environment_of(config)), "a run's folder")
 

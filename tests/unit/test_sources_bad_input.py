@@ -43,7 +43,7 @@ def raw(event):
 def refused(tmp_path, source, text=MAPPING, kind=DataContractError):
     with pytest.raises(kind) as caught:
         mapped(tmp_path, source, text)
-    assert caught.value.remedy, "every refusal names a way out"
+    assert caught.value.remedy, "every refusal has a remedy"
     landing = tmp_path / "lake/landing"
     assert not landing.exists() or list(landing.iterdir()) == []
     return caught.value.message
@@ -52,7 +52,7 @@ def refused(tmp_path, source, text=MAPPING, kind=DataContractError):
 def test_truncated_parquet(tmp_path):
     path = parquet(tmp_path / "e.parquet", u=["a"] * 999, i=["b"] * 999, t=[NOON] * 999, v=[1.0] * 999)
     path.write_bytes(path.read_bytes()[:-50])
-    assert "e.parquet: not a whole Parquet file" in refused(tmp_path, path)
+    assert "e.parquet: not a complete Parquet file" in refused(tmp_path, path)
 
 
 def test_parquet_damaged_in_the_middle(tmp_path):
@@ -60,7 +60,7 @@ def test_parquet_damaged_in_the_middle(tmp_path):
     body = bytearray(path.read_bytes())
     body[100:20_000] = b"\x00" * 19_900
     path.write_bytes(bytes(body))
-    assert "e.parquet: not a whole Parquet file" in refused(tmp_path, path)
+    assert "e.parquet: not a complete Parquet file" in refused(tmp_path, path)
 
 
 def test_missing_column(tmp_path):

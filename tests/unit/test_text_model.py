@@ -127,7 +127,7 @@ def test_a_stage_whose_model_no_hub_gives_ends_with_code_8_and_says_what_to_do(t
     answer = run_with(hub(tmp_path, HF_ENDPOINT=closed_port()), "-m", "nightrank.spark_jobs.embed_items", *stage)
     assert answer.returncode == 8, answer.stderr
     assert answer.stderr.startswith(f"dependency_unreachable: text.encoder {NAME}: ") and "Traceback" not in answer.stderr
-    assert "way out: check the name and the network, or download the model and name its folder" in answer.stderr
+    assert "what to do: check the name and the network, or download the model and name its folder" in answer.stderr
 
 
 def revision(folder: Path, **more) -> str:
@@ -149,11 +149,11 @@ def test_a_revision_is_that_of_weights_tokenizer_and_length_wherever_the_folder_
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        ("acme/tiny-bert", "a name alone"),
-        ("acme/tiny-bert@main", "no commit of 40 hex digits"),
-        ("acme/tiny-bert@v1.0", "no commit of 40 hex digits"),
-        (f"acme/tiny-bert@{'A' * 40}", "no commit of 40 hex digits"),
-        (f"acme/tiny-bert@{'a' * 39}", "no commit of 40 hex digits"),
+        ("acme/tiny-bert", "names none"),
+        ("acme/tiny-bert@main", "not a commit of 40 hex digits"),
+        ("acme/tiny-bert@v1.0", "not a commit of 40 hex digits"),
+        (f"acme/tiny-bert@{'A' * 40}", "not a commit of 40 hex digits"),
+        (f"acme/tiny-bert@{'a' * 39}", "not a commit of 40 hex digits"),
     ],
 )
 def test_a_hub_s_model_without_its_commit_is_refused_before_the_hub_is_asked(name, wrong):
@@ -165,7 +165,7 @@ def test_a_hub_s_model_without_its_commit_is_refused_before_the_hub_is_asked(nam
 def test_weights_that_are_no_safetensors_are_not_opened(tmp_path, bert):
     folder = Path(shutil.copytree(bert, tmp_path / "pickled"))
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ConfigError, match=r"holds no .*safetensors, and weights in other formats are not opened"):
+    with pytest.raises(ConfigError, match=r"holds no .*safetensors, and other weight formats are not opened"):
         text_model(TextSettings(encoder=str(folder)))
 
 

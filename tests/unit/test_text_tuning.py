@@ -186,10 +186,10 @@ def test_a_night_goes_on_from_the_tuned_encoder_and_encodes_new_items_with_it(la
 
 def test_another_encoder_than_the_snapshots_is_refused(lake, bert, tmp_path):
     wrong = job(lake, bert, LORA, "wrong").model_copy(update={"text": TextSettings(encoder=str(bert), max_tokens=64)})
-    with pytest.raises(DataContractError, match="is not what the texts of snapshot"):
+    with pytest.raises(DataContractError, match="is not the encoder of the texts of snapshot"):
         training_of(wrong)
     narrow = inputs(bert)
-    with pytest.raises(DataContractError, match="gives 8 numbers a text, the snapshot's vectors have 16"):
+    with pytest.raises(DataContractError, match="gives vectors of width 8, the snapshot has width 16"):
         open_tower(tiny_gpt2(tmp_path / "gpt2", width=8), TextTuningConfig(name="lora"), narrow, seed=1)
 
 
@@ -201,7 +201,7 @@ def test_a_gpt_class_encoder_without_a_pad_token_is_tuned_too(bert, tmp_path):
 
 
 def test_a_folder_without_a_model_and_a_token_beyond_the_encoder_are_named(bert, tmp_path):
-    with pytest.raises(ConfigError, match="holds no model that opens"):
+    with pytest.raises(ConfigError, match="holds no model that can be opened"):
         pretrained_model(tmp_path)
     known = inputs(bert)
     beyond = Tokens(known.tokens.flat + WORDS, known.tokens.offsets)

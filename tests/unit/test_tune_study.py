@@ -112,7 +112,7 @@ def test_a_small_space_is_tried_once_and_then_exhausted(tmp_path, capsys):
     tried = [tuple(sorted(row[1].items())) for row in rows(search)]
     assert len(tried) == len(set(tried)) == 6
     assert [row[1][DROPOUT] for row in rows(search) if row[1][DROPOUT] not in (0.0, 0.1, 0.2)] == []
-    assert "nothing new is left to try after 6 trials" in capsys.readouterr().err
+    assert "everything in the space was tried after 6 trials" in capsys.readouterr().err
 
 
 def test_no_trial_begins_when_the_time_is_over(tmp_path):

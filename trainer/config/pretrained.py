@@ -21,8 +21,8 @@ def text_folder(job: Job, model: RankerConfig, snapshot: DatasetSnapshot) -> Pat
     found = text_model(job.text)
     if found is None or found.revision != snapshot.text_revision:
         raise DataContractError(
-            f"text.encoder {job.text.encoder} is not what the texts of snapshot {snapshot.id[:12]} were encoded with",
-            "run a full night with this text.encoder, or name the one before",
+            f"text.encoder {job.text.encoder} is not the encoder of the texts of snapshot {snapshot.id[:12]}",
+            "run `nightrank full` with this text.encoder, or set the previous one",
         )
     return found.folder
 

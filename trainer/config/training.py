@@ -150,5 +150,5 @@ class TrainerConfig(FrozenConfig):
     @model_validator(mode="after")
     def _a_full_softmax_is_a_product(self) -> "TrainerConfig":
         if self.loss.name == "full_softmax" and self.model.head.name != "dot":
-            raise ValueError(f"loss full_softmax wants the head dot, not {self.model.head.name}: take a sampled loss")
+            raise ValueError(f"loss full_softmax needs the head dot, not {self.model.head.name}: use a sampled loss")
         return self

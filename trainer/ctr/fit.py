@@ -128,12 +128,12 @@ def _check(train: ImpressionBatch, valid: ImpressionBatch, ranker: CtrRanker) ->
     for rows in (train, valid):
         check_impressions(rows, ranker.shapes)
     if train.rows == 0:
-        raise DataContractError("there is no impression to train on", "look at what built the training rows")
+        raise DataContractError("there are no impressions to train on", "check the training rows that build_training_set wrote")
     for place, action in enumerate(ranker.shapes.labels):
         found = set(valid.labels_BA[:, place].unique().tolist())
         if not {0.0, 1.0} <= found:
             raise DataContractError(
-                f"validation rows do not hold both labels of {action}", "validate on more rows, or leave that action out"
+                f"validation rows do not hold both labels of {action}", "validate on more rows, or leave out that action"
             )
 
 

@@ -54,7 +54,7 @@ def _ranker(job: Job, shapes: Any) -> CtrRanker:
     assert job.ctr is not None
     model = job.ctr.model
     if model.reads_history and shapes.history is None:
-        raise ConfigError(f"{model.name} reads histories, and impressions.history is 0", "raise it, or take another model")
+        raise ConfigError(f"{model.name} reads histories, and impressions.history is 0", "raise it, or use another model")
     return compose_ctr(model, shapes, job.seed)
 
 

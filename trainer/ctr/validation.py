@@ -63,7 +63,7 @@ class CtrValidator:
         each = {label: figures for label, figures in each.items() if not np.isnan(figures["auc"])}
         if not each:
             raise DataContractError(
-                f"the {len(labels_NA)} rows of {self.source.part} hold both answers of none of {', '.join(labels)}",
+                f"the {len(labels_NA)} rows of {self.source.part} hold only one value of each label ({', '.join(labels)})",
                 "validate on more rows: training_set.valid_days and test_days, or impressions.days",
             )
         return {"n": float(len(labels_NA)), **told_apart(each), **mean_over_actions(each)}

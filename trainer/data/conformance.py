@@ -52,7 +52,7 @@ def check_part(part: Part, root: Path, schema: pa.Schema) -> None:
 def unreadable(paths: Sequence[Path], error: Exception) -> DataContractError:
     """What a reader raises where one of `paths` could not be read; it names the one that is not whole, if a footer tells."""
     named = [path for path in paths if not _is_whole(path)] or list(paths)
-    return DataContractError(f"pinned file {named[0]} is missing or not whole: {error}", REMEDY)
+    return DataContractError(f"pinned file {named[0]} is missing or incomplete: {error}", REMEDY)
 
 
 def no_row_group(path: Path, group: int) -> DataContractError:

@@ -78,7 +78,7 @@ class DenseReader:
         return values
 
     def _refused(self, what: str) -> DataContractError:
-        return DataContractError(f"{self.planned.where}: {what}", "leave the column out, or mend the table it comes from")
+        return DataContractError(f"{self.planned.where}: {what}", "leave out the column, or fix the table it comes from")
 
 
 def _rows(blocks: Sequence[Tensor]) -> int:

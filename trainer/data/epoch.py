@@ -131,7 +131,7 @@ def iter_part(
                 yield batch
     wanted = sum(cut.rows for cut in cuts)
     if given != wanted:
-        raise DataContractError(f"{where}: {given} of {wanted} rows were read", "start again")
+        raise DataContractError(f"{where}: {given} of {wanted} rows were read", "start the run again")
 
 
 def _checked(found: Rows | pa.Table, items: int, where: str) -> Rows:

@@ -158,7 +158,7 @@ def _item_ids(table: pa.Table, snapshot: DatasetSnapshot, seen: npt.NDArray[np.b
     if len(ids) and (ids.min() < 1 or ids.max() > snapshot.items):
         raise DataContractError(f"item inputs name ids {ids.min()}..{ids.max()} of 1..{snapshot.items}", REBUILD)
     if len(np.unique(ids)) != len(ids) or seen[ids].any():
-        raise DataContractError("item inputs name an id twice", REBUILD)
+        raise DataContractError("item inputs contain an id twice", REBUILD)
     seen[ids] = True
     return ids
 

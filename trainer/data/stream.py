@@ -59,7 +59,7 @@ class Planned:
     def wrong(self, what: str) -> DataContractError:
         return DataContractError(
             f"{self.where}, epoch {self.plan.epoch}, rank {self.rank}: {what}",
-            "run `nightrank verify`; if the files agree with the snapshot this is a fault of the reader",
+            "run `nightrank verify`; if the files match the snapshot, this is a bug in the reader",
         )
 
 

@@ -71,9 +71,9 @@ def decided(rows: PairedRows, config: GateConfig, seed: int, champion_name: str 
         more = "; they are pooled with those of the next nights" if waiting else ""
         return Decision("undecidable", (f"{short}{more}",), **facts)
     if not len(rows):
-        return Decision("promoted", (f"{short}; nothing speaks against the challenger",), **facts)
+        return Decision("promoted", (f"{short}; there is no evidence against the challenger",), **facts)
     verdict, reason = _verdict(delta, low, high, config.margin * float(np.mean(rows.theirs)), config)
-    why = "a full run is judged on the rows there are" if full else f"{config.pool_nights} nights have passed"
+    why = "a full run is judged on these rows" if full else f"{config.pool_nights} nights have passed"
     return Decision(verdict, (reason, *((f"{short}, but {why}",) if few else ())), **facts)
 
 
@@ -104,4 +104,4 @@ def _verdict(delta: float, low: float, high: float, margin: float, config: GateC
         return "rejected", f"worse by more than the margin, and the interval lies below 0: {figures}"
     if low > 0:
         return "promoted", f"better: {figures}"
-    return "promoted", f"no loss was shown that matters: {figures}"
+    return "promoted", f"not clearly worse: {figures}"

@@ -24,7 +24,7 @@ def champion(root: Path, parent: Parent) -> Bundle:
     bundle = load_bundle(root / parent.bundle, Path(parent.bundle).name)
     if bundle.info.lineage != parent.lineage:
         raise DataContractError(
-            f"bundle {parent.bundle} is of lineage {bundle.info.lineage[:12]}, the champion of {parent.lineage[:12]}",
+            f"bundle {parent.bundle} has lineage {bundle.info.lineage[:12]}, the champion has {parent.lineage[:12]}",
             "register the champion again",
         )
     return bundle
@@ -36,7 +36,7 @@ def check_extends(bundle: Bundle, raw_ids: list[str]) -> None:
         pairs = zip(bundle.raw_ids, raw_ids, strict=False)
         moved = next((place for place, (old, new) in enumerate(pairs, 1) if old != new), len(raw_ids) + 1)
         raise DataContractError(
-            f"the snapshot's vocabulary does not extend the champion's: dense id {moved} names another item or is gone",
+            f"the snapshot's vocabulary does not extend the champion's: dense id {moved} belongs to another item or is gone",
             "train a full run",
         )
 
@@ -48,7 +48,7 @@ def check_same_features(job: Job, bundle: Bundle, snapshot: DatasetSnapshot) -> 
     if bundle.info.text_width and before and now and before != now:
         raise DataContractError(
             f"item texts are encoded by revision {now[:12]}, the champion knows those of {before[:12]}",
-            "name the text.encoder of before, or train a full run",
+            "set the previous text.encoder, or run `nightrank full`",
         )
     path = job.lake.snapshot(job.parent.snapshot_id)
     if not path.exists():  # maintenance forgets old snapshots; widths are checked all the same
@@ -57,7 +57,7 @@ def check_same_features(job: Job, bundle: Bundle, snapshot: DatasetSnapshot) -> 
     if new.numeric != old.numeric or new.categories[: len(old.categories)] != old.categories:
         raise DataContractError(
             f"item features of snapshot {snapshot.id[:12]} do not extend those of the champion's {job.parent.snapshot_id[:12]}",
-            "keep the base's normalisation on a night, or train a full run",
+            "keep the normalisation of the last full run, or run `nightrank full` again",
         )
 
 
@@ -72,7 +72,7 @@ def grown_moments(root: Path, parent: Parent, bundle: Bundle, inputs: ItemInputs
     try:
         moments = _moments(root, parent)
     except DataContractError as error:
-        log.info(f"train: the champion's optimizer state is not to be had, starting without it: {error.message}")
+        log.info(f"train: the champion's optimizer state is not available, starting without it: {error.message}")
         return {}
     longer = grown_rows(shapes_of(bundle.info), inputs.shapes)
     return {key: _longer(key, value, longer) for key, value in moments.items()}
@@ -80,7 +80,7 @@ def grown_moments(root: Path, parent: Parent, bundle: Bundle, inputs: ItemInputs
 
 def _moments(root: Path, parent: Parent) -> dict[str, Tensor]:
     if parent.checkpoint is None:
-        raise DataContractError("the champion names no checkpoint", "")
+        raise DataContractError("the champion has no checkpoint", "")
     return CheckpointFolder(root / parent.checkpoint).load(LIVE).optimizer
 
 

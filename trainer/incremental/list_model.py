@@ -63,13 +63,13 @@ def _check_same_features(bundle: Bundle, snapshot: DatasetSnapshot, before: Path
         raise DataContractError("the champion's snapshot is gone, so its item features are not known", "train a full run")
     old, new = load_snapshot(before).normalisation, snapshot.normalisation
     if (old.numeric, old.mean, old.std) != (new.numeric, new.mean, new.std):
-        raise DataContractError("their numbers are scaled otherwise than the champion's", "train a full run")
+        raise DataContractError("their numbers are scaled differently from the champion's", "train a full run")
     if new.categories[: len(old.categories)] != old.categories:
-        raise DataContractError("their categories are coded otherwise than the champion's", "train a full run")
+        raise DataContractError("their categories are coded differently from the champion's", "train a full run")
 
 
 def _text_folder(context: StageContext, snapshot: DatasetSnapshot) -> Path:
     found = text_model(context.section("text", TextSettings))
     if found is None or found.revision != snapshot.text_revision:
-        raise DataContractError("text.encoder is not what their texts were encoded with", "name the text.encoder of before")
+        raise DataContractError("text.encoder is not the encoder of their texts", "set the previous text.encoder")
     return found.folder

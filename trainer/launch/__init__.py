@@ -44,7 +44,7 @@ def check_hostname(name: str) -> None:
         socket.gethostbyname(name)
     except OSError:
         raise ConfigError(
-            f"this machine's own name {name!r} does not resolve, and Horovod crashes on that",
+            f"this machine's own name {name!r} does not resolve, which makes Horovod crash",
             f"add the line `127.0.0.1 {name}` to /etc/hosts, or set trainer.launcher=one_process",
         ) from None
 

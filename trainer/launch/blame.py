@@ -10,7 +10,7 @@ from nightrank.trainer.ranks.faults import fault_from_json
 from nightrank.trainer.ranks.heartbeats import Beat
 
 LOST: Final = "was lost (killed from outside, or out of memory)"
-AGAIN: Final = "run the same command again: training goes on from its checkpoint"
+AGAIN: Final = "run the same command again: training resumes from its checkpoint"
 ABOVE: Final = "see the lines above"
 
 
@@ -42,7 +42,7 @@ def blame(beats: list[Beat], job: Job, code: int, first: Mapping[int, int] | Non
         return stalled(beat, size, LOST, "")
     if not beats:
         return NightrankError(f"the launcher of {size} ranks ended with {code} before any of them came up", ABOVE)
-    return NightrankError(f"the launcher of {size} ranks ended with {code}, and none of them says why", ABOVE)
+    return NightrankError(f"the launcher of {size} ranks ended with {code}, and no rank left an error", ABOVE)
 
 
 def stalled(beat: Beat, size: int, what: str, stack: str) -> StalledError:

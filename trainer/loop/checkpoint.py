@@ -90,7 +90,7 @@ class CheckpointFolder:
             try:
                 return self.load(name)
             except DataContractError as error:
-                log.info(f"checkpoint passed over: {error.message}")
+                log.info(f"checkpoint skipped: {error.message}")
         return None
 
     def load(self, name: str) -> Checkpoint:
@@ -98,7 +98,9 @@ class CheckpointFolder:
         body = self._body(name)
         data = self.path / body["tensors"]
         if not data.exists() or sha256_file(data, self.moved) != body["sha256"]:
-            raise DataContractError(f"checkpoint {name} in {self.path} is torn", "an older checkpoint, or the bundle, is used")
+            raise DataContractError(
+                f"checkpoint {name} in {self.path} is incomplete", "an older checkpoint, or the bundle, is used"
+            )
         try:
             tensors = load_file(data)
         except SafetensorError as error:

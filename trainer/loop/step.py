@@ -166,7 +166,7 @@ class TrainStep(Generic[Taken]):
         named = ", ".join(micro_batch.label for micro_batch in suspects) or "no rows"
         return DivergedError(
             f"{what}; rank {self._communicator.rank} had {named}",
-            "the last good checkpoint is kept; lower the phase's learning_rate or clip_norm, or look at that batch",
+            "the last good checkpoint is kept; lower the phase's learning_rate or clip_norm, or check that batch",
         )
 
 

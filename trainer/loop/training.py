@@ -117,7 +117,7 @@ class Resumable:
         """Those of other data or settings are removed: theirs may have more steps, and would hide the ones to come."""
         while (found := self.folder.newest()) is not None and found.facts != self.facts:
             different = sorted(key for key in self.facts if found.facts.get(key) != self.facts[key])
-            log.info(f"checkpoint {found.name} passed over: it was made with another {', '.join(different)}")
+            log.info(f"checkpoint {found.name} skipped: it was made with another {', '.join(different)}")
             self.folder.remove(found.name)
         return found
 

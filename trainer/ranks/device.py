@@ -29,7 +29,7 @@ def choose_device(config: TrainerConfig, local_rank: int) -> Device:
         if local_rank >= torch.cuda.device_count():
             raise ConfigError(
                 f"local rank {local_rank} finds {torch.cuda.device_count()} CUDA devices",
-                "set trainer.workers to the number of GPUs, or nightrank.trainer.ranks.device=cpu",
+                "set trainer.workers to the number of GPUs, or trainer.device=cpu",
             )
         torch.cuda.set_device(local_rank)
         device = torch.device("cuda", local_rank)

@@ -1,4 +1,4 @@
-"""Faults as JSON, so that what one rank found reaches the others and the launcher with its kind and its way out."""
+"""Faults as JSON: what one rank found reaches the others and the launcher with its kind and its remedy."""
 
 from typing import Any, ClassVar
 

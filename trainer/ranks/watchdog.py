@@ -135,7 +135,7 @@ class Heartbeat:
     def _note(self, error: OSError) -> None:
         """The first of several failed writes in a row is named."""
         if self._unwritten == 0:
-            log.warning(f"rank {self.rank}: its heartbeat could not be written and is tried again: {error}")
+            log.warning(f"rank {self.rank}: its heartbeat could not be written; it will be tried again: {error}")
         self._unwritten += 1
 
     def _end(self, why: str) -> None:

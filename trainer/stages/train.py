@@ -93,7 +93,7 @@ def _parent(context: StageContext, snapshot: DatasetSnapshot) -> Parent:
     """What the night's snapshot pins. UsageError where it pins none: it was built before there was a champion."""
     if snapshot.parent is None:
         context.lake.expect_champion()
-        raise UsageError(f"snapshot {snapshot.id[:12]} names no parent", "run stage build_training_set of this run again")
+        raise UsageError(f"snapshot {snapshot.id[:12]} has no parent", "run stage build_training_set of this run again")
     return snapshot.parent
 
 

@@ -77,9 +77,9 @@ def _closed(spec: StudySpec, study: optuna.Study, config: TuneConfig, parent: st
     best = studies.best_of(trials)
     if trials and best is None:
         raise NightrankError(
-            f"none of the {len(trials)} trials of study {spec.study} came to its end; the last: "
+            f"none of the {len(trials)} trials of study {spec.study} finished; the last: "
             f"{trials[-1].user_attrs.get(studies.REASON, 'pruned')}",
-            "mend what it says, or narrow the space; --trials with a larger number tries more",
+            "fix that fault, or narrow the space; a larger --trials tries more",
         )
     pictures = draw(study, spec.space, config, spec.seed, spec.folder)
     overlay = None

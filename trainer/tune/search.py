@@ -54,11 +54,11 @@ class Search:
         while len(studies.finished(self.study)) < self.trials:
             trial = studies.unfinished(self.study)
             if trial is None and self.until is not None and time.monotonic() >= self.until:
-                say(f"the time is over after {len(studies.finished(self.study))} trials")
+                say(f"the time limit is reached after {len(studies.finished(self.study))} trials")
                 return False
             trial = trial or studies.begin(self.study, self.space, self.config, self.seed, self.first)
             if trial is None:
-                say(f"nothing new is left to try after {len(studies.finished(self.study))} trials")
+                say(f"everything in the space was tried after {len(studies.finished(self.study))} trials")
                 return True
             self._take(trial.number, dict(trial.params), objective)
         return False

@@ -17,7 +17,7 @@ Scalar = bool | int | float | str | None
 Params = dict[str, Any]
 SEARCHED: Final = ("trainer.model.", "trainer.loss.", "trainer.optimizer.", "trainer.fit.", "trainer.batch_rows")
 """What decides how good phase `fit` gets. Not `nightrank.trainer.loop.validation`: that is what trials are compared by."""
-SHAPE: Final = "write {low: …, high: …} with step or log if wanted, or {choices: […]}"
+SHAPE: Final = "write {low: …, high: …}, optionally with step or log, or {choices: […]}"
 ENUMERATED: Final = 64
 """A stepped range of at most so many values is checked value by value; of others only both ends are."""
 
@@ -35,7 +35,7 @@ class Range(FrozenConfig):
         if self.low >= self.high:
             raise ValueError(f"the range is empty: low {self.low} is not below high {self.high}")
         if self.log and (self.low <= 0 or self.step is not None):
-            raise ValueError("log wants low above 0, and no step")
+            raise ValueError("log needs low above 0 and no step")
         if self.step is not None and (self.step <= 0 or not self._on_grid(self.high)):
             raise ValueError(f"high {self.high} is not reached from low {self.low} in steps of {self.step}")
         return self
@@ -73,7 +73,7 @@ class Choices(FrozenConfig):
     @model_validator(mode="after")
     def _are_several(self) -> "Choices":
         if len(self.choices) < 2 or len({repr(choice) for choice in self.choices}) < len(self.choices):
-            raise ValueError("choices wants two or more different values")
+            raise ValueError("choices needs two or more different values")
         return self
 
     def checked(self) -> list[Scalar]:
@@ -97,7 +97,7 @@ def load_space(path: Path, base: Mapping[str, Any], known_only: bool = False) ->
     if unknown:
         raise ConfigError(
             f"{path}: the configuration has no key {unknown[0]}",
-            "`nightrank config --show` lists its keys; another encoder, head or loss has others",
+            "`nightrank config --show` lists its keys, which depend on the encoder, head and loss",
         )
     _check_values(path, space, base)
     return space

@@ -52,5 +52,6 @@ def read_output(stage: str, body: dict[str, Any]) -> StageOutput:
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise DataContractError(
-            f"what stage {stage} left is not what it leaves now: {where}", f"run stage {stage} of that run again"
+            f"the output of stage {stage} has another format than this version writes: {where}",
+            f"run stage {stage} of that run again",
         ) from None

@@ -52,8 +52,8 @@ def _section(path: Path, seen: Sample) -> tuple[str, list[Role]]:
         return "items", items
     names = ", ".join(profile.name for profile in seen.profiles) or "none"
     raise DataContractError(
-        f"{path}: no column looks like an item's id, nor like a user's; its columns are {names}",
-        "write the mapping by hand, from conf/mapping-example.yaml",
+        f"{path}: no column looks like an item id or a user id; its columns are {names}",
+        "write the mapping by hand, starting from conf/mapping-example.yaml",
     )
 
 
