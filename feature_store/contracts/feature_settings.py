@@ -9,18 +9,18 @@ from nightrank.feature_store.contracts.config import FrozenConfig
 class FeatureSettings(FrozenConfig):
     user: tuple[str, ...] = ()
     """As-of aggregates of the user that rankers read, such as `count_7d`, `purchase_28d` or `recency_days`: each event of a
-    history comes with what was known of its user when its day began. Without any they are not computed."""
+    history has the values known when its day began. If the list is empty, nothing is computed."""
     item: tuple[str, ...] = ()
-    """The same of the event's item."""
+    """The same for the item of the event."""
     attributes: tuple[str, ...] = ()
-    """Keys of the users' attributes that rankers read, known from the time they became available."""
+    """Keys of the users' attributes that rankers read. A value counts from the time it became available."""
     segment_attribute: str | None = None
-    """User attribute that names the segment of cold users; without it there is one segment."""
+    """User attribute that gives the segment of cold users; if null, there is one segment."""
     most_events_user_day: int | None = Field(3000, ge=1)
-    """Events of one user on one day beyond this stay in `events` and are left out of interactions: of training, popularity and
-    features. None: no limit. Without a clock there is none."""
+    """Events of one user on one day beyond this stay in `events` but are left out of training, popularity and features. Null:
+    no limit. Without a clock there is no limit."""
     most_events_user_item: int | None = Field(100, ge=1)
-    """The same for one user and one item, ever."""
+    """The same for one user and one item, over all days."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "FeatureSettings":

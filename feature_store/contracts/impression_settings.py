@@ -14,33 +14,34 @@ CONTEXT_PREFIX: Final = "context."
 
 
 class ImpressionSettings(FrozenConfig):
-    """Training rows for click rankers: one a shown item, with what was known then and what the user did after it."""
+    """Training rows for click rankers: one per shown item, with what was known then and what the user did next."""
 
     enabled: bool = False
-    """Also switches on the stages that train, register and score with a click ranker."""
+    """Build these rows, and run the stages that train, register and score with a click ranker."""
     shown: tuple[str, ...] = ("impression",)
     """Actions that make a row; `view` for a log without impressions."""
     labels: tuple[str, ...] = Field(("click",), min_length=1)
-    """Actions asked about, in the order of the ranker's answers."""
+    """Actions to predict, in the order of the ranker's outputs."""
     label_minutes: float = Field(60.0, gt=0)
-    """What comes later than this is no answer. Rows whose time for an answer is not over yet are left out. Without a clock
-    any later answer counts."""
+    """An action later than this does not count. Rows whose time is not over yet are left out. Without a clock any later action
+    counts."""
     days: int = Field(30, ge=1)
-    """Rows of so many days up to the run's; without a clock all."""
+    """Use the rows of this many days up to the run's day; without a clock, all rows."""
     fields: tuple[str, ...] = ("user", "item", "category", "hour", "weekday", "position")
     """Categorical inputs: FIELDS, and `context.<key>` of the events' context."""
     numeric: tuple[str, ...] = ("log_price", "log_history")
     """Numbers: NUMBERS, and `context.<key>`."""
     history: int = Field(50, ge=0)
-    """Newest items of the user's history a row holds; 0: none."""
+    """How many of the newest items of the user's history a row holds; 0: none."""
     history_actions: tuple[str, ...] = ("click", "cart", "purchase", "rating")
     """Actions whose items make up a row's history."""
     least_rows: int = Field(1, ge=1)
-    """A value in fewer training rows is unknown."""
+    """A value in fewer training rows than this counts as unknown."""
     most_values: int = Field(1_000_000, ge=1)
-    """Values of a field with a code, the most frequent ones."""
+    """At most this many values of a field get a code: the most frequent ones."""
     serving: dict[str, str] = {"position": "1"}
-    """Values of fields that are not known when released lists are scored; without an entry such a field is unknown."""
+    """Values to use for fields that are not known when released lists are scored; a field without an entry counts as
+    unknown."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "ImpressionSettings":

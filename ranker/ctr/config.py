@@ -14,12 +14,12 @@ class EnsembleConfig(FrozenConfig):
     reads_history: ClassVar[bool] = False
     """Its rows must come with the user's history."""
     members: int = Field(1, ge=1)
-    """Models of this kind side by side, each with weights and tables of its own, trained on the mean of their losses;
-    what is served is the mean of their probabilities (deep ensembles, Lakshminarayanan et al. 2017)."""
+    """Number of models trained side by side, each with its own weights and tables, on the mean of their losses. The mean of
+    their probabilities is served (deep ensembles, Lakshminarayanan et al. 2017)."""
 
 
 class LrConfig(EnsembleConfig):
-    """Logistic regression: one weight a value of a field."""
+    """Logistic regression: one weight per value of a field."""
 
     name: Literal["lr"] = "lr"
 
@@ -28,15 +28,15 @@ class EmbeddedConfig(EnsembleConfig):
     """What every ranker with an embedding a value shares."""
 
     width: int = Field(10, ge=1)
-    """d, of a field's embedding."""
+    """Width d of a field's embedding."""
     dropout: float = Field(0.2, ge=0, lt=1)
-    """After each hidden layer."""
+    """Dropout after each hidden layer."""
     batch_norm: bool = True
-    """Before each activation. Over several ranks each normalises the rows of its own batch."""
+    """Batch norm before each activation. Each rank normalises the rows of its own batch."""
 
 
 class DnnConfig(EmbeddedConfig):
-    """The embeddings side by side into a multi-layer perceptron."""
+    """A multilayer perceptron over the concatenated embeddings."""
 
     name: Literal["dnn"] = "dnn"
     hidden: Layers = Field((400, 400, 400), min_length=1)
@@ -44,19 +44,19 @@ class DnnConfig(EmbeddedConfig):
 
 
 class DcnV2Config(EmbeddedConfig):
-    """Cross layers x0 * (W x + b) + x (DCN-V2, Wang et al. 2021), beside a deep part or under it."""
+    """Cross layers x0 * (W x + b) + x (DCN-V2, Wang et al. 2021), beside a deep part or below it."""
 
     name: Literal["dcnv2"] = "dcnv2"
     crosses: int = Field(3, ge=1)
     """Cross layers."""
     rank: int | None = Field(None, ge=1)
-    """W = U V^T of this rank (section 3.2 of the paper); None: a full matrix."""
+    """W = U V^T of this rank (section 3.2 of the paper); null: a full matrix."""
     experts: int = Field(1, ge=1)
-    """With `rank`: low-rank experts a layer, mixed by a softmax gate of the layer's input."""
+    """With `rank`: number of low-rank experts per layer, mixed by a softmax gate on the layer's input."""
     structure: Literal["parallel", "stacked"] = "parallel"
     """parallel: the deep part beside the cross layers; stacked: it reads their output."""
     hidden: Layers = (400, 400, 400)
-    """The deep part; empty: cross layers alone."""
+    """Hidden widths of the deep part; empty: cross layers only."""
 
     @model_validator(mode="after")
     def _experts_are_low_rank(self) -> "DcnV2Config":
@@ -66,16 +66,16 @@ class DcnV2Config(EmbeddedConfig):
 
 
 class DinConfig(EmbeddedConfig):
-    """Attention of the item in question over the user's history of items (DIN, Zhou et al. 2018)."""
+    """Attention of the shown item over the user's history of items (DIN, Zhou et al. 2018)."""
 
     name: Literal["din"] = "din"
     reads_history: ClassVar[bool] = True
     attention: Layers = Field((64, 16), min_length=1)
     """Hidden widths of the network that weighs a history's items."""
     softmax: bool = False
-    """Weights of a history sum to 1; off: they keep their size, and a fitting history counts for more (section 4.3)."""
+    """Normalise the weights of a history to sum to 1. Off: a history that fits the item counts for more (section 4.3)."""
     hidden: Layers = Field((200, 80), min_length=1)
-    """Hidden widths of the network above."""
+    """Hidden widths of the network that follows."""
 
 
 class StreamConfig(FrozenConfig):
@@ -84,7 +84,7 @@ class StreamConfig(FrozenConfig):
     hidden: Layers = Field((400,), min_length=1)
     """Hidden widths, first to last."""
     gate_fields: tuple[str, ...] = ()
-    """Fields whose values decide how much this stream sees of each input; empty: learnt, the same for every row."""
+    """Fields whose values set the weights of this stream's inputs; empty: learnt weights, the same for every row."""
 
 
 class FinalMlpConfig(EmbeddedConfig):
@@ -94,7 +94,7 @@ class FinalMlpConfig(EmbeddedConfig):
     first: StreamConfig = StreamConfig()
     second: StreamConfig = StreamConfig()
     gates: bool = True
-    """Let gates choose how much each stream sees of an input."""
+    """Let gates weight the inputs of each stream."""
     gate_hidden: Layers = (400,)
     """Hidden widths of the gates."""
     heads: int = Field(1, ge=1)
@@ -109,7 +109,7 @@ class FinalMlpConfig(EmbeddedConfig):
 
 
 class MmoeConfig(EmbeddedConfig):
-    """Several actions at once: experts shared by all, a gate and a tower an action (MMoE, Ma et al. 2018)."""
+    """Several actions at once: shared experts, with a gate and a tower per action (MMoE, Ma et al. 2018)."""
 
     name: Literal["mmoe"] = "mmoe"
     experts: int = Field(4, ge=1)

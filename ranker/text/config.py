@@ -8,9 +8,9 @@ from nightrank.feature_store.contracts.config import FrozenConfig
 
 
 class TextTuningConfig(FrozenConfig):
-    """A text encoder's cached vectors are taken as they are (`frozen`), low-rank adapters are trained beside its matrices
-    (`lora`, Hu et al. 2022, by peft), or all of it is (`full`). Tuned, a step encodes a bounded number of its items anew, with
-    a gradient; all others keep their vectors of the last epoch's end."""
+    """How the text encoder is trained: not at all (`frozen`: cached vectors), by low-rank adapters (`lora`, Hu et al. 2022,
+    with peft), or completely (`full`). When it is tuned, each step encodes a bounded number of its items again, with a
+    gradient. All other items keep their vectors from the end of the last epoch."""
 
     name: Literal["frozen", "lora", "full"] = "frozen"
     rank: int = Field(8, ge=1)
@@ -18,11 +18,11 @@ class TextTuningConfig(FrozenConfig):
     alpha: int = Field(16, ge=1)
     """lora: the adapters' output is scaled by alpha / rank."""
     items_per_step: int = Field(64, ge=1)
-    """Items encoded with a gradient in a step (of each piece of it, on each rank): bounds its memory and its time."""
+    """Items encoded with a gradient per step (per piece of a step, on each rank). It limits the step's memory and time."""
     batch_tokens: int = Field(16_384, ge=64)
-    """Padded tokens encoded at once when all vectors are renewed."""
+    """Padded tokens encoded at once when all vectors are computed again."""
     gradient_checkpointing: bool = False
-    """Compute activations of the encoder again in the backward pass instead of holding them."""
+    """Compute the encoder's activations again in the backward pass instead of storing them."""
 
     @property
     def tunes(self) -> bool:

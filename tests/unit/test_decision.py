@@ -140,9 +140,9 @@ def test_the_reasons(rows, config, full, verdict, reasons):
     ("delta", "low", "high", "rule_name", "verdict", "reason"),
     [
         (-0.3, -0.4, -0.2, "reject_if_worse", "rejected", "worse"),
-        (-0.3, -0.4, 0.0, "reject_if_worse", "promoted", "no loss"),
-        (-0.1, -0.2, -0.01, "reject_if_worse", "promoted", "no loss"),
-        (0.2, 0.0, 0.4, "reject_if_worse", "promoted", "no loss"),
+        (-0.3, -0.4, 0.0, "reject_if_worse", "promoted", "not clearly worse"),
+        (-0.1, -0.2, -0.01, "reject_if_worse", "promoted", "not clearly worse"),
+        (0.2, 0.0, 0.4, "reject_if_worse", "promoted", "not clearly worse"),
         (0.2, 0.01, 0.4, "reject_if_worse", "promoted", "better"),
         (0.0, -0.1, 0.1, "require_not_worse", "promoted", "not worse"),
         (0.0, -0.11, 0.1, "require_not_worse", "rejected", "not shown"),

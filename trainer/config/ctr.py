@@ -15,15 +15,15 @@ SECTION: Final = "ctr"
 
 class PlateauConfig(FrozenConfig):
     factor: float = Field(0.1, gt=0, lt=1)
-    """The rate is multiplied by this at a validation that is no better than the best before it."""
+    """The learning rate is multiplied by this after a validation that is no better than the best so far."""
     patience: int = Field(2, ge=1)
-    """So many such validations in a row end the training."""
+    """Training ends after this many such validations in a row."""
     least_gain: float = Field(1e-6, ge=0)
-    """What counts as better."""
+    """A larger gain than this counts as better."""
 
 
 class CtrOptimizerConfig(OptimizerConfig):
-    """Adam: no decoupled decay, and a clip that only stops what runs away."""
+    """Adam without decoupled decay; the clip only stops exploding gradients."""
 
     beta2: float = Field(0.999, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
@@ -33,19 +33,19 @@ class CtrOptimizerConfig(OptimizerConfig):
 class CtrTrainerConfig(FrozenConfig):
     model: CtrConfig = DnnConfig()
     epochs: int = Field(100, ge=1)
-    """At most; the plateau ends it earlier."""
+    """The most epochs; a plateau ends training earlier."""
     batch_rows: int = Field(4096, ge=1)
     """Rows of a step over all ranks, at most."""
     learning_rate: float = Field(1e-3, gt=0)
     """Learning rate before the first plateau."""
     plateau: PlateauConfig = PlateauConfig()
     table_l2: float = Field(0.0, ge=0)
-    """Strength of the pull of embedding tables to zero: adds table_l2 / 2 times their squared norm to the mean loss."""
+    """L2 penalty on embedding tables: table_l2 / 2 times their squared norm is added to the mean loss."""
     smoothing: float = Field(0.0, ge=0, lt=1)
-    """Labels are moved by this share towards 1/2."""
+    """Label smoothing: labels move by this share towards 1/2."""
     optimizer: CtrOptimizerConfig = CtrOptimizerConfig()
     validation_rows: int | None = Field(200_000, ge=1)
-    """Validate on this many rows of a lake's part at most, the same each time; None: on all. Their scores are in memory."""
+    """Validate on this many rows at most, the same each time; null: on all. Their scores are kept in memory."""
 
 
 def load_ctr_config(files: list[Path], overrides: list[str]) -> CtrTrainerConfig:

@@ -13,13 +13,13 @@ class EvaluationConfig(FrozenConfig):
     ks: tuple[int, ...] = Field((10, 20), min_length=1)
     """Lengths of list at which metrics are measured."""
     batch_rows: int = Field(1024, ge=1)
-    """Rows that are scored at once."""
+    """Rows per scoring batch."""
     samples: int = Field(1000, ge=100)
     """Bootstrap resamples behind an interval."""
     level: float = Field(0.95, gt=0.5, lt=1)
     """Coverage of the intervals."""
     decidable_rows: int = Field(200, ge=1)
-    """A figure of fewer rows is given with a warning: its interval is wide and may still be too narrow."""
+    """A figure from fewer rows has a warning: its interval is wide and may still be too narrow."""
     cold_events: int = Field(5, ge=0)
     """An item with at most this many training events is cold."""
     history_bounds: tuple[int, ...] = (5, 20)
@@ -42,12 +42,12 @@ class GateConfig(FrozenConfig):
     margin: float = Field(0.02, ge=0, lt=1)
     """Relative to the champion's NDCG@10: a smaller loss does not matter."""
     level: float = Field(0.95, gt=0.5, lt=1)
-    """Coverage of the interval of the difference."""
+    """Coverage of the difference's interval."""
     samples: int = Field(2000, ge=100)
     """Bootstrap resamples behind the interval."""
     decidable_rows: int = Field(200, ge=1)
     """With fewer hold-out rows than this the gate cannot decide."""
     pool_nights: int = Field(14, ge=1)
-    """A night with too few rows is judged together with up to so many nights, itself among them."""
+    """A night with too few rows is judged together with earlier nights, up to this many in all."""
     too_few: Literal["apply_rule", "keep_champion"] = "apply_rule"
-    """For a full run with too few rows, and after `pool_nights`: the rule with a wider interval, or the champion stays."""
+    """For a full run with too few rows, and after `pool_nights`: apply the rule with a wider interval, or keep the champion."""

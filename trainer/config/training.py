@@ -21,12 +21,12 @@ class OptimizerConfig(FrozenConfig):
     beta2: float = Field(0.98, ge=0, lt=1)
     """Adam's decay of the mean of squared gradients."""
     epsilon: float = Field(1e-8, gt=0)
-    """Adam's addend in the denominator."""
+    """Adam's epsilon in the denominator."""
     weight_decay: float = Field(0.01, ge=0)
-    """On matrices only: biases and norms are left alone, and lookup tables have a decay of their own."""
+    """Weight decay of matrices. Biases and norms have none; lookup tables have `table_decay`."""
     table_decay: float = Field(0.0, ge=0)
-    """On lookup tables. Adam moves a row by about the learning rate however rarely it is touched, so that the id of a rare item
-    ends as noise; decay takes it back towards what the item's text says."""
+    """Weight decay of lookup tables. Adam moves a row by about the learning rate however rare it is, so the id of a rare item
+    becomes noise. Decay pulls it back, so that the item's text counts more."""
     text_rate: float = Field(0.1, gt=0)
     """Learning rate of parts that come from a pre-trained model, as a share of the phase's."""
     clip_norm: float = Field(1.0, gt=0)
@@ -43,19 +43,19 @@ class PhaseConfig(FrozenConfig):
     warmup_steps: int = Field(100, ge=0)
     """Steps in which the learning rate rises from zero."""
     floor: float = Field(0.05, ge=0, le=1)
-    """The last learning rate as a share of the first."""
+    """The last learning rate as a share of the highest."""
     patience: int | None = Field(None, ge=1)
-    """Validations without a better NDCG@10 before the phase ends; None: no early stopping."""
+    """The phase ends after this many validations without a better NDCG@10; null: no early stopping."""
     replay_fraction: float = Field(0.0, ge=0, le=10)
-    """Steps of `train` mixed in, as a share of the phase's own steps (refit only)."""
+    """Steps on `train` rows that are mixed in, as a share of the phase's own steps (refit only)."""
     anchor: float = Field(0.0, ge=0)
-    """Strength of the pull back to the weights the phase started from (L2); 0 leaves it out."""
+    """Strength of the L2 penalty towards the weights at the start of the phase; 0: none."""
     fresh_optimizer: bool = False
-    """Start without the moments of what was trained before."""
+    """Start with an empty optimizer state."""
 
 
 class MeasureConfig(PhaseConfig):
-    """Trained without the evaluation split, to be measured on it."""
+    """The phase that trains without the evaluation split, and is measured on it."""
 
     epochs: int = Field(20, ge=0)
     learning_rate: float = Field(1e-3, gt=0)
@@ -63,7 +63,7 @@ class MeasureConfig(PhaseConfig):
 
 
 class RefitConfig(PhaseConfig):
-    """Brought up to date on the evaluation split: what goes live after a full run."""
+    """The phase that trains on the evaluation split too; its model goes live after a full run."""
 
     epochs: int = Field(2, ge=0)
     learning_rate: float = Field(3e-4, gt=0)
@@ -72,7 +72,7 @@ class RefitConfig(PhaseConfig):
 
 
 class NightPhaseConfig(PhaseConfig):
-    """Going on from the champion on one day and its replay."""
+    """The phase that fine-tunes the champion on new days and replayed histories."""
 
     epochs: int = Field(2, ge=0)
     learning_rate: float = Field(2e-4, gt=0)
@@ -83,25 +83,25 @@ class ValidationConfig(FrozenConfig):
     every_epochs: int = Field(1, ge=1)
     """Validate after this many epochs."""
     max_rows: int | None = Field(20_000, ge=1)
-    """Validate on this many rows at most, the same ones each time; None: on all."""
+    """Validate on this many rows at most, the same ones each time; null: on all."""
     batch_rows: int = Field(512, ge=1)
-    """Rows that are validated at once."""
+    """Rows per validation batch."""
 
 
 class CheckpointConfig(FrozenConfig):
     every_steps: int | None = Field(None, ge=1)
-    """A checkpoint after this many steps; null: by time alone."""
+    """Write a checkpoint every this many steps; null: by time only."""
     every_seconds: float = Field(60.0, gt=0)
-    """A checkpoint after this many seconds."""
+    """Write a checkpoint every this many seconds."""
     keep_last: int = Field(2, ge=1)
-    """Newest checkpoints that are kept."""
+    """Number of newest checkpoints that are kept."""
 
 
 class WatchdogConfig(FrozenConfig):
     timeout_seconds: float = Field(120.0, gt=0)
-    """A rank that makes no progress for this long is named and ended, with all others."""
+    """If a rank makes no progress for this long, it is named and all ranks are stopped."""
     startup_seconds: float = Field(180.0, gt=0)
-    """The same, before a rank's first sign of progress (imports, the first collective)."""
+    """The same limit before a rank's first progress (imports, the first collective)."""
     beat_seconds: float = Field(1.0, gt=0)
     """Time between two heartbeats of a rank."""
     gloo_timeout_seconds: int = Field(60, ge=1)
@@ -116,27 +116,27 @@ class TrainerConfig(FrozenConfig):
     workers: int = Field(2, ge=1)
     """Horovod ranks."""
     hosts: str | None = None
-    """horovodrun's -H, such as `a:4,b:4`; None: all workers on this machine."""
+    """Hosts for horovodrun's -H, such as `a:4,b:4`; null: all workers on this machine."""
     reader: ReaderName = "petastorm"
     """What fetches row groups: Petastorm, or threads of our own (`arrow`). Batches are the same, byte for byte."""
     environment: tuple[str, ...] = ()
-    """Environment variables that ranks get beside the usual ones, by name or as `PREFIX_*`. They go by a private file."""
+    """More environment variables for ranks, by name or as `PREFIX_*`. They are passed in a private file."""
     threads_per_worker: int | None = Field(None, ge=1)
-    """None: the cores of each machine divided by the workers on it."""
+    """Threads per rank; null: the cores of each machine divided by the workers on it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where ranks compute; auto: on a GPU where there is one."""
+    """Device of the ranks; auto: a GPU if there is one."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """auto: bf16 autocast where the CPU (AVX512_BF16, AMX) or the GPU multiplies in it; weights stay fp32."""
+    """auto: bf16 autocast if the CPU (AVX512_BF16, AMX) or the GPU supports it; weights stay fp32."""
     compression: Literal["none", "fp16"] = "none"
-    """Halve the gradient on the wire; worth it between hosts, not on one."""
+    """fp16 halves the gradients that ranks send. It helps between hosts, not on one host."""
     batch_rows: int = Field(256, ge=1)
-    """Rows of one rank's step."""
+    """Rows per step and rank."""
     micro_batch_tokens: int = Field(4096, ge=1)
-    """Tokens a rank holds activations of at once: a step of long histories is taken in pieces whose gradients add up."""
+    """Tokens a rank processes at once. A longer step is split into pieces, and their gradients are added."""
     reorder: float = Field(0.0, ge=0)
-    """Events of a training history change places at random, each moving by less than so many; up to 1 all stay."""
+    """Shuffle training histories a little: each event moves by less than this many places. Up to 1, nothing moves."""
     log_seconds: float = Field(15.0, gt=0)
-    """A line on the progress of training after this many seconds."""
+    """Log the progress of training every this many seconds."""
     model: RankerConfig = RankerConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
