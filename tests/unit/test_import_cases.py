@@ -117,7 +117,7 @@ def test_windows_1252_is_detected(tmp_path):
 def test_words_for_missing_are_no_ids(tmp_path):
     counts, events, _ = one(tmp_path, "hash_n.csv")
     assert sorted((e["user_id"] or "", e["item_id"] or "") for e in events) == [("", "i1"), ("u2", ""), ("u3", "i3")]
-    assert counts["warnings"] == {"cells that hold a word for missing (such as NULL) are no ids: customer, sku": 2}
+    assert counts["warnings"] == {"cells that hold a word for missing (such as NULL) are not ids: customer, sku": 2}
 
 
 def test_ids_are_trimmed_and_otherwise_as_written(tmp_path):
@@ -143,7 +143,7 @@ def test_sixteen_bytes_are_a_uuid(tmp_path):
         ("empty.csv", "is empty (0 bytes)"),
         ("header_only.csv", "holds no events"),
         ("ragged.csv", "row 3 has 2 cells, the header has 3 columns"),
-        ("noheader.csv", "the first row looks like data, not like a header -> name the columns in the mapping (`header:"),
+        ("noheader.csv", "the first row looks like data, not like a header -> name the columns in the mapping in order (`header:"),
         ("jl_float.jsonl", "column customer: ids are floats"),
         ("jl_types.jsonl", "column customer: line 2 holds text, line 1 integer"),
     ],
