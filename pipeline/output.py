@@ -58,11 +58,11 @@ def print_run(result: dict[str, Any], as_json: bool, root: Any = None) -> None:
     if result.get("note"):
         out(f"  {result['note']}")
     if result["error"]:
-        out(f"  {result['error']['message']}\n  way out: {result['error']['remedy']}")
+        out(f"  {result['error']['message']}\n  what to do: {result['error']['remedy']}")
     if result["gate"]:
         out(f"  gate: {result['gate']['decision']} ({'; '.join(result['gate']['reasons'])})")
     if current := result.get("back_fill_of"):
-        out(f"  a back-fill: its data is taken in, and the model and lists of {current} stay current")
+        out(f"  a back-fill: its data was read; the model and lists of {current} stay current")
     if result["report"] and root:
         out(f"  report: {Path(root) / result['report']}")
     if figures := quality(result.get("metrics") or []):

@@ -151,7 +151,7 @@ def _raise_if_alive(lake: Lake, holder: Record, version: Version, silent_seconds
         if not _moves(lake, version, silent_seconds):
             return
         where = f"on host {holder.process.host}"
-    raise ConflictError(f"run {holder.run_id} is working on this lake ({where})", "wait until it has ended, or end it")
+    raise ConflictError(f"run {holder.run_id} is working on this lake ({where})", "wait until it ends, or stop it")
 
 
 def _moves(lake: Lake, version: Version, seconds: float) -> bool:

@@ -95,7 +95,7 @@ def exit_codes() -> Iterator[list[int]]:
         yield outcome
     except NightrankError as error:
         outcome[0] = error.exit_code
-        log.error(f"{error.code}: {error.message}" + (f"\n  way out: {error.remedy}" if error.remedy else ""))
+        log.error(f"{error.code}: {error.message}" + (f"\n  what to do: {error.remedy}" if error.remedy else ""))
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

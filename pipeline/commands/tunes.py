@@ -67,7 +67,7 @@ def _tried(dimension: dict[str, Any]) -> str:
 
 
 def _show(answer: dict[str, Any]) -> None:
-    """The best trials, what the winner is and where it lies."""
+    """The best trials, the winner, and where its settings were written."""
     from nightrank.pipeline.output import out, table
 
     whole = sorted((row for row in answer["all"] if row["value"] is not None), key=lambda row: (-row["value"], row["trial"]))

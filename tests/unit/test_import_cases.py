@@ -143,7 +143,10 @@ def test_sixteen_bytes_are_a_uuid(tmp_path):
         ("empty.csv", "is empty (0 bytes)"),
         ("header_only.csv", "holds no events"),
         ("ragged.csv", "row 3 has 2 cells, the header has 3 columns"),
-        ("noheader.csv", "the first row looks like data, not like a header -> name the columns in the mapping in order (`header:"),
+        (
+            "noheader.csv",
+            "the first row looks like data, not like a header -> name the columns in the mapping in order (`header:",
+        ),
         ("jl_float.jsonl", "column customer: ids are floats"),
         ("jl_types.jsonl", "column customer: line 2 holds text, line 1 integer"),
     ],
