@@ -43,7 +43,7 @@ def print_fault(error: NightrankError, as_json: bool) -> None:
         print_json({"status": "failed", "exit_code": error.exit_code, "error": error.to_json()})
     err(f"nightrank: {error.message}")
     if error.remedy:
-        err(f"  way out: {error.remedy}")
+        err(f"  what to do: {error.remedy}")
 
 
 def print_run(result: dict[str, Any], as_json: bool, root: Any = None) -> None:
