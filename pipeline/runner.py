@@ -46,11 +46,11 @@ class Runner:
         """
         run_id = requests.run_id_of(request)
         if requests.finished(request.lake.run_dir(run_id)):
-            return self._already_done(request, run_id)
+            return self.already_done(request, run_id)
         requests.check_ready(request)
-        with caught() as stop, held(request.lake, run_id, evict=self._evict(request)) as lease:
+        with caught() as stop, held(request.lake, run_id, evict=self.evict(request)) as lease:
             if requests.finished(request.lake.run_dir(run_id)):  # by another that held the lease until now
-                return self._already_done(request, run_id)
+                return self.already_done(request, run_id)
             return self._attempt(request, run_id, lease, stop)
 
     def run_stage(self, request: RunRequest, name: str) -> dict[str, Any]:
@@ -58,9 +58,9 @@ class Runner:
         stage = self._stage(request, name)
         requests.check_ready(request)
         run_id = requests.run_id_of(request)
-        with caught() as stop, held(request.lake, run_id, evict=self._evict(request)) as lease:
+        with caught() as stop, held(request.lake, run_id, evict=self.evict(request)) as lease:
             self._check_needs(request, run_id, stage)
-            directory = self._open(request, run_id, lease, again=name)
+            directory = self.open_directory(request, run_id, lease, again=name)
             with lease.commit():
                 directory.forget(stage)
             return self._work(request, directory, lease, stop, (stage,), directory.kept)
@@ -98,7 +98,7 @@ class Runner:
         over = requests.finished(directory.folder) and only is None
         status = "already_done" if over else "planned"
         note = "; ".join(differing(directory.folder, request.config)) if over else _back_fill_note(directory)
-        stages = list(self._listed(request, directory)) if only is None else [self._stage(request, only)]
+        stages = list(self.listed(request, directory)) if only is None else [self._stage(request, only)]
         todo = [] if over else stages if only else directory.left(stages, directory.done)
         listed = [{"name": s.name, "status": "would_run" if s in todo else "done"} for s in stages]
         steps = [list(step.command) for step in steps_of(todo, directory.folder, request.config)]
@@ -109,13 +109,13 @@ class Runner:
         return {**head, "config_sha256": request.config_sha256, "stages": listed, "processes": steps, "note": note}
 
     def _attempt(self, request: RunRequest, run_id: str, lease: Lease, stop: StopRequest) -> dict[str, Any]:
-        directory = self._open(request, run_id, lease)
-        return self._work(request, directory, lease, stop, self._listed(request, directory), directory.done)
+        directory = self.open_directory(request, run_id, lease)
+        return self._work(request, directory, lease, stop, self.listed(request, directory), directory.done)
 
-    def _listed(self, request: RunRequest, directory: RunDirectory) -> tuple[Stage, ...]:
+    def listed(self, request: RunRequest, directory: RunDirectory) -> tuple[Stage, ...]:
         return stages_of(request.kind, request.config, self.stages, back_fill=directory.context.is_back_fill)
 
-    def _evict(self, request: RunRequest) -> Callable[[Record], None]:
+    def evict(self, request: RunRequest) -> Callable[[Record], None]:
         """Nothing of a crashed owner is at work behind this run."""
 
         def end(before: Record) -> None:
@@ -124,7 +124,7 @@ class Runner:
 
         return end
 
-    def _open(self, request: RunRequest, run_id: str, lease: Lease, again: str | None = None) -> RunDirectory:
+    def open_directory(self, request: RunRequest, run_id: str, lease: Lease, again: str | None = None) -> RunDirectory:
         with lease.commit():
             return open_run_directory(request, run_id, lease.fence, again)
 
@@ -137,7 +137,7 @@ class Runner:
         todo: tuple[Stage, ...],
         done: Callable[[Stage], bool],
     ) -> dict[str, Any]:
-        every = self._listed(request, directory)
+        every = self.listed(request, directory)
         try:
             requests.check_landed(request)
         except NothingToDo as nothing:
@@ -153,6 +153,15 @@ class Runner:
                 self._finish(directory, stop, request)
         finally:
             self.progress.end()
+        return self._with_page(directory, result)
+
+    def ended(self, request: RunRequest, directory: RunDirectory, result: dict[str, Any], stop: StopRequest) -> dict[str, Any]:
+        """The result of a run that goes no further: in the tracker if it is final, with a page if its stages made none."""
+        if result["status"] in requests.FINISHED:
+            self._finish(directory, stop, request)
+        return self._with_page(directory, result)
+
+    def _with_page(self, directory: RunDirectory, result: dict[str, Any]) -> dict[str, Any]:
         paged = result["status"] in ("done", "gate_rejected", "running") and not directory.context.is_back_fill
         return result if paged else self._paged(directory, result)
 
@@ -194,7 +203,7 @@ class Runner:
         else:
             self.progress.note(f"warning: the result of {directory.run_id} was not logged to the tracker; see {log}")
 
-    def _already_done(self, request: RunRequest, run_id: str) -> dict[str, Any]:
+    def already_done(self, request: RunRequest, run_id: str) -> dict[str, Any]:
         folder = request.lake.run_dir(run_id)
         result = requests.read_result(folder) or {}
         before = result["status"]

@@ -35,7 +35,7 @@ def check(lake: Lake, run_id: str, fence: int) -> None:
 
 
 def check_record(record: Record, run_id: str, fence: int) -> None:
-    if 0 < fence < record.fence:
+    if fence > 0 and not record.admits(fence):
         raise ConflictError(
             f"run {run_id} (fence {fence}) was superseded by run {record.run_id} (fence {record.fence})",
             "nothing was committed; start the run again when the other has ended",
@@ -45,7 +45,7 @@ def check_record(record: Record, run_id: str, fence: int) -> None:
 def superseded_by(lake: Lake, fence: int) -> tuple[str, int] | None:
     """Run and fence of the newest claim if it is above `fence`; None if this one is the newest."""
     found = records.read(lake)
-    return (found[0].run_id, found[0].fence) if found is not None and 0 < fence < found[0].fence else None
+    return (found[0].run_id, found[0].fence) if found is not None and fence > 0 and not found[0].admits(fence) else None
 
 
 @contextmanager

@@ -25,6 +25,8 @@ SILENT_SECONDS: Final = 45.0
 COMMIT_SECONDS: Final = 20.0
 """How long a takeover waits for a commit of the run before to end: its process may be dying just now."""
 WATCH_SECONDS: Final = 0.25
+IDLE_SECONDS: Final = 6 * 3600.0
+"""An open run whose orchestrator has started no task for this long gives way: longer than hosts' clocks differ."""
 Evict = Callable[[Record], None]
 """Ends what a dead owner of this machine left running."""
 
@@ -54,10 +56,13 @@ class Lease:
 
     def release(self) -> None:
         """Free the lake for the next run. The fence stays in lease.json."""
+        self._stop()
+        records.update(self.lake, lambda record: replace(record, released=True) if self._holds(record) else None)
+
+    def _stop(self) -> None:
         self._ended.set()
         if self._thread:
             self._thread.join()
-        records.update(self.lake, lambda record: replace(record, released=True) if self._holds(record) else None)
 
     def _holds(self, record: Record) -> bool:
         if record.fence > self.fence:
@@ -93,7 +98,7 @@ def acquire(
             continue
         if crashed and evict and crashed.process.is_local:
             evict(crashed)
-        _wait_for_commits(lake, claimed, before, commit_seconds)
+        _shut_out(lake, claimed, before, commit_seconds)
         return Lease(lake, claimed, crashed)
 
 
@@ -108,13 +113,10 @@ def held(lake: Lake, run_id: str, *, evict: Evict | None = None) -> Iterator[Lea
         lease.release()
 
 
-def _wait_for_commits(lake: Lake, claimed: Record, before: Record | None, seconds: float) -> None:
+def _shut_out(lake: Lake, claimed: Record, before: Record | None, seconds: float) -> None:
     """The claim stops new commits; here those under way end. ConflictError, and the claim is given up, if they do not."""
     try:
-        if locate(lake.root).is_local:
-            with locked(fences.lock_path(lake), exclusive=True, seconds=seconds):
-                return
-        _wait_for_record(lake, claimed, seconds)
+        wait_for_commits(lake, claimed.fence, seconds)
     except TimeoutError:
         records.update(lake, lambda record: replace(record, released=True) if record.fence == claimed.fence else None)
         owner = before.process if before else None
@@ -124,13 +126,17 @@ def _wait_for_commits(lake: Lake, claimed: Record, before: Record | None, second
         ) from None
 
 
-def _wait_for_record(lake: Lake, claimed: Record, seconds: float) -> None:
-    """Until the record names no commit. One whose process is dead has ended, and so has one of a host that went silent."""
+def wait_for_commits(lake: Lake, fence: int, seconds: float) -> None:
+    """After return no commit is under way that began before the claim to `fence`. TimeoutError if one does not end.
+
+    In a bucket a commit has ended if the record no longer names it, its process is dead, or its host went silent.
+    """
+    if locate(lake.root).is_local:
+        with locked(fences.lock_path(lake), exclusive=True, seconds=seconds):
+            return
     until = time.monotonic() + seconds
     while True:
-        record = records.update(
-            lake, lambda found: records.without(found, _ended(found)) if found.fence == claimed.fence else None
-        )
+        record = records.update(lake, lambda found: records.without(found, _ended(found)) if found.fence >= fence else None)
         if record is None or not record.commits:
             return
         if time.monotonic() >= until:
@@ -143,6 +149,9 @@ def _ended(record: Record) -> set[str]:
 
 
 def _raise_if_alive(lake: Lake, holder: Record, version: Version, silent_seconds: float) -> None:
+    if holder.open:
+        raise_if_open(holder)
+        return
     if holder.process.is_local:
         if holder.process.is_gone:
             return
@@ -152,6 +161,16 @@ def _raise_if_alive(lake: Lake, holder: Record, version: Version, silent_seconds
             return
         where = f"on host {holder.process.host}"
     raise ConflictError(f"run {holder.run_id} is working on this lake ({where})", "wait until it ends, or stop it")
+
+
+def raise_if_open(holder: Record) -> None:
+    """ConflictError while an orchestrator's run is not closed and was at work lately."""
+    idle = time.time() - holder.active
+    if idle < IDLE_SECONDS:
+        raise ConflictError(
+            f"run {holder.run_id} is open on this lake, last at work {max(idle, 0) / 60:.0f} minutes ago",
+            f"end it with `nightrank run close`; {IDLE_SECONDS / 3600:.0f} hours after its last task it gives way by itself",
+        )
 
 
 def _moves(lake: Lake, version: Version, seconds: float) -> bool:

@@ -24,6 +24,14 @@ _PROCESS: Final = tuple(each.name for each in fields(ProcessId))
 
 
 @dataclass(frozen=True)
+class Task:
+    """One attempt at a part of an open run. A retry gets a higher fence, and what the attempt before writes is refused."""
+
+    fence: int
+    process: ProcessId
+
+
+@dataclass(frozen=True)
 class Record:
     """What `lease.json` says."""
 
@@ -35,6 +43,16 @@ class Record:
     beat: int = 0
     commits: dict[str, ProcessId] = field(default_factory=dict)
     """Commits under way in a bucket, each with the process that makes it. On a disk a lock of the kernel stands for them."""
+    open: bool = False
+    """Held by a run that an orchestrator opened: no process stands behind it between its tasks."""
+    active: float = 0.0
+    """When a task of an open run last gave a sign of life, in seconds since 1970 by its own clock."""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    """What is at work in an open run; only these fences may commit."""
+
+    def admits(self, fence: int) -> bool:
+        """Whether a process under this fence may commit."""
+        return fence in {task.fence for task in self.tasks.values()} if self.open else fence >= self.fence
 
     def to_json(self) -> dict[str, Any]:
         body = {**asdict(self), **asdict(self.process)}
@@ -54,14 +72,27 @@ def read(lake: Lake) -> tuple[Record, Version] | None:
         return None
     try:
         body = json.loads(found.data)
-        commits = {each: ProcessId(**process) for each, process in body.get("commits", {}).items()}
-        process = ProcessId(**{name: body[name] for name in _PROCESS}) if all(name in body for name in _PROCESS) else UNKNOWN
-        released, beat = bool(body.get("released")), int(body.get("beat", 0))
-        return Record(str(body["run_id"]), int(body["fence"]), process, released, beat, commits), found.version
+        return _record(body), found.version
     except (ValueError, TypeError, KeyError, AttributeError):
         raise DataContractError(
             f"{place} is not what a run writes there", "when no run works on this lake, delete the file and start again"
         ) from None
+
+
+def _record(body: dict[str, Any]) -> Record:
+    """Fields that the lease of an older release lacks have their defaults."""
+    tasks = {name: Task(int(task["fence"]), ProcessId(**task["process"])) for name, task in body.get("tasks", {}).items()}
+    return Record(
+        run_id=str(body["run_id"]),
+        fence=int(body["fence"]),
+        process=ProcessId(**{name: body[name] for name in _PROCESS}) if all(name in body for name in _PROCESS) else UNKNOWN,
+        released=bool(body.get("released")),
+        beat=int(body.get("beat", 0)),
+        commits={each: ProcessId(**process) for each, process in body.get("commits", {}).items()},
+        open=bool(body.get("open")),
+        active=float(body.get("active", 0.0)),
+        tasks=tasks,
+    )
 
 
 def put(lake: Lake, record: Record, over: Version | None) -> bool:

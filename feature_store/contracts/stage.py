@@ -12,6 +12,7 @@ from typing import Final
 
 from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts import lease as leases
+from nightrank.feature_store.contracts import open_run as open_runs
 from nightrank.feature_store.contracts.context import StageContext, StageResult, load_context
 from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.feature_store.contracts.files import read_json, write_json
@@ -63,13 +64,17 @@ def run_stage(name: str, function: StageFunction, context: StageContext) -> Stag
 
 
 @contextmanager
-def opened(run_dir: Path) -> Iterator[StageContext]:
-    """The run's context under a living fence: the one its runner gave, or for a stage started alone a lease of its own."""
+def opened(run_dir: Path, task: str) -> Iterator[StageContext]:
+    """The run's context under a living fence: the one its runner gave, that of a `task` of an open run, or one of its own."""
     given = os.environ.get(FENCE)
     context = load_context(run_dir)
     if given and Path(os.environ.get(RUN_DIR, "")).resolve() == run_dir.resolve():
         # Not the fence in run.json: the same run, begun again elsewhere, may have written a newer one there.
         yield replace(context, fence=int(given))
+        return
+    if open_runs.is_open(context.lake, context.run_id):
+        with open_runs.task(context.lake, context.run_id, task) as attempt:
+            yield replace(context, fence=attempt.fence)
         return
     with leases.held(context.lake, context.run_id) as lease:
         with fences.commit(context.lake, context.run_id, lease.fence):
@@ -82,7 +87,7 @@ def stage_main(name: str, function: StageFunction, argv: list[str] | None = None
     parser = argparse.ArgumentParser(prog=name, description=(function.__doc__ or name).splitlines()[0])
     parser.add_argument("--run-dir", type=Path, required=True, help="the run's folder, with run.json in it")
     arguments = parser.parse_args(argv)
-    with exit_codes() as outcome, opened(arguments.run_dir) as context:
+    with exit_codes() as outcome, opened(arguments.run_dir, name) as context:
         run_stage(name, function, context)
     return outcome[0]
 

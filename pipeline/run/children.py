@@ -31,6 +31,7 @@ class Child:
         secrets: Mapping[str, str] | None = None,
     ) -> None:
         """`secrets`: variables that hold what the run's files do not keep (`secret_settings.environment_of`)."""
+        self._fence = fence
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -59,7 +60,7 @@ class Child:
 
     def end(self, run_dir: Path) -> None:
         """After return neither it nor anything it started is running."""
-        end_processes(run_dir)
+        end_processes(run_dir, self._fence)
         self._process.wait()
         self._reader.join(2)
 
@@ -76,27 +77,31 @@ def environment(run_dir: Path, fence: int = 0) -> Mapping[str, str]:
     return {**python, **os.environ, "PYTHONPATH": path, RUN_DIR: str(run_dir), FENCE: str(fence) if fence else ""}
 
 
-def end_processes(run_dir: Path, grace_seconds: float = GRACE_SECONDS) -> int:
-    """Ends what this run started and is still there: SIGTERM, and SIGKILL after the grace. How many there were."""
-    found = _marked(run_dir)
+def end_processes(run_dir: Path, fence: int = 0, grace_seconds: float = GRACE_SECONDS) -> int:
+    """Ends what this run started and is still there: SIGTERM, and SIGKILL after the grace. How many there were.
+
+    With a fence, what was started under it: other tasks of an open run go on.
+    """
+    found = _marked(run_dir, fence)
     _signal(found, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
-    while (left := _marked(run_dir)) and time.monotonic() < deadline:
+    while (left := _marked(run_dir, fence)) and time.monotonic() < deadline:
         time.sleep(0.1)
     while left:
         _signal(left, signal.SIGKILL)
         time.sleep(0.05)
-        left = _marked(run_dir)
+        left = _marked(run_dir, fence)
     return len(found)
 
 
-def _marked(run_dir: Path) -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _is_marked(process, str(run_dir))]
+def _marked(run_dir: Path, fence: int) -> list[psutil.Process]:
+    marks = {RUN_DIR: str(run_dir), **({FENCE: str(fence)} if fence else {})}
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _is_marked(process, marks)]
 
 
-def _is_marked(process: psutil.Process, run_dir: str) -> bool:
+def _is_marked(process: psutil.Process, marks: Mapping[str, str]) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(RUN_DIR) == run_dir
+        return process.status() != psutil.STATUS_ZOMBIE and marks.items() <= process.environ().items()
     except psutil.Error:  # gone, or another user's: not ours
         return False
 

@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--stages", required=True, help="names, separated by commas")
     parser.add_argument("--redo", action="store_true", help="run stages again that are done")
     arguments = parser.parse_args(argv)
-    with exit_codes() as outcome, opened(arguments.run_dir) as context:
+    with exit_codes() as outcome, opened(arguments.run_dir, arguments.stages) as context:
         for name in arguments.stages.split(","):
             if arguments.redo or not is_done(context, name):
                 log.info(f"stage {name}")

@@ -24,7 +24,7 @@ OTHERS: Final = frozenset({"trainer", "ctr", "evaluation", "gate", "tune"})
 def main(name: str, function: StageFunction, argv: list[str] | None = None) -> int:
     """Runs the stage for `--run-dir`, or for `--root` and `--date` in a run made for it; returns the exit code."""
     arguments = _parser(name, function).parse_args(argv)
-    with exit_codes() as outcome, opened(arguments.run_dir or _own_run(name, arguments)) as context:
+    with exit_codes() as outcome, opened(arguments.run_dir or _own_run(name, arguments), name) as context:
         run_stage(name, with_bytes_read(function), context)
     return outcome[0]
 

@@ -11,7 +11,7 @@ def main(argv: list[str] | None = None) -> int:
     """`--run-dir` names the run whose configuration says where the tracker is. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="nightrank.trainer.stages.alias", description=main.__doc__)
     parser.add_argument("--run-dir", type=Path, required=True)
-    with exit_codes() as outcome, opened(parser.parse_args(argv).run_dir) as context:
+    with exit_codes() as outcome, opened(parser.parse_args(argv).run_dir, "alias") as context:
         reconcile(context)
     return outcome[0]
 
