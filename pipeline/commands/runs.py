@@ -65,7 +65,10 @@ def replay(
     days = requests.days_between(day(from_, "--from"), day(to, "--to"))
     if dry_run:
         plans = [requests.plan_of(requests.request_for("nightly", root, each, config, overrides, False)) for each in days]
-        print_json({"runs": plans}) if as_json else [out(f"{plan['run_id']}: {plan['status']}") for plan in plans]
+        if as_json:
+            print_json({"runs": plans})
+        for plan in [] if as_json else plans:
+            out(f"{plan['run_id']}: {plan['status']}")
         return
     results: list[dict[str, Any]] = []
     for each in days:
