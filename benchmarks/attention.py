@@ -1,4 +1,4 @@
-"""Attention forth and back on one thread of a CPU: `python -m benchmarks.attention [--out FILE]`.
+"""Attention forward and backward on one thread of a CPU: `python -m benchmarks.attention [--out FILE]`.
 
 Torch's fused kernel beside plain products (what Hugging Face calls eager), by length of the texts, in bf16 and fp32. Rounds are
 interleaved; milliseconds of CPU time are medians. What `nightrank.trainer.ranks.device.choose_attention` goes by.

@@ -49,7 +49,7 @@ class RecordedProducts(TorchDispatchMode):
         return sum(count * _operations(product) for product, count in self.counts.items())
 
     def seconds(self) -> float:
-        """All of them once more, each kind after an unmeasured first time, on operands that stand ready."""
+        """All of them once more, each kind after an unmeasured first time, on prepared operands."""
         total = 0.0
         for (name, operands), count in self.counts.items():
             made = [_made(operand) for operand in operands]

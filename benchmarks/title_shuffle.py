@@ -1,4 +1,4 @@
-"""Does item text carry anything? The same data set trained twice, once with the titles dealt out to other items.
+"""Does item text carry anything? The same data set trained twice, once with the titles assigned to other items.
 
 `python -m benchmarks.title_shuffle --sequences sequences.txt --titles Games-6k.item --root FOLDER [--config amazon-games]`.
 FOLDER/true and FOLDER/shuffled are lakes; a full run that is done there is used as it is. Prints NDCG and recall of both models

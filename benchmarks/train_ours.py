@@ -35,7 +35,7 @@ OURS: Final[dict[str, Any]] = {
 
 
 class Ours:
-    """One model that goes on from round to round."""
+    """One model that continues from round to round."""
 
     def __init__(self, data: Sequences, precision: str, seed: int) -> None:
         self.config = validate(TrainerConfig, {**OURS, "precision": precision})

@@ -139,7 +139,7 @@ def _write(
     before = version(lake, table)
     if before is not None and delta_log.already_committed(lake, table, note):
         return Commit(table.name, before, before, 0, 0)
-    # A table made by an older version may lack a column: it gets it, null in the rows that stood there.
+    # A table made by an older version may lack a column: it gets it, null in the existing rows.
     writer = mode(rows.write.format("delta")).option("userMetadata", note).option("mergeSchema", "true")
     if before is None:
         # One commit makes the table and fills it: a table of its own costs two more, and as many looks at its log.

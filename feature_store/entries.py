@@ -1,4 +1,4 @@
-"""What a stage's result says of the tables it wrote: versions, and the hash of what stands there."""
+"""What a stage's result says of the tables it wrote: versions, and the hash of what is there."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from nightrank.feature_store.spark_schema import to_spark
 
 
 def table_entries(spark: SparkSession, lake: Lake, written: list[tuple[TableRef, int | None]]) -> list[dict[str, Any]]:
-    """Lines of StageResult.tables for (table, version before): the versions, and the content hash of what stands there now."""
+    """Lines of StageResult.tables for (table, version before): the versions, and the content hash of what is there now."""
     now = [delta_read.open_table(lake, table.name) for table, _ in written]
     contents = [(_files(spark, lake, table, at), table) for (table, _), at in zip(written, now, strict=True)]
     return [

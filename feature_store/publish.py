@@ -30,7 +30,7 @@ def fingerprint(table: DeltaTable) -> str:
 
 
 def publish(snapshot: DatasetSnapshot, context: StageContext) -> Path:
-    """The snapshot stands in the lake under its id, and as `snapshot.json` beside the run. Returns the path in the lake."""
+    """The snapshot is in the lake under its id, and as `snapshot.json` beside the run. Returns the path in the lake."""
     path = context.lake.snapshot(snapshot.id)
     with context.commit():
         snapshot.save(path)

@@ -1,4 +1,4 @@
-"""Expectations on landed rows: which rule a row breaks first, in words that stand in `quarantine`."""
+"""Expectations on landed rows: which rule a row breaks first, in words that are in `quarantine`."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -105,7 +105,7 @@ def without_raw(df: DataFrame) -> DataFrame:
 
 
 def column_of(reason: str) -> str:
-    """The column a reason speaks of: `bad_user_id` of `user_id`."""
+    """The column a reason describes: `bad_user_id` of `user_id`."""
     return OTHER_COLUMNS.get(reason, reason.split("_", 1)[-1])
 
 

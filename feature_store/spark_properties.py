@@ -1,4 +1,4 @@
-"""Spark's settings by a file that only this user can read: what stands on a command line, every user of the machine reads."""
+"""Spark's settings in a file that only this user can read: every user of the machine can read a command line."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""Arrow schemas as Spark types, and the select that stands at every table's door."""
+"""Arrow schemas as Spark types, and the select that every table is written through."""
 
 import pyarrow as pa
 from pyspark.sql import DataFrame

@@ -73,7 +73,7 @@ def _folder(name: str, key: str) -> Path:
 
 
 def _pinned(name: str, revision: str | None, key: str) -> str:
-    """The commit. ConfigError where there is none: what stands under a name, or a branch, can be another model tomorrow."""
+    """The commit. ConfigError where there is none: a name or a branch can be another model tomorrow."""
     if revision is not None and COMMIT.match(revision):
         return revision
     raise ConfigError(

@@ -64,7 +64,7 @@ def _counts(history: History) -> Flags:
 
 
 def _weighted(split: str, source: str, history: History, labels: Flags, limits: Limits) -> Iterator[Row]:
-    """Rows that hold each label once. A row has one weight, so labels of other weights stand in rows of their own."""
+    """Rows that hold each label once. A row has one weight, so labels of other weights are in rows of their own."""
     if history.weights is None:
         yield from (Row(split, source, cut) for cut in loss_rows(history, labels, limits))
         return

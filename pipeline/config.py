@@ -91,13 +91,13 @@ def find(name: str) -> Path:
     given, packaged = Path(name), CONF / f"{name.removesuffix('.yaml')}.yaml"
     if given.is_file():
         return given
-    if packaged.is_file():  # also where a folder here bears that name
+    if packaged.is_file():  # also where a folder here has that name
         return packaged
     check_readable(given, "configuration file", ConfigError, f"give a path, or one of: {', '.join(packaged_names())}")
     return given
 
 
 def packaged_names() -> list[str]:
-    """What `--config` takes by name. Column mappings and the search space stand in the same folder and are none."""
+    """What `--config` takes by name. Column mappings and the search space are in the same folder and are excluded."""
     models = sorted(str(path.relative_to(CONF).with_suffix("")) for path in (CONF / "models").rglob("*.yaml"))
     return sorted(path.stem for path in CONF.glob("*.yaml") if not path.stem.startswith(("mapping", "tune"))) + models

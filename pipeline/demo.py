@@ -60,7 +60,7 @@ def show(answer: dict[str, Any]) -> None:
 
 
 def _market(lake: Lake, size: str) -> None:
-    """A whole market stands under landing/. One whose making was cut off, or of another size, is not taken for it."""
+    """A complete market is under landing/. An interrupted one, or one of another size, does not count."""
     mark = lake.root / "demo.json"
     if mark.exists():
         made = read_json(mark)["size"]

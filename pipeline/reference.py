@@ -15,7 +15,7 @@ from nightrank.pipeline.config import NightConfig
 
 HEAD = """# Every setting
 
-Made by `nightrank config --reference > docs/reference/settings.md`; do not edit it. A key stands in a file given to `--config`,
+Made by `nightrank config --reference > docs/reference/settings.md`; do not edit it. Set a key in a file given to `--config`,
 or on the command line as `--set key=value`. `nightrank config --show` prints the values in use.
 """
 
@@ -105,7 +105,7 @@ def _default(field: Any) -> str:
 
 
 def _sentence(model: type, name: str) -> str:
-    """What stands under the field, in the class that defines it last and says something."""
+    """The field's docstring, from the last class that has one."""
     return next((sentence for kind in model.__mro__ if (sentence := _documented(kind).get(name))), "")
 
 

@@ -72,7 +72,7 @@ def planned(lake: Lake) -> Step:
 
 
 def made_by(release: Release, model: ModelRef) -> bool:
-    """The lists are the model's, or those of a copy of it that knows new items, which bears its version."""
+    """The lists are the model's, or those of a copy of it that knows new items and has the same version."""
     return (release.model_name, release.model_version) == (model.name, model.version)
 
 

@@ -23,7 +23,7 @@ USERS: Final = "encoder.users.weight"
 RIDGE: Final = 0.1
 """Penalty for a feature of variance 1, per trained item."""
 ROWS: Final = 8192
-"""Items that are gone through at once: what is held of them in double precision does not grow with the catalogue."""
+"""Items that are processed at once: what is held of them in double precision does not grow with the catalogue."""
 
 
 def grow(ranker: Ranker, inputs: ItemInputs) -> Ranker:
@@ -62,7 +62,7 @@ def _grown(ranker: Ranker, inputs: ItemInputs) -> Ranker:
 
 
 def _keep_texts(ranker: Ranker, grown: Ranker, inputs: ItemInputs) -> None:
-    """A tuned text encoder goes on as it is; old items keep its vectors, new ones get theirs from it."""
+    """A tuned text encoder continues as it is; old items keep its vectors, new ones get theirs from it."""
     tower = ranker.items.text_tower
     if tower is None:
         return
@@ -124,7 +124,7 @@ def _check(old: ItemShapes, new: ItemShapes) -> None:
 
 
 def _guessed(ranker: Ranker, grown: Ranker, ids_new: Tensor) -> Tensor:
-    """[new, d] id embeddings of items nobody has trained. Trained items are gone through a few at a time."""
+    """[new, d] id embeddings of items nobody has trained. Trained items are processed a few at a time."""
     trained_J, table_Id = _trained(ranker), ranker.get_parameter(IDS)
     total_d = sum(
         (table_Id[part].double().sum(0) for part in trained_J.split(ROWS)), start=torch.zeros((), dtype=torch.float64)

@@ -80,7 +80,7 @@ class Ranker(nn.Module):
         return self.user_states(batch)
 
     def init_weights(self, generator: torch.Generator) -> None:
-        """Every weight anew, in a fixed order, from the generator; padding rows 0, items' biases by popularity."""
+        """Draws every weight, in a fixed order, from the generator; padding rows 0, items' biases by popularity."""
         init_weights(self, generator, self.config.init)
         with torch.no_grad():
             for table in (self.items.ids, self.items.categories):

@@ -32,7 +32,7 @@ class Ridge:
 
 def fit_ridge(parts: Parts, penalty: float) -> Ridge:
     """The map of standardised features whose intercept is the mean of the targets. `penalty` is per row, for a feature of
-    variance 1. The rows are gone through twice: for the means, and for the products of what is left without them."""
+    variance 1. The rows are processed twice: for the means, and for the products of what is left without them."""
     rows, mean_F, centre_d = _means(parts)
     gram_FF, cross_Fd = _products(parts, mean_F, centre_d)
     scale_F = (gram_FF.diagonal() / rows).sqrt().clamp_min(LEAST_SCALE)

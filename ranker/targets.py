@@ -31,7 +31,7 @@ def next_items(batch: Batch, first: bool = False) -> Targets:
     loss_from_T = batch.loss_from_B[row_T]
     wanted_T = (position_T >= loss_from_T.clamp_min(1)) | ((position_T == 0) & (loss_from_T <= 1) & first)
     inputs = batch.without_last()
-    # A row's tokens keep their place in `inputs`, so its token p - 1 stands at the row's new offset plus p - 1.
+    # A row's tokens keep their place in `inputs`, so its token p - 1 is at the row's new offset plus p - 1.
     before_T = inputs.offsets_B1[:-1][row_T] + position_T - 1
     state_S = torch.where(position_T > 0, before_T, inputs.tokens)[wanted_T]
     return Targets(inputs, state_S, batch.items_T[wanted_T], batch.weight_B[row_T][wanted_T])

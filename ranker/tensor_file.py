@@ -34,7 +34,7 @@ DTYPES: Final[dict[torch.dtype, str]] = {
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], moved: Moved = unwatched) -> str:
-    """The file stands whole at `path`, byte for byte what `safetensors.torch.save_file` writes. Returns its sha256.
+    """The file is complete at `path`, byte for byte what `safetensors.torch.save_file` writes. Returns its sha256.
 
     Tensors on the CPU are written from where they are; of those on a device one at a time is copied. `moved` is called after
     every block.

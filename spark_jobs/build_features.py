@@ -29,7 +29,7 @@ MOST_PRUNED_DAYS = 400
 
 
 def run(context: StageContext) -> StageResult:
-    """Vocabulary and interactions as of the run's date; the tables of features that somebody reads, whole."""
+    """Vocabulary and interactions as of the run's date; the complete tables of the features that are read."""
     settings = submit.settings(context)
     features = wanted(context, settings)
     spark = get_session(settings.spark)

@@ -34,7 +34,7 @@ NIGHT_SPLITS: Final = ("train", "holdout")
 
 
 def run(context: StageContext) -> StageResult:
-    """Every position that may be learnt stands in one row of `train` or `refit`; the snapshot of it all is published."""
+    """Every position that may be learnt is in one row of `train` or `refit`; the snapshot of it all is published."""
     settings = submit.settings(context)
     base = training_snapshot.night_base(context) if context.kind == "nightly" else None
     spark = get_session(settings.spark)

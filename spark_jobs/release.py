@@ -56,7 +56,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def _release(context: StageContext) -> Release:
-    """What score_users of this run left, if it is what stands in `recommendations` now."""
+    """What score_users of this run left, if it is what is in `recommendations` now."""
     scored = context.result_of("score_users")
     written = next(entry for entry in scored.tables if entry["name"] == RECOMMENDATIONS.name)
     current = delta_io.version(context.lake, RECOMMENDATIONS)

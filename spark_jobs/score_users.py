@@ -37,7 +37,7 @@ from nightrank.spark_jobs.scoring.users import DAY, popular, segments, users_wit
 NAME: Final = "score_users"
 USERS_PER_TASK: Final = 20_000
 ROWS_PER_FILE: Final = 250_000
-"""Lists stand in order of the user, so one user's rows are in one file of about this size."""
+"""Lists are in order of the user, so one user's rows are in one file of about this size."""
 
 
 class Versions(NamedTuple):

@@ -1,7 +1,7 @@
 """Accuracy on public sequence sets: `python -m benchmarks.accuracy --data FILE --config models/NAME --protocol strict refit`.
 
 Choices are made on validation; the test split is read once a seed, when its model is done. One JSON object to stdout (and to
---out), progress to stderr. The refit trains anew for as many epochs as were best on validation in the strict training of the
+--out), progress to stderr. The refit trains again for as many epochs as were best on validation in the strict training of the
 same seed.
 """
 

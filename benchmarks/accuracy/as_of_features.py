@@ -106,7 +106,7 @@ def _losses(scores: Values, labels: Values) -> Values:
 
 
 def _weighted_auc(labels: Values, weights: Values) -> float:
-    """Of rows in order of their scores; equal scores, which are rare, count in the order they stand in."""
+    """Of rows in order of their scores; equal scores, which are rare, count in the order they are in."""
     negatives = np.cumsum(weights * (labels == 0))
     won = (weights * (labels == 1) * negatives).sum()
     return float(won / ((weights * (labels == 1)).sum() * negatives[-1]))

@@ -1,6 +1,6 @@
 """Training one configuration on a sequence set with the program's own step, and asking it every question.
 
-Batches come from a ReadPlan over one row group that stands in memory; everything from there on is the program's: bucketing by
+Batches come from a ReadPlan over one row group that is in memory; everything from there on is the program's: bucketing by
 length, step, loss, optimizer, learning-rate curve, lists and metrics.
 """
 
@@ -150,7 +150,7 @@ def ask(ranker: Ranker, known: Questions, device: Device, rows: int = 1024) -> d
     catalogue = ranker.all_item_vectors()
     longest = ranker.config.encoder.max_length
     lists = []
-    # Histories of a length stand together: what pads them wastes little.
+    # Histories of similar length are grouped, so little padding is wasted.
     order_B = torch.argsort(known.history.lengths, stable=True)
     history = _rows(known.history, order_B)
     with torch.no_grad():

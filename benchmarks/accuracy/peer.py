@@ -2,7 +2,7 @@
 
 The peer trains in its own process by `peers.published`; its lists come back to be judged here, by the metrics, questions and
 intervals of `benchmarks.accuracy`. Epochs are chosen on validation, every `--every` of them; test is read once a protocol. The
-refit trains anew on all but the last item for as many epochs as were best in the strict training of the same seed.
+refit trains again on all but the last item for as many epochs as were best in the strict training of the same seed.
 """
 
 import argparse
@@ -31,7 +31,7 @@ Run = dict[str, Any]
 
 
 class Judge:
-    """Says of every report whether its weights are the best so far and whether to go on."""
+    """Says of every report whether its weights are the best so far and whether to continue."""
 
     def __init__(self, queries: Questions, patience: int, minutes: float) -> None:
         self.curve: list[dict[str, float]] = []

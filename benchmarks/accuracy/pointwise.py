@@ -1,6 +1,6 @@
 """Every named click ranker on rows made of a history: `python -m benchmarks.accuracy.pointwise --data FILE --out FILE`.
 
-FILE is a sequence set (`user item item ...` a line) or MovieLens' `ratings.csv`. A row asks whether a user goes on with an
+FILE is a sequence set (`user item item ...` a line) or MovieLens' `ratings.csv`. A row asks whether a user continues with an
 item, given what came before; beside each one that did stands one that the user never had, drawn uniformly (as for DIN, Zhou et
 al. 2018). A user's newest item is asked for in test, the one before in validation, all others but the first in training.
 Ratings ask for a second answer, of items that were rated: whether with four stars or more.
@@ -96,7 +96,7 @@ def _rows(
     had: Integers,
     rng: np.random.Generator,
 ) -> ImpressionBatch:
-    """Two rows for every place asked for: the item that stands there, and one that its user never had."""
+    """Two rows for every place asked for: the item that is there, and one that its user never had."""
     data = made.sequences
     users_N, items_N = user_T[place_N], data.flat[place_N]
     others_N = _never_had(users_N, had, data.items, np.flatnonzero(known_I), rng)

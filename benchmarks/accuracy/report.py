@@ -30,7 +30,7 @@ def told(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def packed_ranks(ndcg_20: np.ndarray) -> str:
-    """Where each user's one target stands in a list of 20, from 1, and 0 where it does not: a byte a user, compressed."""
+    """Place of each user's one target in a list of 20, from 1; 0 where it is not in the list. One byte per user, compressed."""
     ranks = np.zeros(len(ndcg_20), np.uint8)
     found = ndcg_20 > 0
     ranks[found] = np.round(2 ** (1 / ndcg_20[found]) - 1)

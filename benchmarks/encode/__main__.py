@@ -2,7 +2,7 @@
 
 `python -m benchmarks.encode [--titles Games-6k.item] [--out FILE]`. The same texts, longest length, thread count and pinned
 cores for all; a round is each of them in turn. `peer_bf16` is SentenceTransformer with its weights in bf16. The limit is the
-model's linear products alone, over the tokens that are not padding. Ratios in CPU seconds stand beside those in texts a second:
+model's linear products alone, over the tokens that are not padding. Ratios in CPU seconds are beside those in texts a second:
 they hold on a busy machine. The figures go to benchmarks/results/encode_vs_sentence_transformers[_titles].json.
 """
 

@@ -67,7 +67,7 @@ def interactions(path: str) -> pd.DataFrame:
 
 
 def lists(model: SASRecModel, known: str) -> dict[int, list[int]]:
-    """The best items of each user in the file, less those that stand there."""
+    """The best items of each user in the file, less those that are there."""
     dataset = Dataset.construct(interactions(known))
     users = dataset.user_id_map.external_ids
     frame = model.recommend(users=users, dataset=dataset, k=LENGTH, filter_viewed=True)

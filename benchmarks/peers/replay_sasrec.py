@@ -139,7 +139,7 @@ def compose(schema: TensorSchema, settings: dict) -> SasRec:
 
 
 def lists(model: SasRec, files: Files, known: str) -> dict[int, list[int]]:
-    """The best items of each user in the file, less those that stand there."""
+    """The best items of each user in the file, less those that are there."""
     seen = SeenItemsFilter(len(files.items), "seen_ids")
     best = TorchTopItemsCallback(LENGTH, "user_id", postprocessors=[seen])
     lightning.Trainer(callbacks=[best], **QUIET).predict(

@@ -12,7 +12,7 @@ ALIAS = "champion"
 def replace_champion(context: StageContext, ref: ModelRef, over: str | None) -> ModelRef:
     """`ref` is the champion afterwards. To be called inside `context.commit()`: nobody else writes then.
 
-    `over` is the manifest of the champion it was compared with, None for none. ConflictError where another one stands;
+    `over` is the manifest of the champion it was compared with, None for none. ConflictError where there is another one;
     a promotion that was cut off after its write and is repeated changes nothing.
     """
     before = context.lake.champion()

@@ -83,7 +83,7 @@ def _fault(error: Any) -> str:
 def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     """`top` over `base`; mappings merge, everything else replaces. Neither argument changes.
 
-    A mapping that says `name` starts anew where the one below says another: the settings of one encoder are not another's.
+    A mapping with a new `name` replaces the earlier one, because the settings of one encoder do not fit another.
     """
     if "name" in top and top["name"] != base.get("name", top["name"]):
         return dict(top)

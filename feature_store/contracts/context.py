@@ -100,7 +100,7 @@ class StageContext:
 
 @dataclass
 class StageResult:
-    """What a stage did, and what it hands on."""
+    """What a stage did, and its output."""
 
     name: str
     status: str = "done"
@@ -116,7 +116,7 @@ class StageResult:
     counts: dict[str, Any] = field(default_factory=dict)
     output: StageOutput = field(default_factory=OtherOutput)
     inputs: dict[str, Any] = field(default_factory=dict)
-    """What it was made of (`contracts.fingerprint.Identities`), as that stood when the stage began."""
+    """What it was made of (`contracts.fingerprint.Identities`), as that was when the stage began."""
     fingerprint: str = ""
     """The sha256 of `inputs`."""
     repetition: int = 0

@@ -1,4 +1,4 @@
-"""Files that people name: what stands there is looked at before it is opened, and every fault is a sentence."""
+"""Files that users name: each is checked before it is opened, and every fault is a clear sentence."""
 
 import errno
 import os
@@ -70,7 +70,7 @@ KINDS: Final[dict[type, str]] = {list: "a list", str: "a text", int: "a number",
 
 
 def yaml_fault(error: Exception) -> str:
-    """Where it is and what is wrong; not the text that stands there, which may be a secret."""
+    """Where it is and what is wrong; not the text that is there, which may be a secret."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem or error.context}"

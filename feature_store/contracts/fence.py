@@ -28,7 +28,7 @@ def lock_path(lake: Lake) -> Path:
 
 
 def check(lake: Lake, run_id: str, fence: int) -> None:
-    """ConflictError if a newer run has taken the lake over. A fence of 0 stands under no lease and is never refused."""
+    """ConflictError if a newer run has taken the lake over. A fence of 0 is under no lease and is never refused."""
     found = records.read(lake)
     if found is not None:
         check_record(found[0], run_id, fence)

@@ -26,7 +26,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """What is written inside stands at `path` afterwards, fsynced and renamed; after a fault or a crash the old file does."""
+    """What is written inside is at `path` afterwards, fsynced and renamed; after a fault or a crash the old file is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:

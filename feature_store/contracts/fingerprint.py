@@ -1,4 +1,4 @@
-"""The fingerprint of a stage: the hash of everything its output is made of. Done means: an output with this one stands.
+"""The fingerprint of a stage: the hash of everything its output is made of. Done means: an output with this one exists.
 
 Skip, reuse, resume, `--redo` and `nightrank stage NAME` follow from that rule alone (docs/adr/0018).
 """
@@ -61,7 +61,7 @@ def fingerprint_of(context: StageContext, stage: str) -> str:
 
 
 def is_done(context: StageContext, stage: str) -> bool:
-    """An output of the stage with the fingerprint of now stands, made since it was last requested again."""
+    """An output of the stage with the current fingerprint exists, made since it was last requested again."""
     record = _kept(context, stage)
     return record is not None and record.fingerprint == fingerprint_of(context, stage)
 
@@ -88,7 +88,7 @@ def sections_of(config: Mapping[str, Any], inputs: StageInputs) -> dict[str, Any
 
 
 def output_of(context: StageContext, stage: str) -> str | None:
-    """The identity of what the stage left: the versions of its tables and what it hands on. None where it left nothing.
+    """The identity of what the stage left: the versions of its tables and its output. None where it left nothing.
 
     Two runs of a stage that come to the same output have the same identity, so what reads it is not run again.
     """

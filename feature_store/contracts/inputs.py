@@ -11,7 +11,7 @@ class StageInputs:
     sections: tuple[str, ...] | None = ()
     """Sections of the configuration, or `section.key` for a part of one. None: all but those of `HOW`."""
     stages: tuple[str, ...] = ()
-    """Stages of the run whose outputs it reads: what they hand on, and their tables at the versions they left."""
+    """Stages of the run whose outputs it reads: their outputs, and their tables at the versions they left."""
     landing: bool = False
     """The landing files of the run's days."""
     champion: Literal["none", "parent", "found", "lists"] = "none"

@@ -1,4 +1,4 @@
-"""Where everything stands under the lake's root, and which model is its champion."""
+"""Where everything is under the lake's root, and which model is its champion."""
 
 import json
 from dataclasses import dataclass

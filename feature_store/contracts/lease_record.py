@@ -96,7 +96,7 @@ def _record(body: dict[str, Any]) -> Record:
 
 
 def put(lake: Lake, record: Record, over: Version | None) -> bool:
-    """True if `record` stands now; False if the file is no longer what `over` says (None: that there is none)."""
+    """True if `record` is there now; False if the file is no longer what `over` says (None: that there is none)."""
     body = canonical_json({**record.to_json(), "nonce": uuid.uuid4().hex})
     return _place(lake).create(body) if over is None else _place(lake).swap(body, over) is not None
 

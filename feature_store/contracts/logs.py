@@ -20,7 +20,7 @@ from nightrank.feature_store.contracts.redaction import Redactor, redactor
 RUN_DIR: Final = "NIGHTRANK_RUN_DIR"
 """In the environment of every process a run starts, so that what an ended runner left behind can be told from others."""
 PREFIX: Final = re.compile(r"^\S+Z( \S+)* \| ")
-"""What stands before the words of a filed line."""
+"""The prefix of a filed line."""
 Event = MutableMapping[str, Any]
 
 

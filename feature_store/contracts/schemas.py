@@ -46,7 +46,7 @@ LANDING_ITEMS: Final = _schema(
     fields=pa.list_(pa.string()),
 )
 """The last three may be left out of a file. `complete`: the row is of an export that holds every item there is. `fields`: what
-the row speaks of, null = of everything; what it does not speak of stays as it was."""
+the row sets, null = all; the other fields do not change."""
 LANDING_USERS: Final = _schema(user_id=pa.string(), attributes=STRING_MAP, availability_time=TIMESTAMP)
 
 EVENTS: Final = LANDING_EVENTS.append(pa.field(c.EVENT_DATE, pa.date32())).append(pa.field(c.LANDING_DATE, pa.date32()))
@@ -98,7 +98,7 @@ ITEM_FEATURES: Final = _schema(item=pa.int32(), day=pa.int32(), **_COUNTERS)
 """One row a day with an event: what each counter had summed up to after that day, null in all rows where nobody reads it. A day
 counts from 1970-01-01 in the calendar's time zone; an event is of the day on which it had happened and become known."""
 USER_ATTRIBUTES: Final = _schema(user=pa.int32(), attributes=STRING_MAP, known_from=pa.int64())
-"""The attributes that somebody reads, raw, and the microsecond from which they were known."""
+"""The attributes that are read, raw, and the microsecond from which they were known."""
 
 TEXT_CACHE: Final = _schema(
     content_sha256=pa.string(),

@@ -58,7 +58,7 @@ class SplitRule(FrozenConfig):
 
 
 class Normalisation(FrozenConfig):
-    """Fitted on training rows. `numeric` columns stand in this order in `item_inputs.numeric`."""
+    """Fitted on training rows. `numeric` columns are in this order in `item_inputs.numeric`."""
 
     numeric: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()

@@ -14,7 +14,7 @@ from nightrank.feature_store.transforms.calendar import end_of, start_of_day
 DESCRIBING: Final = (c.TITLE, c.TEXT, c.CATEGORIES, c.CREATED)
 CONTENT: Final = (*DESCRIBING, c.PRICE, c.AVAILABLE)
 PASSING: Final = (c.PRICE, c.AVAILABLE)
-"""Fields that a refresh changes on their own: a row that speaks of nothing else does not put an item on the list."""
+"""Fields that a refresh changes on their own: a row that describes nothing else does not put an item on the list."""
 UNAVAILABLE: Final = "unavailable"
 VANISHED: Final = "vanished"
 NUMBERED: Final = r"-([0-9]{6})-[0-9a-f]+\.parquet$"
@@ -22,8 +22,8 @@ _MARK, _ORDER = "_mark", "_order"
 
 
 def items(landed: DataFrame, stored: DataFrame, *, timezone: str) -> DataFrame:
-    """Rows of the table for every landed item. A field has the value of the newest row that speaks of it, stored or landed:
-    by availability, landing day and number of the file. A stub gives way to anything. A price that is no number is no price.
+    """Rows of the table for every landed item. A field has the value of the newest row that describes it, stored or landed:
+    by availability, landing day and number of the file. A stub gives way to anything. A price that is not a number is null.
 
     `availability_time` and `landing_date` say since when its description is as it is now, `priced` since when its price is:
     to hear the same again moves neither.
@@ -91,7 +91,7 @@ def _landed_rows(landed: DataFrame, timezone: str) -> DataFrame:
 
 
 def _stored_rows(stored: DataFrame) -> DataFrame:
-    """Stored rows speak of all they have; of equal times a landed row is the newer."""
+    """Stored rows set all fields they have; of equal times a landed row is the newer."""
     rows = stored.withColumns({_MARK: F.lit(""), c.FIELDS: F.lit(None).cast("array<string>")})
     rows = rows.withColumn(c.FIRST_LANDED, F.coalesce(c.FIRST_LANDED, c.LANDING_DATE))
     return rows.withColumn(_ORDER, _order(real=F.when(is_stub(), 0).otherwise(1), stored=1))
@@ -108,7 +108,7 @@ def _speaks_of(name: str) -> Column:
 
 
 def stubs(events: DataFrame, known: DataFrame) -> DataFrame:
-    """An item that only events speak of, with nothing but its id and the time it was first heard of."""
+    """An item that only events describe, with nothing but its id and the time it was first heard of."""
     unknown = events.join(known.select(c.ITEM_ID).distinct(), c.ITEM_ID, "left_anti")
     first = unknown.groupBy(c.ITEM_ID).agg(
         F.min(c.AVAILABILITY_TIME).alias(c.AVAILABILITY_TIME), F.min(c.LANDING_DATE).alias(c.LANDING_DATE)

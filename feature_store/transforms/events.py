@@ -39,7 +39,7 @@ def hashed_users(df: DataFrame, key: bytes) -> DataFrame:
 def events(df: DataFrame, *, timezone: str) -> DataFrame:
     """Valid landed events as rows of the table: id given or derived, known action, day, when it became available.
 
-    A value that is no number is no value."""
+    A value that is not a number is null."""
     # Nobody knows of an event before it happens; one that came on a later day was known from that day's start on.
     value = F.col(c.VALUE)
     df = df.withColumn(c.VALUE, F.when(~(F.isnan(value) | (F.abs(value) == float("inf"))), value))

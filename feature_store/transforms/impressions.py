@@ -63,7 +63,7 @@ def _micros(name: str) -> Column:
 
 
 def _up_to_here(*keys: str) -> WindowSpec:
-    # An impression and its click may bear the same time: the impression comes first.
+    # An impression and its click may have the same time: the impression comes first.
     order = Window.partitionBy(*keys).orderBy(c.EVENT_TIME, _IS_ANSWER, c.EVENT_ID)
     return order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
 

@@ -38,7 +38,7 @@ def request_for(kind: str, root: Path, when: date, config: list[str] | None, ove
 
 
 def request_of_stage(kind: str, root: Path, when: date, config: list[str] | None, overrides: list[str] | None) -> Any:
-    """A request for a part of a run: where nothing is said of the configuration, with the one that the run has."""
+    """A request for a part of a run; without a given configuration, with the run's own."""
     from nightrank.feature_store.contracts.secret_settings import restored
     from nightrank.pipeline.config import validated
     from nightrank.pipeline.run.request import RunRequest, run_id_of

@@ -23,7 +23,7 @@ MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
 def run_checks(root: Path | None, settings: DataSettings | None = None, machine: Machine | None = None) -> list[Finding]:
-    """Every finding, in reading order. The slow ones (a JVM, torch) are asked side by side; seconds in all."""
+    """Every finding, in reading order. The slow ones (a JVM, torch) run in parallel; it takes seconds in all."""
     here = machine or this_machine()
     configured = settings or DataSettings()
     checks: list[Callable[[], list[Finding]]] = [

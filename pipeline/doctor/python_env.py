@@ -85,7 +85,7 @@ def check_pyarrow(version: str | None = None) -> list[Finding]:
 
 
 def check_compiled(parts: Sequence[str] = COMPILED) -> list[Finding]:
-    """The reader's compiled parts stand beside their source, built for this Python, and load with this pyarrow."""
+    """The reader's compiled parts are beside their source, built for this Python, and load with this pyarrow."""
     for part in ("pyarrow.parquet", *parts):  # it brings the libraries that a part may be linked against
         try:
             importlib.import_module(part)

@@ -19,7 +19,7 @@ class CtrSection:
     answers: tuple[tuple[str, str, str], ...]
     """(answer, AUC, log loss), in the ranker's order."""
     at_chance: tuple[str, ...]
-    """Answers whose AUC is that of a coin or below."""
+    """Labels whose AUC is at chance level or below."""
     charts: tuple[LineChart, ...]
 
 

@@ -11,7 +11,7 @@ TOP, BOTTOM = 12, 30
 
 @dataclass(frozen=True)
 class Layout:
-    """Sizes in drawing units. The axis lies between `left` and `right`. On a page labels stand before it and figures after it;
+    """Sizes in drawing units. The axis lies between `left` and `right`. On a page labels are before it and figures after it;
     on a phone (`stacked`) both stand above the row's line."""
 
     width: float

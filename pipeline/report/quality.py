@@ -34,7 +34,7 @@ class Quality:
     further: tuple[Table, ...]
     """Other slices and splits."""
     warning: str
-    """Said where the page's split has too few rows to be sure of anything."""
+    """A warning where the page's split has too few rows."""
 
 
 @dataclass(frozen=True)

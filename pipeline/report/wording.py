@@ -97,7 +97,7 @@ def recommender(name: str) -> str:
 
 
 def recommender_order(name: str) -> tuple[int, str]:
-    """Sorts recommenders in the order of `WHO`; an unknown one stands before the truth."""
+    """Sorts recommenders in the order of `RECOMMENDER`; an unknown one is before the truth."""
     order = list(RECOMMENDER)
     return (order.index(name) if name in RECOMMENDER else order.index("truth"), name)
 

@@ -67,7 +67,7 @@ class Attempt:
         return self._end(None)
 
     def _left(self, todo: Sequence[Stage]) -> list[Stage]:
-        """What is not done, and what stands on it. What an earlier step left decides whether a later stage is done."""
+        """What is not done, and what depends on it. What an earlier step left decides whether a later stage is done."""
         ahead = [stage for stage in todo if stage.name not in self.ran | self.failed]
         return self.directory.left(ahead, self.done, self.failed)
 

@@ -80,7 +80,7 @@ def environment(run_dir: Path, fence: int = 0) -> Mapping[str, str]:
 def end_processes(run_dir: Path, fence: int = 0, grace_seconds: float = GRACE_SECONDS) -> int:
     """Ends what this run started and is still there: SIGTERM, and SIGKILL after the grace. How many there were.
 
-    With a fence, what was started under it: other tasks of an open run go on.
+    With a fence, what was started under it: other tasks of an open run continue.
     """
     found = _marked(run_dir, fence)
     _signal(found, signal.SIGTERM)

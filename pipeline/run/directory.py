@@ -54,7 +54,7 @@ class RunDirectory:
         return left
 
     def missing(self, stage: Stage, stages: tuple[Stage, ...]) -> list[str]:
-        """What the stage needs that does not stand under this configuration; a name that is no stage of the list is missing."""
+        """The stages it needs that are not done with this configuration; a name outside the list counts as missing."""
         made = {one.name for one in stages} - {one.name for one in self.left(stages, self.kept)}
         return [need for need in stage.needs if need not in made]
 
@@ -115,7 +115,7 @@ def body_of(request: RunRequest, run_id: str, fence: int, again: str | None) -> 
 def _found(request: RunRequest, run_id: str, earlier: dict[str, Any], again: str | None) -> Found:
     """What the run found when it was first opened, once it has promoted, released or ended; what is there now before that.
 
-    Stage gate, asked for again, compares with the champion of now.
+    Stage gate, requested again, compares with the current champion.
     """
     from nightrank.feature_store.current import found_now
 

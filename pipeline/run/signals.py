@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a flag that the runner looks at, so that nothing is torn off in the middle of a write."""
+"""SIGINT and SIGTERM as a flag that the runner looks at, so that no write is interrupted."""
 
 import signal
 import threading

@@ -26,7 +26,7 @@ Columns = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Lists:
-    """The first visits that came from a logged list. L lists of length n; the visited item stands at `position_L`."""
+    """The first visits that came from a logged list. L lists of length n; the visited item is at `position_L`."""
 
     visit_L: Ints
     shown_Ln: Ints

@@ -1,4 +1,4 @@
-"""What `nightrank tune` is asked for: which run's snapshot, which configuration, which study. Reads only."""
+"""What `nightrank tune` searches: which run's snapshot, which configuration, which study. Reads only."""
 
 from dataclasses import dataclass
 from pathlib import Path

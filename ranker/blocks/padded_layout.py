@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PaddedLayout:
-    """Where each token stands in [B, L]: rows begin at slot 0 and are padded on the right."""
+    """Where each token is in [B, L]: rows begin at slot 0 and are padded on the right."""
 
     rows: int
     longest: int

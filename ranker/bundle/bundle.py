@@ -40,7 +40,7 @@ class Bundle:
     info: BundleInfo
     manifest_sha256: str
     raw_ids: list[str]
-    """Raw id of dense id i stands at i - 1."""
+    """Raw id of dense id i is at i - 1."""
     item_matrix: Tensor
     """[I1, head.width], as scored."""
     input_matrix: Tensor

@@ -67,7 +67,7 @@ def store_bundle(models: Path, ranker: Ranker, raw_ids: Sequence[str], **facts: 
 
 
 def stored(models: Path, save: Callable[[Path], str]) -> str:
-    """What `save` writes to a folder stands in `models` under the name it returns, whole or not at all. Returns the name."""
+    """What `save` writes to a folder is in `models` under the name it returns, completely or not at all. Returns the name."""
     models.mkdir(parents=True, exist_ok=True)
     _sweep(models)
     writing = models / f"{WRITING}{uuid.uuid4().hex}"

@@ -1,4 +1,4 @@
-"""What user encoders there are, told apart by `name`. Travels with the weights. Imports no torch."""
+"""The configurations of user encoders, distinguished by `name`. Stored with the weights. Imports no torch."""
 
 from typing import Annotated, Any, ClassVar, Literal
 

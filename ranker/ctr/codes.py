@@ -22,7 +22,7 @@ class FieldCodes:
 
     @classmethod
     def fit(cls, table: pa.Table, fields: Sequence[str], at_least: int = 1) -> "FieldCodes":
-        """Codes for values that stand in at least so many rows, sorted as text: the same for the same rows in any order."""
+        """Codes for values that are in at least so many rows, sorted as text: the same for the same rows in any order."""
         values = {}
         for name in fields:
             counted = pc.value_counts(_column(table, name))

@@ -56,7 +56,7 @@ class CtrRanker(nn.Module):
         return [parameter for table in tables for parameter in table.parameters()]
 
     def init_weights(self, generator: torch.Generator) -> None:
-        """Every weight anew, in a fixed order: tables N(0, TABLE_SPREAD) with unknown rows 0, matrices Xavier normal
+        """Draws every weight, in a fixed order: tables N(0, TABLE_SPREAD) with unknown rows 0, matrices Xavier normal
         (Glorot & Bengio 2010), batch norm 1 and 0, biases 0; running statistics as of no batch."""
         with torch.no_grad():
             tables = {id(table) for table in self.tables()}

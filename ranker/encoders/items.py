@@ -22,7 +22,7 @@ class ItemEncoder(nn.Module):
     is 1, or after training grows with the item's events (`id_shrinkage`). With a tower a perceptron over that sum, which is
     its first layer over the parts beside each other.
 
-    What the data says of an item stands in buffers that are not part of the weights: they come from the snapshot. Text vectors
+    What the data says of an item is in buffers that are not part of the weights: they come from the snapshot. Text vectors
     of a tuned encoder are part of them: they are the encoder's at the end of the last epoch.
     """
 
@@ -96,7 +96,7 @@ class ItemEncoder(nn.Module):
 
     @contextmanager
     def renewed(self, items_T: Tensor) -> Iterator[None]:
-        """Within it some of the named items' texts are encoded anew, with a gradient; nothing happens without an encoder to
+        """Within it some of the named items' texts are encoded again, with a gradient; nothing happens without an encoder to
         train."""
         if self.text_tower is not None and self.text is not None and self.training:
             ids_F = self.text_tower.chosen(items_T)

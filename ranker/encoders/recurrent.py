@@ -37,7 +37,7 @@ class RecurrentEncoder(UserEncoder):
         x_Td = vectors_Td if self.input_norm is None else self.input_norm(vectors_Td)
         x_Td = x_Td if self.side is None else x_Td + self.side(batch)
         layout = PaddedLayout.of(batch.offsets_B1)
-        # Rows are padded on the right, so what stands after a row's end never reaches its states.
+        # Rows are padded on the right, so what is after a row's end never reaches its states.
         states_BLh, _ = self.cell(layout.pack(self.dropout(x_Td)))
         result: Tensor = self.out(self.dropout(layout.unpack(states_BLh)))
         return result

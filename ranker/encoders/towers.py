@@ -22,7 +22,7 @@ from nightrank.ranker.encoders.transformer import gap_buckets
 
 ACTIONS: Final = HIGHEST_HISTORY_CODE + 1
 SCALE: Final = 0.1
-"""Of logarithms of counts and of gaps, so that they stand beside normalised vectors."""
+"""Of logarithms of counts and of gaps, so that they are beside normalised vectors."""
 
 
 class TowersEncoder(UserEncoder):

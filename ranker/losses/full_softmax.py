@@ -83,7 +83,7 @@ class _FullSoftmax(torch.autograd.Function):
 def _residual_(
     logits_CI: Tensor, targets_C: Tensor, weights_C: Tensor, bias_I: Tensor | None, want: bool, block_elements: int = 400_000
 ) -> Tensor:
-    """Losses [C] fp32; where gradients are wanted, w (p - onehot) stands in the place of the logits afterwards.
+    """Losses [C] fp32; where gradients are needed, w (p - onehot) replaces the logits afterwards.
 
     A few rows at a time, so that the fp32 of a row is read from the cache by the passes over it.
     """

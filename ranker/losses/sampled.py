@@ -46,7 +46,7 @@ def gbce(scores: Scores, items: int, t: float) -> Tensor:
     Logits are s + log(beta / (M items q)): the odds with which an item that s = 0 says nothing of is the target and not one of
     the M draws. So s is log(items P) whatever q is (noise contrastive estimation, Gutmann & Hyvarinen 2010), and a ranker
     that knows nothing stands where a classifier of rare classes should start (Lin et al. 2017, section 3.3): without that the
-    first steps push all items away from all users along one direction, in which nothing is told apart. Where q is not known
+    first steps push all items away from all users along one direction, and nothing is learnt. Where q is not known
     it is taken as uniform.
     """
     negatives = scores.negative_SM.shape[1]

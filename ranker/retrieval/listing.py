@@ -37,7 +37,7 @@ def best_items(
 
 
 def _first(scores_BI: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """topk says nothing about ties: it takes some more, and a row whose ties may go on beyond those is sorted whole."""
+    """topk says nothing about ties: it takes some more, and a row whose ties may continue beyond those is sorted whole."""
     width, taken = min(k, scores_BI.shape[1]), min(k + SPARE, scores_BI.shape[1])
     values, ids = scores_BI.topk(taken, dim=1)
     ids, by_id = ids.sort(dim=1)

@@ -33,7 +33,7 @@ def exact_topk(
 ) -> tuple[Tensor, Tensor]:
     """(ids [B, k] int64, scores [B, k] fp32): the k eligible items with the largest dot products, best first.
 
-    Equal scores stand in order of the id. Id 0 is never listed. Where fewer than k items are eligible the row ends with id 0
+    Equal scores are in order of the id. Id 0 is never listed. Where fewer than k items are eligible the row ends with id 0
     and score -inf. DataContractError where a vector holds a NaN or an infinity.
     """
     _check(users_BD, items_ID)

@@ -52,7 +52,7 @@ class Fitted:
     neighbours: Ids
     similarities: npt.NDArray[np.float64]
     starts: Ids
-    """Neighbours of item i stand at [starts[i], starts[i + 1])."""
+    """Neighbours of item i are at [starts[i], starts[i + 1])."""
 
 
 class Block(NamedTuple):

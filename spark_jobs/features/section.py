@@ -15,7 +15,7 @@ from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import USER_ATTRIBUTES
 
 MOST_VALUES: Final = 1_000
-"""Values of an attribute with a code, the most frequent ones: they stand in the snapshot, and each has an embedding."""
+"""Values of an attribute with a code, the most frequent ones: they are in the snapshot, and each has an embedding."""
 
 
 def features_section(

@@ -17,7 +17,7 @@ from nightrank.spark_jobs.features.wanted import Wanted
 def write_features(spark: SparkSession, context: StageContext, timezone: str, features: Wanted, stage: str) -> list[Commit]:
     """`user_features`, `item_features` and `user_attributes` hold what is wanted of them; what nobody wants is not written.
 
-    Rows stand in order of the entity, then the day, over the files too.
+    Rows are in order of the entity, then the day, over the files too.
     """
     commits: list[Commit] = []
     for part, table in features.parts.items():

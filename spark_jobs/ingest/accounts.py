@@ -24,7 +24,7 @@ PERSONAL: Final = {c.USER_ID}
 def stored_counts(spark: SparkSession, context: StageContext, batch: Batch, inserted: int) -> dict[str, int]:
     """Counted in the tables, by landing day: a stage that was killed after its commit and ran again says the same.
 
-    `events` are those of this landing that stand in the table, whoever wrote them; never more than landed.
+    `events` are those of this landing that are in the table, whoever wrote them; never more than landed.
     """
     landed = F.expr(landed_in(context, c.LANDING_DATE))
     overdue = F.col(c.EVENT_DATE) < F.col(c.LANDING_DATE) if context.kind == "nightly" else F.lit(False)
@@ -82,7 +82,7 @@ def _faults(kind: str, batch: Batch, hashed: bool) -> list[dict[str, Any]]:
 
 
 def _sample(row: dict[str, Any], column: str, hashed: bool) -> str:
-    """Where the row came from and, unless it may name a person, what stood in the cell."""
+    """Where the row came from and, unless it may name a person, what was in the cell."""
     if column in PERSONAL or hashed:
         return str(row[c.FILE])
     raw = (row.get(c.CONTEXT) or row.get(c.ATTRIBUTES) or {}).get(quality.RAW)

@@ -13,7 +13,7 @@ SHORTEST: Final = 16
 def user_key(settings: IdSettings, lake: Lake) -> bytes | None:
     """The key's bytes, or None where user ids are kept as they are.
 
-    ConfigError if the file is not set, missing or shorter than 16 bytes; SafetyRefusal if it stands inside the lake, where
+    ConfigError if the file is not set, missing or shorter than 16 bytes; SafetyRefusal if it is inside the lake, where
     whoever can read the hashes could read the key.
     """
     if not settings.hash_users:

@@ -40,7 +40,7 @@ def with_features(users: DataFrame, spark: SparkSession, context: StageContext, 
 
 
 def write_item_sums(spark: SparkSession, context: StageContext, features: Features | None, folder: Path) -> str | None:
-    """The items' sums stand in the folder for executors to read; None where no aggregate of items is read."""
+    """The items' sums are in the folder for executors to read; None where no aggregate of items is read."""
     if features is None or not features.item:
         return None
     names = (c.ITEM, c.DAY, *counters_of(features.item))

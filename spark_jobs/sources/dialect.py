@@ -25,7 +25,7 @@ _SEP: Final = re.compile(r"^\"?sep=(.)\"?\r?\n")
 
 @dataclass(frozen=True)
 class Dialect:
-    """`skip` lines stand before the header; `names` are the header's cells as written."""
+    """`skip` lines are before the header; `names` are the header's cells as written."""
 
     encoding: str
     delimiter: str
@@ -109,7 +109,7 @@ def _first_bytes(file: Path) -> bytes:
 
 
 def _quote(text: str) -> str:
-    """`'` where every cell of the header stands in single quotes."""
+    """`'` where every cell of the header is in single quotes."""
     cells = re.split(r"[,;\t|]", text.split("\n", 1)[0].rstrip("\r"))
     single = all(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in map(str.strip, cells))
     return "'" if single else '"'

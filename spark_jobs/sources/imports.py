@@ -40,7 +40,7 @@ def import_data(
     dry_run, unchanged {kind: rows}}. Rows with an ignored action are left out. `files` are the landing files this input has,
     `written` those that were not there. Without a `timezone` it is the lake's, else UTC.
     A faulty row lands too, with null and `_raw` in its context, so that ingest can quarantine it with its reason; an amount
-    that could not be read stands under `_unread`, and its event is taken in.
+    that could not be read is under `_unread`, and its event is taken in.
     Items without dates are the state of `day` (`nightrank.spark_jobs.sources.states`), by default of the newest event day.
     DataContractError, ConfigError or UsageError where the input as a whole is wrong; then landing is as it was.
     """

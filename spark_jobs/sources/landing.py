@@ -40,7 +40,7 @@ class LandingWriter:
     budget_bytes: int = BUDGET_BYTES
     rows: Counter[Slot] = field(default_factory=Counter)
     numbers: dict[LandingKind, int] = field(default_factory=dict)
-    """Kinds whose files bear a number: of two of one day, the higher is the newer state."""
+    """Kinds whose files have a number: of two files of one day, the higher is the newer state."""
     _held: dict[Slot, list[pa.Table]] = field(default_factory=dict)
     _parts: dict[Slot, list[Path]] = field(default_factory=dict)
     _bytes: int = 0

@@ -48,7 +48,7 @@ class IdMapping(FrozenConfig):
     trim: bool = True
     """Spaces around an id are no part of it."""
     missing: Names = MISSING
-    """Words that stand where there is no id; an empty cell always does."""
+    """Words that mean "no id"; an empty cell always does."""
 
 
 class FileMapping(FrozenConfig):

@@ -78,7 +78,7 @@ def read_delta(table: Path, columns: Sequence[str] | None, notes: Notes, how: Re
 
 
 def _files(table: Path, actions: Any) -> Iterator[tuple[Path, dict[str, str | None]]]:
-    """Every file of the version, with the partition values that stand in the log instead of in the file."""
+    """Every file of the version, with the partition values that are in the log instead of in the file."""
     names = [name for name in actions.column_names if name.startswith("partition.")]
     cells = {name.removeprefix("partition."): [cell.as_py() for cell in actions.column(name)] for name in names}
     for index, cell in enumerate(actions.column("path")):

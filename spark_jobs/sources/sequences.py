@@ -61,7 +61,7 @@ def _events(rows: list[list[str]], clock: PositionClock) -> Chunk:
 
 
 def _titles(path: Path) -> Iterator[Chunk]:
-    """(id, title) lines; a header such as `item_id:token	title:token_seq` is passed over."""
+    """(id, title) lines; a header such as `item_id:token	title:token_seq` is skipped."""
     number = 0
     for lines in _blocks(path):
         ids, texts = [], []

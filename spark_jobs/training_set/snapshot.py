@@ -45,11 +45,11 @@ from nightrank.spark_jobs.features.wanted import wanted
 
 KNOWN.update({"build_training_set.before_snapshot", "build_training_set.after_snapshot"})
 MAX_CATEGORIES: Final = 10_000
-"""They stand in the snapshot's JSON and each has an embedding; the rarest beyond this share code 0, none."""
+"""At most this many are in the snapshot's JSON, and each has an embedding; the rarest beyond this share code 0, none."""
 
 
 class Base(NamedTuple):
-    """What a night goes on from."""
+    """What a night continues from."""
 
     snapshot: DatasetSnapshot
     parent: Parent

@@ -1,4 +1,4 @@
-"""The job: everything a training worker is told, written by the stage as `R/train/job.json`."""
+"""The job: everything that a training worker is given, written by the stage as `R/train/job.json`."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -41,7 +41,7 @@ class Job(FrozenConfig):
     seed: int
     attempt: int
     fence: int = 0
-    """Of the run that started it; 0 where it stands under no lease, as a trial does."""
+    """Of the run that started it; 0 where it is under no lease, as a trial does."""
     snapshot: str
     """Path of the snapshot's JSON."""
     config: TrainerConfig
@@ -54,7 +54,7 @@ class Job(FrozenConfig):
     ctr: CtrTrainerConfig | None = None
     """Makes of a job the training of a click ranker; `config` then only says how it is run."""
     fingerprint: str = ""
-    """Of the stage, as it stood when the job was made; a trial has none."""
+    """Of the stage, as it was when the job was made; a trial has none."""
     repetition: int = 0
     """How often the stage was requested again: such a training starts from the beginning."""
     launcher: Launcher

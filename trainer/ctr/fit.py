@@ -56,7 +56,7 @@ def fit_ctr(
 ) -> CtrCurve:
     """Trains until the plateau says so; the weights of the best validation are in the ranker afterwards.
 
-    Every rank is given all rows and takes its share of each step. Rank 0 validates and the others are told: over several
+    Every rank is given all rows and takes its share of each step. Rank 0 validates and the others receive it: over several
     ranks each has running statistics of its own, and those of rank 0 are the ones that are measured and kept.
     """
     _check(train, valid, ranker)

@@ -1,4 +1,4 @@
-"""What the step is told of a click ranker."""
+"""What the training step needs to know about a click ranker."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""train_ctr: from a job to what its stage hands on, on one rank."""
+"""train_ctr: from a job to the output of its stage, on one rank."""
 
 import time
 from pathlib import Path
@@ -25,7 +25,7 @@ TEST: Final = "impressions_test"
 
 def train_ctr(job: Job, communicator: Communicator, progress: Progress, device: Device, started: float) -> dict[str, Any]:
     """Trains on `impressions_train`, keeps the best of `impressions_valid`, measures it on `impressions_test`; the bundle
-    stands in the lake."""
+    is in the lake."""
     training = prepare(job, communicator, progress, device)
     progress.moved("training")
     state = fit(training)

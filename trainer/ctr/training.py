@@ -62,7 +62,7 @@ class CtrTraining(Resumable):
 
 
 def fit(training: CtrTraining) -> TrainState:
-    """Trains from wherever the state stands until the plateau or the last epoch. The best weights are in the ranker then."""
+    """Trains from wherever the state is until the plateau or the last epoch. The best weights are in the ranker then."""
     if training.resume(None):
         training.state.resumed_from.append(f"{PHASE} step {training.state.step}")
     source, validate = training.source("impressions_train"), training.validator("impressions_valid")

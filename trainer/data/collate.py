@@ -1,4 +1,4 @@
-"""Rows as they stand, as `nightrank.ranker.batch.Batch`."""
+"""Rows as they are, as `nightrank.ranker.batch.Batch`."""
 
 import numpy as np
 import torch

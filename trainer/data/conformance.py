@@ -39,8 +39,8 @@ def row_groups_of(part: Part) -> tuple[int, ...]:
 
 
 def check_part(part: Part, root: Path, schema: pa.Schema) -> None:
-    """Nothing, if every pinned file stands there whole with the pinned row groups and at least `schema`'s columns in its types;
-    DataContractError naming the file otherwise. Costs one footer a file."""
+    """Nothing, if every pinned file is there and complete with the pinned row groups and at least `schema`'s columns in its
+    types; DataContractError naming the file otherwise. Costs one footer a file."""
     for file, path in zip(part.files, pinned_paths(part, root), strict=True):
         metadata = _footer(file, path)
         groups = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))

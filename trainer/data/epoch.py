@@ -45,7 +45,7 @@ class EpochReader:
     """Iterates Batches: exactly `plan.steps - start_step` of them, the same on every rank, some perhaps without a row;
     items and actions are in the files' widths, which `Batch.to` widens.
 
-    `rows_read` counts the rows handed out. After the last batch it equals what the plan gives this rank from `start_step`
+    `rows_read` counts the rows given out. After the last batch it equals what the plan gives this rank from `start_step`
     on, or DataContractError is raised. Pinned files are checked (sizes, footers, types) when the reader is made.
     """
 

@@ -41,7 +41,7 @@ def load_features(snapshot: DatasetSnapshot, root: Path, features: Features | No
 
 
 def _cumulative(snapshot: DatasetSnapshot, root: Path, part: PartName, names: tuple[str, ...]) -> Cumulative:
-    """The part's rows stand in order of the entity, then the day, over its files too."""
+    """The part's rows are in order of the entity, then the day, over its files too."""
     _check_pinned(snapshot, part)
     schema = schemas.USER_FEATURES if part == "user_features" else schemas.ITEM_FEATURES
     wanted = pa.schema([schema.field(0), schema.field(c.DAY), *(schema.field(name) for name in counters_of(names))])

@@ -1,6 +1,6 @@
 """Batches that are filled while row groups come by.
 
-A row group is gone through once, in the order of the file, when the batch of each of its rows is known; each row is written to
+A row group is processed once, in the order of the file, when the batch of each of its rows is known; each row is written to
 the end of its batch. So a window's batches are whole when the row groups that it touches have passed. In memory are the row
 groups that are read ahead, the one that is being planned, and the batches of the windows that touch it.
 """
@@ -57,7 +57,7 @@ class BatchBuffer:
 
 @dataclass
 class Passing:
-    """A row group on its way: its rows at `order` are dealt out to batches."""
+    """A row group on its way: its rows at `order` are assigned to batches."""
 
     rows: Rows
     order: Indices
@@ -84,7 +84,7 @@ class Passing:
         self.buffers.append(buffer)
 
     def scatter(self) -> None:
-        """Every row that was dealt out stands in its batch."""
+        """Every row that was assigned is in its batch."""
         cursors = np.concatenate([buffer.cursors for buffer in self.buffers])
         scatter_rows(self.rows.place, self._batch_of_row, cursors)
         first = 0
@@ -121,7 +121,7 @@ def filled(
 
 
 def _assigned(plan: ReadPlan, rank: int, window: Window, passing: list[Passing]) -> BatchBuffer:
-    """The window's rows dealt out to its batches, as the plan has them: all that the row groups have left, less what the last
+    """The window's rows assigned to its batches, as the plan has them: all that the row groups have left, less what the last
     of them has more than the window takes."""
     counts = [group.left for group in passing]
     if counts:

@@ -97,7 +97,7 @@ def item_counts(snapshot: DatasetSnapshot, root: Path, parts: tuple[PartName, ..
 
 
 def load_vocabulary(snapshot: DatasetSnapshot, root: Path, kind: Literal["item", "user"] = "item") -> list[str]:
-    """Raw ids in dense order: that of id i stands at i - 1. DataContractError unless dense ids are exactly 1..count."""
+    """Raw ids in dense order: that of id i is at i - 1. DataContractError unless dense ids are exactly 1..count."""
     raw: list[pa.Array] = []
     dense: list[Array] = []
     for table in part_tables(snapshot, root, "vocabulary", VOCABULARY_SCHEMA):

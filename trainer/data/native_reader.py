@@ -19,7 +19,7 @@ def read_row_groups(
 ) -> Generator[Any, None, None]:
     """The row groups `plan` (numbers into all row groups of `files`, each a path and its number of row groups), in that order,
     each exactly once, as `source` reads them or as what `prepare` makes of them. At most `workers` x READ_AHEAD of
-    them are in memory beside the one handed out. DataContractError names a file that cannot be read. No thread is left once
+    them are in memory beside the one given out. DataContractError names a file that cannot be read. No thread is left once
     the generator is closed."""
     if not plan:
         return

@@ -99,7 +99,7 @@ class _TableReader:
 
 def _worker_class(source: Source, prepare: Prepare) -> type[ArrowReaderWorker]:
     class ArrowWorker(ArrowReaderWorker):  # type: ignore[misc]
-        """Reads one row group as `source` does and hands on what `prepare` makes of it; lists of any length are welcome."""
+        """Reads one row group as `source` does and passes on what `prepare` makes of it; lists of any length are welcome."""
 
         @staticmethod
         def new_results_queue_reader() -> _TableReader:

@@ -29,7 +29,7 @@ from nightrank.trainer.data.compiled import assigned, permutation, sorted_by_len
 Indices = npt.NDArray[np.int64]
 
 REVISION: Final = 2
-"""Of the orders that seeds give. A checkpoint of another revision is not taken up: its epoch would go on with other rows."""
+"""Of the orders that seeds give. A checkpoint of another revision is not resumed: its epoch would continue with other rows."""
 
 GROUP_ORDER: Final = 1
 ROW_ORDER: Final = 2

@@ -63,7 +63,7 @@ class Rows:
 
     @property
     def place(self) -> Indices:
-        """[6] where each array stands in memory, rows, tokens: what `scatter_rows` reads. True while the rows live."""
+        """[6] where each array is in memory, rows, tokens: what `scatter_rows` reads. True while the rows live."""
         return np.array([*map(address_of, (self.heads, *self.tokens)), len(self), len(self.tokens.items)], np.int64)
 
 
@@ -75,7 +75,7 @@ def offsets_of(lengths: Array) -> Indices:
 
 
 def token_index(starts: Indices, lengths: Indices) -> Indices:
-    """Where the tokens of the lists stand in the flat array, list after list."""
+    """Where the tokens of the lists are in the flat array, list after list."""
     offsets = offsets_of(lengths)
     index: Indices = np.repeat(starts - offsets[:-1], lengths)
     index += np.arange(offsets[-1])
@@ -83,7 +83,7 @@ def token_index(starts: Indices, lengths: Indices) -> Indices:
 
 
 def address_of(values: Array) -> int:
-    """Where the array's first value stands in memory."""
+    """Where the array's first value is in memory."""
     address: int = values.__array_interface__["data"][0]
     return address
 

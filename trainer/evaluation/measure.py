@@ -35,7 +35,7 @@ class SplitMeasures:
     cold: dict[str, dict[str, Floats]]
     """The same with only cold targets asked for; NaN for rows without one."""
     coverage: dict[str, dict[int, float]]
-    """who -> k -> share of the catalogue that stands in some list."""
+    """who -> k -> share of the catalogue that is in some list."""
 
     @property
     def rows(self) -> int:
@@ -77,7 +77,7 @@ class _Collected:
         self._values: dict[str, list[dict[str, Floats]]] = {recommender: [] for recommender in names}
         self._cold: dict[str, list[dict[str, Floats]]] = {recommender: [] for recommender in names}
         self._first_place = {recommender: np.full(items + 1, max(ks), np.int64) for recommender in names}
-        """Best place each item took in any list: what stands in a list of length k has a place below k."""
+        """Best place each item took in any list: what is in a list of length k has a place below k."""
 
     def add(self, recommender: str, lists: Ids, query: Queries, events: Ids, config: EvaluationConfig) -> None:
         if lists.max(initial=0) >= len(events):

@@ -1,4 +1,4 @@
-"""Whoever can be asked for a list: a bundle, or a table of lists made elsewhere. The same question for all.
+"""Recommenders: a bundle, or a table of lists made elsewhere. All have the same interface.
 
 Shapes: B rows, K list length, L length of a stored list.
 """

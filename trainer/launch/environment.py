@@ -43,7 +43,7 @@ def named(environ: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
 
 @contextmanager
 def handed_over(job: Job, environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Inside, the variables of `trainer.environment` stand in a file of mode 0600; yields what tells the workers where.
+    """Inside, the variables of `trainer.environment` are in a file of mode 0600; yields what tells the workers where.
 
     Workers on this machine find it in a private temporary folder, those of other hosts beside their heartbeats.
     """

@@ -1,7 +1,8 @@
 """Checkpoints: a safetensors file and the JSON that makes it count, each by write, fsync, rename.
 
-The JSON is written last and holds the sha256 of the tensors: a checkpoint without it, or whose tensors do not match it, is torn
-and passed over with a note. Names: `<phase>-<step>` while training, `best-<phase>`, and `live` for what goes into the bundle.
+The JSON is written last and holds the sha256 of the tensors: a checkpoint without it, or whose tensors do not match it, is
+incomplete and skipped with a note. Names: `<phase>-<step>` while training, `best-<phase>`, and `live` for what goes into the
+bundle.
 """
 
 import uuid
@@ -55,7 +56,7 @@ class CheckpointFolder:
         optimizer: Mapping[str, Tensor],
         facts: Mapping[str, Any],
     ) -> None:
-        """Whole on disk under `name` when this returns; the one that stood there before is replaced. No tensor is copied.
+        """Whole on disk under `name` when this returns; the one that was there before is replaced. No tensor is copied.
 
         The tensors go to a file of this call's own, outside the fence: they may be large. Only the JSON makes them count.
         """
@@ -85,7 +86,7 @@ class CheckpointFolder:
         return sorted((path.stem for path in self.path.glob("run-*.json")), key=self._age)
 
     def newest(self) -> Checkpoint | None:
-        """The newest whole checkpoint to resume from; torn ones are noted on stderr and passed over."""
+        """The newest whole checkpoint to resume from; incomplete ones are noted on stderr and skipped."""
         for name in reversed(self.running()):
             try:
                 return self.load(name)
@@ -94,7 +95,7 @@ class CheckpointFolder:
         return None
 
     def load(self, name: str) -> Checkpoint:
-        """DataContractError where it is missing or torn."""
+        """DataContractError where it is missing or incomplete."""
         body = self._body(name)
         data = self.path / body["tensors"]
         if not data.exists() or sha256_file(data, self.moved) != body["sha256"]:

@@ -37,7 +37,7 @@ class Phase:
 
 
 def fit(phase: Phase, training: Training) -> None:
-    """Trains until the phase is over, from wherever the state stands. A checkpoint then says `phase_done`."""
+    """Trains until the phase is over, from wherever the state is. A checkpoint then says `phase_done`."""
     log = ProgressLog(training, phase.steps)
     while not is_over(phase, training):
         train_epoch(phase, training, log)

@@ -1,4 +1,4 @@
-"""What the step is told of a sequence ranker: pieces of so many tokens, and the training loss of the configuration."""
+"""What the training step needs to know about a sequence ranker: the tokens per piece, and the configured training loss."""
 
 from collections.abc import Iterator
 

@@ -7,7 +7,7 @@ from nightrank.trainer.config.ctr import PlateauConfig
 
 @dataclass(frozen=True)
 class Plateau:
-    """Where training stands. Plain numbers, so a resumed run takes it up from its state."""
+    """The progress of training. Plain numbers, so they are part of a checkpoint's state."""
 
     config: PlateauConfig
     rate: float

@@ -1,7 +1,7 @@
 """Histories whose neighbouring events change places at random, for training only.
 
-A clock of whole days, a basket, two tabs of a browser: the order of near neighbours is often a coin toss. A ranker that has
-seen both orders does not learn one of them by heart. A local form of the reordering of CL4SRec (Xie et al. 2022, section
+A clock of whole days, a basket, two tabs of a browser: the order of near neighbours is often arbitrary. A ranker that has
+seen both orders does not overfit to one of them. A local form of the reordering of CL4SRec (Xie et al. 2022, section
 3.2.3), which shuffles a whole stretch.
 """
 

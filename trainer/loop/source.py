@@ -87,7 +87,7 @@ class PartSource:
 class MixedSource:
     """All of `main`, and between its batches the first steps of an epoch of `replay`, spread evenly.
 
-    The rows of a file stand in the order of a hash of the user, and the plan permutes row groups and rows: the first steps
+    The rows of a file are in the order of a hash of the user, and the plan permutes row groups and rows: the first steps
     of an epoch are a uniform sample of users.
     """
 

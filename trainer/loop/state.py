@@ -22,7 +22,7 @@ class Best(BaseModel):
 
 
 class TrainState(BaseModel):
-    """Where training stands. `step` and `epoch` count within the phase; `step_in_epoch` is the next batch to read.
+    """The progress of training. `step` and `epoch` count within the phase; `step_in_epoch` is the next batch to read.
 
     Randomness needs no memory: that of a step is a function of (seed, phase, step, rank).
     """

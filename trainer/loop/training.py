@@ -82,7 +82,7 @@ class Resumable:
 
     def resume(self, name: str | None) -> bool:
         """Continues from the newest whole checkpoint, or takes the weights and moments of the named one; false where there
-        is none. Rank 0 reads, the others are told. A checkpoint of other data or settings is passed over with a note."""
+        is none. Rank 0 reads, the others receive it. A checkpoint of other data or settings is skipped with a note."""
         loaded: list[Checkpoint] = []
 
         def read() -> dict[str, Any] | None:

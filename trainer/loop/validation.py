@@ -77,7 +77,7 @@ class Validator:
         return torch.tensor([float(np.sum(rows[name])) for name in NAMES] + [query.history.rows], dtype=torch.float64)
 
     def _batches(self) -> Iterator[Batch]:
-        """This rank's share of the first `max_rows` rows: a uniform sample, as rows stand by a hash of the user."""
+        """This rank's share of the first `max_rows` rows: a uniform sample, as rows are sorted by a hash of the user."""
         return iter_part(
             self.snapshot,
             self.tables,

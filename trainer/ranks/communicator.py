@@ -172,6 +172,6 @@ def run_on_all_ranks(communicator: Communicator, work: Callable[[], Value]) -> V
 
 
 def broadcast_object(communicator: Communicator, work: Callable[[], Json]) -> Json:
-    """Rank 0 decides, the others are told: the JSON value of `work()` on rank 0, or its fault, on every rank."""
+    """Rank 0 decides, the others receive it: the JSON value of `work()` on rank 0, or its fault, on every rank."""
     value = run_on_all_ranks(communicator, lambda: work() if communicator.rank == 0 else None)
     return communicator.gather(value)[0]

@@ -61,7 +61,8 @@ def make_deterministic(device: Device, threads: int | None = None) -> None:
 
 def choose_attention(model: nn.Module, device: Device) -> None:
     """Hugging Face parts take attention as plain products where that is faster, which is on a CPU in bf16: there torch's fused
-    kernel takes two and a half to seven times as long forth and back (`benchmarks.attention`). Elsewhere the kernel stays."""
+    kernel takes two and a half to seven times as long forward and backward (`benchmarks.attention`). Elsewhere the kernel
+    stays."""
     if device.bf16 and device.torch_device.type == "cpu":
         for module in model.modules():
             if hasattr(module, "set_attn_implementation"):

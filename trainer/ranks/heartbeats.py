@@ -31,7 +31,7 @@ class Heartbeats:
         return [self._known[path] for path in sorted(self._known)]
 
     def silent_seconds(self, rank: int) -> float:
-        """How long ago this rank's heartbeat was first seen as it stands now."""
+        """How long ago this rank's current heartbeat was first seen."""
         return time.monotonic() - self._changed[rank]
 
     def _read(self, path: Path, now: float) -> None:

@@ -1,6 +1,6 @@
 """A rank that stops moving is named and ended, with its stack. Horovod's own stall inspector never fires under Gloo.
 
-Inside each rank: `Progress` is told of every step and every collective; the `Heartbeat` thread writes it to a small file once
+Inside each rank: `Progress` records every step and every collective; the `Heartbeat` thread writes it to a small file once
 a second, where the launcher reads it (`launch.supervise`), and ends the process if it is this rank that hangs.
 A process whose interpreter is blocked or that is stopped beats no more; that is for the launcher to see.
 """
@@ -26,7 +26,7 @@ GRACE: float = 1.5
 """A rank that waits for others outlasts the one that hangs by this factor, so that the guilty one is named first."""
 
 DONE: dict[str, Any] = {"how": "done"}
-"""How a rank ended that came to its end."""
+"""How a finished rank ended."""
 
 LAST_WORDS: int = 10
 """How often a rank tries to write how it ended."""

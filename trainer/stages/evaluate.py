@@ -32,7 +32,7 @@ def run(context: StageContext) -> StageResult:
     """Metric rows and comparisons of every split the run can be measured on.
 
     `test` (full runs): the `measured` bundle, which saw neither validation nor test rows. `holdout`: the `live` bundle, the
-    champion and the last full run's model; no loss of theirs held these rows. Baselines and the truth stand beside both.
+    champion and the last full run's model; no loss of theirs held these rows. Baselines and the truth are beside both.
     """
     config = context.section("evaluation", EvaluationConfig)
     snapshot = run_snapshot(context)
@@ -63,7 +63,7 @@ def splits_of(snapshot: DatasetSnapshot) -> list[PartName]:
 def recommenders_of(
     context: StageContext, snapshot: DatasetSnapshot, split: PartName, config: EvaluationConfig
 ) -> Mapping[str, Recommender]:
-    """Who is asked on the split, in the order of the report. Whoever does not exist is left out."""
+    """The recommenders measured on the split, in the order of the report. Those that do not exist are left out."""
     found: dict[str, Recommender] = {}
     challenger = run_bundle(context, "measured" if split == "test" else "live")
     if challenger is not None:

@@ -73,7 +73,7 @@ def question(context: StageContext) -> list[Any]:
 
 
 def standing(context: StageContext, challenger: ModelRef, champion: ModelRef | None) -> GateFacts | None:
-    """The decision that was written, if it still answers the question; None where the two must be compared anew.
+    """The decision that was written, if it still answers the question; None where the two must be compared again.
 
     Once its challenger is the champion a decision has been carried out, and stands.
     """

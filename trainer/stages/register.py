@@ -105,7 +105,7 @@ def _aliased(tracker: Tracker, name: str, alias: str) -> str | None:
 
 
 def _log_training(context: StageContext, tracker: Tracker, trained: Trained) -> None:
-    """Curves, figures and the snapshot stand in the run of stage `train`, once."""
+    """Curves, figures and the snapshot are in the run of stage `train`, once."""
     run_id = tracker.run_of(context, "train")
     if tracker.client.get_run(run_id).info.status == "FINISHED":
         return

@@ -67,7 +67,7 @@ def registered_name(model_name: str) -> str:
 
 
 def _log_training(context: StageContext, tracker: Tracker, trained: CtrTraining) -> None:
-    """Curves, figures and the snapshot stand in the run of stage `train_ctr`, once."""
+    """Curves, figures and the snapshot are in the run of stage `train_ctr`, once."""
     run_id = tracker.run_of(context, TRAINED)
     if tracker.client.get_run(run_id).info.status == "FINISHED":
         return
@@ -91,7 +91,7 @@ def _ref(
         alias=CHAMPION,
         mlflow_run_id=mlflow_run,
         manifest_sha256=folder.name,
-        # Codes are fitted anew on every run: the table of codes is the vocabulary.
+        # Codes are fitted again on every run: the table of codes is the vocabulary.
         vocabulary_lineage=read_json(folder / "manifest.json")[CODES],
         vocabulary_items=next((field.size - 1 for field in info.shapes.fields if field.name == "item"), 0),
         snapshot_id=snapshot.id,

@@ -1,4 +1,4 @@
-"""Stage `train`: writes the job, launches the workers, hands on what they left."""
+"""Stage `train`: writes the job, launches the workers, passes on what they left."""
 
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def result_of(job: Job) -> dict[str, Any] | None:
 
 
 def build_job(context: StageContext, snapshot: Path, name: str = NAME) -> Job:
-    """Everything the workers are told. A night's rankers of lists grow from the champion that its snapshot pins."""
+    """Everything that the workers are given. A night's rankers of lists grow from the champion that its snapshot pins."""
     text = context.section("text", TextSettings)
     return Job(
         root=str(context.root.resolve()),

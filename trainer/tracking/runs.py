@@ -27,7 +27,7 @@ WITHOUT_RUN: Final = ("release", "report", "verdict")
 def stage_run(context: StageContext, name: str) -> Iterator[tuple[Tracker, str]]:
     """(tracker, MLflow run id) of the stage's own run, ended FINISHED or FAILED.
 
-    The configuration stands in its parameters and the run's snapshot in its inputs.
+    The configuration is in its parameters and the run's snapshot in its inputs.
     """
     with tracker_of(context) as tracker:
         run_id = tracker.run_of(context, name)

@@ -157,7 +157,7 @@ def _open(uri: str, settings: MlflowSettings, lake: Lake) -> Tracker:
 
 
 def _made_whole(uri: str) -> None:
-    """An absent SQLite file is made under another name and renamed: a kill in the middle of it breaks nothing for good."""
+    """An absent SQLite file is made under another name and renamed: a kill in the middle of it breaks nothing permanently."""
     import mlflow
 
     file = Path(uri.removeprefix("sqlite:///"))
@@ -171,7 +171,7 @@ def _made_whole(uri: str) -> None:
 
 @contextmanager
 def _alone(lake: Lake, uri: str) -> Iterator[None]:
-    """Two first opens of an absent SQLite file at once break it for good, so opening waits its turn."""
+    """Two first opens of an absent SQLite file at once break it permanently, so opening waits its turn."""
     if not uri.startswith("sqlite:"):
         yield
         return

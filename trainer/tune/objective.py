@@ -57,7 +57,7 @@ def _is_the_trials(error: NightrankError, job: Job) -> bool:
 
 
 def build_job(spec: StudySpec, number: int, params: Params) -> Job:
-    """Everything the trial's ranks are told. ConfigError for parameters that do not go together."""
+    """Everything that the trial's ranks are given. ConfigError for parameters that do not go together."""
     config = validate(TuneConfig, spec.config.get("tune", {}))
     trial = Trial(study=spec.relative, number=number, pruner=config.pruner)
     text = validate(TextSettings, spec.config.get("text", {}))

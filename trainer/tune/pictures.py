@@ -32,7 +32,7 @@ def draw(study: optuna.Study, space: Space, config: TuneConfig, seed: int, folde
 
 
 def importances(study: optuna.Study, space: Space, config: TuneConfig, seed: int) -> dict[str, float]:
-    """Share of each key in what the trials that came to their end differ by, largest first; {} where that says nothing."""
+    """Share of each key in the difference between finished trials, largest first; {} where it cannot be computed."""
     whole = [trial for trial in studies.finished(study) if trial.state == TrialState.COMPLETE]
     if len(whole) < LEAST or len({trial.value for trial in whole}) < 2:
         return {}

@@ -31,7 +31,7 @@ def open_parent(spec: StudySpec) -> str:
 
 
 def begin_trial(spec: StudySpec, number: int, params: Params) -> None:
-    """The trial's run stands under the parent with its parameters, from the moment it begins."""
+    """The trial's run is under the parent with its parameters, from the moment it begins."""
     with tracker_of(context_of(spec)) as tracker:
         run_id = tracker.run_of(context_of(spec), name_of(number))
         tracker.client.update_run(run_id, status="RUNNING")

@@ -1,6 +1,6 @@
 """The search as a process: `python -m nightrank.trainer.tune.run --study-dir LAKE/tune/<study>`, started by `nightrank tune`.
 
-Leaves `result.json` and exit code 0, or `error.json` and the fault's own code. Killed anywhere and started again it goes on:
+Leaves `result.json` and exit code 0, or `error.json` and the fault's own code. Killed anywhere and started again it continues:
 a finished trial is not repeated, the one that was cut off resumes from its checkpoint.
 """
 

@@ -1,4 +1,4 @@
-"""The search: one trial after the other until there are enough. Whatever is cut off goes on where it stood."""
+"""The search: one trial after the other until there are enough. Whatever is cut off continues where it stopped."""
 
 import time
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class Search:
     def run(self, objective: Objective) -> bool:
         """Trials until `trials` are finished, the time is over or the space is exhausted (then true).
 
-        A fault that `objective` raises leaves its trial unfinished: the next call goes on with that one.
+        A fault that `objective` raises leaves its trial unfinished: the next call continues with that one.
         """
         while len(studies.finished(self.study)) < self.trials:
             trial = studies.unfinished(self.study)

@@ -1,4 +1,4 @@
-"""StudySpec: everything a search is told, written by the command as `LAKE/tune/<study>/study.json`."""
+"""StudySpec: everything that a search is given, written by the command as `LAKE/tune/<study>/study.json`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from nightrank.feature_store.contracts.secrets import masked
 from nightrank.trainer.tune.space import Space
 
 HOW_IT_IS_RUN: Final = ("hosts", "environment", "threads_per_worker", "log_seconds", "checkpoint", "watchdog")
-"""Keys of section `trainer` that change no value: a study goes on under others."""
+"""Keys of section `trainer` that change no value: a study continues under others."""
 LEFT_OUT: Final = ("spark", "mlflow", "tune")
 """Sections that no overlay holds: where and how something is run, and an address may hold a password."""
 NOTE: Final = "Chosen on validation NDCG@10 of phase measure. The test split was not read: measure the winner with a full run."

@@ -1,7 +1,7 @@
 """The study: Optuna's record of trials in `LAKE/tune/<study>/study.journal`, and what is tried next. The only door to optuna,
 with pictures.py.
 
-The next trial is a function of the finished ones, the space, the seed and its own number: a search that was killed goes on
+The next trial is a function of the finished ones, the space, the seed and its own number: a search that was killed continues
 with the same suggestions as one that was not.
 """
 
@@ -135,7 +135,7 @@ def tell(study: optuna.Study, number: int, state: TrialState, value: float | Non
 
 
 def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The earliest of the best that came to their end."""
+    """The earliest of the best that finished."""
     whole = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return max(whole, key=lambda trial: (trial.value, -trial.number), default=None)
 

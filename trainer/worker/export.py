@@ -10,7 +10,7 @@ from nightrank.trainer.loop.training import Training
 
 
 def export_bundle(training: Training) -> str:
-    """`LAKE/models/<manifest sha256>` stands there whole; returns the sha256. The same weights give the same bytes."""
+    """`LAKE/models/<manifest sha256>` is complete; returns the sha256. The same weights give the same bytes."""
     snapshot = training.snapshot
     facts: dict[str, Any] = {
         "snapshot_id": snapshot.id,

@@ -126,7 +126,7 @@ def _shared_moments(training: Training, parent: Bundle | None) -> dict[str, torc
 
 
 def result(training: Training, state: TrainState, seconds: float) -> dict[str, Any]:
-    """What the stage hands on: the sections `training`, `model_files` and `curves` of result.json."""
+    """The output of the stage: the sections `training`, `model_files` and `curves` of result.json."""
     job, size = training.job, training.communicator.size
     bundles = {recommender: f"models/{digest}" for recommender, digest in state.bundles.items()}
     return {

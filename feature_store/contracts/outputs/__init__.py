@@ -1,1 +1,1 @@
-"""What each stage hands on, beside its tables: one frozen model a stage, in the order in which they run."""
+"""What each stage passes on, beside its tables: one frozen model a stage, in the order in which they run."""

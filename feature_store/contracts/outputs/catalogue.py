@@ -1,4 +1,4 @@
-"""The output of each stage. Stages that are not listed (build_features, embed_items, score_baselines) hand on tables alone."""
+"""The output of each stage. Stages that are not listed (build_features, embed_items, score_baselines) write only tables."""
 
 from typing import Any, Final
 
@@ -41,9 +41,9 @@ def output_kind(stage: str) -> type[StageOutput]:
 
 
 def read_output(stage: str, body: dict[str, Any]) -> StageOutput:
-    """The output in a stage's record. DataContractError where it is not what the stage hands on now.
+    """The output in a stage's record. DataContractError where it is not what the stage outputs now.
 
-    A record without one, as of a stage that hands on tables alone or of an older release, hands on nothing.
+    A record without one, as of a stage that writes only tables or of an older release, has no output.
     """
     if not body:
         return OtherOutput()

@@ -1,4 +1,4 @@
-"""What the stages hand on that come after the release: maintenance, report, verdict."""
+"""The outputs of the stages after the release: maintenance, report, verdict."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""What the stages of the click ranker hand on."""
+"""The outputs of the click ranker's stages."""
 
 from typing import Any, ClassVar
 

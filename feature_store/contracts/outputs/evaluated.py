@@ -1,4 +1,4 @@
-"""What stage evaluate hands on: figures for result.json and the report."""
+"""The output of stage evaluate: figures for result.json and the report."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""What stage gate hands on: its decision, and the model that makes the run's lists."""
+"""The output of stage gate: its decision, and the model that makes the run's lists."""
 
 from typing import Any, ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""What stage ingest_events hands on beside its tables: the accounts of what landed."""
+"""The output of stage ingest_events beside its tables: the accounts of what landed."""
 
 from typing import Any, ClassVar
 

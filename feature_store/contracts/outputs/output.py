@@ -1,4 +1,4 @@
-"""StageOutput: what a stage hands on to later stages, to result.json and to the report."""
+"""StageOutput: what a stage passes on to later stages, to result.json and to the report."""
 
 from typing import Any, ClassVar
 
@@ -24,6 +24,6 @@ class StageOutput(FrozenConfig):
 
 
 class OtherOutput(StageOutput):
-    """Of a stage that has no model of its own: it hands on tables alone, or whatever it likes."""
+    """The output of a stage without a model here: it writes only tables, or any fields."""
 
     model_config = ConfigDict(extra="allow")

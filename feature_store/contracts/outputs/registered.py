@@ -1,4 +1,4 @@
-"""What stage register hands on; `model_ref.json` in the run's folder holds the whole reference."""
+"""The output of stage register; `model_ref.json` in the run's folder holds the whole reference."""
 
 from typing import Any, ClassVar
 

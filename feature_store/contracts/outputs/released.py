@@ -1,4 +1,4 @@
-"""What stage release hands on."""
+"""The output of stage release."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""What stage score_users hands on: the facts of the lists it wrote."""
+"""The output of stage score_users: the facts of the lists it wrote."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""What stage train hands on: the bundles it left, how training went, and its curves."""
+"""The output of stage train: the bundles it left, how training went, and its curves."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""What stage build_training_set hands on: the snapshot it published."""
+"""The output of stage build_training_set: the snapshot it published."""
 
 from typing import Any, ClassVar, Literal
 

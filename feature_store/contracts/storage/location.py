@@ -67,7 +67,7 @@ class Location:
         return self.parent / name
 
     def below(self, above: "Location") -> str:
-        """This place as a name below `above`. ValueError if it stands elsewhere."""
+        """This place as a name below `above`. ValueError if it is elsewhere."""
         if (self.scheme, self.bucket) != (above.scheme, above.bucket):
             raise ValueError(f"{self} is not below {above}")
         return str(PurePosixPath(self.key).relative_to(above.key))
@@ -79,14 +79,14 @@ class Location:
         return store_of(self.scheme, self.bucket)
 
     def find(self) -> Entry | None:
-        """The file that stands here; None for a folder and for nothing."""
+        """The file that is here; None for a folder and for nothing."""
         return self.store.find(self.key)
 
     def is_file(self) -> bool:
         return self.find() is not None
 
     def exists(self) -> bool:
-        """A file stands here, or something stands below."""
+        """A file is here, or something is below."""
         return self.is_file() or next(self.store.walk(self.key), None) is not None
 
     def read(self) -> Stored:
@@ -110,7 +110,7 @@ class Location:
         return self.store.create(self.key, data)
 
     def swap(self, data: bytes, expected: Version) -> Version | None:
-        """The new version, or None if another content than `expected` stands here."""
+        """The new version, or None if another content than `expected` is here."""
         return self.store.swap(self.key, data, expected)
 
     def children(self) -> list["Location"]:

@@ -36,7 +36,7 @@ class NodeCache:
     most_bytes: int
 
     def local_copy(self, place: Location, entry: Entry | None = None) -> Path:
-        """A file of this machine with the content that stands at `place` now. FileNotFoundError if nothing does.
+        """A file of this machine with the content that is at `place` now. FileNotFoundError if nothing does.
 
         `entry`, from a listing, saves asking the store again. The copy stays for ten minutes at least, and while it is open.
         """
@@ -111,7 +111,7 @@ def _touched(copy: Path) -> bool:
 
 @contextmanager
 def _room(folder: Path) -> Iterator[None]:
-    """A full disk is named, with the way out; what was half fetched is gone by then."""
+    """A full disk is an error with a remedy; an incomplete fetch has been removed by then."""
     try:
         yield
     except OSError as error:

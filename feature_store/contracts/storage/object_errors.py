@@ -34,7 +34,8 @@ class UnknownOutcome(DependencyUnreachable):
 
 @contextmanager
 def explained(address: str, key: str) -> Iterator[None]:
-    """ConfigError for what asking again does not mend, UnknownOutcome for silence; conditions and absent keys pass through."""
+    """ConfigError for faults that a retry does not fix, UnknownOutcome for a timeout; conditions and absent keys pass
+    through."""
     try:
         yield
     except FileNotFoundError as error:
@@ -70,5 +71,5 @@ def _any(words: tuple[str, ...], error: BaseException) -> bool:
 
 
 def _short(error: BaseException) -> str:
-    """The first words: a library's text may go on for pages, with requests in it."""
+    """The first words: a library's text may continue for pages, with requests in it."""
     return " ".join(str(error).split())[:200]

@@ -93,10 +93,10 @@ class BucketStore:
         return ObjectFile(self, entry).buffered()
 
     def _decided(self, key: str, data: bytes, mode: "PutMode") -> Version | None:
-        """A conditional write, taken to its end: its version if `data` stands there, None if the condition did not hold.
+        """A completed conditional write: its version if `data` is there, None if the condition failed.
 
         A refusal may be the answer to a second sending of a write that happened, and a broken connection may hide one: what
-        stands there says so.
+        is there says so.
         """
         unknown: UnknownOutcome | None = None
         for _ in range(ATTEMPTS):

@@ -50,14 +50,14 @@ class Store(Protocol):
     def write(self, key: str, data: bytes) -> None: ...
 
     def create(self, key: str, data: bytes) -> bool:
-        """True if `data` stands there and nobody else wrote the key before: of several writers one gets True.
+        """True if `data` is there and nobody else wrote the key before: of several writers one gets True.
 
         The answer may have been lost on its way, so the content decides: what must have one winner names its writer.
         """
         ...
 
     def swap(self, key: str, data: bytes, expected: Version) -> Version | None:
-        """The new version; None, and nothing written, if `expected` is not what stands. As in `create`, name the writer."""
+        """The new version; None, and nothing is written, if the content is not `expected`. As in `create`, name the writer."""
         ...
 
     def find(self, key: str) -> Entry | None:
@@ -77,11 +77,11 @@ class Store(Protocol):
         ...
 
     def delete_tree(self, key: str) -> None:
-        """Nothing stands below the key afterwards."""
+        """Nothing is below the key afterwards."""
         ...
 
     def upload(self, key: str, source: Path) -> None:
-        """The file's bytes stand at the key, whole, without holding them in memory."""
+        """The file's bytes are at the key, whole, without holding them in memory."""
         ...
 
     def download(self, key: str, target: Path) -> None:
