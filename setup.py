@@ -28,7 +28,7 @@ def parquet() -> Extension:
         raise SystemExit("pyarrow is not installed; run `make setup`")
     pyarrow = Path(spec.origin).parent
     libraries = [next(pyarrow.glob(f"{name}.so.*")) for name in ("libarrow", "libparquet")]
-    new_abi = b"OpenFileERKNSt7__cxx11" in libraries[1].read_bytes()  # wheels for old systems have the string ABI from before C++11
+    new_abi = b"OpenFileERKNSt7__cxx11" in libraries[1].read_bytes()  # else the string ABI from before C++11
     return Extension(
         "nightrank.trainer.data._parquet",
         [str(NATIVE / "parquet.cpp")],
