@@ -7,6 +7,7 @@ from nightrank.feature_store.contracts.context import StageContext
 from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.found import Found, last_full
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.landing_days import brings_no_event
 
 
 def current_date(lake: Lake) -> date | None:
@@ -21,10 +22,17 @@ def newer_date(lake: Lake, day: date) -> date | None:
     return current if current is not None and day < current else None
 
 
-def found_now(lake: Lake, run_id: str, day: date) -> Found:
+def found_now(lake: Lake, run_id: str, kind: str, day: date) -> Found:
     """What a run that is opened now finds."""
-    newer = newer_date(lake, day)
-    return Found(champion=lake.champion(), last_full=last_full(lake, run_id, day), newer=newer.isoformat() if newer else None)
+    current, champion = current_date(lake), lake.champion()
+    newer = current is not None and day < current
+    grows = kind == "nightly" and champion is not None and not newer
+    return Found(
+        champion=champion,
+        last_full=last_full(lake, run_id, day),
+        newer=current.isoformat() if current is not None and newer else None,
+        without_events=grows and brings_no_event(lake, day, current),
+    )
 
 
 def refuse_older(context: StageContext) -> None:

@@ -35,6 +35,7 @@ class Orchestrated:
 
         `already_done` where the run had ended, `nothing` on an empty day: then the lake is free.
         """
+        request = requests.with_late_events(request)
         run_id = requests.run_id_of(request)
         if requests.finished(request.lake.run_dir(run_id)):
             return self.runner.already_done(request, run_id)
@@ -58,7 +59,8 @@ class Orchestrated:
     def work(self, request: RunRequest, names: Sequence[str]) -> dict[str, Any]:
         """These stages, as far as they are not done; neighbours on Spark share an application.
 
-        Exit code 3, and nothing is started, where the run has none of them: a back-fill, or a stage that is switched off.
+        Exit code 3, and nothing is started, where the run has none of them: a back-fill, a night without events, or what is
+        switched off.
         UsageError if the run is not open, or a stage stands on one that is not done.
         """
         run_id = requests.run_id_of(request)
@@ -144,7 +146,7 @@ class Orchestrated:
         unknown = [name for name in names if name not in {stage.name for stage in self.runner.stages}]
         if unknown:
             raise UsageError(f"no stage {', '.join(unknown)}", f"stages are: {', '.join(stage.name for stage in every)}")
-        why = "a back-fill takes data in and changes no list" if directory.context.is_back_fill else "switched off in this run"
+        why = directory.note or "switched off in this run"
         return {
             "run_id": directory.run_id,
             "status": "nothing",

@@ -60,7 +60,8 @@ def print_run(result: dict[str, Any], as_json: bool, root: Any = None) -> None:
     if result["error"]:
         out(f"  {result['error']['message']}\n  what to do: {result['error']['remedy']}")
     if result["gate"]:
-        out(f"  gate: {result['gate']['decision']} ({'; '.join(result['gate']['reasons'])})")
+        reasons = [*result["gate"]["reasons"], *filter(None, [result["gate"].get("new_items")])]
+        out(f"  gate: {result['gate']['decision']} ({'; '.join(reasons)})")
     if current := result.get("back_fill_of"):
         out(f"  a back-fill: its data was read; the model and lists of {current} stay current")
     if result["report"] and root:

@@ -44,6 +44,7 @@ class Runner:
 
         ConflictError if another run works on the lake; UsageError if the lake is not ready for it.
         """
+        request = requests.with_late_events(request)
         run_id = requests.run_id_of(request)
         if requests.finished(request.lake.run_dir(run_id)):
             return self.already_done(request, run_id)
@@ -67,7 +68,7 @@ class Runner:
 
     def _stage(self, request: RunRequest, name: str) -> Stage:
         """UsageError where the run has no such stage; ConflictError where the stage would make an older date current."""
-        listed = stages_of(request.kind, request.config, self.stages)
+        listed = self._of_run(request, planned_directory(request, requests.run_id_of(request)))
         stage = next((stage for stage in listed if stage.name == name), None)
         if stage is None:
             raise UsageError(f"no stage {name!r}", f"stages are: {', '.join(s.name for s in listed)}{self._switches(name)}")
@@ -79,7 +80,8 @@ class Runner:
         return stage
 
     def _check_needs(self, request: RunRequest, run_id: str, stage: Stage) -> None:
-        missing = planned_directory(request, run_id).missing(stage, self.stages)
+        directory = planned_directory(request, run_id)
+        missing = directory.missing(stage, self._of_run(request, directory))
         if missing:
             raise UsageError(
                 f"stage {stage.name} of {run_id} needs {', '.join(missing)}, which is not done with this configuration",
@@ -93,11 +95,12 @@ class Runner:
 
     def plan(self, request: RunRequest, only: str | None = None) -> dict[str, Any]:
         """What `run` (or `run_stage`) would do now. Reads only."""
+        request = request if only else requests.with_late_events(request)
         run_id = requests.run_id_of(request)
         directory = planned_directory(request, run_id)
         over = requests.finished(directory.folder) and only is None
         status = "already_done" if over else "planned"
-        note = "; ".join(differing(directory.folder, request.config)) if over else _back_fill_note(directory)
+        note = "; ".join(differing(directory.folder, request.config)) if over else directory.note
         stages = list(self.listed(request, directory)) if only is None else [self._stage(request, only)]
         todo = [] if over else stages if only else directory.left(stages, directory.done)
         listed = [{"name": s.name, "status": "would_run" if s in todo else "done"} for s in stages]
@@ -113,7 +116,11 @@ class Runner:
         return self._work(request, directory, lease, stop, self.listed(request, directory), directory.done)
 
     def listed(self, request: RunRequest, directory: RunDirectory) -> tuple[Stage, ...]:
-        return stages_of(request.kind, request.config, self.stages, back_fill=directory.context.is_back_fill)
+        return self._of_run(request, directory, back_fill=directory.context.is_back_fill)
+
+    def _of_run(self, request: RunRequest, directory: RunDirectory, *, back_fill: bool = False) -> tuple[Stage, ...]:
+        without = directory.context.without_events
+        return stages_of(request.kind, request.config, self.stages, back_fill=back_fill, without_events=without)
 
     def evict(self, request: RunRequest) -> Callable[[Record], None]:
         """Nothing of a crashed owner is at work behind this run."""
@@ -211,9 +218,3 @@ class Runner:
         notes = ["the gate rejected its challenger"] if before == "gate_rejected" else []
         note = "; ".join([f"{run_id} had ended before", *notes, *differing(folder, request.config)])
         return {**result, "status": "already_done", "exit_code": 0, "error": None, "note": note}
-
-
-def _back_fill_note(directory: RunDirectory) -> str:
-    found = directory.context.found
-    newer = found.newer if found is not None else None
-    return f"a back-fill: it takes data in, and the model and lists of {newer} stay current" if newer else ""

@@ -1,7 +1,7 @@
 """THE list of stages: what each is called, which module runs it, which engine it needs, what it stands on. Stdlib only."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 Engine = Literal["spark", "torch", "plain"]
@@ -27,6 +27,8 @@ class Stage:
     """Part of a back-fill too: a run of an older date than what is current takes its data in and changes no list."""
     changes_lists: bool = False
     """Decides what is live: refused for a date older than what is current."""
+    learns: bool = False
+    """Makes or measures a model: not part of a night that brings no event."""
     switch: str | None = None
     """`section.key` of the configuration that must be true for it; None: it is part of every run."""
 
@@ -36,10 +38,10 @@ STAGES: Final[tuple[Stage, ...]] = (
     Stage("build_features", "nightrank.spark_jobs.build_features", "spark", ("ingest_events",), takes_in=True),
     Stage("embed_items", "nightrank.spark_jobs.embed_items", "spark", ("build_features",)),
     Stage("build_training_set", "nightrank.spark_jobs.build_training_set", "spark", ("build_features", "embed_items")),
-    Stage("score_baselines", "nightrank.spark_jobs.score_baselines", "spark", ("build_training_set",)),
-    Stage("train", "nightrank.trainer.stages.train", "torch", ("build_training_set",)),
-    Stage("register", "nightrank.trainer.stages.register", "torch", ("train",)),
-    Stage("evaluate", "nightrank.trainer.stages.evaluate", "torch", ("train", "score_baselines")),
+    Stage("score_baselines", "nightrank.spark_jobs.score_baselines", "spark", ("build_training_set",), learns=True),
+    Stage("train", "nightrank.trainer.stages.train", "torch", ("build_training_set",), learns=True),
+    Stage("register", "nightrank.trainer.stages.register", "torch", ("train",), learns=True),
+    Stage("evaluate", "nightrank.trainer.stages.evaluate", "torch", ("train", "score_baselines"), learns=True),
     Stage("gate", "nightrank.trainer.stages.gate", "torch", ("register", "evaluate"), changes_lists=True),
     Stage("score_users", "nightrank.spark_jobs.score_users", "spark", ("gate",), changes_lists=True),
     Stage("release", "nightrank.spark_jobs.release", "spark", ("score_users",), changes_lists=True),
@@ -49,6 +51,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         "torch",
         ("build_training_set",),
         on_failure="continue",
+        learns=True,
         switch=CTR_SWITCH,
     ),
     Stage(
@@ -57,6 +60,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         "torch",
         ("train_ctr",),
         on_failure="continue",
+        learns=True,
         switch=CTR_SWITCH,
     ),
     Stage(
@@ -74,12 +78,32 @@ STAGES: Final[tuple[Stage, ...]] = (
 
 
 def stages_of(
-    kind: str, config: Mapping[str, Any], stages: tuple[Stage, ...] = STAGES, *, back_fill: bool = False
+    kind: str,
+    config: Mapping[str, Any],
+    stages: tuple[Stage, ...] = STAGES,
+    *,
+    back_fill: bool = False,
+    without_events: bool = False,
 ) -> tuple[Stage, ...]:
-    """The stages a run of this kind goes through under this configuration, in order; of a back-fill those that take data in."""
-    return tuple(
-        stage for stage in stages if kind in stage.kinds and is_on(stage, config) and (stage.takes_in or not back_fill)
-    )
+    """The stages a run of this kind goes through under this configuration, in order.
+
+    Of a back-fill those that take data in; of a night without events all but those that learn.
+    """
+    listed = tuple(stage for stage in stages if kind in stage.kinds and is_on(stage, config))
+    if back_fill:
+        return tuple(stage for stage in listed if stage.takes_in)
+    return tuple(_without_learning(listed)) if without_events else listed
+
+
+def _without_learning(stages: tuple[Stage, ...]) -> Iterator[Stage]:
+    """The stages that learn nothing. What needed one that does needs what that one stands on."""
+    inherited: dict[str, tuple[str, ...]] = {}
+    for stage in stages:
+        needs = tuple(dict.fromkeys(name for need in stage.needs for name in inherited.get(need, (need,))))
+        if stage.learns:
+            inherited[stage.name] = needs
+        else:
+            yield replace(stage, needs=needs)
 
 
 def is_on(stage: Stage, config: Mapping[str, Any]) -> bool:

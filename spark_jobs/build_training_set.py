@@ -34,15 +34,23 @@ NIGHT_SPLITS: Final = ("train", "holdout")
 
 
 def run(context: StageContext) -> StageResult:
-    """Every position that may be learnt is in one row of `train` or `refit`; the snapshot of it all is published."""
+    """Every position that may be learnt is in one row of `train` or `refit`; the snapshot of it all is published.
+
+    A night without events writes no rows: its snapshot has only what is known of items.
+    """
     settings = submit.settings(context)
     base = training_snapshot.night_base(context) if context.kind == "nightly" else None
     spark = get_session(settings.spark)
+    if base is not None and context.without_events:
+        result = StageResult(NAME)
+        training_snapshot.publish_snapshot(
+            spark, context, settings, rule=_rule_of_night(base), base=base, train=None, result=result
+        )
+        return result
     version = delta_io.version(context.lake, INTERACTIONS)
     known = _known(spark, context, settings, version, date.fromisoformat(base.snapshot.date) if base else None)
     facts = _facts(context, settings, known)
-    earlier = base.snapshot.split.model_copy(update={"valid_from": None, "test_from": None}) if base else None
-    rule = earlier or _rule(context, settings, facts["first_day"])
+    rule = _rule_of_night(base) if base else _rule(context, settings, facts["first_day"])
     users = _users(spark, context, settings, known)
     rules = row_rules(settings, rule, context.kind)
     rows = user_sequences(known.join(users.select(c.USER), c.USER, "left_semi")).join(users, c.USER)
@@ -86,6 +94,11 @@ def _facts(context: StageContext, settings: DataSettings, known: DataFrame) -> R
             "lists stay as they are; check training_set.history_actions if that is not expected",
         )
     return row
+
+
+def _rule_of_night(base: training_snapshot.Base) -> SplitRule:
+    """A night has no validation and test rows."""
+    return base.snapshot.split.model_copy(update={"valid_from": None, "test_from": None})
 
 
 def _rule(context: StageContext, settings: DataSettings, first_day: date) -> SplitRule:

@@ -38,7 +38,8 @@ MOST_PRUNED_DAYS = 400
 def run(context: StageContext) -> StageResult:
     """Takes in the run's landing days; a night's are all since its champion's date.
 
-    NothingToDo without a valid event; DataContractError if too much of it is broken.
+    NothingToDo without a valid event (in a night without events: without a valid item or user); DataContractError if too much
+    of it is broken.
     """
     settings = submit.settings(context)
     key = user_key(settings.ids, context.lake)
@@ -61,7 +62,8 @@ def run(context: StageContext) -> StageResult:
         for batch in batches.values():
             refuse_broken(batch, settings.ingest.max_quarantine_fraction)
         commits = _commit(spark, context, settings, batches, hashed=key is not None)
-        if batches["events"].valid_rows == 0:
+        wanted: tuple[LandingKind, ...] = tuple(batches) if context.without_events else ("events",)
+        if not any(batches[kind].valid_rows for kind in wanted):
             raise _nothing(context)
         return _result(spark, context, batches, commits, hashed=key is not None)
     finally:

@@ -39,8 +39,11 @@ ROWS_PER_FILE: Final = 250_000
 
 
 def run(context: StageContext) -> StageResult:
-    """`ctr_scores` holds one row for each row of the current release's lists."""
+    """`ctr_scores` holds one row for each row of the current release's lists; of a night without events, where there is a click
+    ranker from before."""
     settings = submit.settings(context)
+    if context.without_events and not (context.root / CTR_MODEL).exists():
+        return StageResult(NAME)
     spark = get_session(settings.spark)
     ref = _ref(context)
     spec = _spec(context, ref)
@@ -68,9 +71,10 @@ def run(context: StageContext) -> StageResult:
 
 
 def _ref(context: StageContext) -> ModelRef:
-    """The lake's click ranker; in a pipeline only once the run has registered its own: a repaired run scores with that."""
+    """The lake's click ranker; in a pipeline only once the run has registered its own: a repaired run scores with that. A night
+    without events registers none."""
     path = context.root / CTR_MODEL
-    alone = context.run_id.startswith(f"stage-{NAME}-")
+    alone = context.run_id.startswith(f"stage-{NAME}-") or context.without_events
     if not path.exists() or not (alone or context.stage_file(REGISTERED).exists()):
         whose = context.root if alone else f"run {context.run_id}"
         raise UsageError(f"{whose} has registered no click ranker", f"run stages train_ctr and {REGISTERED} first")

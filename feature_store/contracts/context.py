@@ -77,6 +77,11 @@ class StageContext:
         """The run is of an older date than what is current: it takes data in and changes nothing that is current."""
         return self.found is not None and self.found.newer is not None
 
+    @property
+    def without_events(self) -> bool:
+        """The night brings no event to learn from: it trains nothing, and the champion makes the lists anew."""
+        return self.found is not None and self.found.without_events
+
     def champion_found(self) -> ModelRef | None:
         """The champion that this run found, also after it has promoted its own; None where there was none."""
         if self.found is not None:

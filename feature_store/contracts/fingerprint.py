@@ -45,7 +45,7 @@ def identities_of(context: StageContext, stage: str) -> Identities:
     return Identities(
         stage=stage,
         revision=output_kind(stage).REVISION,
-        kind=context.kind,
+        kind=f"{context.kind} without events" if context.without_events else context.kind,
         date=context.day.isoformat(),
         seed=context.seed,
         sections={name: sha256_of(value) for name, value in sections_of(masked(context.config), inputs).items()},

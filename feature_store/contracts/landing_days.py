@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from typing import Protocol
 
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake, LandingKind
-from nightrank.feature_store.contracts.landing_files import landing_files
+from nightrank.feature_store.contracts.landing_files import has_rows, landing_files
 from nightrank.feature_store.contracts.model_ref import ModelRef
 
 
@@ -48,6 +48,17 @@ def fresh_days(context: OfADay) -> bool:
     """Whether anything landed on the run's own days."""
     first = first_day(context)
     return any(first is None or day >= first for kind in LANDING_KINDS for day in landing_days(context, kind))
+
+
+def brings_no_event(lake: Lake, day: date, current: date | None) -> bool:
+    """Whether rows of items or users landed on the day, and no event did, on it or since the date that is `current`."""
+    described: tuple[LandingKind, ...] = ("items", "users")
+    waiting = [
+        each for each in lake.landing_days("events") if each <= day and (each == day or current is None or each > current)
+    ]
+    events = landing_files(lake, "events", waiting)
+    others = [path for kind in described for path in landing_files(lake, kind, [day])]
+    return any(map(has_rows, others)) and not any(map(has_rows, events))
 
 
 def landing_identity(context: OfADay) -> list[tuple[str, int, int]]:

@@ -64,6 +64,14 @@ def landing_files(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[P
     return [path for path in files if not path.name.startswith((".", "_"))]
 
 
+def has_rows(path: Path) -> bool:
+    """A file that cannot be read counts: ingest names its fault."""
+    try:
+        return bool(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError):
+        return True
+
+
 def _checked_rows(path: Path, expected: pa.Schema) -> int:
     try:
         with pq.ParquetFile(path) as file:

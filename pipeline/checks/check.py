@@ -47,6 +47,11 @@ class Subject:
     def result(self) -> dict[str, Any]:
         return dict(read_json(self.folder / "result.json"))
 
+    @property
+    def without_events(self) -> bool:
+        """The run was a night that trained nothing: the model it found stayed."""
+        return bool((self.run.get("found") or {}).get("without_events"))
+
     @cached_property
     def releases(self) -> list[Release]:
         return delta_read.releases(self.lake)

@@ -42,12 +42,22 @@ def model_ref(subject: Subject) -> str:
 
 
 def promotion(subject: Subject) -> str:
-    """A promoted model made the lists; one that was not promoted did not."""
+    """A promoted model made the lists; one that was not promoted did not. A night without events has the champion it found."""
+    if subject.without_events:
+        return _champion_stayed(subject)
     ref, release, decision = _ref(subject), subject.release, subject.section("gate")["decision"]
     live = f"{release.model_name} version {release.model_version}"
     same = (release.model_version, release.manifest_sha256) == (ref.version, ref.manifest_sha256)
     expect(same == (decision in PROMOTED), f"the gate says {decision} of version {ref.version}, and {live} made the lists")
     return f"{decision}; {live} made the lists{_more(subject)}"
+
+
+def _champion_stayed(subject: Subject) -> str:
+    release, found = subject.release, subject.run["found"]["champion"]
+    live = f"{release.model_name} version {release.model_version}"
+    same = (release.model_name, release.model_version) == (found["name"], found["version"])
+    expect(same, f"the run trained no model and found version {found['version']}, and {live} made the lists")
+    return f"no challenger; {live} made the lists{_more(subject)}"
 
 
 def _more(subject: Subject) -> str:
@@ -67,6 +77,8 @@ def _ref(subject: Subject) -> ModelRef:
         raise NotApplicable("nothing landed, so no model was made")
     if subject.result.get("back_fill_of"):
         raise NotApplicable("a back-fill takes data in and makes no model")
+    if subject.without_events:
+        raise NotApplicable("no event landed, so no model was trained")
     expect(path.exists(), f"{path} is missing")
     return load_model_ref(path)
 

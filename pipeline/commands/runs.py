@@ -54,9 +54,9 @@ def replay(
 ) -> None:
     """Run the night of each date, in order.
 
-    A failure stops it. Days without events and rejected challengers do not.
+    A failure stops it. Empty days and rejected challengers do not.
 
-    Ends with the code of the failure; else with 7 if a challenger was rejected, 3 if no day had events, 0 otherwise.
+    Ends with the code of the failure; else with 7 if a challenger was rejected, 3 if nothing landed on any day, 0 otherwise.
 
     Example: nightrank replay --root lake --from 2024-01-15 --to 2024-01-18
     """

@@ -41,7 +41,7 @@ def headline(result: Result) -> str:
         stage = next((s["name"] for s in result["stages"] if s["status"] == "failed"), None)
         return f"The run stopped in {wording.plain(stage)}." if stage else "The run stopped."
     if result["status"] == "nothing":
-        return "The date had no events. The lists did not change."
+        return "The date had nothing to read. The lists did not change."
     if current := result.get("back_fill_of"):
         return f"The date's data was read. The model and the lists of {current} stay current."
     release = result.get("release") or {}
@@ -51,9 +51,10 @@ def headline(result: Result) -> str:
         "promoted": "The new model went live",
         "rejected": "The new model was worse, so the champion stays",
         "undecidable": "There were too few rows to judge the new model (undecidable), so the champion stays",
+        "no_challenger": "No event landed, only changes of items or users, so no model was trained",
     }
     sentence = lives.get(str(gate), "The run is done")
-    if release.get("model") and gate in ("rejected", "undecidable"):
+    if release.get("model") and gate in ("rejected", "undecidable", "no_challenger"):
         sentence += f" and {version_of(release['model'])} made the lists"
     if release.get("users"):
         sentence += f", and {wording.count(release['users'])} users have lists of one release"

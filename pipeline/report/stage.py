@@ -12,7 +12,8 @@ STILL_TO_RUN = (NAME, "verdict")
 
 def run(context: StageContext) -> StageResult:
     """The page of the run as it stands; its own stage and the verdict are still to come and are left out."""
-    stages = tuple(stage for stage in stages_of(context.kind, context.config) if stage.name not in STILL_TO_RUN)
+    listed = stages_of(context.kind, context.config, without_events=context.without_events)
+    stages = tuple(stage for stage in listed if stage.name not in STILL_TO_RUN)
     result = compose(context.run_dir, stages, "done", 0)
     failed = any(stage["status"] == "failed" for stage in result["stages"])
     rejected = (result.get("gate") or {}).get("decision") == "rejected"

@@ -32,6 +32,15 @@ class RunDirectory:
     def context(self) -> StageContext:
         return context_of(self.body)
 
+    @property
+    def note(self) -> str:
+        """What is special about the run; empty for an ordinary one."""
+        if (found := self.context.found) is None:
+            return ""
+        if found.newer:
+            return f"a back-fill: it takes data in, and the model and lists of {found.newer} stay current"
+        return "no event landed: nothing is trained, and the champion makes the lists again" if found.without_events else ""
+
     def recorded(self, stage: Stage) -> bool:
         """The stage has left a record; of what, `done` says."""
         return (self.folder / "stages" / f"{stage.name}.json").exists()
@@ -119,7 +128,7 @@ def _found(request: RunRequest, run_id: str, earlier: dict[str, Any], again: str
     """
     from nightrank.feature_store.current import found_now
 
-    now = found_now(request.lake, run_id, request.day)
+    now = found_now(request.lake, run_id, request.kind, request.day)
     if "found" not in earlier:
         return now
     promoted = now.champion is not None and now.champion.run_id == run_id

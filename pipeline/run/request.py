@@ -1,17 +1,15 @@
 """Which run a command means: its id, its date, and whether there is anything to do. No stage is started here."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow.parquet as pq
-from pyarrow import ArrowException
-
 from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import read_json, sha256_of
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake
+from nightrank.feature_store.contracts.landing_files import has_rows, landing_files
 from nightrank.feature_store.contracts.model_ref import ModelRef
 from nightrank.feature_store.contracts.secrets import masked
 
@@ -55,6 +53,16 @@ def run_id_of(request: RunRequest) -> str:
     return latest
 
 
+def with_late_events(request: RunRequest) -> RunRequest:
+    """The request as `redo` where the date's run had no event to learn from, and events landed since."""
+    folder = request.lake.run_dir(run_id_of(request))
+    if request.redo or not finished(folder):
+        return request
+    had_none = (read_json(folder / "run.json").get("found") or {}).get("without_events")
+    came = had_none and any(map(has_rows, landing_files(request.lake, "events", [request.day])))
+    return replace(request, redo=True) if came else request
+
+
 def read_result(run_dir: Path) -> dict[str, Any] | None:
     path = run_dir / "result.json"
     return dict(read_json(path)) if path.exists() else None
@@ -87,7 +95,10 @@ def check_ready(request: RunRequest) -> None:
 def check_landed(request: RunRequest) -> None:
     """NothingToDo where no row of any kind landed for this run."""
     if not any(landed(request)):
-        raise NothingToDo(f"nothing landed for {_span(request)}", "lists stay as they are; the next day runs as usual")
+        raise NothingToDo(
+            f"nothing landed for {_span(request)}",
+            "lists stay as they are; the next day runs as usual (a catalogue of this date: `nightrank import items --date`)",
+        )
 
 
 def landed(request: RunRequest) -> Iterator[Path]:
@@ -95,14 +106,7 @@ def landed(request: RunRequest) -> Iterator[Path]:
     for kind in LANDING_KINDS:
         for day in request.lake.landing_days(kind):
             if day == request.day or (request.kind == "full" and day <= request.day):
-                yield from (path for path in sorted(request.lake.landing_day(kind, day).glob("*.parquet")) if _has_rows(path))
-
-
-def _has_rows(path: Path) -> bool:
-    try:
-        return bool(pq.read_metadata(path).num_rows)
-    except (ArrowException, OSError):
-        return True
+                yield from filter(has_rows, landing_files(request.lake, kind, [day]))
 
 
 def newer_than(request: RunRequest) -> date | None:

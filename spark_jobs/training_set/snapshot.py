@@ -68,11 +68,14 @@ def publish_snapshot(
     *,
     rule: SplitRule,
     base: Base | None,
-    train: DataFrame,
+    train: DataFrame | None,
     result: StageResult,
     impressions: Impressions | None = None,
 ) -> DatasetSnapshot:
-    """Writes item inputs, pins every part and publishes; `result` gets the section `snapshot` and one more table."""
+    """Writes item inputs, pins every part and publishes; `result` gets the section `snapshot` and one more table.
+
+    `train` are the rows that a run without a `base` fits the constants on.
+    """
     constants = _write_item_inputs(spark, context, base.snapshot if base else None, train, result)
     ids = _highest_ids(spark, context)
     revision, width = text_revision(spark, context)
@@ -114,7 +117,7 @@ def publish_snapshot(
 
 
 def _write_item_inputs(
-    spark: SparkSession, context: StageContext, base: DatasetSnapshot | None, train: DataFrame, result: StageResult
+    spark: SparkSession, context: StageContext, base: DatasetSnapshot | None, train: DataFrame | None, result: StageResult
 ) -> Normalisation:
     """Constants are fitted on the items of training rows; a night keeps those its champion learnt with."""
     described = item_inputs.described_items(
@@ -130,7 +133,8 @@ def _write_item_inputs(
     return constants
 
 
-def _fit(described: DataFrame, train: DataFrame) -> Normalisation:
+def _fit(described: DataFrame, train: DataFrame | None) -> Normalisation:
+    assert train is not None  # only a night without events has no rows, and it grows from a base
     trained = train.select(F.explode(c.ITEMS).alias(c.ITEM)).distinct()
     seen = described.join(trained, c.ITEM, "left_semi").cache()
     categories = tuple(row["category"] for row in item_inputs.category_counts(seen).limit(MAX_CATEGORIES).collect())

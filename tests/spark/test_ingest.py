@@ -1,6 +1,7 @@
 """Ingest on landed files: what goes in, what goes to quarantine and why, and that doing it again changes nothing."""
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from nightrank.feature_store.content_hash import content_sha256
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, SafetyRefusal
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.found import Found
 from nightrank.feature_store.contracts.landing_days import landing_days
 from nightrank.spark_jobs import ingest_events
 from tests.spark.conftest import DAY, at, land, make_context
@@ -217,6 +219,27 @@ def test_nothing_landed_is_nothing_to_do(lake):
     with pytest.raises(NothingToDo):
         ingest_events.run(make_context(lake))
     assert not (lake.root / "tables").exists()
+
+
+def test_a_night_without_events_takes_in_what_changed_of_items(spark, lake):
+    yesterday = DAY - timedelta(days=1)
+    land(lake, "events", yesterday, [event(time=NOON - timedelta(days=1))])
+    ingest_events.run(make_context(lake, yesterday))
+    sold_out = {"item_id": "i1", "available": False, "fields": ["available"]}
+    land(lake, "items", DAY, [sold_out, {"item_id": "i2", "title": "new"}])
+    without = replace(make_context(lake), found=Found(without_events=True))
+    result = ingest_events.run(without)
+    assert (result.counts["events"], result.rows_in) == (0, 2)
+    assert {row["item_id"]: (row["title"], row["available"]) for row in rows_of(spark, lake, tables.ITEMS)} == {
+        "i1": (None, False),
+        "i2": ("new", None),
+    }
+    land(lake, "items", DAY, [{"item_id": None}])
+    with pytest.raises(DataContractError, match="1 of 1 landed items are broken"):
+        ingest_events.run(without)
+    land(lake, "items", DAY, [])
+    with pytest.raises(NothingToDo):
+        ingest_events.run(without)
 
 
 def test_a_day_that_is_mostly_broken_is_refused_before_anything_is_written(lake):

@@ -1,5 +1,6 @@
 """build_training_set on hand-made interactions: every row by hand, and the snapshot that pins them."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.found import Found
 from nightrank.feature_store.contracts.settings import DataSettings, TrainingSetSettings
 from nightrank.feature_store.contracts.snapshot import Normalisation, SplitRule, load_snapshot
 from nightrank.feature_store.spark_schema import to_spark
@@ -18,6 +20,7 @@ from nightrank.spark_jobs import build_training_set
 from nightrank.spark_jobs.training_set import snapshot as training_snapshot
 from nightrank.trainer.data import arrow_rows
 from nightrank.trainer.data.conformance import files_of
+from nightrank.trainer.data.item_inputs import load_item_inputs
 from nightrank.trainer.data.rows import Rows
 from nightrank.trainer.data.sources import Tables
 from nightrank.trainer.data.training_rows import TrainingRows
@@ -98,6 +101,19 @@ def test_a_night_takes_what_is_new_and_replays_the_others(spark, lake):
     champion(spark, lake, DAY)
     with pytest.raises(NothingToDo):
         build(spark, lake, "nightly", DAY + timedelta(days=1))
+
+
+def test_a_night_without_events_has_no_rows_and_knows_the_items(spark, lake):
+    fill(spark, lake, [event(1, item, f"2024-03-10 00:00:{item:02}") for item in (1, 2, 3)], [("i1", ["a"], 1.0)], items=4)
+    base, before = champion(spark, lake, DAY), delta_io.version(lake, tables.EXAMPLES["train"])
+    context = make_context(lake, DAY + timedelta(days=1), training_set=SMALL)
+    result = build_training_set.run(replace(context, found=Found(champion=lake.champion(), without_events=True)))
+    snapshot = load_snapshot(context.run_dir / "snapshot.json")
+    assert set(snapshot.parts) == {"items", "vocabulary"} and (snapshot.items, snapshot.rows("items")) == (4, 4)
+    assert (snapshot.base, snapshot.parent.version, snapshot.normalisation) == (base.id, 1, base.normalisation)
+    assert result.output.sections["snapshot"]["id"] == snapshot.id
+    assert delta_io.version(lake, tables.EXAMPLES["train"]) == before
+    assert load_item_inputs(snapshot, lake.root).popularity.tolist() == [0.0] * 5
 
 
 def test_events_since_the_champion_are_labels_though_nights_between_failed(spark, lake):

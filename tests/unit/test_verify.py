@@ -17,7 +17,9 @@ from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
+from nightrank.pipeline import result as results
 from nightrank.pipeline.recommend import recommendations
+from nightrank.pipeline.stages import stages_of
 from nightrank.pipeline.verify import CHECKS, verify_run
 
 
@@ -39,6 +41,21 @@ def test_a_whole_run_passes_every_check(lake: Lake) -> None:
     seen = {check.name: check.seen for check in outcome.checks}
     assert seen["promotion"] == "first; nightrank version 1 made the lists (ranker transformer, 2 items not scored)"
     assert (outcome.run_id, outcome.exit_code, len(outcome.checks)) == (RUN, 0, len(CHECKS))
+
+
+def test_a_night_without_events_made_its_lists_with_the_champion_it_found(lake: Lake) -> None:
+    folder = lake.run_dir(RUN)
+    champion = read_json(folder / "model_ref.json")
+    (folder / "model_ref.json").unlink()
+    change(folder / "run.json", found={"champion": champion, "without_events": True})
+    results.write(folder, results.compose(folder, stages_of("full", {}, without_events=True), "done", 0))
+    outcome = verify_run(lake)
+    seen = {check.name: (check.status, check.seen) for check in outcome.checks}
+    assert (outcome.failed, seen["stages"]) == ((), ("ok", "10 stages"))
+    assert seen["bundle"] == seen["model reference"] == ("skipped", "no event landed, so no model was trained")
+    assert seen["promotion"][1].startswith("no challenger; nightrank version 1 made the lists")
+    change(folder / "run.json", found={"champion": {**champion, "version": 2}, "without_events": True})
+    assert verify_run(lake).failed == ("promotion",)
 
 
 def change(path: Path, **values: object) -> None:

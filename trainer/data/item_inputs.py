@@ -81,10 +81,10 @@ def token_table(snapshot: DatasetSnapshot, root: Path) -> Tokens:
 
 def item_counts(snapshot: DatasetSnapshot, root: Path, parts: tuple[PartName, ...] = ("train",)) -> Indices:
     """[items + 1] events of each item in the parts. Context repeated for a later chunk is not counted again,
-    and a replayed row not at all: the champion has counted it."""
+    and a replayed row not at all: the champion has counted it. A part that the snapshot is without has no events."""
     counts = np.zeros(snapshot.items + 1, np.int64)
     wanted = pa.schema([schemas.EXAMPLES.field(name) for name in (c.LOSS_FROM, c.SOURCE, c.ITEMS)])
-    for part in parts:
+    for part in (name for name in parts if name in snapshot.parts):
         for rows in part_tables(snapshot, root, part, wanted):
             table = rows.filter(pc.not_equal(rows[c.SOURCE], "replay"))
             values, offsets = _flat(table[c.ITEMS])

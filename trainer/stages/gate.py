@@ -29,8 +29,12 @@ def run(context: StageContext) -> StageResult:
 
     Never fails because of what was decided: the stage `verdict` ends the run with 7 where the challenger was rejected.
     """
-    ref = challenger_ref(context)
     refuse_older(context)
+    if context.without_events:
+        live = context.lake.expect_champion()
+        log.info("gate: no event landed, so there is no challenger")
+        return _kept(context, without_challenger(context, live), live)
+    ref = challenger_ref(context)
     champion = context.lake.champion()
     facts = standing(context, ref, champion)
     if facts is None:
@@ -47,6 +51,28 @@ def run(context: StageContext) -> StageResult:
             (context.run_dir / LIST_MODEL).unlink(missing_ok=True)
         return _result(facts, ref)
     assert champion is not None  # without one the decision is `first`
+    return _kept(context, facts, champion)
+
+
+def without_challenger(context: StageContext, champion: ModelRef) -> GateFacts:
+    """What there is to say of a night without events: nothing was trained, so nothing is compared."""
+    return GateFacts(
+        challenger=None,
+        champion=champion.manifest_sha256,
+        question=question(context),
+        decision="no_challenger",
+        reasons=[f"no event landed for {context.day}, so no model was trained"],
+        delta=None,
+        ci=None,
+        n=0,
+        challenger_ndcg=None,
+        champion_ndcg=None,
+        nights=0,
+    )
+
+
+def _kept(context: StageContext, facts: GateFacts, champion: ModelRef) -> StageResult:
+    """The champion stays and makes the lists, or its copy that knows the items that came since."""
     new_items = write_list_model(context, champion, run_snapshot(context))
     grown = context.run_dir / LIST_MODEL
     live = load_model_ref(grown) if grown.exists() else champion

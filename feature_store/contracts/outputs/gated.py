@@ -9,13 +9,13 @@ from nightrank.feature_store.contracts.outputs.output import StageOutput
 class GateFacts(FrozenConfig):
     """Also the body of `gate.json`, which is written before the alias moves."""
 
-    challenger: str
-    """Manifest of the run's own model."""
+    challenger: str | None
+    """Manifest of the run's own model; None where the run brought no event and trained none."""
     champion: str | None
     """Manifest of the champion that it was compared with."""
     question: list[Any]
     """[fingerprint, repetition] that the decision answers."""
-    decision: Literal["first", "undecidable", "promoted", "rejected"]
+    decision: Literal["first", "undecidable", "promoted", "rejected", "no_challenger"]
     reasons: list[str]
     delta: float | None
     ci: list[float] | None
