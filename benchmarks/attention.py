@@ -65,7 +65,7 @@ def main() -> None:
     torch.set_num_threads(1)
     kinds = {"bf16": torch.bfloat16, "fp32": torch.float32}
     rows = [{"length": length, "kind": name, **race(length, kind)} for name, kind in kinds.items() for length in LENGTHS]
-    told = {"name": "attention", "unit": "ms forth and back", "rows": rows, "torch": torch.__version__}
+    told = {"name": "attention", "unit": "ms forward and backward", "rows": rows, "torch": torch.__version__}
     text = json.dumps({**told, "commit": commit(), "machine": platform.machine()}, indent=2)
     if options.out:
         options.out.write_text(text + "\n")

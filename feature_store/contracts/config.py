@@ -1,4 +1,4 @@
-"""FrozenConfig and how one is loaded: YAML files laid over each other, then `--set a.b=value`."""
+"""FrozenConfig and how one is loaded: YAML files, later ones over earlier ones, then `--set a.b=value`."""
 
 from datetime import date
 from pathlib import Path

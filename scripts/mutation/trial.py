@@ -38,7 +38,7 @@ class Trial:
         tree = ast.parse(self.source.read_text(encoding="utf-8"))
         began = time.monotonic()
         if os.waitstatus_to_exitcode(os.waitpid(self._fork(session, tree, None), 0)[1]) != PASSED:
-            raise pytest.UsageError(f"the tests of {self.module} fail without a fault: mend them first")
+            raise pytest.UsageError(f"the tests of {self.module} fail without a fault: fix them first")
         limit: Final = 10 + 10 * (time.monotonic() - began)
         for mutant in mutants(tree):
             self.tried += 1

@@ -123,7 +123,7 @@ def _download(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, s
     return _bundle_in(local, ref), note
 
 
-_REMEDY: Final = "start the server or mend mlflow.tracking_uri, then give the same command again"
+_REMEDY: Final = "start the server or fix mlflow.tracking_uri, then give the same command again"
 
 
 def _probe(lake: Lake, settings: MlflowSettings, uri: str) -> None:

@@ -55,7 +55,7 @@ class Resumable:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a checkpoint must agree on to be taken up again."""
+        """What a checkpoint must agree on to be resumed."""
         raise NotImplementedError
 
     def save_running(self) -> None:

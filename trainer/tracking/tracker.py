@@ -27,7 +27,7 @@ AWAY: Final = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEE
 """Error codes under which MLflow's client reports a server or database that does not do its work."""
 BATCH: Final = 1000
 """Metrics of one call: MLflow's own limit."""
-REMEDY: Final = "start the server or mend mlflow.tracking_uri, then give the same command again; nothing is trained twice"
+REMEDY: Final = "start the server or fix mlflow.tracking_uri, then give the same command again; nothing is trained twice"
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ inline void append(T*& to, const T* __restrict from, int64_t count) {
     to += count;
 }
 
-// -1, or the first row that has no such batch, no room in it, or tokens outside the row group. Rows of batch -1 are passed over.
+// -1, or the first row that has no such batch, no room in it, or tokens outside the row group. Rows of batch -1 are skipped.
 inline int64_t scatter(const Part& part, const int32_t* batch_of_row, Cursor* cursors, int64_t batches) {
     for (int64_t row = 0; row < part.rows; ++row) {
         const int32_t batch = batch_of_row[row];
