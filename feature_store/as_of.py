@@ -19,7 +19,7 @@ from nightrank.feature_store.days import days_of
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 LONGEST: Final = 365
-"""Days since the last event where there was none, and the most that are distinguished."""
+"""Days since the last event if there was none, and the largest number of days."""
 SCALE: Final = 0.25
 """Model inputs are log(1 + value) times this, mostly within [0, 2]."""
 _DAY_BITS: Final = 1 << 32

@@ -30,9 +30,9 @@ class Batch:
     weight_B: Tensor
     users_B: Tensor
     time_to_next_event_B: Tensor | None = None
-    """Microseconds from each row's last token to the event that is asked for, -1 where not known; None: nobody has come yet."""
+    """Microseconds from each row's last token to the predicted event, -1 where unknown; None: no next event yet."""
     user_inputs_TF: Tensor | None = None
-    """Aggregates of the row's user as of the start of each token's day; None where nobody reads them."""
+    """Aggregates of the row's user as of the start of each token's day; None where the ranker reads none."""
     item_inputs_TF: Tensor | None = None
     """The same of the token's item."""
     attributes_TA: Tensor | None = None
@@ -131,7 +131,7 @@ class Batch:
         return Batch(**{**vars(kept), "loss_from_B": (self.loss_from_B - dropped_B).clamp_min(0)})
 
     def without_last(self) -> "Batch":
-        """Each row less its newest token: the inputs of a training step, where token p is asked for token p + 1."""
+        """Each row without its newest token: the inputs of a training step, where token p predicts token p + 1."""
         kept = self.keep(self.position_T < (self.lengths - 1)[self.row_T])
         if self.tokens == 0:
             return kept

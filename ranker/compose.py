@@ -86,7 +86,7 @@ class _NoInit(TorchFunctionMode):
 
 
 def compose_empty(config: RankerConfig, shapes: ItemShapes, device: torch.device | str = "cpu") -> Ranker:
-    """A ranker on `device` whose weights and inputs are whatever memory held: set them before use."""
+    """A ranker on `device` with uninitialised weights and inputs: set them before use."""
     with torch.device(device), _NoInit():
         return Ranker(config, shapes, build_encoder(config, shapes), build_head(config))
 

@@ -124,7 +124,7 @@ def _check(old: ItemShapes, new: ItemShapes) -> None:
 
 
 def _guessed(ranker: Ranker, grown: Ranker, ids_new: Tensor) -> Tensor:
-    """[new, d] id embeddings of items nobody has trained. Trained items are processed a few at a time."""
+    """[new, d] id embeddings of items that were not trained. Trained items are processed a few at a time."""
     trained_J, table_Id = _trained(ranker), ranker.get_parameter(IDS)
     total_d = sum(
         (table_Id[part].double().sum(0) for part in trained_J.split(ROWS)), start=torch.zeros((), dtype=torch.float64)

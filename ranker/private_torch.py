@@ -159,5 +159,5 @@ def holds(same: Callable[[], bool]) -> bool:
 
 
 def _values(*shape: int) -> Tensor:
-    """Small positive numbers that are not drawn: the state of torch's generator is nobody's but the trainer's."""
+    """Small positive numbers that are not drawn, so that torch's generator keeps its state."""
     return torch.arange(1.0, 1 + math.prod(shape)).view(*shape) / 7

@@ -72,7 +72,7 @@ def _grow_vocabulary(spark: SparkSession, context: StageContext, settings: DataS
 
 
 def _add_interactions(spark: SparkSession, context: StageContext, settings: DataSettings, left_out: dict[str, int]) -> Commit:
-    """Events of the run's landing days and of days that have no interaction yet: a day nobody built is caught up."""
+    """Events of the run's landing days and of days that have no interaction yet: a day without interactions is built too."""
     events, stored = _landed(spark, context, tables.EVENTS), delta_io.read_or_empty(spark, context.lake, tables.INTERACTIONS)
     stored = stored.where(~F.expr(landed_in(context, c.LANDING_DATE))).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
     if context.kind == "nightly":

@@ -108,7 +108,7 @@ def _optimised(
 
 
 def _vacuumed(spark: SparkSession, lake: Lake, table: TableRef, named: dict[str, str], hours: float) -> dict[str, Any]:
-    """Removes what is older than `hours` and named by nobody; keeps files for longer where that takes a named one along."""
+    """Removes what is older than `hours` and not in use; keeps files for longer where removing them would remove one in use."""
     kept_for = hours
     while held := _named_in(doomed := would_remove(spark, lake, table, kept_for), named):
         if kept_for >= LONGEST_HOURS:
@@ -152,7 +152,7 @@ def would_remove(spark: SparkSession, lake: Lake, table: TableRef, hours: float)
 
 
 def _has_old_files(lake: Lake, table: TableRef, hours: float) -> bool:
-    """Whether the folder holds a data file that old which the newest version does not name: else VACUUM need not be asked."""
+    """Whether the folder holds a data file of that age which the newest version does not name; if not, VACUUM is not needed."""
     folder, oldest = lake.table(table.name), time.time() - hours * 3600
     current = set(delta_read.files_of(lake, table.name, delta_io.version(lake, table) or 0))
     strangers = (path for path in folder.rglob("*.parquet") if str(path.relative_to(folder)) not in current)

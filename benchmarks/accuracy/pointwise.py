@@ -72,7 +72,7 @@ def _ratings(path: Path) -> Histories:
 
 
 def parts_of(made: Histories, seed: int) -> dict[str, ImpressionBatch]:
-    """Rows of train, valid and test. An item without a training row is code 0, and nobody's other item."""
+    """Rows of train, valid and test. An item without a training row is code 0 and is never drawn."""
     data, rng = made.sequences, np.random.default_rng(seed)
     lengths = data.lengths
     user_T = np.repeat(np.arange(data.users), lengths)

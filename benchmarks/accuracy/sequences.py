@@ -54,7 +54,7 @@ class Questions:
     history: Batch
     target_B: Tensor
     users: int
-    """Users before those were dropped whose target is in their history or in nobody's training rows."""
+    """The number of users before dropping those whose target is in their history or in no training row."""
 
 
 def read_sequences(path: Path) -> Sequences:

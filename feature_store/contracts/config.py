@@ -45,7 +45,7 @@ def _day(value: Any) -> Any:
 
 
 Day = Annotated[date, BeforeValidator(_day)]
-"""A date, which JSON has only as text. A number is none."""
+"""A date, which JSON has only as text. A number is not a date."""
 UNKNOWN: Final = "extra_forbidden"
 
 

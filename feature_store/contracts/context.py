@@ -37,7 +37,7 @@ class StageContext:
     """The whole resolved configuration, its secrets among it; `section` gives the parts."""
     attempt: int = 1
     repetitions: dict[str, int] = field(default_factory=dict)
-    """How often each stage was asked for again by `nightrank stage NAME` after it was done."""
+    """How often each stage was requested again by `nightrank stage NAME` after it was done."""
     found: Found | None = None
     """What the run found when it was opened; None for a stage that runs alone and takes the lake as it is."""
 
@@ -79,7 +79,7 @@ class StageContext:
 
     @property
     def without_events(self) -> bool:
-        """The night brings no event to learn from: it trains nothing, and the champion makes the lists anew."""
+        """The night brings no event to learn from: it trains nothing, and the champion makes the lists again."""
         return self.found is not None and self.found.without_events
 
     def champion_found(self) -> ModelRef | None:
@@ -99,7 +99,7 @@ class StageContext:
         fences.check(self.lake, self.run_id, self.fence)
 
     def commit(self) -> AbstractContextManager[None]:
-        """Around every write that others see: inside, nobody can take the lake over. ConflictError if somebody has."""
+        """Around every write that others see: inside, no other run can take over the lake. ConflictError if one has."""
         return fences.commit(self.lake, self.run_id, self.fence)
 
 
@@ -121,7 +121,7 @@ class StageResult:
     counts: dict[str, Any] = field(default_factory=dict)
     output: StageOutput = field(default_factory=OtherOutput)
     inputs: dict[str, Any] = field(default_factory=dict)
-    """What it was made of (`contracts.fingerprint.Identities`), as that was when the stage began."""
+    """The inputs it was made from (`contracts.fingerprint.Identities`), as they were when the stage began."""
     fingerprint: str = ""
     """The sha256 of `inputs`."""
     repetition: int = 0

@@ -50,7 +50,7 @@ def superseded_by(lake: Lake, fence: int) -> tuple[str, int] | None:
 
 @contextmanager
 def commit(lake: Lake, run_id: str, fence: int, writer: ProcessId | None = None) -> Iterator[None]:
-    """Inside, the run holds the lake and nobody can take it over. ConflictError, before the block, if it was superseded.
+    """Inside, the run holds the lake and no other run can take it over. ConflictError, before the block, if it was superseded.
 
     `writer` is the process that writes, if it is not this one.
     """

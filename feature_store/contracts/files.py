@@ -15,7 +15,7 @@ Moved = Callable[[], None]
 
 
 def unwatched() -> None:
-    """Nobody waits for a sign of life."""
+    """Does nothing: no process waits for a sign of life."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a run found in the lake when it was opened: its stages are functions of that, whatever becomes of the lake meanwhile."""
+"""What a run found in the lake when it was opened: its stages depend on that, even if the lake changes meanwhile."""
 
 from datetime import date
 

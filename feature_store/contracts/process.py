@@ -31,7 +31,7 @@ class ProcessId:
 
     @property
     def is_gone(self) -> bool:
-        """True only where it was of this machine and no longer lives. Of another machine nobody here can tell."""
+        """True only if it was on this machine and is no longer running. For another machine this cannot be known."""
         try:
             return self.is_local and process_started(self.pid) != self.started
         except OSError:  # no file may be opened just now: that says nothing of the other

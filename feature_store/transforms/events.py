@@ -40,7 +40,7 @@ def events(df: DataFrame, *, timezone: str) -> DataFrame:
     """Valid landed events as rows of the table: id given or derived, known action, day, when it became available.
 
     A value that is not a number is null."""
-    # Nobody knows of an event before it happens; one that came on a later day was known from that day's start on.
+    # An event is not known before it happens; one that arrived on a later day is known from the start of that day.
     value = F.col(c.VALUE)
     df = df.withColumn(c.VALUE, F.when(~(F.isnan(value) | (F.abs(value) == float("inf"))), value))
     reported = F.coalesce(F.col(c.AVAILABILITY_TIME), start_of_day(F.col(c.LANDING_DATE), timezone))

@@ -57,7 +57,7 @@ def described(
 
 
 def _finite(number: Column) -> Column:
-    """`Infinity` is a number to Spark; to a ranker it is none."""
+    """`Infinity` is a number to Spark; a ranker treats it as missing."""
     return F.when(~F.isnan(number) & (F.abs(number) != float("inf")), number)
 
 

@@ -1,4 +1,4 @@
-"""Do Spark, Delta and Scala belong together, and does any setting lose data without a word?"""
+"""Do Spark, Delta and Scala belong together, and does any setting lose data silently?"""
 
 import importlib.metadata
 import re

@@ -29,7 +29,7 @@ class Bar:
 
 
 def title(result: Result) -> str:
-    """What the run took in. Events without a clock stand on the first days of the epoch, which is no date to show."""
+    """What the run took in. Events without a clock have days at the start of the epoch, which are not shown as a date."""
     if result["kind"] == "nightly":
         return f"Night of {result['date']}"
     return "Everything" if str(result["date"]).startswith("1970-") else f"Everything up to {result['date']}"

@@ -54,7 +54,7 @@ MEANING: Final = {
     "promoted": ("good", "The challenger was not clearly worse, so it replaced the champion."),
     "rejected": ("warn", "The challenger was worse. The champion stays, and it made new lists."),
     "undecidable": ("calm", "Undecidable: too few held-out rows to tell the two apart, so the champion stays."),
-    "no_challenger": ("calm", "No event landed, so no model was trained; the champion stays and its lists were made anew."),
+    "no_challenger": ("calm", "No event landed, so no model was trained. The champion stays, and it made new lists."),
 }
 
 

@@ -154,7 +154,7 @@ class Attempt:
         raise conflict
 
     def _show(self, stage: Stage, fault: Fault) -> None:
-        """The end of a failed stage's log, so that nobody has to go and look for it."""
+        """The end of a failed stage's log, so that the user need not look for it."""
         if not stage.ends_run and fault.code == "unexpected":
             for line in faults.tail(self.directory.log_of(stage)):
                 self.progress.note(f"  | {line}")

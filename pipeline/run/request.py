@@ -33,7 +33,7 @@ class RunRequest:
 
     @property
     def config_sha256(self) -> str:
-        """Of the configuration as it is shown: another password is no other configuration."""
+        """Of the configuration as it is shown: a new password does not change it."""
         return sha256_of(masked(self.config))
 
     def champion_found(self) -> ModelRef | None:

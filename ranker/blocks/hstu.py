@@ -46,7 +46,7 @@ class HstuBlock(nn.Module):
         return heads_BHLE
 
     def _bias(self, longest: int, bucket_BLL: Tensor | None) -> Tensor:
-        """[1, 1, L, L], or [B, 1, L, L] with times. Newer tokens get whatever distance 0 has; they are masked afterwards."""
+        """[1, 1, L, L], or [B, 1, L, L] with times. Newer tokens get the bias of distance 0; they are masked afterwards."""
         place = torch.arange(longest, device=self.distance_bias.device)
         distance_LL = (place[:, None] - place[None, :]).clamp(0, len(self.distance_bias) - 1)
         bias = self.distance_bias[distance_LL][None, None]

@@ -126,7 +126,7 @@ class Bundle:
         return lists
 
     def _without(self, hidden: Sequence[str | int]) -> Tensor:
-        """[items + 1] true of every item that may be listed. Ids the bundle does not know are no fault."""
+        """[items + 1] true of every item that may be listed. Unknown ids are ignored."""
         eligible_I = torch.ones(self.info.items + 1, dtype=torch.bool)
         eligible_I[[0, *(self.dense_ids[str(raw)] for raw in hidden if str(raw) in self.dense_ids)]] = False
         return eligible_I

@@ -20,7 +20,7 @@ class ImpressionBatch:
     numeric_BD: Tensor
     """fp32; NaN = not known."""
     labels_BA: Tensor
-    """fp32 in [0, 1]; NaN = this action was not asked of this row."""
+    """fp32 in [0, 1]; NaN = the row has no label for this action."""
     weight_B: Tensor
     history_T: Tensor | None = None
     """Codes of the field that the shapes name, oldest first; row b owns [offsets[b], offsets[b + 1])."""

@@ -144,7 +144,7 @@ class CtrShapes(FrozenConfig):
     fields: tuple[FieldShape, ...]
     numeric: tuple[NumericShape, ...] = ()
     labels: tuple[str, ...] = Field(("click",), min_length=1)
-    """The actions asked about."""
+    """The actions to predict."""
     history: str | None = None
     """The field whose codes, and embeddings, a row's history holds; None: rows come without one."""
 

@@ -1,4 +1,4 @@
-"""Binary cross-entropy over the actions that were asked about. Shapes: B rows, A actions, M members."""
+"""Binary cross-entropy over the labels that are not NaN. Shapes: B rows, A actions, M members."""
 
 import torch
 from torch import Tensor

@@ -33,7 +33,7 @@ class EnsembleEncoder(UserEncoder):
             member.adopt(folder)
 
     def targets(self, batch: Batch) -> Targets:
-        """Asked of all members alike."""
+        """The same for all members."""
         result: Targets = self.members[0].targets(batch)
         return result
 

@@ -52,7 +52,7 @@ def log_loss(probabilities: Numbers, labels: Labels) -> float:
 
 
 def by_action(actions: Sequence[str], scores_NA: Numbers, labels_NA: Labels) -> dict[str, dict[str, float]]:
-    """action -> `auc` and `log_loss` over the rows that were asked about it: a label that is NaN was not."""
+    """action -> `auc` and `log_loss` over the rows with a label for it: a NaN label is left out."""
     figures = {}
     for place, action in enumerate(actions):
         labelled_N = ~np.isnan(labels_NA[:, place])

@@ -15,7 +15,7 @@ from torch import Tensor
 from nightrank.feature_store.contracts.errors import DataContractError
 
 SPARE: Final = 16
-"""Candidates beside the k asked for."""
+"""Candidates beyond the k requested."""
 EPSILON: Final = 2.0**-24
 
 Exclusions = tuple[Tensor, Tensor]

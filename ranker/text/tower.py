@@ -20,8 +20,8 @@ FEW: Final = 8
 
 
 class TextTower(nn.Module):
-    """Mean over a text's token states, then unit length: the pooling of `embed_items`, so that an encoder nobody has tuned yet
-    gives the cached vectors.
+    """Mean over a text's token states, then unit length: the pooling of `embed_items`, so that an encoder that was not tuned
+    yet gives the cached vectors.
 
     `state_dict()` holds what is trained, nothing else: adapters alone with LoRA.
     """

@@ -45,7 +45,7 @@ class Fitted:
     """What was learnt of the items."""
 
     popular_I: Scores
-    """In [-1, 0), larger is more popular; what nobody chose comes last, by id."""
+    """In [-1, 0), larger is more popular; items without events come last, by id."""
     factors_Id: npt.NDArray[np.float64]
     """Zeros for an item ALS has not seen."""
     gram_dd: npt.NDArray[np.float64]

@@ -52,7 +52,7 @@ class ScoreRules(NamedTuple):
     seen_from: int | None
     against_actions: tuple[int, ...] = ()
     hidden: str | None = None
-    """Parquet with the ids of items nobody is shown; None: there are none. `against_actions` hide an item forever."""
+    """Parquet with the ids of items that are in no list; None: there are none. `against_actions` hide an item forever."""
     features: Features | None = None
     item_sums: str | None = None
     """What the ranker reads beside histories, and the folder of the items' cumulative sums."""

@@ -15,7 +15,7 @@ from nightrank.spark_jobs.features.wanted import Wanted
 
 
 def write_features(spark: SparkSession, context: StageContext, timezone: str, features: Wanted, stage: str) -> list[Commit]:
-    """`user_features`, `item_features` and `user_attributes` hold what is wanted of them; what nobody wants is not written.
+    """`user_features`, `item_features` and `user_attributes` hold what is read of them; what is not read is not written.
 
     Rows are in order of the entity, then the day, over the files too.
     """

@@ -1,4 +1,4 @@
-"""Which aggregates and attributes somebody reads: what nobody reads is not computed."""
+"""Which aggregates and attributes are read; others are not computed."""
 
 from collections.abc import Iterable
 from typing import Final, NamedTuple

@@ -1,4 +1,4 @@
-"""Which items nobody is shown tonight, as executors read them, and how many those are."""
+"""The items that are in no list tonight, as executors read them, and how many they are."""
 
 from pathlib import Path
 from typing import Any

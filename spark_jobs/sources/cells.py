@@ -26,12 +26,12 @@ class Cells:
     values: pa.Array
     raw: pa.Array | None = None
     wrong: pa.Array | None = None
-    """True for an id that is none; `raw` may not repeat it, ids can be personal."""
+    """True for an invalid id; errors must not show it, because ids can be personal."""
     reason: str = "not readable"
     trimmed: int = 0
     """Ids that had spaces around them."""
     words: int = 0
-    """Cells that held a word for missing."""
+    """Cells that held a word for "missing"."""
 
     @property
     def faulty(self) -> pa.Array:
@@ -57,7 +57,7 @@ def as_text(column: RawColumn) -> pa.Array:
 
 
 def without_words(text: pa.Array, missing: tuple[str, ...]) -> pa.Array:
-    """The text with null where a cell holds nothing but a word for missing."""
+    """The text, with null where a cell holds only a word for "missing"."""
     if not missing:
         return text
     found = pc.is_in(text, pa.array(missing, pa.string()))
@@ -67,7 +67,7 @@ def without_words(text: pa.Array, missing: tuple[str, ...]) -> pa.Array:
 def ids(column: RawColumn, how: IdFormat) -> Cells:
     """Ids as text, int64 ones in decimal form: 2^53 + 1 survives, floats are refused.
 
-    Text that is no 64-bit integer where ids should be stays as it is, for ingest to quarantine by its own reason.
+    An id that is not a 64-bit integer is kept, and ingest quarantines it with its own reason.
     """
     if _uuids(column):
         texts = [None if cell is None else str(uuid.UUID(bytes=cell)) for cell in column.values.to_pylist()]
@@ -89,7 +89,7 @@ def _trimmed(text: pa.Array) -> tuple[pa.Array, int]:
 
 
 def _strings(text: pa.Array, trimmed: int, words: int) -> Cells:
-    """A NUL byte comes from a damaged file, never from a shop: such an id is none."""
+    """A NUL byte comes from a damaged file, never from a shop: such an id counts as missing."""
     damaged = pc.fill_null(pc.match_substring(text, "\0"), False)
     if not pc.any(damaged).as_py():
         return Cells(text, trimmed=trimmed, words=words)

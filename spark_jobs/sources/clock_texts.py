@@ -11,7 +11,7 @@ _ZONED: Final = re.compile(r"^(\d{4}-\d\d-\d\d[ T][\d:.]+) ([A-Za-z_]+/[A-Za-z_/
 
 
 def parsed(text: str, pattern: str, local: ZoneInfo) -> int | None:
-    """Microseconds since the epoch, of `local` where the text names no zone; None where it is no time."""
+    """Microseconds since the epoch, of `local` where the text names no zone; None where it is not a time."""
     try:
         moment = _auto(text) if pattern == "auto" else datetime.strptime(text, pattern)
         aware = moment if moment.tzinfo else moment.replace(tzinfo=local)

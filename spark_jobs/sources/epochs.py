@@ -50,7 +50,7 @@ def unit_of(column: RawColumn, how: TimeFormat) -> Unit | None:
 
 
 def epoch_micros(text: pa.Array, how: TimeFormat) -> pa.Array:
-    """int64 microseconds; null for what is no number, lies past the year 10000, or is not of the unit that was detected."""
+    """int64 microseconds; null where it is not a number, is after the year 10000, or does not have the detected unit."""
     unit = how.unit or "s"
     plain = pc.match_substring_regex(text, r"^-?[0-9]{1,18}$")
     whole = pc.cast(pc.if_else(plain, text, pa.scalar(None, pa.string())), pa.int64())

@@ -12,7 +12,7 @@ from nightrank.spark_jobs.sources.cells import Cells
 
 SAMPLES: Final = 3
 KEPT: Final = 24
-"""So many different texts are looked at to find the remedy."""
+"""At most this many different texts are read to find the remedy."""
 LONGEST: Final = 40
 _COMMA: Final = re.compile(r"^\D*([0-9]+|[0-9]{1,3}(\.[0-9]{3})+),[0-9]{1,2}\D*$")
 _POINT: Final = re.compile(r"^\D*[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?\D*$")

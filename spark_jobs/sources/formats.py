@@ -12,7 +12,7 @@ MISSING: Final = ("\\N", "NULL", "null", "None", "nan", "NaN")
 
 @dataclass(frozen=True)
 class IdFormat:
-    """Spaces around an id are no part of it under `trim`; a word of `missing` (and an empty cell) is no id."""
+    """With `trim`, spaces around an id are removed; a word of `missing` (and an empty cell) counts as no id."""
 
     type: IdType = "string"
     trim: bool = True

@@ -46,7 +46,7 @@ class NumberMapping(FrozenConfig):
 
 class IdMapping(FrozenConfig):
     trim: bool = True
-    """Spaces around an id are no part of it."""
+    """Remove spaces around an id."""
     missing: Names = MISSING
     """Words that mean "no id"; an empty cell always does."""
 
@@ -102,7 +102,7 @@ class EventMapping(FileMapping):
     """Your names of actions -> impression | view | click | cart | purchase | rating | refund | dislike | skip | other, or
     ignore (as null): such rows are not taken in."""
     unknown_actions: Literal["other", "ignore"] = "other"
-    """What becomes of an action that is not named here. `other` is kept as an event and is no interest."""
+    """For actions that are not named here. `other` is kept as an event but does not count as interest."""
     default_action: str = "view"
     """Where there is no action column."""
 
@@ -129,7 +129,7 @@ class ItemColumns(FrozenConfig):
     created: str | None = None
     availability_time: str | None = None
     available: str | None = None
-    """Whether it can be had: true or false, a word such as `in stock`, or a number in stock."""
+    """Whether it is on sale: true or false, a word such as `in stock`, or the number in stock."""
 
 
 class ItemMapping(FileMapping):

@@ -11,7 +11,7 @@ from nightrank.spark_jobs.sources.faults import Faults
 
 Progress = Callable[[str], None]
 NAMED: Final = 8
-"""So many names are shown of what one warning holds for."""
+"""At most this many names are shown per warning."""
 
 
 @dataclass

@@ -62,7 +62,7 @@ def _write(
     train = rows.where(F.col(c.SPLIT) == "train")
     fields, sizes = _write_codes(spark, context, wanted, train, result)
     codes = delta_io.read(spark, context.lake, IMPRESSION_CODES).persist()
-    # What no training row knows is no input; the names say which place of the lists stays.
+    # An input that no training row knows is dropped; the names say which places of the lists stay.
     places = [wanted.fields.index(name) for name in fields]
     kept = rows.withColumn(c.FIELDS, F.array(*[F.col(c.FIELDS)[place] for place in places]))
     past = _past(spark, context, settings, codes)

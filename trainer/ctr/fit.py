@@ -83,12 +83,12 @@ def fit_ctr(
 
 
 def evaluate(ranker: CtrRanker, rows: ImpressionBatch) -> dict[str, float]:
-    """`auc` and `log_loss` over the rows that were asked, each the mean over the actions."""
+    """`auc` and `log_loss` over the rows with a label, each the mean over the actions."""
     return mean_over_actions(evaluate_each(ranker, rows))
 
 
 def evaluate_each(ranker: CtrRanker, rows: ImpressionBatch) -> dict[str, dict[str, float]]:
-    """action -> `auc` and `log_loss` over the rows that were asked about it."""
+    """action -> `auc` and `log_loss` over the rows with a label for it."""
     return by_action(ranker.shapes.labels, probabilities(ranker, rows), rows.labels_BA.numpy())
 
 

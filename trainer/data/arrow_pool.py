@@ -1,7 +1,7 @@
 """A thread pool for Petastorm's Reader that passes on every row group, in the order they were asked for.
 
-Petastorm's own pool asks `all_workers_done()` before `ventilator.completed()`; whatever is queued between the two questions is
-lost without a word. This one knows how many row groups the plan holds and takes result i from worker i mod W, so it can neither
+Petastorm's own pool asks `all_workers_done()` before `ventilator.completed()`; whatever is queued between the two calls is
+silently lost. This one knows how many row groups the plan holds and takes result i from worker i mod W, so it can neither
 end early nor change the order.
 """
 

@@ -33,7 +33,7 @@ class SplitMeasures:
     values: dict[str, dict[str, Floats]]
     """who -> "ndcg@10" -> [N]"""
     cold: dict[str, dict[str, Floats]]
-    """The same with only cold targets asked for; NaN for rows without one."""
+    """The same with only cold targets; NaN for rows without one."""
     coverage: dict[str, dict[int, float]]
     """who -> k -> share of the catalogue that is in some list."""
 

@@ -48,7 +48,7 @@ def worker_of(beat: Beat) -> psutil.Process | None:
 
 
 def process_of(beat: Beat) -> ProcessId:
-    """Who wrote the beat; of one that names no machine nobody here can tell."""
+    """Who wrote the beat; unknown for a beat that names no machine."""
     return ProcessId(beat["host"], beat.get("machine", ""), beat["pid"], beat.get("started", ""))
 
 

@@ -67,7 +67,7 @@ class _Watch:
             silent = self._heartbeats.silent_seconds(beat["rank"])
             if beat["ended"] is None and silent > config.timeout_seconds:
                 if any(other["ended"] not in (None, DONE) for other in beats):
-                    raise blame(beats, self._job, 0)  # the launcher ends the others when one ends: silence is no guilt then
+                    raise blame(beats, self._job, 0)  # the launcher ends the others when one ends: silence is not their fault
                 what = LOST if gone(beat) else f"gave no sign of life for {silent:.0f} s"
                 raise stalled(beat, self._ranks, what, take_stack(beat, self._job.ranks))
         if len(beats) < self._ranks and now - self._started > config.startup_seconds * GRACE:

@@ -29,7 +29,7 @@ Commit = Callable[[], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint. Tensors are on the CPU, mapped from the file: what nobody looks at takes no memory."""
+    """A whole checkpoint. Tensors are on the CPU, mapped from the file: an unused tensor takes no memory."""
 
     name: str
     state: TrainState

@@ -28,7 +28,7 @@ class Phase:
     step: TrainStep[Batch]
     validate: Validator | None = None
     prunes: Callable[[TrainState], bool] | None = None
-    """Asked on rank 0 after each validation: true ends the phase there."""
+    """Called on rank 0 after each validation: true ends the phase."""
 
     @property
     def steps(self) -> int:
@@ -92,7 +92,8 @@ def close_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
 
 
 def prune(phase: Phase, prunes: Callable[[TrainState], bool], training: Training) -> None:
-    """Rank 0 asks, all are told. A phase that is over by itself is not pruned, but its last validation is shown too."""
+    """Rank 0 decides and tells the others. A phase that is over by itself is not pruned, but its last validation is reported
+    too."""
     told = broadcast_object(training.communicator, lambda: prunes(training.state))
     training.state.pruned = bool(told) and not is_over(phase, training)
 

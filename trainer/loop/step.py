@@ -99,7 +99,7 @@ class TrainStep(Generic[Taken]):
 
     def __call__(self, batches: Iterator[Taken], step: int, rate: float) -> StepReport:
         """Takes the next batch and moves the weights. A fault of one rank is raised on all; DivergedError for a loss or a
-        gradient that is no number, before any weight has moved."""
+        gradient that is NaN or infinite, before any weight has changed."""
         self._flat.zero()
         fault: NightrankError | None = None
         try:

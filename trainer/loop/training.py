@@ -68,7 +68,7 @@ class Resumable:
             failpoint("train.checkpoint.after")
 
     def save_if_due(self) -> None:
-        """Every so many steps or seconds. Only rank 0 writes and nobody waits, so its clock alone decides."""
+        """Every this many steps or seconds. Only rank 0 writes and no rank waits, so only its clock decides."""
         config = self.job.config.checkpoint
         steps = self.state.total_steps - max(self._saved_step, 0)
         by_steps = config.every_steps is not None and steps >= config.every_steps

@@ -91,7 +91,7 @@ class Validator:
 
 @dataclass(frozen=True)
 class Queries:
-    """Evaluation rows ready to be ranked: what is read, what must not be listed, what is asked for."""
+    """Evaluation rows ready to be ranked: inputs, excluded items and targets."""
 
     history: Batch
     excluded: Ragged

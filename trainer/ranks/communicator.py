@@ -1,7 +1,7 @@
 """How ranks talk. One process is a world of size one, so nothing else asks whether training is distributed.
 
 Small values travel as JSON, never as pickles. A fault of one rank is raised on all of them (`run_on_all_ranks`), so that
-nobody is left waiting in a collective that will not come.
+no rank is left waiting in a collective that will not come.
 """
 
 import json
@@ -125,7 +125,7 @@ class Horovod:
             self._hvd.allreduce_(tensor, op=self._hvd.Sum, name=f"sum.{tensor.numel()}.{tensor.dtype}")
 
     def _largest(self, tensor: Tensor) -> float:
-        """The largest magnitude on any rank; not a number where any value is none."""
+        """The largest magnitude on any rank; NaN where any value is NaN."""
         mine = torch.linalg.vector_norm(tensor, ord=float("inf")).float().reshape(1)
         with self._progress.waiting("allreduce"):
             return float(self._hvd.allgather(mine, name="largest").max())

@@ -53,7 +53,7 @@ class Peers:
         self._timeout = timeout_seconds
 
     def at_work(self) -> bool:
-        """Some other rank moved lately and waits for nobody: what this one waits for will come. Needs a shared folder."""
+        """Another rank moved recently and is not waiting: what this rank waits for will come. Needs a shared folder."""
         return any(is_at_work(beat, self._beats.silent_seconds(beat["rank"]), self._timeout) for beat in self._beats.read())
 
 

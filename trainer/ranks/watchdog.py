@@ -139,7 +139,7 @@ class Heartbeat:
         self._unwritten += 1
 
     def _end(self, why: str) -> None:
-        """Ends this process at once, threads and all: the main thread cannot be asked."""
+        """Ends this process at once with all threads: the main thread cannot be reached."""
         assert self._stack is not None
         with suppress(OSError, ValueError):
             faulthandler.dump_traceback(file=self._stack, all_threads=True)

@@ -30,7 +30,7 @@ KNOWN.update({"register.logged", "register.registered", "promote.written"})
 
 
 def run(context: StageContext) -> StageResult:
-    """The run's live bundle is one registered version, whatever was done of that before; `model_ref.json` names it.
+    """The run's live bundle is one registered version, even after an interrupted attempt; `model_ref.json` names it.
 
     DependencyUnreachable leaves the bundle where it is: the same command registers it later.
     """

@@ -31,7 +31,7 @@ KNOWN.update({"register_ctr.logged", "register_ctr.registered"})
 
 
 def run(context: StageContext) -> StageResult:
-    """The run's click bundle is one registered version, whatever was done of that before; `LAKE/ctr.json` names it.
+    """The run's click bundle is one registered version, even after an interrupted attempt; `LAKE/ctr.json` names it.
 
     UsageError where train_ctr has not run. DependencyUnreachable leaves the bundle where it is.
     """

@@ -51,7 +51,7 @@ def trained(context: StageContext, job: Job) -> dict[str, Any]:
 
 
 def result_of(job: Job) -> dict[str, Any] | None:
-    """The result on disk if it is this job's; one of another configuration, data or repetition is none."""
+    """The result on disk if it belongs to this job; None for one of another configuration, data or repetition."""
     if not job.result_path.exists():
         return None
     body: dict[str, Any] = read_json(job.result_path)

@@ -33,7 +33,7 @@ class Entry:
     modified: float
     """Seconds since 1970 by the clock of the store, not of this machine."""
     tag: str
-    """Another one when the content is another. For caches and fingerprints; `swap` wants the version that `read` gave."""
+    """A different value for different content. For caches and fingerprints; `swap` needs the version that `read` returned."""
 
 
 class Store(Protocol):
