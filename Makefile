@@ -18,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what is missing into .venv; a second call ends at once
+setup: ## install what is missing into .venv; a second call returns at once
 	@scripts/setup
 
 demo: setup ## a night on a simulated market, with its report, under lake/demo
@@ -30,7 +30,7 @@ test: setup ## unit, spark, distributed and end-to-end tests, in one pytest with
 test-unit: setup ## no JVM, seconds
 	$(PYTEST) $(TWO) $(NOT_SLOW) tests/architecture tests/golden tests/unit
 
-test-spark: setup ## transforms and jobs on one local session a worker
+test-spark: setup ## transforms and jobs on one local session per worker
 	$(PYTEST) $(TWO) $(NOT_SLOW) tests/spark
 
 test-distributed: setup ## two Horovod ranks
@@ -39,13 +39,13 @@ test-distributed: setup ## two Horovod ranks
 test-e2e: setup ## the pipeline as a user runs it
 	$(PYTEST) $(NOT_SLOW) tests/e2e
 
-test-night: setup ## a tiny market through a full run, a night, the same again, an empty day
+test-night: setup ## a tiny market: a full run, a night, the same night again, an empty day
 	$(PYTEST) -m night tests/e2e
 
-test-slow: setup ## real data sets, every failpoint, hundreds of epochs; up to hours
+test-slow: setup ## real data sets, every failpoint, hundreds of epochs; may take hours
 	$(PYTEST) -m slow --timeout 7200 tests
 
-mutation: setup ## small faults in the modules that decide, one at a time; MODULE=ranker.growth for one of them; half an hour for all
+mutation: setup ## small faults in the modules that decide, one at a time; MODULE=ranker.growth for one module; half an hour for all
 	$(BIN)/python -m scripts.mutation $(MODULE)
 
 check: setup ## ruff, mypy, import contracts, declared dependencies, cold imports
@@ -56,21 +56,21 @@ check: setup ## ruff, mypy, import contracts, declared dependencies, cold import
 	$(BIN)/deptry .
 	$(PYTEST) -q tests/architecture
 
-format: setup ## let ruff rewrite what check complains about
+format: setup ## let ruff fix what check reports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## speed against peers and limits, results under benchmarks/results; training beside PEERS on DATA=Beauty.txt
+bench: setup ## speed against peers and limits, results under benchmarks/results; training compared with PEERS on DATA=Beauty.txt
 	nice $(BIN)/python -m benchmarks $(if $(PEERS),--data $(DATA) --peer-python $(PEERS))
 
 bench-accuracy: setup ## accuracy tables on public sets under DATA=FOLDER, peers by PEERS="rectools=PYTHON replay=PYTHON"; hours
 	nice $(BIN)/python -m benchmarks.accuracy.tables --data $(or $(DATA),$(error say where the data sets are: make bench-accuracy DATA=FOLDER)) $(if $(PEERS),--peer-python $(PEERS))
 	$(BIN)/python -m benchmarks.accuracy.draw
 
-doctor: setup ## what this machine may trip over, each with its remedy
+doctor: setup ## what is missing or risky on this machine, and how to fix it
 	@$(BIN)/nightrank doctor
 
-clean: ## remove the environment and every cache of the checkout; Horovod's wheel and lakes stay
+clean: ## remove the environment and every cache of the checkout; Horovod's wheel and lakes are kept
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f trainer/data/*.so

@@ -1,4 +1,4 @@
-"""`nightrank doctor`: what this machine may trip over, each finding with its remedy. Imports no engine and changes nothing."""
+"""`nightrank doctor`: what is missing or risky on this machine, each finding with its remedy. Imports no engine and changes nothing."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
