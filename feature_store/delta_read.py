@@ -97,10 +97,11 @@ def recommendations_for(lake: Lake, user_id: str) -> tuple[Release, list[dict[st
     paths = [add["path"] for add in _adds(table) if _may_hold(add, user_id)]
     found = _dataset(lake, RECOMMENDATIONS.name, paths, RECOMMENDATIONS.schema).to_table(filter=ds.field(c.USER_ID) == user_id)
     rows: list[dict[str, Any]] = sorted(found.to_pylist(), key=lambda row: int(row[c.RANK]))
-    strangers = {row[c.RELEASE_ID] for row in rows} - {release.release_id}
-    if strangers:
+    other_releases = {row[c.RELEASE_ID] for row in rows} - {release.release_id}
+    if other_releases:
         raise DataContractError(
-            f"the list belongs to release {', '.join(sorted(strangers))}, not to {release.release_id}", "run `nightrank verify`"
+            f"the list belongs to release {', '.join(sorted(other_releases))}, not to {release.release_id}",
+            "run `nightrank verify`",
         )
     return release, rows
 

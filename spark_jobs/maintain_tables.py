@@ -155,8 +155,8 @@ def _has_old_files(lake: Lake, table: TableRef, hours: float) -> bool:
     """Whether the folder holds a data file of that age which the newest version does not name; if not, VACUUM is not needed."""
     folder, oldest = lake.table(table.name), time.time() - hours * 3600
     current = set(delta_read.files_of(lake, table.name, delta_io.version(lake, table) or 0))
-    strangers = (path for path in folder.rglob("*.parquet") if str(path.relative_to(folder)) not in current)
-    return any(path.stat().st_mtime <= oldest for path in strangers if "_delta_log" not in path.parts)
+    unnamed = (path for path in folder.rglob("*.parquet") if str(path.relative_to(folder)) not in current)
+    return any(path.stat().st_mtime <= oldest for path in unnamed if "_delta_log" not in path.parts)
 
 
 def _vacuum(spark: SparkSession, lake: Lake, table: TableRef, hours: float, mode: str = "") -> list[Any]:

@@ -33,8 +33,8 @@ def check_readable(path: Path, what: str, error: type[NightrankError], absent: s
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        wanting = "is a broken link" if path.is_symlink() else "does not exist"
-        raise error(f"{what} {path} {wanting}", absent) from None
+        problem = "is a broken link" if path.is_symlink() else "does not exist"
+        raise error(f"{what} {path} {problem}", absent) from None
     except NotADirectoryError:
         raise error(f"{what} {path} does not exist: a part of its path is a file", absent) from None
     except OSError as fault:

@@ -1,4 +1,4 @@
-"""`nightrank doctor`: what is missing or risky on this machine, each finding with its remedy. Imports no engine and changes nothing."""
+"""`nightrank doctor`: what is missing or risky here, each finding with its remedy. Imports no engine, changes nothing."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

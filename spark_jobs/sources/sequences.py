@@ -32,15 +32,15 @@ def open_source(path: Path, titles: Path | None, notes: Notes) -> Source:
 
 def _chunks(path: Path, titles: Path | None, notes: Notes) -> Iterator[Chunk]:
     clock = PositionClock()
-    lonely: list[str] = []
+    without_items: list[str] = []
     for lines in _blocks(path):
         rows = [line.split() for line in lines]
-        lonely += [row[0] for row in rows if len(row) == 1]
+        without_items += [row[0] for row in rows if len(row) == 1]
         yield _events(rows, clock)
-    if lonely:
-        notes.warn(f"{path.name}: users without items are kept as users without history", len(lonely))
-        ids = pa.array(lonely, pa.string())
-        yield Chunk("users", conform(schemas.LANDING_USERS, {c.USER_ID: ids}, len(lonely)))
+    if without_items:
+        notes.warn(f"{path.name}: users without items are kept as users without history", len(without_items))
+        ids = pa.array(without_items, pa.string())
+        yield Chunk("users", conform(schemas.LANDING_USERS, {c.USER_ID: ids}, len(without_items)))
     if titles is not None:
         yield from _titles(titles)
 

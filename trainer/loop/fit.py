@@ -110,12 +110,12 @@ class ProgressLog:
 
     training: Training
     steps: int
-    _told_at: float = field(default_factory=time.monotonic)
+    _reported_at: float = field(default_factory=time.monotonic)
     _tokens: int = 0
 
     def step(self, report: StepReport) -> None:
         self._tokens += report.tokens
-        seconds = time.monotonic() - self._told_at
+        seconds = time.monotonic() - self._reported_at
         if seconds < self.training.job.config.log_seconds:
             return
         state = self.training.state
@@ -123,7 +123,7 @@ class ProgressLog:
             f"epoch {state.epoch + 1}, step {state.step} of {self.steps}: loss {report.loss:.4f},"
             f" {self._tokens / seconds:,.0f} tokens/s"
         )
-        self._told_at, self._tokens = time.monotonic(), 0
+        self._reported_at, self._tokens = time.monotonic(), 0
 
     def validation(self, metrics: dict[str, float]) -> None:
         state = self.training.state
