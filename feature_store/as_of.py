@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nightrank.feature_store.contracts.actions import ACTION_CODES
-from nightrank.feature_store.contracts.aggregates import EVENTS, Aggregate, parse
+from nightrank.feature_store.contracts.aggregates import EVENTS, PLUGIN, Aggregate, parse, reads_of
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.days import days_of
+from nightrank.feature_store.derive import derive
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -98,12 +99,15 @@ def as_of(table: Cumulative, entity: npt.NDArray[Any], day: npt.NDArray[Any]) ->
 def aggregates(
     table: Cumulative, names: Sequence[str], counters: Sequence[str], entity: npt.NDArray[Any], day: npt.NDArray[Any]
 ) -> Floats:
-    """[T, F] model inputs: log(1 + value) times SCALE. `counters` name the table's columns."""
-    return scaled(values(table, names, counters, entity, day))
+    """[T, F] model inputs, `scaled`. `counters` name the table's columns."""
+    return scaled(values(table, names, counters, entity, day), names)
 
 
-def scaled(counted: Floats) -> Floats:
-    return np.log1p(counted) * np.float32(SCALE)
+def scaled(counted: Floats, names: Sequence[str]) -> Floats:
+    """[T, F] model inputs: log(1 + value) times SCALE, and what a plug-in derives as it is."""
+    own = [name.startswith(PLUGIN) for name in names]
+    inputs: Floats = np.log1p(np.where(own, 0, counted)).astype(np.float32) * np.float32(SCALE)
+    return np.where(own, counted, inputs)
 
 
 def values(
@@ -117,11 +121,16 @@ def values(
     result = np.zeros((len(order), len(names)), np.float32)
     place = _place(table, entity, day)
     windows: dict[int | None, Ints] = {None: _place(table, entity, np.full_like(day, -_EPOCH))}
-    for column, name in enumerate(names):
+
+    def counted(name: str) -> Any:
         wanted = parse(name)
         if wanted.days not in windows:
             windows[wanted.days] = _place(table, entity, day - wanted.days)
-        result[order, column] = _value(table, wanted, counters, entity, day, place, windows[wanted.days])
+        return _value(table, wanted, counters, entity, day, place, windows[wanted.days])
+
+    for column, name in enumerate(names):
+        known = {read: counted(read) for read in reads_of(name)}
+        result[order, column] = derive(name, known) if name.startswith(PLUGIN) else known[name]
     return result
 
 

@@ -50,7 +50,7 @@ def fit(
     *,
     items: Any = None,
     columns: Mapping[str, str] | None = None,
-    item_columns: Mapping[str, str] | None = None,
+    item_columns: Mapping[str, str | Sequence[str]] | None = None,
     config: Sequence[str] = (),
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
@@ -58,7 +58,8 @@ def fit(
     """Trains on everything that landed and makes a list for every user.
 
     `columns` and `item_columns` map a field (`user_id`, `item_id`, `event_time`; `title`, `price`, ...) to your column;
-    without them, columns that have a field's name are taken. `config` and `overrides` are `--config` and `--set`.
+    without them, columns that have a field's name are taken. `numbers` of items is a list of columns. `config` and `overrides`
+    are `--config` and `--set`.
     A failed run raises the NightrankError of its stage.
     """
     if isinstance(data, Fitted):
@@ -120,6 +121,7 @@ def _lake(data: Data, options: dict[str, Any]) -> Lake:
 
 def _land(events: Any, root: str | Path | None, items: Any, columns: Any, item_columns: Any) -> Path:
     """Lands the tables by `nightrank import events`. The lake's folder."""
+    from nightrank.pipeline.output import err
     from nightrank.spark_jobs.sources.imports import import_data
 
     if root is None:
@@ -131,15 +133,18 @@ def _land(events: Any, root: str | Path | None, items: Any, columns: Any, item_c
             mapping["items"] = _written(Path(scratch), "items", items, item_columns, ITEM_COLUMNS)
         path = Path(scratch) / "mapping.yaml"
         path.write_text(yaml.safe_dump(mapping))
-        import_data("events", Path(scratch), folder, mapping=path)
+        import_data("events", Path(scratch), folder, mapping=path, progress=err)
     return folder
 
 
-def _written(folder: Path, kind: str, data: Any, columns: Mapping[str, str] | None, known: Sequence[str]) -> dict[str, Any]:
+def _written(
+    folder: Path, kind: str, data: Any, columns: Mapping[str, str | Sequence[str]] | None, known: Sequence[str]
+) -> dict[str, Any]:
     """The table as a Parquet file, and the mapping that reads it."""
     table = data if isinstance(data, pa.Table) else _of_pandas(data, kind)
     pq.write_table(table, folder / f"{kind}.parquet")
-    named = dict(columns) if columns else {name: name for name in known if name in table.column_names}
+    given = {name: column if isinstance(column, str) else list(column) for name, column in (columns or {}).items()}
+    named = given or {name: name for name in known if name in table.column_names}
     return {"path": f"{kind}.parquet", "columns": named}
 
 

@@ -14,9 +14,10 @@ WRONG_USE: Final[Any] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="nightrank",
-    help="Events in, recommendations out, every night: Spark, Delta Lake, Petastorm, Horovod, PyTorch and MLflow.",
+    help="Recommendations from your events, renewed every night: Spark, Delta Lake, Petastorm, Horovod, PyTorch and MLflow.",
     epilog="Exit codes: 0 done, 1 unexpected, 2 wrong use or configuration, 3 nothing to do, 4 data breaks its contract, "
-    "5 another run works here, 6 training stalled, 7 challenger rejected, 8 a service is unreachable, 9 refused for safety.",
+    "5 another run is using this lake, 6 training stalled, 7 new model rejected, 8 a service is unreachable, "
+    "9 refused because data would be lost.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )

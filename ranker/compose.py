@@ -7,8 +7,8 @@ from typing import Any, Final
 import torch
 from torch.overrides import TorchFunctionMode
 
+from nightrank.feature_store.contracts import plugins
 from nightrank.feature_store.contracts.errors import ConfigError
-from nightrank.ranker import plugins
 from nightrank.ranker.config.encoders import PluginEncoderConfig
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.encoders.base import UserEncoder

@@ -76,7 +76,7 @@ class FeatureTables:
             return None
         found = values(table, (*names, EVER), counters_of(names), entity_T, days_T)
         self._count(name, int((found[:, -1] > 0).sum()))
-        return torch.from_numpy(scaled(found[:, :-1]))
+        return torch.from_numpy(scaled(found[:, :-1], names))
 
     def _count(self, name: str, tokens: int) -> None:
         self.counts[name] = self.counts.get(name, 0) + tokens

@@ -1,14 +1,19 @@
 """Names of as-of aggregates: what is counted of a user or an item, over which whole days before the day in question."""
 
 import re
-from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple, Protocol, cast
 
 from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.plugins import FEATURES, plugin
 
 EVENTS: Final = "count"
 """The counter of all events, whatever their action."""
 KNOWN: Final = "count_<N>d, count_all, <action>_<N>d, <action>_all, active_days_<N>d, active_days_all, recency_days, age_days"
+PLUGIN: Final = "plugin."
+"""Before the name of a feature that a package of the user's own offers."""
 _SPAN: Final = re.compile(r"(?P<what>[a-z_]+)_(?:(?P<days>[1-9][0-9]{0,3})d|all)")
 
 
@@ -29,12 +34,52 @@ def parse(name: str) -> Aggregate:
     found = _SPAN.fullmatch(name)
     what = found["what"] if found else ""
     if found is None or what not in (EVENTS, "active_days", *ACTION_CODES):
-        raise ValueError(f"unknown aggregate {name}: there are {KNOWN}; actions are {', '.join(ACTION_CODES)}")
+        raise ValueError(f"unknown aggregate {name}: there are {KNOWN}, plugin.<name>; actions are {', '.join(ACTION_CODES)}")
     days = int(found["days"]) if found["days"] else None
     return Aggregate("active_days", None, days) if what == "active_days" else Aggregate("sum", what, days)
 
 
+class Derived(Protocol):
+    """A feature of a package of the user's own, derived from aggregates: `plugin.<name>` names its entry point.
+
+    It sees aggregates as of the start of a day and nothing else, so it cannot know what came later.
+    """
+
+    reads: Sequence[str]
+    """Names of the aggregates it is given."""
+
+    def __call__(self, known: Mapping[str, Any]) -> Any:
+        """One number a row, the model's input as it is, from float32 arrays [T] by name. Each row by itself: the number of a
+        row may not depend on the others, nor on anything else."""
+
+
+@lru_cache
+def derived(name: str) -> Derived:
+    """The feature behind `plugin.<name>`. ConfigError where no installed package offers it, or it is none."""
+    offered = name.removeprefix(PLUGIN)
+    found = plugin(FEATURES, offered)
+    reads = getattr(found, "reads", None)
+    try:
+        whole = callable(found) and not isinstance(reads, str) and bool([parse(read) for read in reads or ()])
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{offered} in {FEATURES} reads {reads!r}: {error}", "name aggregates in its `reads`") from None
+    if not whole:
+        raise ConfigError(
+            f"{offered} in {FEATURES} is {found!r}, which does not say what it reads",
+            "offer a function with an attribute `reads`, a tuple of names of aggregates",
+        )
+    return cast(Derived, found)
+
+
+def reads_of(name: str) -> tuple[str, ...]:
+    """The aggregates behind a name: itself, or what a plug-in reads. ValueError or ConfigError where it is not known."""
+    if name.startswith(PLUGIN):
+        return tuple(derived(name).reads)
+    parse(name)
+    return (name,)
+
+
 def counters_of(names: Iterable[str]) -> tuple[str, ...]:
     """The counters that a table needs for these aggregates: `count` first, then actions in the order of their codes."""
-    needed = {parse(name).counter for name in names}
+    needed = {parse(read).counter for name in names for read in reads_of(name)}
     return tuple(counter for counter in (EVENTS, *ACTION_CODES) if counter in needed)

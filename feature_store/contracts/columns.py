@@ -26,6 +26,7 @@ AVAILABLE: Final = "available"
 COMPLETE: Final = "complete"
 LISTED: Final = "listed"
 PRICED: Final = "priced"
+NUMBERS: Final = "numbers"
 FIRST_LANDED: Final = "first_landed"
 ATTRIBUTES: Final = "attributes"
 

@@ -1,5 +1,6 @@
 """Features: what a ranker reads of a history's events beside the events themselves. Part of a snapshot and of a bundle."""
 
+from nightrank.feature_store.contracts.aggregates import PLUGIN
 from nightrank.feature_store.contracts.config import FrozenConfig
 
 
@@ -18,3 +19,9 @@ class Features(FrozenConfig):
     item: tuple[str, ...] = ()
     attributes: tuple[Attribute, ...] = ()
     timezone: str
+
+
+def plugins_of(features: Features | None) -> tuple[str, ...]:
+    """Names of the entry points that the features need, each once."""
+    named = (*features.user, *features.item) if features else ()
+    return tuple(dict.fromkeys(name.removeprefix(PLUGIN) for name in named if name.startswith(PLUGIN)))

@@ -20,7 +20,7 @@ SCHEMAS: Final[dict[LandingKind, pa.Schema]] = {
     "items": schemas.LANDING_ITEMS,
     "users": schemas.LANDING_USERS,
 }
-OPTIONAL: Final = {c.AVAILABLE, c.COMPLETE, c.FIELDS}
+OPTIONAL: Final = {c.AVAILABLE, c.COMPLETE, c.FIELDS, c.NUMBERS}
 """Columns of a contract that a file may lack; they are null then."""
 REMEDY: Final = "import or write the file again; nothing of this day was taken in"
 

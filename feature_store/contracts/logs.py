@@ -79,9 +79,9 @@ def file_log(file: TextIO, run: str, stage: str, redact: Redactor) -> Any:
     return logger.bind(run=run, stage=stage)
 
 
-def relay(line: str) -> None:
+def relay(line: str, redact: Redactor) -> None:
     """A child's line to this process's own log as it is, free of secrets: the child has said time and rank already."""
-    _Stderr().info(_known()(line.rstrip("\n")))
+    _Stderr().info(redact(line.rstrip("\n")))
 
 
 def words_of(line: str) -> str:

@@ -10,6 +10,7 @@ from nightrank.feature_store.contracts.aggregates import EVENTS as EVENTS_COUNTE
 
 TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
 STRING_MAP: Final = pa.map_(pa.string(), pa.string())
+NUMBER_MAP: Final = pa.map_(pa.string(), pa.float64())
 
 
 def _schema(**fields: pa.DataType) -> pa.Schema:
@@ -44,9 +45,11 @@ LANDING_ITEMS: Final = _schema(
     available=pa.bool_(),
     complete=pa.bool_(),
     fields=pa.list_(pa.string()),
+    numbers=NUMBER_MAP,
 )
-"""The last three may be left out of a file. `complete`: the row is of an export that holds every item there is. `fields`: what
-the row sets, null = all; the other fields do not change."""
+"""The last four may be left out of a file. `complete`: the row is of an export that holds every item there is. `fields`: what
+the row sets, null = all; the other fields do not change. `numbers`: numbers of the item by name, such as its weight; null
+removes one, and a name that is not there does not change."""
 LANDING_USERS: Final = _schema(user_id=pa.string(), attributes=STRING_MAP, availability_time=TIMESTAMP)
 
 EVENTS: Final = LANDING_EVENTS.append(pa.field(c.EVENT_DATE, pa.date32())).append(pa.field(c.LANDING_DATE, pa.date32()))
@@ -58,6 +61,7 @@ ITEMS: Final = _schema(
     available=pa.bool_(),
     listed=pa.string(),
     complete=pa.string(),
+    numbers=NUMBER_MAP,
 )
 """`availability_time` and `landing_date` say since when the description is as it is now, `priced` since when the price is, and
 `first_landed` since when the item is known. `listed` and `complete` name the newest file that described it, and the newest

@@ -1,6 +1,7 @@
 """What the ranker reads of an item beside its text: category codes and normalised numbers, fitted on trained items."""
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -8,15 +9,24 @@ from pyspark.sql import functions as F
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.snapshot import Normalisation
 
-NUMERIC: Final = ("price", "price_missing")
+MISSING: Final = "_missing"
+"""Behind the name of a number: 1 where the item has none."""
 _CATEGORY: Final = "category"
 _CODE: Final = "code"
 
 
+class Moments(NamedTuple):
+    known: int
+    """Items that have the number."""
+    mean: float | None
+    std: float | None
+
+
 def described_items(vocabulary: DataFrame, items: DataFrame) -> DataFrame:
-    """Every item of the vocabulary with its categories and price; an item known from events alone has neither."""
+    """Every item of the vocabulary with its categories, price and numbers; an item known from events alone has none."""
     ids = vocabulary.where(F.col(c.KIND) == "item").select(F.col(c.DENSE_ID).alias(c.ITEM), F.col(c.RAW_ID).alias(c.ITEM_ID))
-    return ids.join(items.select(c.ITEM_ID, c.CATEGORIES, c.PRICE), c.ITEM_ID, "left").select(c.ITEM, c.CATEGORIES, c.PRICE)
+    known = (c.CATEGORIES, c.PRICE, c.NUMBERS)
+    return ids.join(items.select(c.ITEM_ID, *known), c.ITEM_ID, "left").select(c.ITEM, *known)
 
 
 def log_price() -> Column:
@@ -25,23 +35,43 @@ def log_price() -> Column:
     return F.when(usable, F.log1p(F.col(c.PRICE)))
 
 
+def log_number(name: str) -> Column:
+    """The price as `log_price`; of other numbers, which may be negative, sign(x) log(1 + |x|). Null where it is missing."""
+    if name == c.PRICE:
+        return log_price()
+    number = F.col(c.NUMBERS)[name]
+    return F.signum(number) * F.log1p(F.abs(number))
+
+
 def category_counts(described: DataFrame) -> DataFrame:
     """`category`, `count` of items, most frequent first, then by name."""
     names = described.select(c.ITEM, F.explode(F.array_distinct(c.CATEGORIES)).alias(_CATEGORY))
     return names.where(F.col(_CATEGORY).isNotNull()).groupBy(_CATEGORY).count().orderBy(F.desc("count"), _CATEGORY)
 
 
-def price_moments(described: DataFrame) -> DataFrame:
-    """One row: `known` prices, mean and standard deviation of their logarithms."""
-    price = log_price()
-    return described.select(F.count(price).alias("known"), F.mean(price).alias("mean"), F.stddev_pop(price).alias("std"))
+def number_moments(described: DataFrame, names: Sequence[str]) -> dict[str, Moments]:
+    """Of each number's logarithms, those that an item has."""
+    logs = {name: log_number(name) for name in names}
+    moments = [F.struct(F.count(log), F.mean(log), F.stddev_pop(log)).alias(name) for name, log in logs.items()]
+    row = described.select(*moments).first()
+    assert row is not None  # an aggregate without groups has one row
+    return {name: Moments(*row[name]) for name in names}
 
 
-def normalisation(categories: tuple[str, ...], known: int, mean: float | None, std: float | None) -> Normalisation:
-    """Constants out of `category_counts` and `price_moments`; without a single known price there are no numbers at all."""
-    if not known or mean is None:
-        return Normalisation(categories=categories)
-    return Normalisation(numeric=NUMERIC, mean=(mean, 0.0), std=(std or 1.0, 1.0), categories=categories)
+def normalisation(categories: tuple[str, ...], moments: Mapping[str, Moments]) -> Normalisation:
+    """The constants; a number that no item has is left out."""
+    known = {name: (each.mean, each.std or 1.0) for name, each in moments.items() if each.known and each.mean is not None}
+    return Normalisation(
+        numeric=tuple(column for name in known for column in (name, name + MISSING)),
+        mean=tuple(value for mean, _ in known.values() for value in (mean, 0.0)),
+        std=tuple(value for _, std in known.values() for value in (std, 1.0)),
+        categories=categories,
+    )
+
+
+def numbers_of(constants: Normalisation) -> tuple[str, ...]:
+    """The names behind the columns, price first."""
+    return constants.numeric[::2]
 
 
 def item_inputs(described: DataFrame, constants: Normalisation) -> DataFrame:
@@ -59,7 +89,8 @@ def item_inputs(described: DataFrame, constants: Normalisation) -> DataFrame:
 
 
 def _numbers(constants: Normalisation) -> Column:
-    if not constants.numeric:
-        return F.array()
-    price = (log_price() - F.lit(constants.mean[0])) / F.lit(constants.std[0])
-    return F.array(F.coalesce(price, F.lit(0.0)), log_price().isNull().cast("double"))
+    columns: list[Column] = []
+    for name, mean, std in zip(numbers_of(constants), constants.mean[::2], constants.std[::2], strict=True):
+        scaled = (log_number(name) - F.lit(mean)) / F.lit(std)
+        columns += [F.coalesce(scaled, F.lit(0.0)), log_number(name).isNull().cast("double")]
+    return F.array(*columns)

@@ -11,24 +11,24 @@ from nightrank.pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root
 
 
 def import_(
-    layout: Annotated[str | None, typer.Argument(help="movielens, sequences, impressions, events, or items alone.")] = None,
-    input_: Annotated[Path | None, typer.Option("--input", help="The file or folder; it is not copied or changed.")] = None,
+    layout: Annotated[str | None, typer.Argument(help="movielens, sequences, impressions, events or items.")] = None,
+    input_: Annotated[Path | None, typer.Option("--input", help="The file or folder to import. It is only read.")] = None,
     root: Root = DEFAULT_ROOT,
-    titles: Annotated[Path | None, typer.Option("--titles", help="Item titles, for sequences.")] = None,
-    mapping: Annotated[Path | None, typer.Option("--mapping", help="YAML that names your columns.")] = None,
+    titles: Annotated[Path | None, typer.Option("--titles", help="File with item titles; for sequences only.")] = None,
+    mapping: Annotated[Path | None, typer.Option("--mapping", help="YAML file that says which column is which field.")] = None,
     timezone: Annotated[
-        str | None, typer.Option("--timezone", help="A date is a day of this zone; the lake remembers it. First import: UTC.")
+        str | None, typer.Option("--timezone", help="Time zone of the lake's days; default: the lake's, or UTC for a new lake.")
     ] = None,
     date_: Annotated[
         str | None, typer.Option("--date", help="The day that the catalogue describes; default: the newest event day.")
     ] = None,
-    guess: Annotated[Path | None, typer.Option("--guess", help="Look at this file and propose its mapping.")] = None,
+    guess: Annotated[Path | None, typer.Option("--guess", help="Read this file and propose a mapping for it.")] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
     """Turn a public layout or your own files into landing files, or propose the mapping of a file.
 
-    With --guess the mapping goes to stdout, or to the new file that --mapping names.
+    The same import again changes nothing. --guess prints the mapping, or writes it to the new file --mapping.
 
     Examples:
 
@@ -71,19 +71,23 @@ def import_(
 
 def simulate(
     root: Root = DEFAULT_ROOT,
-    preset: Annotated[str | None, typer.Option("--preset", help="A market of a known size: tiny, demo or large.")] = None,
-    users: Annotated[int | None, typer.Option("--users", min=1)] = None,
-    items: Annotated[int | None, typer.Option("--items", min=1)] = None,
-    days: Annotated[int | None, typer.Option("--days", min=1)] = None,
-    start: Annotated[str | None, typer.Option("--start", help="First day.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="Size of the market: tiny, demo or large.")] = None,
+    users: Annotated[int | None, typer.Option("--users", min=1, help="Number of users.")] = None,
+    items: Annotated[int | None, typer.Option("--items", min=1, help="Number of items.")] = None,
+    days: Annotated[int | None, typer.Option("--days", min=1, help="Days with events; more days extend a market.")] = None,
+    start: Annotated[str | None, typer.Option("--start", help="First day, as YYYY-MM-DD.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of all random draws.")] = None,
     overrides: Set = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
     """Make a market with known preferences, so that lists can be compared with the truth.
 
-    Example: nightrank simulate --root lake --users 5000 --days 14 --set daily_active=2000
+    Examples:
+
+      nightrank simulate --root lake --preset demo
+
+      nightrank simulate --root lake --users 5000 --days 14 --set daily_active=2000
     """
     from nightrank.feature_store.contracts.config import merged
     from nightrank.pipeline.simulate.market import simulate as make

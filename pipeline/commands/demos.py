@@ -12,7 +12,9 @@ DEFAULT_DEMO_ROOT = Path("lake/demo")
 
 def demo(
     root: Root = DEFAULT_DEMO_ROOT,
-    size: Annotated[str, typer.Option("--size", help="demo (minutes) or tiny (to see that everything works).")] = "demo",
+    size: Annotated[
+        str, typer.Option("--size", help="demo (takes minutes), or tiny (a quick check that everything works).")
+    ] = "demo",
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
@@ -20,7 +22,11 @@ def demo(
 
     A finished demo answers in seconds. An interrupted one continues where it stopped.
 
-    Example: nightrank demo --root lake/demo
+    Examples:
+
+      nightrank demo
+
+      nightrank demo --size tiny --root lake/tiny
     """
     from nightrank.pipeline.demo import run_demo, show
     from nightrank.pipeline.output import print_json

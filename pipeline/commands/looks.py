@@ -11,16 +11,20 @@ from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, Json, Root
 
 
 def doctor(
-    root: Annotated[Path | None, typer.Option("--root", help="A lake to look at as well.", envvar="NIGHTRANK_ROOT")] = None,
+    root: Annotated[Path | None, typer.Option("--root", help="Also check this lake's folder.", envvar="NIGHTRANK_ROOT")] = None,
     config: Config = None,
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
     """Say what is missing or risky on this machine, and how to fix it.
 
-    Ends with 1 if something must be fixed.
+    Changes nothing. Exit code 1 if something must be fixed.
 
-    Example: nightrank doctor --root lake
+    Examples:
+
+      nightrank doctor
+
+      nightrank doctor --root lake --config mine.yaml
     """
     from nightrank.feature_store.contracts.settings import DataSettings
     from nightrank.pipeline.config import resolve
@@ -38,11 +42,15 @@ def recommend(
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Show a user's list of the current release.
+    """Show one user's current list.
 
-    Ends with 2 if the user has none.
+    Exit code 2 if the user has none.
 
-    Example: nightrank recommend --root lake --user u17
+    Examples:
+
+      nightrank recommend --root lake --user u17
+
+      nightrank recommend --root lake --user u17 --json
     """
     from nightrank.pipeline.output import print_json, table
     from nightrank.pipeline.recommend import recommendations
@@ -58,14 +66,18 @@ def recommend(
 
 def verify(
     root: Root = DEFAULT_ROOT,
-    run: Annotated[str | None, typer.Option("--run", help="A run id; default: the run of the current release.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="A run id; default: the run that made the current lists.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check every output of a run: files, ids, row counts, lists.
 
-    Ends with 4 if a check fails.
+    Reads only. Exit code 4 if a check fails.
 
-    Example: nightrank verify --root lake --run nightly-2024-01-15
+    Examples:
+
+      nightrank verify --root lake
+
+      nightrank verify --root lake --run nightly-2024-01-15
     """
     from nightrank.pipeline.output import print_json, table
     from nightrank.pipeline.verify import verify_run
@@ -86,13 +98,17 @@ def verify(
 def config(
     files: Config = None,
     overrides: Set = None,
-    show: Annotated[bool, typer.Option("--show", help="Print every key with its value.")] = False,
-    reference: Annotated[bool, typer.Option("--reference", help="Print what every key does, as Markdown.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print every setting with its value.")] = False,
+    reference: Annotated[bool, typer.Option("--reference", help="Print what every setting does, as Markdown.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a configuration; with --show print every key with its value, as YAML.
+    """Check a configuration; with --show print every setting with its value, as YAML.
 
-    Example: nightrank config --show --config amazon-games --set trainer.workers=1
+    Examples:
+
+      nightrank config --config mine.yaml
+
+      nightrank config --show --config amazon-games --set trainer.workers=1
     """
     import yaml
 

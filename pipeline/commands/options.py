@@ -10,13 +10,13 @@ from nightrank.feature_store.contracts.errors import UsageError
 
 Root = Annotated[Path, typer.Option("--root", help="The lake's folder.", envvar="NIGHTRANK_ROOT", show_default=True)]
 Config = Annotated[
-    list[str] | None, typer.Option("--config", "-c", help="A YAML file, or a name in conf/; repeatable, the last one wins.")
+    list[str] | None, typer.Option("--config", "-c", help="YAML file, or a name in conf/. Repeatable; later files win.")
 ]
 Set = Annotated[
     list[str] | None, typer.Option("--set", "-s", help="One setting, such as trainer.workers=1; wins over files; repeatable.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout; everything else goes to stderr.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, everything else to stderr.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
 
 DEFAULT_ROOT = Path("lake")
 

@@ -11,9 +11,13 @@ from nightrank.pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root
 def rollback(root: Root = DEFAULT_ROOT, as_json: Json = False, dry_run: DryRun = False) -> None:
     """Go back to the previous champion and to the newest lists that it made.
 
-    Ends with 9 if there is nothing to go back to.
+    Exit code 9 if there is nothing to go back to.
 
-    Example: nightrank rollback --root lake --dry-run
+    Examples:
+
+      nightrank rollback --root lake --dry-run
+
+      nightrank rollback --root lake
     """
     from nightrank.pipeline.output import out, print_json
     from nightrank.pipeline.rollback import roll_back

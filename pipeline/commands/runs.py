@@ -15,37 +15,47 @@ def full(
     as_of: Annotated[str | None, typer.Option("--as-of", help="The last day to read; default: everything.")] = None,
     config: Config = None,
     overrides: Set = None,
-    redo: Annotated[bool, typer.Option("--redo", help="Run again a date that is done.")] = False,
+    redo: Annotated[bool, typer.Option("--redo", help="Run a finished date again.")] = False,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
     """Train on the whole history and make a list for every user.
 
-    Example: nightrank full --root lake --config amazon-games
+    Examples:
+
+      nightrank full --root lake --config mine.yaml
+
+      nightrank full --root lake --as-of 2024-01-14 --dry-run
     """
     until = day(as_of, "--as-of") if as_of else requests.last_day(root)
     requests.run_or_plan("full", root, until, config, overrides, redo, as_json, dry_run)
 
 
 def nightly(
-    date_: Annotated[str, typer.Option("--date", help="The day that landed.")],
+    date_: Annotated[str, typer.Option("--date", help="The day to take in, as YYYY-MM-DD.")],
     root: Root = DEFAULT_ROOT,
     config: Config = None,
     overrides: Set = None,
-    redo: Annotated[bool, typer.Option("--redo", help="Run again a date that is done.")] = False,
+    redo: Annotated[bool, typer.Option("--redo", help="Run a finished date again.")] = False,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
     """Read one day, fine-tune the champion on it, compare the two models, and make new lists.
 
-    Example: nightrank nightly --root lake --date 2024-01-15
+    Exit code 7 if the new model was worse and the old one stays, 3 if nothing landed on that day.
+
+    Examples:
+
+      nightrank nightly --root lake --date 2024-01-15
+
+      nightrank nightly --root lake --date 2024-01-15 --dry-run
     """
     requests.run_or_plan("nightly", root, day(date_, "--date"), config, overrides, redo, as_json, dry_run)
 
 
 def replay(
-    from_: Annotated[str, typer.Option("--from", help="First day.")],
-    to: Annotated[str, typer.Option("--to", help="Last day.")],
+    from_: Annotated[str, typer.Option("--from", help="First day, as YYYY-MM-DD.")],
+    to: Annotated[str, typer.Option("--to", help="Last day, as YYYY-MM-DD.")],
     root: Root = DEFAULT_ROOT,
     config: Config = None,
     overrides: Set = None,
@@ -56,7 +66,7 @@ def replay(
 
     A failure stops it. Empty days and rejected challengers do not.
 
-    Ends with the code of the failure; else with 7 if a challenger was rejected, 3 if nothing landed on any day, 0 otherwise.
+    Exit code: that of the failure; else 7 if a challenger was rejected, 3 if nothing landed on any day, 0 otherwise.
 
     Example: nightrank replay --root lake --from 2024-01-15 --to 2024-01-18
     """
@@ -84,10 +94,10 @@ def replay(
 
 
 def stage(
-    name: Annotated[str, typer.Argument(help="One of the stages that `nightrank full --dry-run` lists.")],
-    date_: Annotated[str, typer.Option("--date", help="The run's date.")],
+    name: Annotated[str, typer.Argument(help="Name of the stage; `nightrank full --dry-run` lists them.")],
+    date_: Annotated[str, typer.Option("--date", help="The run's date, as YYYY-MM-DD.")],
     root: Root = DEFAULT_ROOT,
-    kind: Annotated[str | None, typer.Option("--kind", help="full or nightly; default: the run that exists.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="full or nightly; needed only if that date has both.")] = None,
     config: Config = None,
     overrides: Set = None,
     as_json: Json = False,
@@ -95,7 +105,11 @@ def stage(
 ) -> None:
     """Run one stage of a run, even if it is done. Without --config and --set it uses the run's own configuration.
 
-    Example: nightrank stage report --root lake --date 2024-01-15
+    Examples:
+
+      nightrank stage report --root lake --date 2024-01-15
+
+      nightrank stage train --root lake --date 2024-01-15 --kind full --dry-run
     """
     when = day(date_, "--date")
     chosen = kind or requests.kind_of(Lake(absolute(root)), when)

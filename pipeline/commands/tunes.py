@@ -33,9 +33,13 @@ def tune(
     Without --config the search starts from the run's own configuration.
 
     Writes the best settings to a file for `nightrank full --config`. The same command again continues the search.
-    Ends with 3 if all trials were already done.
+    Exit code 3 if all trials are done.
 
-    Example: nightrank tune --root lake --trials 30 --set trainer.fit.epochs=8
+    Examples:
+
+      nightrank tune --root lake --trials 30
+
+      nightrank tune --root lake --trials 30 --set trainer.fit.epochs=8 --space space.yaml
     """
     from nightrank.pipeline.output import print_json
     from nightrank.pipeline.tune.request import TuneRequest, spec_of

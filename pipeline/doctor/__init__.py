@@ -1,5 +1,6 @@
 """`nightrank doctor`: what is missing or risky here, each finding with its remedy. Imports no engine, changes nothing."""
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,6 +61,8 @@ def main(root: Path | None, as_json: bool, settings: DataSettings | None = None)
 def _print_table(findings: list[Finding]) -> None:
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        out(f"{MARKS[finding.status]}  {finding.name:<{width}}  {finding.seen}")
+        out(f"{MARKS[finding.status]}  {finding.name.replace('_', ' '):<{width}}  {finding.seen}")
         if finding.remedy and finding.status != "ok":
             out(f"{'':<{width + 6}}  remedy: {finding.remedy}")
+    found = Counter(finding.status for finding in findings)
+    out(f"{len(findings)} checks: {found['ok']} ok, {found['warn']} to look at, {found['fail']} to fix")

@@ -28,7 +28,7 @@ def check_horovod(machine: Machine) -> list[Finding]:
         seen = f"built against torch {facts['built_for']}, installed is {facts['torch']}"
         return [Finding("horovod", "fail", seen, REBUILD)]
     if "error" in facts:
-        return [Finding("horovod", "fail", f"its library does not load: {facts['error']}", REBUILD)]
+        return [Finding("horovod", "fail", f"the library does not load: {facts['error']}", REBUILD)]
     ways = [name for name in ("gloo", "nccl") if facts[name]]
     seen = f"{facts['horovod']}, built against torch {facts['torch']}, with {' and '.join(ways) or 'no transport'}"
     if not facts["gloo"]:

@@ -73,7 +73,7 @@ class Machine:
         if answer.code != 0 or not lines:
             printed = (answer.err or answer.out).strip().splitlines()
             ended = "did not start" if answer.code is None else f"ended with {answer.code}"
-            return None, f"{ended}: {printed[-1][:200] if printed else 'no word'}"
+            return None, f"{ended}: {printed[-1][:200] if printed else 'no output'}"
         result: dict[str, Any] = json.loads(lines[-1])
         return result, ""
 

@@ -11,14 +11,14 @@ from nightrank.pipeline.doctor.finding import Finding
 from nightrank.pipeline.doctor.machine import Machine
 
 LOSES_DATA = {
-    "spark.sql.files.ignoreMissingFiles": "a table reads short when a file is gone",
+    "spark.sql.files.ignoreMissingFiles": "missing files are skipped: a table reads as shorter than it is",
     "spark.sql.files.ignoreCorruptFiles": "broken files are skipped",
-    "spark.files.ignoreMissingFiles": "a table reads short when a file is gone",
+    "spark.files.ignoreMissingFiles": "missing files are skipped: a table reads as shorter than it is",
     "spark.files.ignoreCorruptFiles": "broken files are skipped",
 }
 RISKS_DATA = {
     ("spark.databricks.delta.retentionDurationCheck.enabled", "false"): "VACUUM may delete files that a live version names",
-    ("spark.databricks.delta.schema.autoMerge.enabled", "true"): "a drifted column enters a table unasked",
+    ("spark.databricks.delta.schema.autoMerge.enabled", "true"): "a changed column enters a table unnoticed",
     ("spark.sql.ansi.enabled", "false"): "overflows and bad casts turn into nulls",
     ("spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version", "2"): "a failed job leaves part of its files",
 }

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from nightrank.feature_store.as_of import Cumulative
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.features import plugins_of
+from nightrank.feature_store.contracts.plugins import FEATURES, check_installed
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.bundle import files as files
 from nightrank.ranker.bundle.files import BundleInfo
@@ -25,7 +27,6 @@ from nightrank.ranker.heads.dot import DotHead
 from nightrank.ranker.heads.pairs import PairHead
 from nightrank.ranker.inputs import ItemInputs, ItemShapes
 from nightrank.ranker.model import Ranker, last_states
-from nightrank.ranker.plugins import check_installed
 from nightrank.ranker.retrieval.listing import best_items
 from nightrank.ranker.retrieval.topk import Exclusions
 
@@ -161,7 +162,8 @@ def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
     ConfigError a plug-in that is not installed."""
     name = files.verify_manifest(folder, expected)
     info = files.read_info(folder)
-    check_installed(info.plugins, f"bundle {folder.name}")
+    own = plugins_of(info.features)
+    check_installed(info.plugins, f"bundle {folder.name}" + (f" with {', '.join(own)} of {FEATURES}" if own else ""))
     shapes = shapes_of(info)
     head = build_head(info.ranker)
     rows = (info.items + 1, head.width)

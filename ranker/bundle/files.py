@@ -32,6 +32,12 @@ REMEDY: Final = "download the bundle from the registry again, or register the ru
 Tensors = dict[str, torch.Tensor]
 
 
+class ItemNumber(FrozenConfig):
+    name: str
+    mean: float
+    std: float
+
+
 class BundleInfo(FrozenConfig):
     """`config.json`: what the weights are of and where they come from."""
 
@@ -55,13 +61,15 @@ class BundleInfo(FrozenConfig):
     features: Features | None = None
     """What the ranker reads of users and items as of each event; None: nothing."""
 
+    item_numbers: tuple[ItemNumber, ...] = ()
+    """Columns of the items' numbers, in their order, with what they were standardised by."""
+
     @property
     def body(self) -> dict[str, Any]:
-        """What is written. A bundle without features reads as it did before there were any."""
+        """What is written. A bundle without features or numbers reads as it did before there were any."""
         body: dict[str, Any] = self.model_dump(mode="json")
-        if self.features is None:
-            del body["features"]
-        return body
+        absent = {"features": self.features is None, "item_numbers": not self.item_numbers}
+        return {name: value for name, value in body.items() if not absent.get(name, False)}
 
 
 def write_files(

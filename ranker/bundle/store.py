@@ -9,14 +9,15 @@ from typing import Any, Final
 
 from nightrank.feature_store.as_of import Cumulative
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.features import Features, plugins_of
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.plugins import ENCODERS, FEATURES, origin
 from nightrank.feature_store.contracts.process import OWNER, is_left_over, this_process
 from nightrank.ranker.bundle import files as files
-from nightrank.ranker.bundle.files import BundleInfo
+from nightrank.ranker.bundle.files import BundleInfo, ItemNumber
 from nightrank.ranker.config.encoders import PluginEncoderConfig
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.model import Ranker
-from nightrank.ranker.plugins import ENCODERS, origin
 
 WRITING: Final = ".writing-"
 
@@ -32,9 +33,10 @@ def save_bundle(
     text_revision: str | None = None,
     default_action: int = 0,
     of_items: Cumulative | None = None,
+    item_numbers: Sequence[ItemNumber] = (),
 ) -> str:
     """Writes the ranker with its vocabulary (raw ids in dense order from 1) to `folder`; returns the manifest's sha256.
-    `of_items` are the items' cumulative sums where the ranker reads them."""
+    `of_items` are the items' cumulative sums where the ranker reads them, `item_numbers` what its numbers mean."""
     shapes = ranker.shapes
     if len(raw_ids) != shapes.items:
         raise DataContractError(
@@ -48,7 +50,8 @@ def save_bundle(
         text_encoder=text_encoder,
         text_revision=text_revision,
         default_action=default_action,
-        plugins=_plugins(ranker.config),
+        item_numbers=tuple(item_numbers) if shapes.numeric else (),
+        plugins=_plugins(ranker.config, shapes.features),
     )
     matrix = {"items": ranker.all_item_vectors(), "popularity": ranker.items.popularity.float()}
     if not ranker.head.keeps_inputs:
@@ -56,9 +59,11 @@ def save_bundle(
     return files.write_files(folder, info, ranker.state_dict(), matrix, list(raw_ids), of_items)
 
 
-def _plugins(config: RankerConfig) -> dict[str, str]:
+def _plugins(config: RankerConfig, features: Features | None) -> dict[str, str]:
+    """{package: version} of every plug-in that the ranker needs."""
     encoder = config.encoder
-    return origin(ENCODERS, encoder.plugin) if isinstance(encoder, PluginEncoderConfig) else {}
+    found = origin(ENCODERS, encoder.plugin) if isinstance(encoder, PluginEncoderConfig) else {}
+    return {**found, **{key: value for name in plugins_of(features) for key, value in origin(FEATURES, name).items()}}
 
 
 def store_bundle(models: Path, ranker: Ranker, raw_ids: Sequence[str], **facts: Any) -> str:

@@ -6,13 +6,13 @@ Shapes: T input tokens, S targets, M negatives, I1 = items + 1, d width.
 import torch
 from torch import Tensor
 
+from nightrank.feature_store.contracts.plugins import LOSSES, plugin
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.config.ranker import LossConfig
 from nightrank.ranker.losses.full_softmax import full_softmax
 from nightrank.ranker.losses.sampled import Scores, bpr, gbce, hardest, sampled_softmax
 from nightrank.ranker.losses.sampling import NegativeSampler
 from nightrank.ranker.model import Ranker
-from nightrank.ranker.plugins import LOSSES, plugin
 from nightrank.ranker.targets import Targets
 
 

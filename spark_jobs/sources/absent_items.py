@@ -14,11 +14,11 @@ TEXT: Final = (
     "items of the last catalogue are not in this one and stay on sale; say `items: {complete: true}` in the mapping if the "
     "file holds every item there is"
 )
-PASSING: Final = {c.PRICE, c.AVAILABLE}
+PASSING: Final = {c.PRICE, c.AVAILABLE, c.NUMBERS}
 
 
 def describes(table: pa.Table) -> bool:
-    """Whether the rows are a catalogue, not new prices and stock alone, and do not say that they are all there is."""
+    """Whether the rows are a catalogue, not new prices, numbers and stock alone, and do not say that they are all there is."""
     if not table.num_rows or c.FIELDS not in table.column_names:
         return False
     fields = table[c.FIELDS][0].as_py()

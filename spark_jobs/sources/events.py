@@ -18,7 +18,7 @@ from nightrank.spark_jobs.sources.chunks import Chunk, Clock, PositionClock, Sou
 from nightrank.spark_jobs.sources.files import read
 from nightrank.spark_jobs.sources.formats import IdFormat
 from nightrank.spark_jobs.sources.mapping import IGNORE, EventMapping, FileMapping, ItemMapping, Mapping, UserMapping
-from nightrank.spark_jobs.sources.maps import conform, map_columns, with_raw
+from nightrank.spark_jobs.sources.maps import conform, conform_items, map_columns, number_map, with_raw
 from nightrank.spark_jobs.sources.notes import Notes
 from nightrank.spark_jobs.sources.raw import RawBatch
 from nightrank.spark_jobs.sources.typed import TypedReader
@@ -154,17 +154,20 @@ class EventBuilder:
 
 def item_chunk(batch: RawBatch, mapping: ItemMapping, reader: TypedReader) -> Chunk:
     columns, rows = mapping.columns, batch.table.num_rows
-    named = columns.model_dump(exclude={"categories"})
+    named = columns.model_dump(exclude={"categories", "numbers"})
     cells = {name: reader.cells(batch, name, source) for name, source in named.items() if source}
     arrays = {name: cell.values for name, cell in cells.items()}
     if columns.categories:
         arrays[c.CATEGORIES] = categories(batch, columns.categories, mapping.categories_separator)
+    if columns.numbers:
+        numbers = [(name, reader.cells(batch, c.NUMBERS, name).values) for name in columns.numbers]
+        arrays[c.NUMBERS] = number_map(numbers, rows)
     if mapping.complete:
         arrays[c.COMPLETE] = pa.array([True] * rows, pa.bool_())
     mapped = [name for name, source in columns.model_dump().items() if source and name not in (c.ITEM_ID, c.AVAILABILITY_TIME)]
     arrays[c.FIELDS] = pa.array([mapped] * rows, pa.list_(pa.string()))
     faulty = pc.sum(cells[c.ITEM_ID].faulty).as_py() or 0
-    return Chunk("items", conform(schemas.LANDING_ITEMS, arrays, rows), faulty)
+    return Chunk("items", conform_items(arrays, rows), faulty)
 
 
 def categories(batch: RawBatch, name: str, separator: str) -> pa.Array:

@@ -126,6 +126,8 @@ class ItemColumns(FrozenConfig):
     text: str | None = None
     categories: str | None = None
     price: str | None = None
+    numbers: Names = ()
+    """More columns that are numbers, such as a weight: `features.numbers` names those that rankers read."""
     created: str | None = None
     availability_time: str | None = None
     available: str | None = None

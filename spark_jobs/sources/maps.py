@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.schemas import STRING_MAP
 from nightrank.spark_jobs.sources.cells import Cells, as_text
 from nightrank.spark_jobs.sources.raw import RawColumn, family_of
@@ -23,6 +24,23 @@ def conform(schema: pa.Schema, arrays: Mapping[str, pa.Array], rows: int) -> pa.
     return pa.Table.from_arrays(
         [arrays[field.name] if field.name in arrays else pa.nulls(rows, field.type) for field in schema], schema=schema
     )
+
+
+def conform_items(arrays: Mapping[str, pa.Array], rows: int) -> pa.Table:
+    """As `conform`; without numbers there is no column of them, and the file is what it was before there were any."""
+    schema = schemas.LANDING_ITEMS
+    if c.NUMBERS not in arrays:
+        schema = schema.remove(schema.get_field_index(c.NUMBERS))
+    return conform(schema, arrays, rows)
+
+
+def number_map(pairs: Sequence[tuple[str, pa.Array]], rows: int) -> pa.Array:
+    """One map a row with all keys, from parallel columns of float64; what is missing is null."""
+    width = len(pairs)
+    values = pa.concat_arrays([array for _, array in pairs]).take(_row_major(rows, width))
+    keys = pa.array([name for name, _ in pairs], pa.string()).take(pa.array(np.tile(np.arange(width), rows)))
+    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * width, pa.int32())
+    return pa.MapArray.from_arrays(offsets, keys, values).cast(schemas.NUMBER_MAP)
 
 
 def text_map(pairs: Sequence[tuple[str, pa.Array]], rows: int) -> pa.Array:

@@ -16,7 +16,7 @@ from nightrank.spark_jobs.sources import csv_files
 from nightrank.spark_jobs.sources.cells import ids
 from nightrank.spark_jobs.sources.chunks import Chunk, Source
 from nightrank.spark_jobs.sources.formats import IdFormat, TimeFormat
-from nightrank.spark_jobs.sources.maps import conform, map_columns, with_raw
+from nightrank.spark_jobs.sources.maps import conform, conform_items, map_columns, with_raw
 from nightrank.spark_jobs.sources.notes import Notes
 from nightrank.spark_jobs.sources.numbers import numbers
 from nightrank.spark_jobs.sources.raw import BATCH_ROWS, RawBatch
@@ -72,7 +72,7 @@ def _movies(batch: RawBatch) -> Chunk:
         c.CATEGORIES: pa.array(genres, pa.list_(pa.string())),
     }
     rows = batch.table.num_rows
-    return Chunk("items", conform(schemas.LANDING_ITEMS, arrays, rows), pc.sum(given.faulty).as_py() or 0)
+    return Chunk("items", conform_items(arrays, rows), pc.sum(given.faulty).as_py() or 0)
 
 
 def _users(batch: RawBatch) -> Chunk:

@@ -13,7 +13,7 @@ from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.spark_jobs.sources.chunks import Chunk, PositionClock, Source
 from nightrank.spark_jobs.sources.dialect import open_text
-from nightrank.spark_jobs.sources.maps import conform
+from nightrank.spark_jobs.sources.maps import conform, conform_items
 from nightrank.spark_jobs.sources.notes import Notes
 
 LINES: Final = 8_192
@@ -76,7 +76,7 @@ def _titles(path: Path) -> Iterator[Chunk]:
                 ids.append(item.strip() or None)
                 texts.append(title.strip() or None)
         arrays = {c.ITEM_ID: pa.array(ids, pa.string()), c.TITLE: pa.array(texts, pa.string())}
-        yield Chunk("items", conform(schemas.LANDING_ITEMS, arrays, len(ids)))
+        yield Chunk("items", conform_items(arrays, len(ids)))
 
 
 def _blocks(path: Path) -> Iterator[list[str]]:

@@ -16,7 +16,7 @@ from nightrank.spark_jobs.sources.times import settled, times
 IDS: Final = (c.USER_ID, c.ITEM_ID)
 TIMES: Final = (c.EVENT_TIME, c.AVAILABILITY_TIME, c.CREATED)
 FLAGS: Final = (c.AVAILABLE,)
-NUMBERS: Final = (c.VALUE, c.PROPENSITY, c.PRICE)
+NUMBERS: Final = (c.VALUE, c.PROPENSITY, c.PRICE, c.NUMBERS)
 
 
 @dataclass

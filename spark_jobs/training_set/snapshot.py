@@ -1,7 +1,7 @@
 """What build_training_set leaves beside the rows: item inputs with their constants, and the published DatasetSnapshot."""
 
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -17,7 +17,6 @@ from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import (
     DatasetSnapshot,
     Impressions,
-    Normalisation,
     Parent,
     Part,
     PartName,
@@ -37,15 +36,12 @@ from nightrank.feature_store.contracts.tables import (
     VOCABULARY,
     TableRef,
 )
-from nightrank.feature_store.entries import table_entries
-from nightrank.feature_store.transforms import item_inputs
 from nightrank.feature_store.transforms.splits import day_start
 from nightrank.spark_jobs.features.section import features_section
 from nightrank.spark_jobs.features.wanted import wanted
+from nightrank.spark_jobs.training_set.item_columns import write_item_inputs
 
 KNOWN.update({"build_training_set.before_snapshot", "build_training_set.after_snapshot"})
-MAX_CATEGORIES: Final = 10_000
-"""At most this many are in the snapshot's JSON, and each has an embedding; the rarest beyond this share code 0, none."""
 
 
 class Base(NamedTuple):
@@ -76,7 +72,7 @@ def publish_snapshot(
 
     `train` are the rows that a run without a `base` fits the constants on.
     """
-    constants = _write_item_inputs(spark, context, base.snapshot if base else None, train, result)
+    constants = write_item_inputs(spark, context, settings.features.numbers, base.snapshot if base else None, train, result)
     ids = _highest_ids(spark, context)
     revision, width = text_revision(spark, context)
     end = day_start(context.day + timedelta(days=1), settings.calendar.timezone) - 1
@@ -114,34 +110,6 @@ def publish_snapshot(
     )
     result.output = TrainingSet(snapshot=facts)
     return snapshot
-
-
-def _write_item_inputs(
-    spark: SparkSession, context: StageContext, base: DatasetSnapshot | None, train: DataFrame | None, result: StageResult
-) -> Normalisation:
-    """Constants are fitted on the items of training rows; a night keeps those its champion learnt with."""
-    described = item_inputs.described_items(
-        delta_io.read(spark, context.lake, VOCABULARY), delta_io.read_or_empty(spark, context.lake, ITEMS)
-    )
-    constants = base.normalisation if base else _fit(described, train)
-    before = delta_io.version(context.lake, ITEM_INPUTS)
-    versions = _versions(context, (VOCABULARY, ITEMS, EXAMPLES["train"]))
-    rows = item_inputs.item_inputs(described, constants).repartitionByRange(1, c.ITEM).sortWithinPartitions(c.ITEM)
-    commit = delta_io.replace(rows, context.lake, ITEM_INPUTS, context=context, key=f"{result.name}:item_inputs@{versions}")
-    result.bytes_written += commit.bytes_written
-    result.tables += table_entries(spark, context.lake, [(ITEM_INPUTS, before)])
-    return constants
-
-
-def _fit(described: DataFrame, train: DataFrame | None) -> Normalisation:
-    assert train is not None  # only a night without events has no rows, and it grows from a base
-    trained = train.select(F.explode(c.ITEMS).alias(c.ITEM)).distinct()
-    seen = described.join(trained, c.ITEM, "left_semi").cache()
-    categories = tuple(row["category"] for row in item_inputs.category_counts(seen).limit(MAX_CATEGORIES).collect())
-    moments = item_inputs.price_moments(seen).first()
-    assert moments is not None  # an aggregate without groups has one row
-    seen.unpersist()
-    return item_inputs.normalisation(categories, moments["known"], moments["mean"], moments["std"])
 
 
 def _highest_ids(spark: SparkSession, context: StageContext) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A user's own package: an encoder and a loss for nightrank."""
+"""A user's own package: an encoder, a loss and a feature for nightrank."""
 
 import torch
 
@@ -28,3 +28,19 @@ def hinge(scores, settings):
 
 def make_nothing(config, shapes):
     return object()
+
+
+def purchase_rate(known):
+    """Purchases for each view of the last four weeks, as of the day."""
+    return 4 * known["purchase_28d"] / (1 + known["view_28d"])
+
+
+purchase_rate.reads = ("purchase_28d", "view_28d")
+
+
+def against_the_mean(known):
+    """Wrong: a row's number depends on the rows beside it."""
+    return known["count_7d"] - known["count_7d"].mean()
+
+
+against_the_mean.reads = ("count_7d",)

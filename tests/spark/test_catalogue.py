@@ -9,10 +9,14 @@ import pytest
 
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.stage import run_stage
 from nightrank.feature_store.transforms.catalogue import hidden_items, known_items
-from nightrank.spark_jobs import build_features, ingest_events, score_users
+from nightrank.spark_jobs import build_features, build_training_set, ingest_events, score_users
 from nightrank.spark_jobs.sources.imports import import_data
+from nightrank.trainer.data.item_inputs import load_item_inputs, load_vocabulary
 from tests.spark.conftest import DAY, at, land, make_context
 from tests.spark.hand_lake import append, event, fill
 from tests.spark.tiny_champion import crown
@@ -20,6 +24,11 @@ from tests.spark.tiny_champion import crown
 pytestmark = pytest.mark.spark
 CASE = Path(__file__).parents[1] / "cases" / "catalogue_update"
 NEXT = DAY + timedelta(days=1)
+STAGES = (
+    ("ingest_events", ingest_events.run),
+    ("build_features", build_features.run),
+    ("build_training_set", build_training_set.run),
+)
 CLICK = {"user_id": "u1", "item_id": "i1", "action": "view", "event_time": at("2024-03-10 12:00")}
 
 
@@ -161,3 +170,40 @@ def test_the_case_renamed_new_and_deleted_products_reach_the_next_night(spark, l
     interactions = delta_io.read(spark, lake, tables.INTERACTIONS)
     gone = vocabulary.where("raw_id = 'i1'").first()["dense_id"]
     assert interactions.where(f"item = {gone}").count() > 0  # history stays
+
+
+def test_numbers_of_items_go_from_the_export_to_the_rankers_inputs(spark, tmp_path):
+    """Import, ingest, features, training set, and what the trainer reads; then new numbers of a part of the catalogue."""
+    lake = Lake(tmp_path / "lake")
+    users = "".join(f"u{user},i{item},2024-03-0{item}\n" for user in range(1, 5) for item in range(1, 6))
+    (tmp_path / "events.csv").write_text("u,i,t\n" + users)
+    (tmp_path / "items.csv").write_text('sku,name,kg,min\ni1,A,"0,5",10\ni2,B,2,\ni3,C,heavy,-4\n')
+    mapping = (
+        "events: {{path: events.csv, columns: {{user_id: u, item_id: i, event_time: t}}}}\n"
+        "items: {{path: {path}, columns: {{item_id: sku, {columns}}}, numbers: {{decimal: ','}}}}\n"
+    )
+    (tmp_path / "m.yaml").write_text(mapping.format(path="items.csv", columns="title: name, numbers: [kg, min]"))
+    counts = import_data("events", tmp_path, lake.root, mapping=tmp_path / "m.yaml", progress=lambda line: None)
+    assert [(fault["column"], fault["samples"]) for fault in counts["faulty"]] == [("kg", ["heavy"])]
+    last = date(2024, 3, 5)
+    settings = {"features": {"numbers": ["kg", "min"]}, "training_set": {"split": "leave_one_out"}}
+    context = make_context(lake, last, "full", **settings)
+    for name, stage in STAGES:
+        run_stage(name, stage, context)
+    assert {row["item_id"]: row["numbers"] for row in items_of(spark, lake).values()} == {
+        "i1": {"kg": 0.5, "min": 10.0}, "i2": {"kg": 2.0}, "i3": {"min": -4.0}, "i4": None, "i5": None,
+    }  # fmt: skip
+    built = read_json(context.run_dir / "stages" / "build_training_set.json")["output"]["snapshot"]
+    snapshot = load_snapshot(lake.root / built["path"])
+    assert snapshot.normalisation.numeric == ("kg", "kg_missing", "min", "min_missing")
+    place = load_vocabulary(snapshot, lake.root).index
+    inputs = load_item_inputs(snapshot, lake.root)
+    numbers = {item: inputs.numeric[place(item) + 1].tolist() for item in ("i1", "i2", "i3", "i5")}
+    assert numbers["i1"] == pytest.approx([-1, 0, 1, 0]) and numbers["i2"] == pytest.approx([1, 0, 0, 1])
+    assert numbers["i3"] == pytest.approx([0, 1, -1, 0]) and numbers["i5"] == [0, 1, 0, 1]
+    (tmp_path / "new.csv").write_text("sku,kg\ni1,9\ni2,\n")
+    (tmp_path / "n.yaml").write_text(mapping.format(path="new.csv", columns="numbers: [kg]"))
+    import_data("items", tmp_path, lake.root, mapping=tmp_path / "n.yaml", progress=lambda line: None)
+    ingest_events.run(make_context(lake, last, "full", "again", **settings))
+    found = items_of(spark, lake)
+    assert (found["i1"]["numbers"], found["i2"]["numbers"], found["i1"]["title"]) == ({"kg": 9.0, "min": 10.0}, None, "A")

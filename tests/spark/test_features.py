@@ -11,6 +11,8 @@ from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.spark_jobs import build_features, ingest_events
 from tests.spark.conftest import DAY, at, land, make_context
+from tests.unit.test_plugin_features import forget
+from tests.unit.test_plugins import install
 
 pytestmark = pytest.mark.spark
 BEFORE, AFTER = date(2024, 3, 9), date(2024, 3, 11)
@@ -150,6 +152,18 @@ def test_a_night_catches_up_a_day_that_nobody_built(spark, tmp_path):
     assert late["event_time"] == int(at("2024-03-09 06:00").timestamp() * 1e6)
     assert late["availability_time"] == int(at("2024-03-11 00:00").timestamp() * 1e6)
     assert (late["action"], late["event_date"], late["landing_date"]) == (2, BEFORE, AFTER)
+
+
+def test_the_sums_that_a_plug_ins_feature_reads_are_written(spark, tmp_path, monkeypatch):
+    install(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    lake = market(tmp_path / "lake")
+    build(lake, DAY, "full", features={"item": ["plugin.purchase_rate"]})
+    forget()
+    row = delta_io.read(spark, lake, tables.ITEM_FEATURES).where("purchase > 0").first()
+    assert (row["view"], row["purchase"], row["count"], row["click"]) == (0, 1, None, None)
+    with pytest.raises(ConfigError, match=r"offers purchase_rates in nightrank.features"):
+        build(lake, features={"item": ["plugin.purchase_rates"]})
 
 
 def test_without_a_clock_nothing_is_known_as_of_a_day(spark, lake):

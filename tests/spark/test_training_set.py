@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from math import log
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms import item_inputs
 from nightrank.spark_jobs import build_training_set
 from nightrank.spark_jobs.training_set import snapshot as training_snapshot
+from nightrank.spark_jobs.training_set.item_columns import fitted
 from nightrank.trainer.data import arrow_rows
 from nightrank.trainer.data.conformance import files_of
 from nightrank.trainer.data.item_inputs import load_item_inputs
@@ -181,17 +183,31 @@ def _pins_are_of_the_version(lake, base, snapshot):
 
 
 def test_item_inputs_by_hand(spark):
-    rows = [(1, ["b", "a"], 0.0), (2, ["b", "b"], 2.0), (3, ["c"], -9.0), (4, None, None)]
-    trained = spark.createDataFrame(rows, "item int, categories array<string>, price double")
+    rows = [
+        (1, ["b", "a"], 0.0, {"weight": 3.0, "heat": -3.0}),
+        (2, ["b", "b"], 2.0, {"weight": 0.0, "heat": 3.0}),
+        (3, ["c"], -9.0, {"weight": None}),
+        (4, None, None, None),
+    ]
+    kinds = "item int, categories array<string>, price double, numbers map<string,double>"
+    trained = spark.createDataFrame(rows, kinds)
     names = [row["category"] for row in item_inputs.category_counts(trained).collect()]
-    moments = item_inputs.price_moments(trained).first()
-    constants = item_inputs.normalisation(tuple(names), moments["known"], moments["mean"], moments["std"])
-    assert names == ["b", "a", "c"] and constants.numeric == ("price", "price_missing")
-    later = trained.union(spark.createDataFrame([(5, ["new", "a"], 2.0)], trained.schema))
+    constants = item_inputs.normalisation(tuple(names), item_inputs.number_moments(trained, ("price", "heat", "length")))
+    assert names == ["b", "a", "c"] and constants.numeric == ("price", "price_missing", "heat", "heat_missing")
+    assert constants.mean[2:] == pytest.approx((0.0, 0.0)) and constants.std[2:] == pytest.approx((log(4), 1.0))
+    later = trained.union(spark.createDataFrame([(5, ["new", "a"], 2.0, {"heat": 15.0})], kinds))
     found = {row["item"]: row for row in item_inputs.item_inputs(later, constants).collect()}
     assert {item: row["category_codes"] for item, row in found.items()} == {1: [1, 2], 2: [1], 3: [3], 4: [], 5: [2]}
-    numbers = {1: [-1.0, 0.0], 2: [1.0, 0.0], 3: [0.0, 1.0], 4: [0.0, 1.0], 5: [1.0, 0.0]}
+    numbers = {1: [-1, 0, -1, 0], 2: [1, 0, 1, 0], 3: [0, 1, 0, 1], 4: [0, 1, 0, 1], 5: [1, 0, 2, 0]}
     assert {item: row["numeric"] for item, row in found.items()} == {i: pytest.approx(n) for i, n in numbers.items()}
+
+
+def test_a_number_that_no_trained_item_has_is_named_with_those_there_are(spark):
+    kinds = "item int, categories array<string>, price double, numbers map<string,double>"
+    items = spark.createDataFrame([(1, [], 1.0, {"weight": 2.0}), (2, [], 1.0, {"length": 2.0})], kinds)
+    train = spark.createDataFrame([([1],)], "items array<int>")
+    with pytest.raises(ConfigError, match=r"features.numbers length: no item .* \(there are: weight\)"):
+        fitted(items, train, ("weight", "length"))
 
 
 def test_vectors_of_two_revisions_are_refused(spark, lake):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import nightrank
@@ -30,6 +31,15 @@ def test_events_land_under_their_own_columns_before_the_settings_are_refused(tmp
     with pytest.raises(ConfigError, match=r"trainer\.speed"):
         nightrank.fit(EVENTS, root=tmp_path / "lake", columns=COLUMNS, overrides=["trainer.speed=9"])
     assert [str(day) for day in Lake(tmp_path / "lake").landing_days("events")] == ["2025-03-01", "2025-03-02"]
+
+
+def test_numbers_of_items_are_a_list_of_columns(tmp_path: Path) -> None:
+    items = pa.table({"sku": ["i1", "i2"], "name": ["A", "B"], "kg": [1.5, None]})
+    named = {"item_id": "sku", "title": "name", "numbers": ("kg",)}
+    with pytest.raises(ConfigError, match=r"trainer\.speed"):
+        nightrank.fit(EVENTS, tmp_path, items=items, columns=COLUMNS, item_columns=named, overrides=["trainer.speed=9"])
+    landed = pq.ParquetFile(next(Lake(tmp_path).landing("items").glob("day=*/*.parquet"))).read()
+    assert [dict(numbers) for numbers in landed["numbers"].to_pylist()] == [{"kg": 1.5}, {"kg": None}]
 
 
 def test_a_wrong_call_is_named(tmp_path: Path) -> None:

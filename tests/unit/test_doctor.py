@@ -279,7 +279,7 @@ def test_telemetry_switches(tmp_path, environ, status, seen):
 def test_a_spark_default_that_loses_data(tmp_path, text):
     put(tmp_path / "conf/spark-defaults.conf", f"# ours\n\nspark.ui.enabled false\n{text}\n")
     finding = only(check_data_loss(machine(tmp_path, environ={"SPARK_CONF_DIR": str(tmp_path / "conf")}), SETTINGS))
-    assert finding.status == "fail" and "a table reads short" in finding.seen and "spark-defaults.conf" in finding.seen
+    assert finding.status == "fail" and "a table reads as shorter" in finding.seen and "spark-defaults.conf" in finding.seen
 
 
 def test_data_loss_by_submit_arguments_and_by_configuration(tmp_path):

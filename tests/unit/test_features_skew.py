@@ -25,18 +25,20 @@ from nightrank.spark_jobs.executor.score import ScoreRules, list_scorer, open_bu
 from nightrank.trainer.data.epoch import iter_part
 from nightrank.trainer.data.features import load_features
 from tests.snapshots import Example, examples_table, make_snapshot, write_part
+from tests.unit.test_plugin_features import forget
+from tests.unit.test_plugins import install
 
 ITEMS, USERS, K, ZONE = 12, 6, 4, "Europe/Berlin"
 HOUR = 3_600_000_000
 START = 19_800 * 24 * HOUR
 FEATURES = Features(
-    user=("count_3d", "view_all", "recency_days", "age_days"),
-    item=("count_7d", "active_days_all"),
+    user=("count_3d", "view_all", "plugin.purchase_rate", "recency_days", "age_days"),
+    item=("count_7d", "active_days_all", "plugin.purchase_rate"),
     attributes=(Attribute(name="country", values=("de", "fr")), Attribute(name="plan", values=("free",))),
     timezone=ZONE,
 )
 COUNTRIES = {1: {"country": "fr"}, 2: {"country": "de", "plan": "free"}, 4: {"country": "unheard of"}}
-VIEW, CART = ACTION_CODES["view"], ACTION_CODES["cart"]
+VIEW, CART, PURCHASE = (ACTION_CODES[name] for name in ("view", "cart", "purchase"))
 
 
 def histories():
@@ -46,7 +48,7 @@ def histories():
     for user in range(1, USERS + 1):
         n = int(random.integers(3, 9))
         times = START + np.cumsum(random.integers(1, 40, n)) * HOUR
-        found[user] = (random.integers(1, ITEMS + 1, n), random.choice([VIEW, CART], n), times)
+        found[user] = (random.integers(1, ITEMS + 1, n), random.choice([VIEW, CART, PURCHASE], n), times)
     return found
 
 
@@ -59,6 +61,17 @@ def sums_table(events, key, names):
     columns = {key: table.entities, "day": table.days, **dict(zip(counters_of(names), table.sums.T, strict=True))}
     empty = pa.nulls(len(table.keys), pa.int32())
     return pa.table({field.name: pa.array(columns.get(field.name, empty)) for field in schema}, schema=schema)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _plugins(tmp_path_factory):
+    """The package that offers the derived feature is installed in every process that looks one up."""
+    folder = tmp_path_factory.mktemp("site")
+    install(folder)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(folder))
+        yield
+    forget()
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +128,8 @@ def scoring_rows(world):
         ),
         "known_from": pa.array([0 if user in COUNTRIES else None for user in order], pa.int64()),
     }
-    lists = {name: [[row[name] for row in of_user[user]] or None for user in order] for name in ("day", "count", "view")}
+    names = ("day", *counters_of(FEATURES.user))
+    lists = {name: [[row[name] for row in of_user[user]] or None for user in order] for name in names}
     columns |= {f"sums_{name}": pa.array(values, pa.list_(pa.int32())) for name, values in lists.items()}
     return pa.RecordBatch.from_pydict(columns)
 
@@ -128,7 +142,7 @@ def test_executors_fill_a_batch_as_training_does(world, trained, tmp_path):
     filled = tables.fill(empty)
     for name in SIDE:
         assert torch.equal(getattr(filled, name), getattr(trained, name)), name
-    assert trained.user_inputs_TF.abs().sum() > 0 and trained.item_inputs_TF.abs().sum() > 0
+    assert trained.user_inputs_TF.abs().sum(0).all() and trained.item_inputs_TF.abs().sum(0).all()
     assert trained.attributes_TA[:, 0].unique().tolist() == [0, 1, 2]
 
 
@@ -159,8 +173,8 @@ def test_lists_of_executors_evaluation_and_server_are_the_same(world, trained, t
     open_bundle.cache_clear()
     rules = ScoreRules(
         bundle=str(tmp_path / "models" / name), manifest=name, popular=str(tmp_path / "popular"), items=ITEMS, k=K,
-        batch_users=2, max_length=50, history_actions=(VIEW, CART), collapse_repeats=False, seen_actions=(), seen_from=None,
-        features=FEATURES, item_sums=str(tmp_path / "part-0.parquet"),
+        batch_users=2, max_length=50, history_actions=(VIEW, CART, PURCHASE), collapse_repeats=False, seen_actions=(),
+        seen_from=None, features=FEATURES, item_sums=str(tmp_path / "part-0.parquet"),
     )  # fmt: skip
     rows = [row for batch in list_scorer(rules)(iter([scoring_rows(world)])) for row in batch.to_pylist()]
     listed = {user: [(row["item_id"], row["score"]) for row in rows if row["user"] == user] for user in events}
@@ -175,8 +189,8 @@ def test_lists_of_executors_evaluation_and_server_are_the_same(world, trained, t
 
 def test_a_snapshot_without_what_the_ranker_reads_is_refused(world):
     root, snapshot, _ = world
-    other = FEATURES.model_copy(update={"item": ("purchase_7d",)})
-    with pytest.raises(DataContractError, match=r"part item_features of snapshot \w+ does not hold purchase"):
+    other = FEATURES.model_copy(update={"item": ("cart_7d",)})
+    with pytest.raises(DataContractError, match=r"part item_features of snapshot \w+ does not hold cart"):
         load_features(snapshot, root, other)
     bare = snapshot.model_copy(update={"parts": {"valid": snapshot.parts["valid"]}})
     with pytest.raises(DataContractError, match="pins no part user_features"):

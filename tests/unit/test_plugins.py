@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.plugins import ENCODERS, LOSSES, origin, plugin
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.bundle.bundle import load_bundle
 from nightrank.ranker.compose import compose
 from nightrank.ranker.config.encoders import PluginEncoderConfig
 from nightrank.ranker.config.ranker import LossConfig, RankerConfig
 from nightrank.ranker.inputs import ItemInputs
-from nightrank.ranker.plugins import ENCODERS, LOSSES, origin, plugin
 from nightrank.trainer.worker.phases import train
 from tests.training_jobs import job_of, small_lake, training_of
 
@@ -61,7 +61,7 @@ def test_a_plug_in_trains_and_its_bundle_names_it_and_loads_again(installed, tmp
 
 
 def test_another_version_than_the_bundles_is_refused(installed, tmp_path):
-    from nightrank.ranker.plugins import check_installed
+    from nightrank.feature_store.contracts.plugins import check_installed
 
     assert origin(LOSSES, "hinge") == {"shop-rankers": "1.2"}
     check_installed({"shop-rankers": "1.2"}, "bundle x")

@@ -10,6 +10,7 @@ from typing import IO
 
 from nightrank.feature_store.contracts.errors import StalledError
 from nightrank.feature_store.contracts.logs import relay
+from nightrank.feature_store.contracts.redaction import redactor
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.launch.beats import gone, kill, take_stack
 from nightrank.trainer.launch.blame import LOST, blame, ranks_of, stalled
@@ -99,10 +100,10 @@ def _end_all(process: "subprocess.Popen[str]", beats: list[Beat]) -> None:
 def _echo(lines: IO[str], first: dict[int, int]) -> None:
     """The workers' lines to stderr: stdout is for results. `first` gets the rank that ended first, by the launcher's words, and
     its code."""
-    rank = -1
+    rank, redact = -1, redactor()
     for line in lines:
         if named := FIRST_TO_END.match(line):
             rank = int(named.group(1))
         elif rank >= 0 and (code := ITS_CODE.match(line)):
             first[rank] = int(code.group(1))
-        relay(PREFIX.sub("", line))
+        relay(PREFIX.sub("", line), redact)

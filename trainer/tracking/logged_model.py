@@ -14,7 +14,7 @@ from nightrank.trainer.tracking.tracker import MANIFEST
 
 REQUIREMENTS: Final = ("mlflow", "torch", "pyarrow", "safetensors")
 """All that the logged model needs; what these bring along (pandas, numpy, pydantic, pyyaml) is enough."""
-PURE: Final = ("as_of.py", "days.py")
+PURE: Final = ("as_of.py", "days.py", "derive.py")
 """Of `feature_store`: how aggregates are looked up, numpy alone."""
 MORE: Final = {"causal_lm": ("transformers",), "bert_behaviour": ("transformers", "peft")}
 """Packages that the model needs because of its user encoder."""
@@ -51,7 +51,7 @@ def requirements(encoder: str) -> list[str]:
 
 @contextmanager
 def code() -> Iterator[list[Path]]:
-    """Copies of the two packages the model imports: `ranker`, and of `feature_store` the contracts and two pure modules."""
+    """Copies of the two packages the model imports: `ranker`, and of `feature_store` the contracts and PURE."""
     source = IMPORT_PATH / "nightrank"
     skip = shutil.ignore_patterns("__pycache__")
     with tempfile.TemporaryDirectory(prefix="nightrank-code-") as scratch:

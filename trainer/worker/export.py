@@ -3,6 +3,8 @@
 from typing import Any
 
 from nightrank.feature_store.contracts.files import sha256_of
+from nightrank.feature_store.contracts.snapshot import Normalisation
+from nightrank.ranker.bundle.files import ItemNumber
 from nightrank.ranker.bundle.store import store_bundle
 from nightrank.trainer.data.item_inputs import load_vocabulary
 from nightrank.trainer.loop.text import text_revision
@@ -18,11 +20,17 @@ def export_bundle(training: Training) -> str:
         "text_encoder": training.job.text.encoder,
         "text_revision": text_revision(training.ranker, snapshot.text_revision),
         "default_action": snapshot.filter_seen_actions[0] if snapshot.filter_seen_actions else 0,
+        "item_numbers": item_numbers(snapshot.normalisation),
         "of_items": None if training.features is None else training.features.item,
     }
     models = training.job.lake.bundles
     models.mkdir(parents=True, exist_ok=True)
     return store_bundle(models, training.ranker, load_vocabulary(snapshot, training.job.lake.root), **facts)
+
+
+def item_numbers(constants: Normalisation) -> tuple[ItemNumber, ...]:
+    columns = zip(constants.numeric, constants.mean, constants.std, strict=True)
+    return tuple(ItemNumber(name=name, mean=mean, std=std) for name, mean, std in columns)
 
 
 def lineage_of(raw_ids: list[str]) -> str:

@@ -36,7 +36,8 @@ def mapping_text(section: str, roles: list[Role], reading: Reading, unused: list
     lines += _times(by_field.get(c.EVENT_TIME) or by_field.get(c.CREATED))
     lines += _numbers(by_field.get(c.VALUE) or by_field.get(c.PRICE))
     body = "\n".join(f"{text:<{WIDTH}} # {reason}" if reason else text for text, reason in lines)
-    left = f"# Not used: {', '.join(unused)}. Add what you want to keep to `context:` (events) or `attributes:` (users).\n"
+    keys = "`context:` (events), `numbers:` (items) or `attributes:` (users)"
+    left = f"# Not used: {', '.join(unused)}. Add what you want to keep to {keys}.\n"
     return f"{body}\n{left if unused else ''}"
 
 

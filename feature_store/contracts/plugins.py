@@ -1,4 +1,4 @@
-"""Encoders and losses from other packages, found by their entry points. Nothing is imported from a bundle or a lake.
+"""Encoders, losses and features from other packages, found by their entry points. Nothing is imported from a bundle or a lake.
 
 A package names what it offers in its pyproject.toml, for example
 
@@ -16,6 +16,9 @@ ENCODERS: Final = "nightrank.encoders"
 """name -> constructor `(RankerConfig, ItemShapes) -> UserEncoder`; its settings are `config.encoder.settings`."""
 LOSSES: Final = "nightrank.losses"
 """name -> `(Scores, settings) -> losses [S]`, as the functions in `nightrank.ranker.losses.sampled` are."""
+
+FEATURES: Final = "nightrank.features"
+"""name -> a function as `nightrank.feature_store.contracts.aggregates.Derived` describes it."""
 
 
 def plugin(group: str, name: str) -> Callable[..., Any]:
