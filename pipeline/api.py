@@ -20,7 +20,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import BY_CODE, NightrankError, UsageError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.tables import RECOMMENDATIONS
-from nightrank.pipeline.config import resolve
+from nightrank.pipeline.config import configured
 from nightrank.pipeline.progress import LineProgress, Progress
 from nightrank.pipeline.recommend import recommendations, titles_of
 from nightrank.pipeline.run.request import RunRequest, last_landing_day, read_result
@@ -69,7 +69,7 @@ def fit(
     else:
         folder = _land(data, root, items, columns, item_columns)
     day = last_landing_day(Lake(folder))
-    request = RunRequest(folder, "full", day, resolve(list(config), list(overrides)))
+    request = RunRequest(folder, "full", day, configured(list(config), list(overrides)))
     result = Runner(progress=progress or LineProgress()).run(request)
     if result["status"] == "failed" and result["error"]:
         error = result["error"]

@@ -1,5 +1,6 @@
 """NightConfig: the whole configuration of a night, validated before anything starts. Each section is owned by its room."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ from pydantic import model_validator
 
 from nightrank import CONF
 from nightrank.feature_store.contracts import config as configs
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.doors import check_readable
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.lake import Lake
@@ -44,21 +46,30 @@ class NightConfig(DataSettings):
         return self
 
 
-def resolve(files: list[str], overrides: list[str], lake: Lake | None = None) -> dict[str, Any]:
-    """Every key with its value: defaults, then each file, then each `--set`. ConfigError names what does not fit.
+def configured(files: list[str], overrides: list[str], lake: Lake | None = None) -> Configuration:
+    """The door: defaults, then each file, then each `--set`, validated whole. ConfigError names what does not fit.
 
     A `lake` lends its time zone where none is stated; another one than its own is refused.
     """
+    return Configuration.of(night_of(files, overrides, lake))
+
+
+def resolve(files: list[str], overrides: list[str], lake: Lake | None = None) -> dict[str, Any]:
+    """As `configured`, for showing: every key with its value."""
+    return night_of(files, overrides, lake).model_dump(mode="json")
+
+
+def night_of(files: list[str], overrides: list[str], lake: Lake | None = None) -> NightConfig:
     for words in set_back(files):
         err(f"nightrank: warning: {words}")
     tree = configs.merged([find(name) for name in files], overrides)
     tree = tree if lake is None else with_lake_timezone(tree, lake)
-    return validated(tree)
+    return configs.validate(NightConfig, tree)
 
 
-def validated(tree: dict[str, Any]) -> dict[str, Any]:
-    """The tree with every key and its value. ConfigError names what does not fit."""
-    return dict(configs.validate(NightConfig, tree).model_dump(mode="json"))
+def configured_again(shown: Mapping[str, Any]) -> Configuration:
+    """What a run's file holds, by another release perhaps: validated whole, with defaults for keys that it does not know."""
+    return Configuration.of(configs.validate(NightConfig, Configuration.from_run(shown).tree))
 
 
 def set_back(files: list[str]) -> list[str]:

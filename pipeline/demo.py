@@ -7,7 +7,7 @@ from typing import Any, Final
 from nightrank.feature_store.contracts.errors import NightrankError, UsageError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.pipeline.config import resolve
+from nightrank.pipeline.config import configured
 from nightrank.pipeline.progress import choose
 from nightrank.pipeline.recommend import recommendations
 from nightrank.pipeline.run.request import RunRequest
@@ -21,7 +21,7 @@ def run_demo(root: Path, size: str, overrides: list[str]) -> dict[str, Any]:
     """The demo's runs and one user's list; `exit_code` is the first that is not 0, a rejected challenger aside."""
     if size not in SIZES:
         raise UsageError(f"--size {size!r} is not known", f"use one of {', '.join(SIZES)}")
-    lake, config = Lake(root), resolve([size], overrides)
+    lake, config = Lake(root), configured([size], overrides)
     _market(lake, size)
     last = lake.landing_days("events")[-1]
     runner = Runner(progress=choose())

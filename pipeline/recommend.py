@@ -7,7 +7,7 @@ import pyarrow.dataset as ds
 
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
-from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
@@ -49,15 +49,15 @@ def titles_of(lake: Lake, item_ids: list[str]) -> dict[str, str]:
 
 def _known_as(lake: Lake, user: str, files: list[str], overrides: list[str]) -> str:
     """The id under which the lake knows the user: itself, or its keyed hash where ingest replaced ids."""
-    from nightrank.pipeline.config import resolve
+    from nightrank.pipeline.config import configured
     from nightrank.spark_jobs.ingest.user_key import user_key
 
-    ids = resolve(files, overrides)["ids"] if files or overrides else _ids_of_current_run(lake)
-    key = user_key(validate(IdSettings, ids), lake)
+    config = configured(files, overrides) if files or overrides else _of_current_run(lake)
+    key = user_key(config.section("ids", IdSettings), lake)
     return user if key is None else hmac.new(key, user.encode(), "sha256").hexdigest()
 
 
-def _ids_of_current_run(lake: Lake) -> dict[str, Any]:
+def _of_current_run(lake: Lake) -> Configuration:
     release = delta_read.latest_release(lake)
     run = lake.run_dir(release.run_id) / "run.json" if release else None
-    return dict(read_json(run)["config"].get("ids", {})) if run and run.exists() else {}
+    return Configuration.from_run(read_json(run)["config"] if run and run.exists() else {})

@@ -12,8 +12,8 @@ from nightrank.feature_store.contracts.lease import Lease, held
 from nightrank.feature_store.contracts.lease_record import Record
 from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
-from nightrank.feature_store.contracts.secret_settings import environment_of
 from nightrank.feature_store.contracts.secrets import without_credentials
+from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.pipeline import result as results
 from nightrank.pipeline.progress import LineProgress, Progress
 from nightrank.pipeline.report.files import write_report
@@ -103,8 +103,9 @@ class Runner:
         note = "; ".join(differing(directory.folder, request.config)) if over else directory.note
         stages = list(self.listed(request, directory)) if only is None else [self._stage(request, only)]
         todo = [] if over else stages if only else directory.left(stages, directory.done)
+        spark = request.config.section("spark", SparkSettings)
         listed = [{"name": s.name, "status": "would_run" if s in todo else "done"} for s in stages]
-        steps = [list(step.command) for step in steps_of(todo, directory.folder, request.config)]
+        steps = [list(step.command) for step in steps_of(todo, directory.folder, spark)]
         if not over:
             requests.check_ready(request)
             requests.check_landed(request)
@@ -193,12 +194,12 @@ class Runner:
         log = directory.folder / "logs" / "finish.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "a") as handle:
-            words = file_log(handle, directory.run_id, "finish", redactor(request.config))
+            words = file_log(handle, directory.run_id, "finish", redactor(request.config.tree))
             child = Child(
                 (*self.finish, "--run-dir", str(directory.folder), "--finish"),
                 directory.folder,
                 lambda line: words.info(line.rstrip("\n")),
-                secrets=environment_of(request.config),
+                config=request.config,
             )
             until = time.monotonic() + FINISH_SECONDS
             while (code := child.wait(0.2)) is None and not stop and time.monotonic() < until:

@@ -1,8 +1,8 @@
 """THE list of stages: what each is called, which module runs it, which engine it needs, what it stands on. Stdlib only."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal, Protocol
 
 Engine = Literal["spark", "torch", "plain"]
 FailurePolicy = Literal["stop", "continue"]
@@ -77,9 +77,15 @@ STAGES: Final[tuple[Stage, ...]] = (
 )
 
 
+class Switches(Protocol):
+    """What is asked of a configuration (`contracts.configuration.Configuration`)."""
+
+    def is_on(self, switch: str) -> bool: ...
+
+
 def stages_of(
     kind: str,
-    config: Mapping[str, Any],
+    config: Switches,
     stages: tuple[Stage, ...] = STAGES,
     *,
     back_fill: bool = False,
@@ -106,11 +112,8 @@ def _without_learning(stages: tuple[Stage, ...]) -> Iterator[Stage]:
             yield replace(stage, needs=needs)
 
 
-def is_on(stage: Stage, config: Mapping[str, Any]) -> bool:
-    if stage.switch is None:
-        return True
-    section, _, key = stage.switch.partition(".")
-    return bool(config.get(section, {}).get(key))
+def is_on(stage: Stage, config: Switches) -> bool:
+    return stage.switch is None or config.is_on(stage.switch)
 
 
 def names(stages: tuple[Stage, ...] = STAGES) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.feature_settings import FeatureSettings
 from nightrank.feature_store.contracts.logs import log
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import TableRef
 from nightrank.feature_store.delta_io import Commit
@@ -20,6 +19,7 @@ from nightrank.feature_store.transforms.interactions import interactions
 from nightrank.feature_store.transforms.limits import EXCESS, PER_DAY, PER_ITEM, exceeding, without_excess
 from nightrank.feature_store.transforms.vocabulary import new_ids, sightings
 from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.features.tables import write_features
 from nightrank.spark_jobs.features.wanted import wanted
 from nightrank.spark_jobs.ingest.days import landed_in
@@ -49,7 +49,7 @@ def run(context: StageContext) -> StageResult:
     )
 
 
-def _known(spark: SparkSession, context: StageContext, settings: DataSettings, table: TableRef) -> DataFrame:
+def _known(spark: SparkSession, context: StageContext, settings: DataSections, table: TableRef) -> DataFrame:
     """Rows of a raw table that had landed and were available by the end of the run's date."""
     if table is tables.ITEMS:
         return known_items(delta_io.read(spark, context.lake, table), context.day, settings.calendar.timezone)
@@ -60,7 +60,7 @@ def _landed(spark: SparkSession, context: StageContext, table: TableRef) -> Data
     return delta_io.read(spark, context.lake, table).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
 
 
-def _grow_vocabulary(spark: SparkSession, context: StageContext, settings: DataSettings) -> Commit:
+def _grow_vocabulary(spark: SparkSession, context: StageContext, settings: DataSections) -> Commit:
     # Every landed event gets its ids now, even one that becomes available later: its interaction is written now as well.
     events = _landed(spark, context, tables.EVENTS)
     items, users = (_known(spark, context, settings, table) for table in (tables.ITEMS, tables.USERS))
@@ -71,7 +71,7 @@ def _grow_vocabulary(spark: SparkSession, context: StageContext, settings: DataS
     return delta_io.upsert(fresh, context.lake, tables.VOCABULARY, context=context, key=NAME, update=False)
 
 
-def _add_interactions(spark: SparkSession, context: StageContext, settings: DataSettings, left_out: dict[str, int]) -> Commit:
+def _add_interactions(spark: SparkSession, context: StageContext, settings: DataSections, left_out: dict[str, int]) -> Commit:
     """Events of the run's landing days and of days that have no interaction yet: a day without interactions is built too."""
     events, stored = _landed(spark, context, tables.EVENTS), delta_io.read_or_empty(spark, context.lake, tables.INTERACTIONS)
     stored = stored.where(~F.expr(landed_in(context, c.LANDING_DATE))).where(F.col(c.LANDING_DATE) <= F.lit(context.day))

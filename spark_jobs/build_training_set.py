@@ -11,7 +11,6 @@ from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.errors import ConfigError, NothingToDo
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import SplitRule
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import EXAMPLES, INTERACTIONS, VOCABULARY
@@ -23,6 +22,7 @@ from nightrank.feature_store.transforms.sequences import FRESH, known_interactio
 from nightrank.feature_store.transforms.splits import held_out, split_rule
 from nightrank.feature_store.user_rows import RowRules
 from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.executor.rows import HELD_OUT, REPLAYED, rows_builder
 from nightrank.spark_jobs.training_set import snapshot as training_snapshot
 from nightrank.spark_jobs.training_set.pointwise import write_impressions
@@ -69,7 +69,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def _known(
-    spark: SparkSession, context: StageContext, settings: DataSettings, version: int | None, learnt: date | None
+    spark: SparkSession, context: StageContext, settings: DataSections, version: int | None, learnt: date | None
 ) -> DataFrame:
     """What is known by the end of the date; fresh is what was not by the date the champion was trained on (`learnt`)."""
     return known_interactions(
@@ -83,7 +83,7 @@ def _known(
     )
 
 
-def _facts(context: StageContext, settings: DataSettings, known: DataFrame) -> Row:
+def _facts(context: StageContext, settings: DataSections, known: DataFrame) -> Row:
     """`rows` and `first_day` of what the run may know, in one pass; NothingToDo where nothing is there to learn from."""
     fresh = F.count_if(FRESH).alias("fresh")
     row = known.agg(F.count(F.lit(1)).alias("rows"), fresh, F.min(c.EVENT_DATE).alias("first_day")).first()
@@ -101,7 +101,7 @@ def _rule_of_night(base: training_snapshot.Base) -> SplitRule:
     return base.snapshot.split.model_copy(update={"valid_from": None, "test_from": None})
 
 
-def _rule(context: StageContext, settings: DataSettings, first_day: date) -> SplitRule:
+def _rule(context: StageContext, settings: DataSections, first_day: date) -> SplitRule:
     return split_rule(
         settings.training_set,
         clock=context.lake.landing_meta()["clock"],
@@ -111,7 +111,7 @@ def _rule(context: StageContext, settings: DataSettings, first_day: date) -> Spl
     )
 
 
-def _users(spark: SparkSession, context: StageContext, settings: DataSettings, known: DataFrame) -> DataFrame:
+def _users(spark: SparkSession, context: StageContext, settings: DataSections, known: DataFrame) -> DataFrame:
     """`user`, `held_out`, `replayed`: all users for a full run, those touched or replayed for a night."""
     draw, rows = settings.training_set, delta_io.read(spark, context.lake, VOCABULARY)
     users = rows.where(F.col(c.KIND) == "user").select(
@@ -125,7 +125,7 @@ def _users(spark: SparkSession, context: StageContext, settings: DataSettings, k
     return users.join(touched, c.USER, "left").where(F.col("touched").isNotNull() | F.col(REPLAYED)).drop("touched")
 
 
-def row_rules(settings: DataSettings, rule: SplitRule, kind: str) -> RowRules:
+def row_rules(settings: DataSections, rule: SplitRule, kind: str) -> RowRules:
     """The settings as codes and microseconds. ConfigError where a chunk could hold nothing new."""
     rows = settings.training_set
     if rows.overlap >= rows.max_length or rows.min_history >= rows.max_length:
@@ -143,7 +143,7 @@ def row_rules(settings: DataSettings, rule: SplitRule, kind: str) -> RowRules:
     )
 
 
-def _write_splits(built: DataFrame, context: StageContext, settings: DataSettings, result: StageResult, key: str) -> None:
+def _write_splits(built: DataFrame, context: StageContext, settings: DataSections, result: StageResult, key: str) -> None:
     def in_files(rows: DataFrame, files: int) -> DataFrame:
         order = F.xxhash64(F.lit(context.seed), F.col(c.USER))
         return rows.repartition(files, order).sortWithinPartitions(order, c.USER, c.N, c.LOSS_FROM, c.TIMES, c.ITEMS)

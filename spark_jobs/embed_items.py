@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
-from nightrank.feature_store.contracts.settings import DataSettings, TextSettings
+from nightrank.feature_store.contracts.settings import TextSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.delta_io import Commit
 from nightrank.feature_store.entries import table_entries
@@ -20,6 +20,7 @@ from nightrank.feature_store.text_model import TextModel, text_model
 from nightrank.feature_store.transforms.catalogue import known_items
 from nightrank.feature_store.transforms.vocabulary import dense
 from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.executor.encode import TEXT, EncodeOptions, encode_batches
 
 NAME: Final = "embed_items"
@@ -53,7 +54,7 @@ def item_text() -> Column:
     return F.nullif(F.trim(F.regexp_replace(text, r"\s+", " ")), F.lit(""))
 
 
-def _texts(spark: SparkSession, context: StageContext, settings: DataSettings) -> DataFrame:
+def _texts(spark: SparkSession, context: StageContext, settings: DataSections) -> DataFrame:
     """`item, text, content_sha256` of the items in the vocabulary whose text was known by the end of the date."""
     known = known_items(delta_io.read(spark, context.lake, tables.ITEMS), context.day, settings.calendar.timezone)
     items = dense(known, delta_io.read(spark, context.lake, tables.VOCABULARY), "item")

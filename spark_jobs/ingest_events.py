@@ -15,7 +15,6 @@ from nightrank.feature_store.contracts.landing_days import fresh_days, landing_d
 from nightrank.feature_store.contracts.landing_files import SCHEMAS, checked
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.outputs.ingested import IngestAccounts, Ingested
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.delta_io import Commit
 from nightrank.feature_store.entries import table_entries
@@ -23,6 +22,7 @@ from nightrank.feature_store.session import get_session
 from nightrank.feature_store.transforms import catalogue
 from nightrank.feature_store.transforms import events as transforms
 from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.ingest.accounts import accounts, spoken, stored_counts
 from nightrank.spark_jobs.ingest.batch import Batch, judged, refuse_broken
 from nightrank.spark_jobs.ingest.days import quarantined_of
@@ -78,7 +78,7 @@ def _nothing(context: StageContext) -> NothingToDo:
 
 
 def _commit(
-    spark: SparkSession, context: StageContext, settings: DataSettings, batches: dict[LandingKind, Batch], *, hashed: bool
+    spark: SparkSession, context: StageContext, settings: DataSections, batches: dict[LandingKind, Batch], *, hashed: bool
 ) -> list[Commit]:
     """Quarantine, users, items, then the events that point at them. Each can be killed after and run again."""
     zone = settings.calendar.timezone

@@ -19,6 +19,7 @@ from nightrank.feature_store.contracts.errors import SafetyRefusal
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.outputs.closing import Maintained
+from nightrank.feature_store.contracts.settings import MaintenanceSettings, SparkSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import (
     CATALOGUE,
@@ -52,9 +53,8 @@ LISTING: Final = "spark.sql.sources.parallelPartitionDiscovery.parallelism"
 
 def run(context: StageContext) -> StageResult:
     """Tables have fewer and younger files; every file that something live names is still there."""
-    settings = submit.settings(context)
-    maintenance = settings.maintenance
-    spark = get_session(settings.spark)
+    maintenance = context.section("maintenance", MaintenanceSettings)
+    spark = get_session(context.section("spark", SparkSettings))
     named = _by_table(pins.pinned(context.lake, maintenance))
     tables = [table for table in CATALOGUE.values() if delta_io.exists(context.lake, table)]
     hours = hours_kept(context, maintenance.vacuum_hours)

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.logs import log
-from nightrank.feature_store.contracts.settings import BaselineSettings, DataSettings
+from nightrank.feature_store.contracts.settings import BaselineSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import BASELINE_LISTS, EXAMPLES, INTERACTIONS
@@ -22,6 +22,7 @@ from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms.cooccurrence import neighbours, popularity
 from nightrank.feature_store.transforms.sequences import known_interactions
 from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.executor.baselines import ALS, COOCCURRENCE, DAY, POPULAR, ListRules, list_maker
 
 NAME: Final = "score_baselines"
@@ -60,7 +61,7 @@ def run(context: StageContext) -> StageResult:
     return result
 
 
-def _trained(spark: SparkSession, context: StageContext, settings: DataSettings, snapshot: DatasetSnapshot) -> DataFrame:
+def _trained(spark: SparkSession, context: StageContext, settings: DataSections, snapshot: DatasetSnapshot) -> DataFrame:
     """`user`, `item`, `event_time` of every position of the train rows: what the measured model learnt from."""
     rows = delta_io.read(spark, context.lake, EXAMPLES["train"], snapshot.parts["train"].version)
     position = F.explode(F.arrays_zip(c.ITEMS, c.TIMES)).alias("position")
@@ -72,7 +73,7 @@ def _trained(spark: SparkSession, context: StageContext, settings: DataSettings,
 
 
 def _all_but_held_out(
-    spark: SparkSession, context: StageContext, settings: DataSettings, snapshot: DatasetSnapshot
+    spark: SparkSession, context: StageContext, settings: DataSections, snapshot: DatasetSnapshot
 ) -> DataFrame:
     """`user`, `item`, `event_time` of all that is known, less held-out events and what their users did from then on."""
     known = known_interactions(
@@ -129,7 +130,7 @@ def als(settings: BaselineSettings, seed: int) -> MLlibALS:
 def _lists(
     spark: SparkSession,
     context: StageContext,
-    settings: DataSettings,
+    settings: DataSections,
     snapshot: DatasetSnapshot,
     split: PartName,
     folder: Path,

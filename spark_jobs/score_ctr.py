@@ -15,7 +15,6 @@ from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.model_ref import CTR_MODEL, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.outputs.ctr import CtrScores, ScoredCtr
 from nightrank.feature_store.contracts.release import Release
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import Impressions, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import CLICK_SCORES, ITEMS, RECOMMENDATIONS, VOCABULARY
@@ -27,6 +26,7 @@ from nightrank.feature_store.transforms.catalogue import known_items
 from nightrank.feature_store.transforms.splits import day_start
 from nightrank.feature_store.transforms.vocabulary import dense
 from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.executor.ctr_score import OUTPUT, CtrRules, ctr_scorer
 from nightrank.spark_jobs.scoring.champion import open_model
 from nightrank.spark_jobs.training_set.past_events import add_history, history_events
@@ -95,7 +95,7 @@ def _spec(context: StageContext, ref: ModelRef) -> Impressions:
 
 
 def _inputs(
-    spark: SparkSession, context: StageContext, settings: DataSettings, lists: DataFrame, spec: Impressions
+    spark: SparkSession, context: StageContext, settings: DataSections, lists: DataFrame, spec: Impressions
 ) -> DataFrame:
     """The lists' rows with their inputs as of the end of the date, as the training rows had theirs."""
     timezone, vocabulary = settings.calendar.timezone, delta_io.read(spark, context.lake, VOCABULARY)

@@ -16,7 +16,6 @@ from nightrank.feature_store.contracts.files import read_json, sha256_of
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.outputs.gated import Gated
 from nightrank.feature_store.contracts.outputs.scored import ListFacts, Scored
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, RECOMMENDATIONS, VOCABULARY
 from nightrank.feature_store.current import refuse_older
@@ -27,6 +26,7 @@ from nightrank.feature_store.transforms.catalogue import UNAVAILABLE, VANISHED
 from nightrank.feature_store.transforms.sequences import known_interactions
 from nightrank.feature_store.transforms.splits import day_start
 from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.executor.score import OUTPUT, ScoreRules, list_scorer
 from nightrank.spark_jobs.scoring import list_checks
 from nightrank.spark_jobs.scoring.champion import Champion, list_model_facts, open_list_model
@@ -95,7 +95,7 @@ def _versions(context: StageContext) -> Versions:
     return Versions(*(delta_io.version(context.lake, table) or 0 for table in (INTERACTIONS, VOCABULARY, ITEMS)))
 
 
-def _known(spark: SparkSession, context: StageContext, settings: DataSettings, versions: Versions) -> DataFrame:
+def _known(spark: SparkSession, context: StageContext, settings: DataSections, versions: Versions) -> DataFrame:
     """All that was known by the end of the date, of the actions that make a history or hide an item."""
     interactions = delta_io.read(spark, context.lake, INTERACTIONS, versions.interactions)
     rows = settings.training_set
@@ -120,7 +120,7 @@ def _highest_item(spark: SparkSession, context: StageContext, versions: Versions
     return int(row["highest"] or 0) if row else 0
 
 
-def _rules(context: StageContext, settings: DataSettings, champion: Champion, items: int, work: Path) -> ScoreRules:
+def _rules(context: StageContext, settings: DataSections, champion: Champion, items: int, work: Path) -> ScoreRules:
     scoring, rows = settings.scoring, settings.training_set
     end = day_start(context.day + timedelta(days=1), settings.calendar.timezone)
     days = scoring.filter_seen.days

@@ -9,6 +9,7 @@ import torch
 from deltalake import write_deltalake
 
 from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import ModelRef
@@ -33,7 +34,7 @@ def sequences(users: int = USERS, seed: int = 3) -> list[list[int]]:
 
 
 def context_of(root: Path, run_id: str = "run-1", kind: str = "full", **config: object) -> StageContext:
-    context = StageContext(root, run_id, kind, date(2024, 3, 1), 17, 0, dict(config))
+    context = StageContext(root, run_id, kind, date(2024, 3, 1), 17, 0, Configuration.from_run(config))
     write_json(context.run_dir / "run.json", {"run_id": run_id, "kind": kind})
     return context
 

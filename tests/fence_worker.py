@@ -16,6 +16,7 @@ from nightrank.feature_store import publish
 from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts import lease as leases
 from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import ModelRef
@@ -29,7 +30,7 @@ RUN = "sleeper"
 def main(root: Path, what: str, where: str) -> None:
     lake = Lake(root)
     fence = leases.acquire(lake, RUN).fence
-    context = StageContext(root, RUN, "nightly", date(2024, 3, 10), seed=17, fence=fence, config={})
+    context = StageContext(root, RUN, "nightly", date(2024, 3, 10), seed=17, fence=fence, config=Configuration.from_run({}))
     write = WRITERS[what](context)
     context.check_fence()
     if where == "before":

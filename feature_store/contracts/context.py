@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nightrank.feature_store.contracts import fence as fences
-from nightrank.feature_store.contracts.config import FrozenConfig, validate
+from nightrank.feature_store.contracts.configuration import Configuration, Section
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.found import Found, last_full
@@ -16,10 +16,8 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import ModelRef
 from nightrank.feature_store.contracts.outputs.catalogue import read_output
 from nightrank.feature_store.contracts.outputs.output import OtherOutput, StageOutput
-from nightrank.feature_store.contracts.secret_settings import restored
 
 Output = TypeVar("Output", bound=StageOutput)
-Section = TypeVar("Section", bound=FrozenConfig)
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ class StageContext:
     day: date
     seed: int
     fence: int
-    config: dict[str, Any]
-    """The whole resolved configuration, its secrets among it; `section` gives the parts."""
+    config: Configuration
+    """Inside a stage it gives the sections that the stage declares."""
     attempt: int = 1
     repetitions: dict[str, int] = field(default_factory=dict)
     """How often each stage was requested again by `nightrank stage NAME` after it was done."""
@@ -56,8 +54,8 @@ class StageContext:
         return _result_of(self.stage_file(stage))
 
     def section(self, name: str, model: type[Section]) -> Section:
-        """A section of the configuration, of which the door has validated and written out every key."""
-        return validate(model, self.config.get(name, {}))
+        """A section of the configuration (`Configuration.section`)."""
+        return self.config.section(name, model)
 
     def output(self, kind: type[Output]) -> Output:
         """What the stage of that output left in this run."""
@@ -151,7 +149,7 @@ def context_of(body: Mapping[str, Any]) -> StageContext:
         day=date.fromisoformat(body["date"]),
         seed=body["seed"],
         fence=body["fence"],
-        config=restored(body["config"]),
+        config=Configuration.from_run(body["config"]),
         attempt=body.get("attempt", 1),
         repetitions=dict(body.get("repetitions", {})),
         found=Found.model_validate(body["found"]) if body.get("found") else None,

@@ -9,13 +9,13 @@ from typing import Any, Final
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.context import StageContext, StageResult
 from nightrank.feature_store.contracts.files import sha256_of
+from nightrank.feature_store.contracts.gate_rows import earlier_rows
 from nightrank.feature_store.contracts.inputs import HOW, StageInputs, inputs_of
 from nightrank.feature_store.contracts.landing_days import landing_identity
 from nightrank.feature_store.contracts.model_ref import ModelRef
 from nightrank.feature_store.contracts.outputs.catalogue import output_kind
-from nightrank.feature_store.contracts.secrets import masked
 
-OUTSIDE: Final = ("landing", "champion", "last_full")
+OUTSIDE: Final = ("landing", "champion", "last_full", "earlier_rows")
 """Inputs from outside the run. They may move on after a run has ended, which undoes nothing that it left."""
 
 
@@ -32,6 +32,7 @@ class Identities(FrozenConfig):
     landing: str | None = None
     champion: str | None = None
     last_full: str | None = None
+    earlier_rows: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -41,6 +42,7 @@ class Identities(FrozenConfig):
 def identities_of(context: StageContext, stage: str) -> Identities:
     """What the stage would be made of now."""
     inputs = inputs_of(stage)
+    champion = _champion(context, inputs)
     last_full = context.last_full_found() if inputs.last_full else None
     return Identities(
         stage=stage,
@@ -48,11 +50,12 @@ def identities_of(context: StageContext, stage: str) -> Identities:
         kind=f"{context.kind} without events" if context.without_events else context.kind,
         date=context.day.isoformat(),
         seed=context.seed,
-        sections={name: sha256_of(value) for name, value in sections_of(masked(context.config), inputs).items()},
+        sections={name: sha256_of(value) for name, value in sections_of(context.config.shown, inputs).items()},
         stages={name: output_of(context, name) for name in inputs.stages},
         landing=sha256_of([_meta(context), landing_identity(context)]) if inputs.landing else None,
-        champion=_manifest(_champion(context, inputs)),
+        champion=_manifest(champion),
         last_full=_manifest(last_full),
+        earlier_rows=_earlier_rows(context, champion) if inputs.earlier_rows else None,
     )
 
 
@@ -124,6 +127,14 @@ def _champion(context: StageContext, inputs: StageInputs) -> ModelRef | None:
     if inputs.champion == "lists":
         return None if context.stage_file("gate").exists() else context.lake.champion()
     return context.champion_found()
+
+
+def _earlier_rows(context: StageContext, champion: ModelRef | None) -> str | None:
+    """The rows of earlier nights that the gate may pool: by run, and by what they are. A full run pools none."""
+    if champion is None or context.kind == "full":
+        return None
+    found = earlier_rows(context.lake, context.day.isoformat(), champion.manifest_sha256)
+    return sha256_of([rows.identity for rows in found])
 
 
 def _manifest(ref: ModelRef | None) -> str | None:

@@ -1,5 +1,6 @@
 """What each stage reads: the one list from which its fingerprint is made, and the sections it is given."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -19,10 +20,12 @@ class StageInputs:
     run grows from none. `lists`: what stage gate says makes the lists, or the lake's champion where a stage runs alone."""
     last_full: bool = False
     """The model of the newest other full run."""
+    earlier_rows: bool = False
+    """Of a night: the hold-out rows of nights before it that were too few to decide."""
 
 
-HOW: Final = frozenset({"spark", "tune"})
-"""How stages are run and how settings are searched for: no stage's outcome depends on these."""
+HOW: Final = frozenset({"spark", "tune", "mlflow.timeout_seconds"})
+"""How stages are run and how settings are searched for: no stage's outcome depends on these, and each may read them."""
 UNKNOWN: Final = StageInputs(sections=None)
 """A stage that is not listed reads everything."""
 REGISTRY: Final = ("mlflow.tracking_uri", "mlflow.experiment", "mlflow.model_name")
@@ -42,7 +45,7 @@ INPUTS: Final[dict[str, StageInputs]] = {
     "evaluate": StageInputs(
         ("evaluation",), ("build_training_set", "train", "score_baselines"), champion="found", last_full=True
     ),
-    "gate": StageInputs(("gate", "text", *REGISTRY), ("build_training_set", "register"), champion="found"),
+    "gate": StageInputs(("gate", "text", *REGISTRY), ("build_training_set", "register"), champion="found", earlier_rows=True),
     "score_users": StageInputs(
         ("calendar", "features", "impressions", "training_set", "scoring", *REGISTRY),
         ("build_features", "build_training_set", "gate"),
@@ -56,10 +59,26 @@ INPUTS: Final[dict[str, StageInputs]] = {
         ("ingest_events", "build_features", "build_training_set", "release", "register_ctr"),
     ),
     "maintain_tables": StageInputs(("maintenance",), ("release",)),
-    "report": StageInputs(stages=("train", "register", "evaluate", "gate", "score_users", "release", "register_ctr")),
+    "report": StageInputs(
+        ("impressions.enabled",), ("train", "register", "evaluate", "gate", "score_users", "release", "register_ctr")
+    ),
     "verdict": StageInputs(stages=("gate",)),
 }
 
 
 def inputs_of(stage: str) -> StageInputs:
     return INPUTS.get(stage, UNKNOWN)
+
+
+def declares(stage: str, part: str, keys: Iterable[str] = ()) -> bool:
+    """Whether the stage may read that part of the configuration: it declares the part, what holds it, or each of its `keys`."""
+    listed = inputs_of(stage).sections
+    if listed is None:
+        return True
+    allowed = {*listed, *HOW}
+    every = [f"{part}.{key}" for key in keys]
+    return _covered(part, allowed) or (bool(every) and all(_covered(key, allowed) for key in every))
+
+
+def _covered(part: str, allowed: Iterable[str]) -> bool:
+    return any(part == one or part.startswith(f"{one}.") for one in allowed)

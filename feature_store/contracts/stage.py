@@ -47,7 +47,7 @@ def run_stage(name: str, function: StageFunction, context: StageContext) -> Stag
         context.check_fence()
         inputs = identities_of(context, name)
         with within(context.run_id, name):
-            result = function(context)
+            result = function(replace(context, config=context.config.of_stage(name)))
         result.inputs, result.fingerprint = inputs.model_dump(mode="json"), inputs.fingerprint
         result.repetition = context.repetition(name)
         result.seconds = round(time.monotonic() - started, 3)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
@@ -42,6 +43,10 @@ class Subject:
     @cached_property
     def run(self) -> dict[str, Any]:
         return dict(read_json(self.folder / "run.json"))
+
+    @cached_property
+    def config(self) -> Configuration:
+        return Configuration.from_run(self.run["config"])
 
     @cached_property
     def result(self) -> dict[str, Any]:

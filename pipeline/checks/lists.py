@@ -7,6 +7,7 @@ import pyarrow.dataset as ds
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.settings import MaintenanceSettings, ScoringSettings
 from nightrank.feature_store.contracts.tables import ITEMS, RECOMMENDATIONS, VOCABULARY
 from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 
@@ -39,7 +40,7 @@ def complete(subject: Subject) -> str:
         broken = pc.sum(pc.not_equal(pc.cast(lists[column], pa.int64()), count)).as_py() or 0
         expect(broken == 0, f"{broken} lists have {name} with a gap or twice")
     expect((pc.min(lists[f"{c.RANK}_min"]).as_py() or 1) == 1, "a list does not start at rank 1")
-    k = int(subject.run["config"]["scoring"]["k"])
+    k = subject.config.section("scoring", ScoringSettings).k
     longest = pc.max(count).as_py() or 0
     expect(longest <= k, f"a list has {longest} items, asked for {k}")
     short = pc.sum(pc.less(count, k)).as_py() or 0
@@ -107,7 +108,7 @@ def _at(subject: Subject, name: str, version: int, columns: list[str]) -> pa.Tab
     try:
         return _read(subject, name, version, columns)
     except (DataContractError, FileNotFoundError):
-        if subject.expired(subject.run["config"]["maintenance"]["keep_releases"]):
+        if subject.expired(subject.config.section("maintenance", MaintenanceSettings).keep_releases):
             raise NotApplicable("the release has expired, and maintenance has taken its lists") from None
         raise
 

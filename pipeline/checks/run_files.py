@@ -35,7 +35,7 @@ def stage_records(subject: Subject) -> str:
         raise NotApplicable("nothing landed, so no stage ran")
     back_fill = subject.result.get("back_fill_of") is not None
     without = subject.without_events
-    stages = stages_of(subject.run["kind"], subject.run["config"], back_fill=back_fill, without_events=without)
+    stages = stages_of(subject.run["kind"], subject.config, back_fill=back_fill, without_events=without)
     composed = results.compose(subject.folder, stages, subject.result["status"], subject.result["exit_code"])
     for stage, mine, theirs in zip(stages, composed["stages"], subject.result["stages"], strict=True):
         ended = mine["status"] == "done" or (stage.ends_run and subject.result["status"] == "gate_rejected")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from nightrank.feature_store.contracts.settings import MaintenanceSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PinnedFile, load_snapshot
 from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 
@@ -25,7 +26,7 @@ def pinned_files(subject: Subject) -> str:
     for name, part in snapshot.parts.items():
         for file in part.files:
             path = subject.lake.table(part.table) / file.path
-            if not path.exists() and subject.expired(subject.run["config"]["maintenance"]["keep_snapshots"]):
+            if not path.exists() and subject.expired(subject.config.section("maintenance", MaintenanceSettings).keep_snapshots):
                 raise NotApplicable("the pin has expired, and maintenance has taken its files")
             _same(path, file, name)
             count += 1

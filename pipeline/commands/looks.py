@@ -1,7 +1,7 @@
 """`doctor`, `recommend`, `verify` and `config`: look, and change nothing. None of them starts a JVM."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -26,13 +26,10 @@ def doctor(
 
       nightrank doctor --root lake --config mine.yaml
     """
-    from nightrank.feature_store.contracts.settings import DataSettings
-    from nightrank.pipeline.config import resolve
+    from nightrank.pipeline.config import night_of
     from nightrank.pipeline.doctor import main
 
-    whole = resolve(config or [], overrides or [])
-    settings = DataSettings.model_validate({name: whole[name] for name in DataSettings.model_fields})
-    raise typer.Exit(main(absolute(root) if root else None, as_json, settings))
+    raise typer.Exit(main(absolute(root) if root else None, as_json, night_of(config or [], overrides or [])))
 
 
 def recommend(
@@ -112,9 +109,7 @@ def config(
     """
     import yaml
 
-    from nightrank.feature_store.contracts.files import sha256_of
-    from nightrank.feature_store.contracts.secrets import masked
-    from nightrank.pipeline.config import resolve
+    from nightrank.pipeline.config import configured
     from nightrank.pipeline.output import out, print_json
 
     if reference:
@@ -124,8 +119,8 @@ def config(
         return
     if not show and not files and not overrides:
         raise UsageError("nothing to check", "write `nightrank config --show`, or give --config or --set")
-    whole: dict[str, Any] = masked(resolve(files or [], overrides or []))
+    whole = configured(files or [], overrides or [])
     if as_json:
-        print_json({"config_sha256": sha256_of(whole), "config": whole} if show else {"config_sha256": sha256_of(whole)})
+        print_json({"config_sha256": whole.sha256} | ({"config": whole.shown} if show else {}))
     else:
-        out(yaml.safe_dump(whole, sort_keys=False) if show else f"the configuration is valid; sha256 {sha256_of(whole)}")
+        out(yaml.safe_dump(whole.shown, sort_keys=False) if show else f"the configuration is valid; sha256 {whole.sha256}")

@@ -31,23 +31,22 @@ def run_or_plan(
 
 
 def request_for(kind: str, root: Path, when: date, config: list[str] | None, overrides: list[str] | None, redo: bool) -> Any:
-    from nightrank.pipeline.config import resolve
+    from nightrank.pipeline.config import configured
     from nightrank.pipeline.run.request import RunRequest
 
-    return RunRequest(absolute(root), kind, when, resolve(config or [], overrides or [], Lake(absolute(root))), redo)
+    return RunRequest(absolute(root), kind, when, configured(config or [], overrides or [], Lake(absolute(root))), redo)
 
 
 def request_of_stage(kind: str, root: Path, when: date, config: list[str] | None, overrides: list[str] | None) -> Any:
     """A request for a part of a run; without a given configuration, with the run's own."""
-    from nightrank.feature_store.contracts.secret_settings import restored
-    from nightrank.pipeline.config import validated
+    from nightrank.pipeline.config import configured_again
     from nightrank.pipeline.run.request import RunRequest, run_id_of
 
     request = request_for(kind, root, when, config, overrides, False)
     path = request.lake.run_dir(run_id_of(request)) / "run.json"
     if config or overrides or not path.exists():
         return request
-    return RunRequest(request.root, kind, when, validated(restored(read_json(path)["config"])))
+    return RunRequest(request.root, kind, when, configured_again(read_json(path)["config"]))
 
 
 def runner() -> Any:

@@ -1,15 +1,16 @@
 """One attempt at a run: every stage that is not done yet, in order, until the end, a fault, a signal or a lost lease."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from nightrank.feature_store.contracts import fence as fences
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lease import Lease
 from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
-from nightrank.feature_store.contracts.secret_settings import environment_of
+from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.pipeline import result as results
 from nightrank.pipeline.progress import Progress
 from nightrank.pipeline.run import faults
@@ -35,7 +36,7 @@ class Attempt:
         lease: Lease,
         stop: StopRequest,
         progress: Progress,
-        config: Mapping[str, Any],
+        config: Configuration,
         done: Callable[[Stage], bool],
     ) -> None:
         """`config`: the run's, with the secrets that its folder does not keep."""
@@ -46,8 +47,8 @@ class Attempt:
         self.ran: set[str] = set()
         """Stages that left their record in this attempt: they are not looked at again."""
         self._speaking = stages[0]
-        self._secrets = environment_of(config)
-        self._redact = redactor(config)
+        self._config = config
+        self._redact = redactor(config.tree)
         self._sampler = Sampler(directory.folder)
 
     def go(self, todo: Sequence[Stage]) -> dict[str, Any]:
@@ -60,7 +61,7 @@ class Attempt:
             if self.stop:
                 return self._end(self._stopped())
             self._write("running", 0)
-            step = steps_of(left, self.directory.folder, self.directory.body["config"])[0]
+            step = steps_of(left, self.directory.folder, self._config.section("spark", SparkSettings))[0]
             fault = self._take(step)
             if fault:
                 return self._end(fault)
@@ -99,7 +100,11 @@ class Attempt:
         self._start(waiting[0])
         logs = {f"stage {stage.name}": stage for stage in step.stages}
         child = Child(
-            step.command, self.directory.folder, lambda line: self._listen(line, logs), self.lease.fence, self._secrets
+            step.command,
+            self.directory.folder,
+            lambda line: self._listen(line, logs),
+            self.lease.fence,
+            config=self._config,
         )
         code = None
         while code is None:

@@ -13,8 +13,12 @@ from typing import Final
 import psutil
 
 from nightrank import IMPORT_PATH
+from nightrank.feature_store.contracts.configuration import Configuration
+from nightrank.feature_store.contracts.environment import for_stages
 from nightrank.feature_store.contracts.logs import RUN_DIR
+from nightrank.feature_store.contracts.secret_settings import environment_of
 from nightrank.feature_store.contracts.stage import FENCE
+from nightrank.trainer.config.training import TrainerConfig
 
 GRACE_SECONDS: Final = 15.0
 
@@ -28,9 +32,9 @@ class Child:
         run_dir: Path,
         on_line: Callable[[str], None],
         fence: int = 0,
-        secrets: Mapping[str, str] | None = None,
+        config: Configuration | None = None,
     ) -> None:
-        """`secrets`: variables that hold what the run's files do not keep (`secret_settings.environment_of`)."""
+        """`config`: the run's, whose secrets its files do not keep."""
         self._fence = fence
         self._process = subprocess.Popen(
             command,
@@ -39,7 +43,7 @@ class Child:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**environment(run_dir, fence), **(secrets or {})},
+            env=environment(run_dir, fence, config or Configuration.from_run({})),
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, args=(on_line,), daemon=True)
@@ -70,11 +74,14 @@ class Child:
             on_line(line)
 
 
-def environment(run_dir: Path, fence: int = 0) -> Mapping[str, str]:
-    """The environment of a stage: ours, the run and its fence, and the packages' folder where Python looks."""
+def environment(run_dir: Path, fence: int, config: Configuration) -> Mapping[str, str]:
+    """The environment of a stage: ours without the secrets of other programs, the run, its fence and its secrets, and the
+    packages' folder where Python looks."""
+    names = config.section("trainer", TrainerConfig).environment
     path = os.pathsep.join(filter(None, [str(IMPORT_PATH), os.environ.get("PYTHONPATH", "")]))
     python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
-    return {**python, **os.environ, "PYTHONPATH": path, RUN_DIR: str(run_dir), FENCE: str(fence) if fence else ""}
+    run = {"PYTHONPATH": path, RUN_DIR: str(run_dir), FENCE: str(fence) if fence else ""}
+    return {**python, **for_stages(os.environ, names), **run, **environment_of(config.tree)}
 
 
 def end_processes(run_dir: Path, fence: int = 0, grace_seconds: float = GRACE_SECONDS) -> int:

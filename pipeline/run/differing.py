@@ -4,18 +4,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.files import read_json
-from nightrank.feature_store.contracts.secrets import masked
 
 SHOWN: Final = 5
 
 
-def differing(run_dir: Path, config: Mapping[str, Any]) -> list[str]:
+def differing(run_dir: Path, config: Configuration) -> list[str]:
     """A sentence with the dotted keys whose values differ, a few of them by name; none where all are the same.
 
     Values are not shown: one may be a secret.
     """
-    before, now = dict(leaves(read_json(run_dir / "run.json")["config"])), dict(leaves(masked(config)))
+    before, now = dict(leaves(read_json(run_dir / "run.json")["config"])), dict(leaves(config.shown))
     keys = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     named = ", ".join(keys[:SHOWN]) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
     return [f"it ran under another configuration ({named}); --redo runs it again under this one"] if keys else []

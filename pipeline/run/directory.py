@@ -11,7 +11,6 @@ from nightrank.feature_store.contracts.context import StageContext, context_of
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.fingerprint import is_done, is_kept
 from nightrank.feature_store.contracts.found import Found
-from nightrank.feature_store.contracts.secrets import masked
 from nightrank.pipeline.run import facts
 from nightrank.pipeline.run.request import RunRequest, finished
 from nightrank.pipeline.stages import Stage
@@ -106,12 +105,12 @@ def body_of(request: RunRequest, run_id: str, fence: int, again: str | None) -> 
         "run_id": run_id,
         "kind": request.kind,
         "date": request.day.isoformat(),
-        "seed": int(request.config.get("seed", 0)),
+        "seed": request.config.seed,
         "fence": fence,
         "attempt": int(earlier.get("attempt", 0)) + 1,
         "repetitions": repetitions,
         "found": found.model_dump(mode="json"),
-        "config": masked(request.config),
+        "config": request.config.shown,
         "config_sha256": request.config_sha256,
         "commit": facts.commit(),
         "versions": facts.versions(),

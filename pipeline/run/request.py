@@ -1,17 +1,17 @@
 """Which run a command means: its id, its date, and whether there is anything to do. No stage is started here."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
-from nightrank.feature_store.contracts.files import read_json, sha256_of
+from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake
 from nightrank.feature_store.contracts.landing_files import has_rows, landing_files
 from nightrank.feature_store.contracts.model_ref import ModelRef
-from nightrank.feature_store.contracts.secrets import masked
 
 FINISHED: Final = ("done", "gate_rejected")
 """Statuses after which the same command finds nothing left to do."""
@@ -19,12 +19,12 @@ FINISHED: Final = ("done", "gate_rejected")
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A full or a nightly run of one lake on one date, with its whole resolved configuration."""
+    """A full or a nightly run of one lake on one date, with its whole configuration."""
 
     root: Path
     kind: str
     day: date
-    config: dict[str, Any] = field(default_factory=dict)
+    config: Configuration
     redo: bool = False
 
     @property
@@ -34,7 +34,7 @@ class RunRequest:
     @property
     def config_sha256(self) -> str:
         """Of the configuration as it is shown: a new password does not change it."""
-        return sha256_of(masked(self.config))
+        return self.config.sha256
 
     def champion_found(self) -> ModelRef | None:
         """The champion that the run would find if it were opened now."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from nightrank.feature_store.contracts.errors import DependencyUnreachable
+from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.pipeline.stages import Stage
 
 
@@ -21,10 +21,9 @@ class Step:
     command: tuple[str, ...]
 
 
-def steps_of(todo: Sequence[Stage], run_dir: Path, config: dict[str, Any]) -> list[Step]:
+def steps_of(todo: Sequence[Stage], run_dir: Path, spark: SparkSettings) -> list[Step]:
     """The processes that take `todo` in order."""
-    spark = config.get("spark", {})
-    local = str(spark.get("master") or "").startswith("local")
+    local = (spark.master or "").startswith("local")
     steps: list[Step] = []
     for engine, group in groupby(todo, key=lambda stage: stage.engine):
         stages = tuple(group)
@@ -46,18 +45,18 @@ def _host(stages: tuple[Stage, ...], run_dir: Path) -> tuple[str, ...]:
     return (sys.executable, "-m", "nightrank.spark_jobs.driver.host", "--run-dir", str(run_dir), "--stages", listed)
 
 
-def _submitted(stage: Stage, run_dir: Path, spark: dict[str, Any]) -> tuple[str, ...]:
+def _submitted(stage: Stage, run_dir: Path, spark: SparkSettings) -> tuple[str, ...]:
     """spark-submit of the job's file, with what can only be said on its command line."""
     submit = shutil.which("spark-submit", path=str(Path(sys.executable).parent)) or shutil.which("spark-submit")
     if submit is None:
         raise DependencyUnreachable("spark-submit is not on the PATH", "install pyspark, or set spark.master=local[2]")
-    options = ["--driver-memory", str(spark.get("driver_memory", "2g"))]
-    if spark.get("master"):
-        options += ["--master", str(spark["master"])]
-    if spark.get("jar_folder"):
-        options += ["--jars", ",".join(str(path) for path in sorted(Path(spark["jar_folder"]).glob("*.jar")))]
-    elif spark.get("packages"):
-        options += ["--packages", ",".join(spark["packages"])]
+    options = ["--driver-memory", spark.driver_memory]
+    if spark.master:
+        options += ["--master", spark.master]
+    if spark.jar_folder:
+        options += ["--jars", ",".join(str(path) for path in sorted(Path(spark.jar_folder).glob("*.jar")))]
+    elif spark.packages:
+        options += ["--packages", ",".join(spark.packages)]
     return (submit, *options, _file_of(stage.module), "--run-dir", str(run_dir))
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from nightrank import CONF
 from nightrank.feature_store.contracts import config as configs
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConfigError, NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
@@ -13,6 +14,7 @@ from nightrank.feature_store.contracts.settings import TextSettings, TrainingSet
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.pipeline.config import NightConfig, find
 from nightrank.pipeline.run.request import finished
+from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.tune.space import load_space
 from nightrank.trainer.tune.spec import StudySpec, differing
 
@@ -51,7 +53,7 @@ def spec_of(request: TuneRequest) -> StudySpec:
             f"run {run_dir.name} has {snapshot.rows('train')} training and {snapshot.rows('valid')} validation rows",
             "use --run to name a full run that has both",
         )
-    if config["trainer"]["fit"]["epochs"] == 0:
+    if config.section("trainer", TrainerConfig).fit.epochs == 0:
         raise ConfigError("trainer.fit.epochs is 0: a trial would train nothing", "set the number of epochs for a trial")
     return StudySpec(
         root=str(request.root),
@@ -59,8 +61,8 @@ def spec_of(request: TuneRequest) -> StudySpec:
         date=snapshot.date,
         snapshot=named,
         config=config,
-        differing=differing(config, NightConfig().model_dump(mode="json")),
-        space=load_space(request.space or DEFAULT_SPACE, config, known_only=request.space is None),
+        differing=differing(config.tree, NightConfig().model_dump(mode="json")),
+        space=load_space(request.space or DEFAULT_SPACE, config.tree, known_only=request.space is None),
         trials=request.trials,
         timeout_seconds=request.timeout_seconds,
     )
@@ -79,17 +81,17 @@ def _run_dir(lake: Lake, run_id: str | None) -> Path:
     return max(full, key=lambda folder: (read_json(folder / "run.json")["date"], len(folder.name), folder.name))
 
 
-def _config(request: TuneRequest, run: dict[str, Any]) -> dict[str, Any]:
+def _config(request: TuneRequest, run: dict[str, Any]) -> Configuration:
     """The files given, else the run's own configuration; then each `--set`. It has to be one the run's snapshot was made by."""
     given = configs.merged([find(name) for name in request.files], request.overrides)
-    tree = given if request.files else configs.overlay(run["config"], given)
-    config: dict[str, Any] = configs.validate(NightConfig, tree).model_dump(mode="json")
+    before = Configuration.from_run(run["config"])
+    config = Configuration.of(configs.validate(NightConfig, given if request.files else configs.overlay(before.tree, given)))
     for section, model in (("training_set", TrainingSetSettings), ("text", TextSettings)):
-        its = configs.validate(model, run["config"].get(section, {})).model_dump(mode="json")
-        different = sorted(key for key, value in its.items() if config[section][key] != value)
+        its, mine = (one.section(section, model).model_dump(mode="json") for one in (before, config))
+        different = sorted(key for key, value in its.items() if mine[key] != value)
         if different:
             raise ConfigError(
-                f"{section}.{different[0]} is {config[section][different[0]]!r}, but run {run['run_id']} made its training set "
+                f"{section}.{different[0]} is {mine[different[0]]!r}, but run {run['run_id']} made its training set "
                 f"with {its[different[0]]!r}",
                 "leave out --config to use the run's own configuration, or run `nightrank full` with this one first",
             )

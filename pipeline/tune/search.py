@@ -10,7 +10,6 @@ from nightrank.feature_store.contracts.errors import BY_CODE, ConflictError, Nig
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
-from nightrank.feature_store.contracts.secret_settings import environment_of
 from nightrank.pipeline.output import err
 from nightrank.pipeline.run.children import Child, end_processes
 from nightrank.pipeline.run.signals import caught
@@ -65,7 +64,7 @@ def result_of(spec: StudySpec) -> dict[str, Any] | None:
 
 def _search(spec: StudySpec) -> int:
     """The search's exit code, or 128 + the signal that ended it."""
-    redact = redactor(spec.config)
+    redact = redactor(spec.config.tree)
     with caught() as stop, open(spec.folder / "search.log", "a") as log:
         words = file_log(log, spec.study, "tune", redact)
 
@@ -74,7 +73,7 @@ def _search(spec: StudySpec) -> int:
             if line.startswith(SHOWN):
                 err(redact(line.rstrip("\n")))
 
-        child = Child(_command(spec), spec.folder, listen, secrets=environment_of(spec.config))
+        child = Child(_command(spec), spec.folder, listen, config=spec.config)
         while (code := child.wait(0.2)) is None:
             if stop:
                 child.end(spec.folder)

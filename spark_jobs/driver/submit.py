@@ -16,6 +16,7 @@ from nightrank.feature_store.contracts.secrets import masked
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, opened, run_stage
 from nightrank.spark_jobs.driver.bytes_read import with_bytes_read
+from nightrank.spark_jobs.driver.sections import DataSections
 
 OTHERS: Final = frozenset({"trainer", "ctr", "evaluation", "gate", "tune"})
 """Sections of the whole configuration that no Spark job reads."""
@@ -29,17 +30,15 @@ def main(name: str, function: StageFunction, argv: list[str] | None = None) -> i
     return outcome[0]
 
 
-def settings(context: StageContext) -> DataSettings:
-    """The sections of the run's configuration that data jobs read, validated.
-
-    ConfigError for an unknown section, and for another time zone than that of the lake's days.
-    """
-    found = data_settings(context.config)
+def settings(context: StageContext) -> DataSections:
+    """The sections that data jobs read. ConfigError for another time zone than that of the lake's days."""
+    found = DataSections(context.config)
     check_timezone(found.calendar.timezone, context.lake)
     return found
 
 
 def data_settings(tree: dict[str, Any]) -> DataSettings:
+    """The door of a job that is started alone. ConfigError for a section or a value that does not fit."""
     known = set(DataSettings.model_fields)
     if unknown := sorted(set(tree) - known - OTHERS):
         raise ConfigError(

@@ -9,17 +9,17 @@ from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.features import Attribute, Features
 from nightrank.feature_store.contracts.logs import log
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import USER_ATTRIBUTES
+from nightrank.spark_jobs.driver.sections import DataSections
 
 MOST_VALUES: Final = 1_000
 """Values of an attribute with a code, the most frequent ones: they are in the snapshot, and each has an embedding."""
 
 
 def features_section(
-    spark: SparkSession, context: StageContext, settings: DataSettings, base: DatasetSnapshot | None
+    spark: SparkSession, context: StageContext, settings: DataSections, base: DatasetSnapshot | None
 ) -> Features | None:
     """That of the settings, codes fitted on the users known by the date; for a night that of its base. None where nothing is
     read."""

@@ -6,10 +6,10 @@ from typing import Final, NamedTuple
 from nightrank.feature_store.contracts.aggregates import counters_of
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.features import Features
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import PartName, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import ITEM_FEATURES, USER_ATTRIBUTES, USER_FEATURES, TableRef
+from nightrank.spark_jobs.driver.sections import DataSections
 
 USER_PREFIX: Final = "user_"
 ITEM_PREFIX: Final = "item_"
@@ -44,7 +44,7 @@ class Wanted(NamedTuple):
         return counters_of(self.item)
 
 
-def wanted(context: StageContext, settings: DataSettings) -> Wanted:
+def wanted(context: StageContext, settings: DataSections) -> Wanted:
     """What the settings name, for rankers of lists and for click rankers, and what the champion reads, which may score tonight.
 
     ConfigError where the lake has no clock: an aggregate as of a day needs days.
@@ -71,7 +71,7 @@ def champion_features(context: StageContext) -> Features | None:
     return load_snapshot(snapshot).features if snapshot.exists() else None
 
 
-def _of_settings(settings: DataSettings) -> Wanted:
+def _of_settings(settings: DataSections) -> Wanted:
     features, shown = settings.features, settings.impressions
     numeric, fields = (shown.numeric, shown.fields) if shown.enabled else ((), ())
     return Wanted(

@@ -11,9 +11,9 @@ from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import LandingKind
 from nightrank.feature_store.contracts.landing_files import Landed
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.transforms import events as transforms
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.ingest import landing
 
 
@@ -42,7 +42,7 @@ class Batch:
 def judged(
     spark: SparkSession,
     context: StageContext,
-    settings: DataSettings,
+    settings: DataSections,
     expect: quality.Expectations,
     landed: Landed,
     key: bytes | None,

@@ -7,17 +7,17 @@ from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, RECOMMENDATIONS, VOCABULARY
 from nightrank.feature_store.transforms.sequences import known_interactions
+from nightrank.spark_jobs.driver.sections import DataSections
 
 USERS: Final = 6
 HISTORY: Final = 10
 _LABEL: Final = "label"
 
 
-def sample_users(spark: SparkSession, context: StageContext, settings: DataSettings, version: int) -> list[dict[str, Any]]:
+def sample_users(spark: SparkSession, context: StageContext, settings: DataSections, version: int) -> list[dict[str, Any]]:
     """[{user, history [titles], list [{title, score}], fallback}] of six users by the hash in their list id, one of them
     cold if there is one. The history is the newest ten events, oldest first. With
     `ids.in_report` each has its `user_id` too."""
@@ -57,7 +57,7 @@ def _titles(spark: SparkSession, context: StageContext) -> DataFrame:
     return ids.join(items, c.ITEM_ID, "left").withColumn(c.TITLE, F.coalesce(c.TITLE, c.ITEM_ID))
 
 
-def _events(spark: SparkSession, context: StageContext, settings: DataSettings, labels: DataFrame) -> DataFrame:
+def _events(spark: SparkSession, context: StageContext, settings: DataSections, labels: DataFrame) -> DataFrame:
     vocabulary = delta_io.read(spark, context.lake, VOCABULARY)
     kinds = {kind: vocabulary.where(F.col(c.KIND) == kind) for kind in ("user", "item")}
     users = kinds["user"].join(F.broadcast(labels), F.col(c.RAW_ID) == F.col(c.USER_ID))

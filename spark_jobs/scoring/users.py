@@ -9,18 +9,18 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import VOCABULARY
 from nightrank.feature_store.transforms.segments import popularity_by_segment, user_segments
 from nightrank.feature_store.transforms.sequences import user_sequences
 from nightrank.feature_store.transforms.splits import day_start
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.features.tables import known_users
 
 DAY: Final = 86_400_000_000
 
 
-def segments(spark: SparkSession, context: StageContext, settings: DataSettings, vocabulary: int) -> DataFrame:
+def segments(spark: SparkSession, context: StageContext, settings: DataSections, vocabulary: int) -> DataFrame:
     """`user`, `segment` of every user that has one, by the version of the vocabulary; no row where no attribute is named."""
     attribute = settings.features.segment_attribute
     if attribute is None:
@@ -29,7 +29,7 @@ def segments(spark: SparkSession, context: StageContext, settings: DataSettings,
     return user_segments(known_users(spark, context, settings.calendar.timezone), ids, attribute)
 
 
-def popular(context: StageContext, settings: DataSettings, known: DataFrame, of_users: DataFrame) -> DataFrame:
+def popular(context: StageContext, settings: DataSections, known: DataFrame, of_users: DataFrame) -> DataFrame:
     """Popularity of the last `fallback_days` by segment, of all time where there is no clock."""
     codes = [ACTION_CODES[name] for name in settings.training_set.history_actions]
     recent = known.where(F.col(c.ACTION).isin(codes) & (F.col(c.WEIGHT) > 0))

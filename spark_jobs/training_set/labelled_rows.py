@@ -9,12 +9,12 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.impression_settings import ImpressionSettings
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import EVENTS
 from nightrank.feature_store.transforms.calendar import known_by
 from nightrank.feature_store.transforms.impressions import Cuts, labelled, since
 from nightrank.feature_store.transforms.splits import day_start, split_rule
+from nightrank.spark_jobs.driver.sections import DataSections
 
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
@@ -22,7 +22,7 @@ SHARES: Final = [0.8, 0.9]
 """Of the rows by time, where there is no clock or too few days: what comes before is train, then valid, then test."""
 
 
-def labelled_rows(spark: SparkSession, context: StageContext, settings: DataSettings) -> DataFrame:
+def labelled_rows(spark: SparkSession, context: StageContext, settings: DataSections) -> DataFrame:
     """Every impression of the last `impressions.days` that is known by the end of the date, with its answers."""
     impressions = settings.impressions
     events = known_by(delta_io.read(spark, context.lake, EVENTS), context.day, settings.calendar.timezone)
@@ -41,7 +41,7 @@ def has_clock(context: StageContext) -> bool:
     return context.lake.landing_meta()["clock"] != "position"
 
 
-def cuts_of(context: StageContext, settings: DataSettings, shown: DataFrame) -> Cuts | None:
+def cuts_of(context: StageContext, settings: DataSections, shown: DataFrame) -> Cuts | None:
     """By days like the other splits where that leaves as many days to train on, else by SHARES of the rows."""
     unit = MINUTE if has_clock(context) else SECOND
     # Exact, so that the same rows are cut at the same place again; of few distinct values, so that it fits in memory.

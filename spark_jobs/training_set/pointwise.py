@@ -9,7 +9,6 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.impression_settings import CONTEXT_PREFIX, ImpressionSettings
 from nightrank.feature_store.contracts.logs import log
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import Impressions
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import EVENTS, IMPRESSION_CODES, IMPRESSIONS, INTERACTIONS, ITEMS, VOCABULARY
@@ -18,13 +17,14 @@ from nightrank.feature_store.transforms import impression_inputs as inputs
 from nightrank.feature_store.transforms.catalogue import known_items
 from nightrank.feature_store.transforms.impressions import Cuts, split_of
 from nightrank.feature_store.transforms.vocabulary import dense
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.training_set.labelled_rows import cuts_of, has_clock, labelled_rows
 from nightrank.spark_jobs.training_set.past_events import add_history, history_events
 from nightrank.spark_jobs.training_set.split_tables import write_splits
 
 
 def write_impressions(
-    spark: SparkSession, context: StageContext, settings: DataSettings, result: StageResult
+    spark: SparkSession, context: StageContext, settings: DataSections, result: StageResult
 ) -> Impressions | None:
     """`impressions_<split>` and `impression_codes` hold the rows of the last `impressions.days`; None where there is nothing to
     train on."""
@@ -45,7 +45,7 @@ def write_impressions(
     return None
 
 
-def _described(spark: SparkSession, context: StageContext, settings: DataSettings, rows: DataFrame) -> DataFrame:
+def _described(spark: SparkSession, context: StageContext, settings: DataSections, rows: DataFrame) -> DataFrame:
     """Rows with their inputs as texts and numbers, and the dense ids of user and item."""
     wanted, vocabulary = settings.impressions, delta_io.read(spark, context.lake, VOCABULARY)
     stored = delta_io.read_or_empty(spark, context.lake, ITEMS)
@@ -56,7 +56,7 @@ def _described(spark: SparkSession, context: StageContext, settings: DataSetting
 
 
 def _write(
-    spark: SparkSession, context: StageContext, settings: DataSettings, rows: DataFrame, cuts: Cuts, result: StageResult
+    spark: SparkSession, context: StageContext, settings: DataSections, rows: DataFrame, cuts: Cuts, result: StageResult
 ) -> Impressions:
     wanted = settings.impressions
     train = rows.where(F.col(c.SPLIT) == "train")
@@ -114,7 +114,7 @@ def _left_out(name: str, result: StageResult) -> None:
     result.counts.setdefault("inputs_left_out", []).append(name)
 
 
-def _past(spark: SparkSession, context: StageContext, settings: DataSettings, codes: DataFrame) -> DataFrame:
+def _past(spark: SparkSession, context: StageContext, settings: DataSections, codes: DataFrame) -> DataFrame:
     """`user`, times and `values`: the code of each item a user chose, 0 where it has none."""
     events = history_events(spark, context, settings.impressions.history_actions, settings.calendar.timezone)
     coded = codes.where(F.col(c.FIELD) == "item").select(
@@ -143,7 +143,7 @@ def _constants(wanted: ImpressionSettings, built: DataFrame) -> tuple[tuple[str,
     return tuple(names), tuple(float(f"{mean:.9g}") for mean in means), tuple(float(f"{scale:.9g}") or 1.0 for scale in scales)
 
 
-def _write_splits(built: DataFrame, context: StageContext, settings: DataSettings, result: StageResult) -> None:
+def _write_splits(built: DataFrame, context: StageContext, settings: DataSections, result: StageResult) -> None:
     def in_files(rows: DataFrame, files: int) -> DataFrame:
         order = F.xxhash64(F.lit(context.seed), c.USER, c.ITEM, c.EVENT_TIME)
         return rows.repartition(files, order).sortWithinPartitions(order, c.EVENT_ID)

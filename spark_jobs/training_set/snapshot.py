@@ -13,7 +13,6 @@ from nightrank.feature_store.contracts.champion import parent_of
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.outputs.training_set import SnapshotFacts, TrainingSet
-from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.snapshot import (
     DatasetSnapshot,
     Impressions,
@@ -37,6 +36,7 @@ from nightrank.feature_store.contracts.tables import (
     TableRef,
 )
 from nightrank.feature_store.transforms.splits import day_start
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.features.section import features_section
 from nightrank.spark_jobs.features.wanted import wanted
 from nightrank.spark_jobs.training_set.item_columns import write_item_inputs
@@ -60,7 +60,7 @@ def night_base(context: StageContext) -> Base:
 def publish_snapshot(
     spark: SparkSession,
     context: StageContext,
-    settings: DataSettings,
+    settings: DataSections,
     *,
     rule: SplitRule,
     base: Base | None,
@@ -76,7 +76,7 @@ def publish_snapshot(
     ids = _highest_ids(spark, context)
     revision, width = text_revision(spark, context)
     end = day_start(context.day + timedelta(days=1), settings.calendar.timezone) - 1
-    seen = settings.scoring.filter_seen
+    seen = settings.filter_seen
     snapshot = DatasetSnapshot(
         kind="nightly" if context.kind == "nightly" else "full",
         date=context.day.isoformat(),
@@ -128,7 +128,7 @@ def text_revision(spark: SparkSession, context: StageContext) -> tuple[str | Non
     return (kinds[0][c.REVISION], kinds[0]["width"]) if kinds else (None, 0)
 
 
-def _parts(context: StageContext, settings: DataSettings, written: dict[str, int]) -> dict[PartName, Part]:
+def _parts(context: StageContext, settings: DataSections, written: dict[str, int]) -> dict[PartName, Part]:
     """The splits this run wrote, and what is read of items beside them."""
     parts: dict[PartName, Part] = {}
     for split in EXAMPLE_SPLITS:

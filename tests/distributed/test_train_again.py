@@ -55,3 +55,7 @@ def test_train_ctr_reuses_its_own_result_alone(tmp_path):
     assert (run_dir / "train_ctr" / "result.json").stat().st_mtime == 1
     other = again(run_dir, config={"ctr": ctr_section("dnn", epochs=1), "trainer": one})["ctr_training"]
     assert (first["training"]["model"], other["training"]["model"]) == ("lr", "dnn")
+    os.utime(run_dir / "train_ctr" / "result.json", (1, 1))
+    repeated = again(run_dir, repetitions={"train_ctr": 1})["ctr_training"]
+    assert (run_dir / "train_ctr" / "result.json").stat().st_mtime != 1, "asked for again, it trains again"
+    assert repeated["model_files"]["live"] == other["model_files"]["live"]

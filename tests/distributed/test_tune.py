@@ -228,7 +228,7 @@ def test_a_configuration_file_is_what_a_trial_trains(tmp_path):
     changes = {"batch_rows": 60, "fit": {**SMALL["fit"], "epochs": 2}}
     (root / "mine.yaml").write_text(yaml.safe_dump({"trainer": {**SMALL, **changes}}))
     spec = spec_of(TuneRequest(root, [str(root / "mine.yaml")], [], space=root / "space.yaml"))
-    config = TuneConfig.model_validate(spec.config["tune"])
+    config = spec.config.section("tune", TuneConfig)
     trial = studies.begin(studies.open_study(spec.folder, config.pruner), spec.space, config, spec.seed, None)
     outcome = run_trial(spec, trial.number, {})
     assert (outcome.state, outcome.facts["epochs"]) == ("complete", 2)
@@ -252,7 +252,7 @@ def test_faults_of_the_data_end_the_search(tmp_path):
 def test_two_ranks_end_a_trial_together_where_the_study_says_so(tmp_path):
     """An earlier trial stands in the study with values that no other reaches."""
     spec = spec_in(tmp_path, launcher="horovodrun", workers=2, batch_rows=16, fit={**SMALL["fit"], "patience": None})
-    config = TuneConfig.model_validate(spec.config["tune"])
+    config = spec.config.section("tune", TuneConfig)
     study = studies.open_study(spec.folder, config.pruner)
     first = studies.begin(study, spec.space, config, spec.seed, None)
     studies.report(study, first.number, {1: 0.97, 2: 0.98, 3: 0.99})

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConflictError, DependencyUnreachable
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.model_ref import load_model_ref
@@ -228,7 +229,7 @@ def test_promotion_moves_the_alias_and_a_crash_between_is_mended(registered):
 def test_a_superseded_run_promotes_nothing(registered):
     first, _, ref = registered
     write_json(first.lake.lease, {"fence": 9, "run_id": "newer"})
-    late = StageContext(first.root, first.run_id, "full", date(2026, 1, 1), 1, 3, {})
+    late = StageContext(first.root, first.run_id, "full", date(2026, 1, 1), 1, 3, Configuration.from_run({}))
     before = first.lake.champion()
     with pytest.raises(ConflictError, match="superseded by run newer"):
         registry.promote(late, ref, over=None)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
 from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.feature_store.contracts.stage import StageContext
@@ -37,7 +39,14 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def make_context(lake: Lake, day: date = DAY, kind: str = "nightly", run_id: str | None = None, **config) -> StageContext:
-    return StageContext(lake.root, run_id or f"{kind}-{day}", kind, day, seed=17, fence=0, config=config)
+    return StageContext(
+        lake.root, run_id or f"{kind}-{day}", kind, day, seed=17, fence=0, config=Configuration.from_run(config)
+    )
+
+
+def as_stage(context: StageContext, name: str) -> StageContext:
+    """What that stage is given: of the configuration the sections that it declares."""
+    return replace(context, config=context.config.of_stage(name))
 
 
 def at(text: str) -> datetime:

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.content_hash import content_sha256
 from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConflictError, DataContractError
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.lineage import sources
@@ -131,7 +132,7 @@ def test_conform_names_the_missing_column_and_drops_the_others(spark):
 def test_a_superseded_run_cannot_commit(spark, lake):
     lake.root.mkdir()
     lake.lease.write_text(json.dumps({"fence": 3, "run_id": "newer"}))
-    old = StageContext(lake.root, "older", "nightly", date(2024, 3, 10), 17, 2, {})
+    old = StageContext(lake.root, "older", "nightly", date(2024, 3, 10), 17, 2, Configuration.from_run({}))
     with pytest.raises(ConflictError, match="superseded by run newer"):
         delta_io.append(attributes(spark, (1, {})), lake, tables.USER_ATTRIBUTES, context=old, key="s")
     assert not delta_io.exists(lake, tables.USER_ATTRIBUTES)

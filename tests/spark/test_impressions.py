@@ -27,7 +27,7 @@ from nightrank.spark_jobs.driver.submit import settings
 from nightrank.spark_jobs.training_set.pointwise import write_impressions
 from nightrank.trainer.ctr.pinned import codes_of, shapes_of
 from tests.ctr_batches import ctr_config
-from tests.spark.conftest import DAY, at, make_context
+from tests.spark.conftest import DAY, as_stage, at, make_context
 from tests.spark.hand_lake import append, event, fill, micros
 
 pytestmark = pytest.mark.spark
@@ -91,7 +91,7 @@ def test_without_an_impression_to_train_on_there_are_no_rows(spark, lake, capsys
     for row in (shown(1, 1, "2024-03-10 12:00:00", "view"), shown(1, 1, "2024-03-10 23:30:00")):
         append(spark, lake, tables.EVENTS, [row], make_context(lake, run_id=row["action"]))
         result = StageResult("build_training_set")
-        assert write_impressions(spark, context, settings(context), result) is None
+        assert write_impressions(spark, context, settings(as_stage(context, result.name)), result) is None
         assert result.tables == [] and "no impression to train on in 30 days" in capsys.readouterr().err
 
 
@@ -126,7 +126,7 @@ def build(lake):
     settings = {"enabled": True, "labels": ["click", "cart"], "fields": fields}
     rules = {"max_length": 4, "overlap": 2, "holdout_modulus": 1_000_000, "replay_fraction": 0.0}
     context = make_context(lake, DAY, "full", training_set=rules, impressions=settings)
-    result = build_training_set.run(context)
+    result = build_training_set.run(as_stage(context, "build_training_set"))
     return context, result, load_snapshot(context.run_dir / "snapshot.json")
 
 
@@ -183,7 +183,7 @@ def _release(spark, lake, context):
 
 def _lists_are_scored(spark, lake, context, snapshot):
     with pytest.raises(UsageError, match=r"run full-2024-03-10 has registered no click ranker"):
-        score_ctr.run(context)
+        score_ctr.run(as_stage(context, "score_ctr"))
     _release(spark, lake, context)
     ranker = compose_ctr(ctr_config("din"), shapes_of(snapshot), seed=3)
     codes = codes_of(snapshot, lake.root)
@@ -194,7 +194,7 @@ def _lists_are_scored(spark, lake, context, snapshot):
     )  # fmt: skip
     ref.save(lake.root / CTR_MODEL)
     StageResult(score_ctr.REGISTERED).save(context)
-    result = score_ctr.run(context)
+    result = score_ctr.run(as_stage(context, "score_ctr"))
     found = delta_io.read(spark, lake, tables.CLICK_SCORES).collect()
     lists = delta_io.read(spark, lake, tables.RECOMMENDATIONS).collect()
     assert sorted((r["user_id"], r["item_id"], r["rank"], r["list_id"], r["release_id"]) for r in found) == sorted(
@@ -215,5 +215,5 @@ def _lists_are_scored(spark, lake, context, snapshot):
     )  # fmt: skip
     wanted = load_ctr_bundle(lake.bundles / name).predict(row_table)[0].tolist()
     assert row["scores"] == {"click": approx(wanted[0]), "cart": approx(wanted[1])}
-    again = score_ctr.run(context)
+    again = score_ctr.run(as_stage(context, "score_ctr"))
     assert again.tables[0]["from"] == again.tables[0]["to"]

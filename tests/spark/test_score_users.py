@@ -10,17 +10,20 @@ from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConflictError, DataContractError, DependencyUnreachable, UsageError
 from nightrank.feature_store.contracts.files import write_json
-from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.feature_store.contracts.settings import IdSettings
 from nightrank.feature_store.contracts.stage import run_stage
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.retrieval.topk import exact_topk
 from nightrank.spark_jobs import release, score_users
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.driver.submit import settings
 from nightrank.spark_jobs.scoring import list_checks
 from nightrank.spark_jobs.scoring.champion import open_champion
 from nightrank.spark_jobs.scoring.sample_users import sample_users
+from tests.evaluation_lake import ref_of
 from tests.spark.conftest import DAY, make_context
 from tests.spark.hand_lake import event, fill
 from tests.spark.tiny_champion import crown
@@ -52,6 +55,14 @@ def lists(spark, lake):
     for row in rows:
         result.setdefault(row["user_id"], []).append(row)
     return result
+
+
+@pytest.mark.parametrize("job", [score_users, release])
+def test_an_older_date_than_what_is_current_makes_no_lists_and_releases_none(lake, job):
+    """Another run went live while this one worked."""
+    ref_of("models/n", "later", day=str(DAY + timedelta(days=1))).save(lake.champion_path)
+    with pytest.raises(ConflictError, match="run run is of 2024-03-10, and what is current is of 2024-03-11"):
+        job.run(context_of(lake))
 
 
 def test_lists_by_hand(spark, lake):
@@ -130,10 +141,10 @@ def test_a_release_is_one_row_and_recommend_reads_it_without_a_jvm(spark, lake):
 
 
 def _ids_are_in_the_sample_by_setting_alone(spark, context, version):
-    named = sample_users(spark, context, DataSettings(ids={"in_report": True}), version)
+    named = sample_users(spark, context, DataSections(Configuration.from_run({"ids": {"in_report": True}})), version)
     assert [entry["user_id"] for entry in named[:3]] == ["u1", "u2", "u3"]
     with pytest.raises(ValidationError, match=r"switch one of them off"):
-        DataSettings(ids={"in_report": True, "hash_users": True})
+        IdSettings(in_report=True, hash_users=True)
 
 
 def _lists_of_another_run_are_not_released(spark, lake, context):

@@ -10,14 +10,15 @@ import pytest
 
 from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.found import Found
-from nightrank.feature_store.contracts.settings import DataSettings, TrainingSetSettings
 from nightrank.feature_store.contracts.snapshot import Normalisation, SplitRule, load_snapshot
 from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms import item_inputs
 from nightrank.spark_jobs import build_training_set
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.training_set import snapshot as training_snapshot
 from nightrank.spark_jobs.training_set.item_columns import fitted
 from nightrank.trainer.data import arrow_rows
@@ -222,6 +223,6 @@ def test_vectors_of_two_revisions_are_refused(spark, lake):
 
 @pytest.mark.parametrize("rows", [{"overlap": 4}, {"min_history": 4}])
 def test_chunks_that_could_hold_nothing_new_are_refused(rows):
-    settings = DataSettings(training_set=TrainingSetSettings(**{"max_length": 4, "overlap": 2, **rows}))
+    settings = DataSections(Configuration.from_run({"training_set": {"max_length": 4, "overlap": 2, **rows}}))
     with pytest.raises(ConfigError, match="must be below max_length 4"):
         build_training_set.row_rules(settings, SplitRule(kind="leave_one_out", holdout_modulus=10), "full")

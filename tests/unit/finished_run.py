@@ -8,6 +8,7 @@ import pyarrow as pa
 from deltalake import write_deltalake
 
 from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.files import canonical_json, sha256_file, write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import ModelRef
@@ -26,7 +27,7 @@ def finished_run(root: Path) -> Lake:
     lake = Lake(root)
     write_json(lake.landing_meta_path, {"clock": "real", "id_type": "string", "source": "test"})
     config = {"seed": 5, "scoring": {"k": K}, "maintenance": {"keep_releases": 2, "keep_snapshots": 2}, "ids": {}}
-    open_run_directory(RunRequest(root, "full", DAY, config), RUN, 1)
+    open_run_directory(RunRequest(root, "full", DAY, Configuration.from_run(config)), RUN, 1)
     snapshot = _snapshot(lake)
     manifest = _bundle(lake)
     _tables(lake, manifest, snapshot.id)
@@ -140,7 +141,7 @@ def _stages(lake: Lake, ref: dict[str, Any], snapshot: DatasetSnapshot) -> None:
     }
     tables = {"score_users": [{"name": "recommendations", "from": None, "to": 0, "content_sha256": "c0"}]}
     numbers = {"seconds": 1.0, "rows_in": 0, "rows_out": 0, "bytes_read": 0, "bytes_written": 0}
-    stages = stages_of("full", {})
+    stages = stages_of("full", Configuration.from_run({}))
     for stage in stages:
         record = {"name": stage.name, "status": "done", "exit_code": 0, "attempt": 1, **numbers, "counts": {}}
         record |= {"tables": tables.get(stage.name, []), "output": extra.get(stage.name, {})}

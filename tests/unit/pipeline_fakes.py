@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.pipeline.run.request import RunRequest
@@ -52,7 +53,7 @@ def write_stage(folder: Path, name: str, body: str = "pass", extra: str = "{}") 
 
 
 def request_for(lake: Lake, kind: str = "full", day: date = DAY, *, redo: bool = False, **config: object) -> RunRequest:
-    return RunRequest(lake.root, kind, day, {"seed": 5, **config}, redo)
+    return RunRequest(lake.root, kind, day, Configuration.from_run({"seed": 5, **config}), redo)
 
 
 def trace(lake: Lake) -> list[str]:

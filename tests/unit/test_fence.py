@@ -36,7 +36,7 @@ def test_a_superseded_run_writes_no_hand_off(lake, monkeypatch, what):
 @pytest.mark.parametrize("what", ["snapshot", "record"])
 def test_a_run_that_sleeps_inside_a_commit_cannot_be_superseded_and_ends_it(lake, monkeypatch, what):
     with asleep(lake, what, "inside") as sleeper:
-        with pytest.raises(ConflictError, match=r"run sleeper .* is inside a commit and does not end it"):
+        with pytest.raises(ConflictError, match=r"run sleeper .* is inside a commit and does not finish it"):
             take_over(lake, monkeypatch)
         assert left_by(lake, what) == []
         assert wake(sleeper) == "written"

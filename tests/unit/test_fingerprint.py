@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.context import StageContext, StageResult
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import write_json
@@ -28,7 +29,7 @@ SNAPSHOT = {"path": "snapshots/x.json", "rows": {}, "kind": "nightly"}
 
 @pytest.fixture
 def context(tmp_path: Path) -> StageContext:
-    return StageContext(tmp_path, "nightly-2024-03-02", "nightly", DAY, 17, 0, CONFIG)
+    return StageContext(tmp_path, "nightly-2024-03-02", "nightly", DAY, 17, 0, Configuration.from_run(CONFIG))
 
 
 def land(context: StageContext, day: date, name: str = "part-0.parquet", data: bytes = b"rows") -> Path:
@@ -43,7 +44,8 @@ def left(context: StageContext, stage: str, **extra: Any) -> None:
 
 
 def changed(context: StageContext, section: str, key: str, value: object) -> StageContext:
-    return replace(context, config={**context.config, section: {**context.config[section], key: value}})
+    tree = context.config.tree
+    return replace(context, config=Configuration.from_run({**tree, section: {**tree[section], key: value}}))
 
 
 def test_every_stage_says_what_it_reads_and_reads_only_what_runs_before_it():

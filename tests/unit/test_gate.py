@@ -10,6 +10,9 @@ import pytest
 from nightrank.feature_store.contracts.champion import replace_champion
 from nightrank.feature_store.contracts.errors import ConfigError, ConflictError, DataContractError, DependencyUnreachable
 from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.fingerprint import fingerprint_of, is_done, is_kept
+from nightrank.feature_store.contracts.found import Found
+from nightrank.feature_store.contracts.stage import run_stage
 from nightrank.trainer.stages import gate
 from tests import evaluation_lake as lake
 
@@ -169,3 +172,50 @@ def test_a_model_that_was_not_registered_is_refused(tmp_path):
 def test_a_wrong_key_is_refused(tmp_path, promoted):
     with pytest.raises(ConfigError, match=r"margn"):
         gate.run(run_with(tmp_path, lake.sequences(20), gate={"margn": 0.1}))
+
+
+def test_the_rows_of_earlier_nights_are_part_of_what_a_gate_answers(tmp_path, promoted):
+    """A repeated earlier night opens the decision of an unfinished run again; a later night, and one that a gate does not
+    pool, does not, and what lies outside a finished run undoes nothing."""
+    lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
+    wanted = {"gate": {"decidable_rows": 1000}}
+    gate.run(run_with(tmp_path, lake.sequences(40), 2, "night-2", day=2, **wanted))
+    context = run_with(tmp_path, lake.sequences(40), 2, "night-3", day=3, **wanted)
+    first = run_stage("gate", gate.run, context).output.sections["gate"]
+    assert (first["n"], first["nights"]) == (80, 2)
+    gate.run(run_with(tmp_path, lake.sequences(40), 3, "night-4", day=4, **wanted))
+    run_with(tmp_path, lake.sequences(40), 2, "night-1", day=1)  # no gate of it has decided
+    assert is_done(context, "gate")
+    gate.run(run_with(tmp_path, lake.sequences(40), 5, "night-2-r2", day=2, **wanted))
+    assert not is_done(context, "gate") and is_kept(context, "gate")
+    body = run_stage("gate", gate.run, context).output.sections["gate"]
+    assert (body["n"], body["nights"]) == (80, 2)
+    assert body["delta"] != first["delta"], "the other model of that night was pooled"
+    assert is_done(context, "gate")
+
+
+def test_rows_that_are_not_pooled_are_in_no_fingerprint(tmp_path, promoted):
+    lake.ref_of(lake.bundle(tmp_path, 8), "run-0").save(tmp_path / "champion.json")
+    gate.run(run_with(tmp_path, lake.sequences(40), 2, "night-1", day=1))
+    lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
+    context = run_with(tmp_path, lake.sequences(40), 2, "night-3", day=3)
+    full = replace(context, kind="full")
+    before = [fingerprint_of(one, "gate") for one in (context, full)]
+    (tmp_path / "runs" / "night-1" / "gate_rows.json").unlink()
+    assert [fingerprint_of(one, "gate") for one in (context, full)] == before, "they were measured against another champion"
+    gate.run(run_with(tmp_path, lake.sequences(40), 2, "night-2", day=2))
+    after = [fingerprint_of(one, "gate") for one in (context, full)]
+    assert after[0] != before[0]
+    assert after[1] == before[1], "a full run pools none"
+
+
+def test_a_decision_that_was_carried_out_stands_whatever_earlier_nights_do(tmp_path, promoted):
+    lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
+    gate.run(run_with(tmp_path, lake.sequences(150, 3), 7, "night-1", day=1))
+    context = run_with(tmp_path, lake.sequences(150, 4), 7, "night-2", day=2)
+    opened = replace(context, found=Found(champion=context.lake.champion()))
+    first = run_stage("gate", gate.run, opened).output.sections["gate"]
+    assert (first["decision"], first["nights"]) == ("promoted", 2)
+    (tmp_path / "runs" / "night-1" / "gate_rows.json").unlink()
+    assert not is_done(opened, "gate")
+    assert run_stage("gate", gate.run, opened).output.sections["gate"] == first

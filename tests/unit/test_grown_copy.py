@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
@@ -44,7 +45,7 @@ def shop(tmp_path_factory):
         bundle=parent.bundle,
     )
     champion.save(root / "champion.json")
-    context = StageContext(root, "nightly-2024-01-02", "nightly", date(2024, 1, 2), 17, 0, {})
+    context = StageContext(root, "nightly-2024-01-02", "nightly", date(2024, 1, 2), 17, 0, Configuration.from_run({}))
     return context, champion, snapshot
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from nightrank.feature_store.contracts import lease as leases
 from nightrank.feature_store.contracts import lease_record as records
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConflictError, DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.process import ProcessId, this_process
@@ -24,6 +25,7 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from nightrank.feature_store.contracts import lease as leases
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.lake import Lake
 lake, name = Lake(Path(sys.argv[1])), sys.argv[2]
@@ -118,7 +120,7 @@ def test_a_silent_remote_owner_is_superseded_within_a_minute_and_its_commit_fail
     os.utime(lake.lease, (2**32, 2**32))  # an hour or a century ahead: only a change of the file counts
     assert leases.SILENT_SECONDS + 2 * leases.HEARTBEAT_SECONDS <= 60
     assert leases.acquire(lake, "mine", silent_seconds=0.3).fence == 8
-    late = StageContext(lake.root, "far", "full", date(2024, 1, 1), 1, 7, {})
+    late = StageContext(lake.root, "far", "full", date(2024, 1, 1), 1, 7, Configuration.from_run({}))
     with pytest.raises(ConflictError, match=r"far \(fence 7\) was superseded by run mine \(fence 8\)"):
         late.check_fence()
 

@@ -10,6 +10,7 @@ import pytest
 from nightrank.feature_store.contracts import logs
 from nightrank.feature_store.contracts.logs import RUN_DIR, file_log, log, whole_line, within, words_of
 from nightrank.feature_store.contracts.redaction import Redactor
+from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.feature_store.contracts.stage import load_context
 from nightrank.pipeline.runner import Runner
 from tests.unit.pipeline_fakes import landed_lake, request_for, write_stage
@@ -65,9 +66,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_line_of_a_run_s_logs_names_run_and_stage_and_a_stage_gets_what_the_folder_does_not_keep(tmp_path, modules):
     lake = landed_lake(tmp_path / "lake")
-    says = (
-        "print('value', context.config['spark']['extra']['a.b'], len(context.config['spark']['extra']['a.b']), file=sys.stderr)"
-    )
+    says = "print('value', (found := context.config.tree['spark']['extra']['a.b']), len(found), file=sys.stderr)"
     stages = (write_stage(modules, "one", says),)
     request = request_for(
         lake, spark={"master": "local[1]", "extra": {"a.b": CANARY}}, mlflow={"tracking_uri": f"http://u:{CANARY}@h"}
@@ -79,4 +78,4 @@ def test_every_line_of_a_run_s_logs_names_run_and_stage_and_a_stage_gets_what_th
     assert all(re.match(rf"{TIME} full-2024-01-01 one \| ", line) for line in lines)
     assert f"value *** {len(CANARY)}" in [words_of(line) for line in lines]
     assert [path for path in lake.root.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()] == []
-    assert load_context(folder).config["spark"]["extra"] == {"a.b": "***"}
+    assert load_context(folder).config.section("spark", SparkSettings).extra == {"a.b": "***"}

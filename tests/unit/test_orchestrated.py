@@ -125,12 +125,13 @@ WORKER = """
 import sys
 from datetime import date
 from pathlib import Path
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.pipeline.orchestrated import Orchestrated
 from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.runner import Runner
 from nightrank.pipeline.stages import Stage
 run = Orchestrated(Runner((Stage("one", "fake_one", "plain"),), finish=()))
-result = run.work(RunRequest(Path(sys.argv[1]), "full", date(2024, 1, 1), {"seed": 5}), ["one"])
+result = run.work(RunRequest(Path(sys.argv[1]), "full", date(2024, 1, 1), Configuration.from_run({"seed": 5})), ["one"])
 print(result["status"], flush=True)
 """
 

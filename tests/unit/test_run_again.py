@@ -11,7 +11,7 @@ from nightrank.feature_store.contracts.errors import ConflictError, UsageError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.pipeline.commands.requests import request_of_stage
-from nightrank.pipeline.config import resolve
+from nightrank.pipeline.config import configured
 from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.runner import Runner
 from nightrank.pipeline.stages import Stage
@@ -45,7 +45,7 @@ def newer_champion(lake: Lake, day: date) -> None:
 def test_a_stage_without_a_configuration_takes_the_runs_own_and_empties_nothing(lake, stages):
     """Case stage_wipes_run: `stage report` without --config, on a run that was made with --config tiny."""
     run = Runner(stages, finish=())
-    config = resolve(["tiny"], [], lake)
+    config = configured(["tiny"], [], lake)
     first = run.run(RunRequest(lake.root, "full", DAY, config))
     again = run.run_stage(request_of_stage("full", lake.root, DAY, None, None), "three")
     assert (again["status"], again["config_sha256"]) == ("done", first["config_sha256"])

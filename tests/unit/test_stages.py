@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.pipeline.stages import CTR_SWITCH, STAGES, names, stages_of
 
 
@@ -15,11 +16,12 @@ def test_a_stage_stands_only_on_stages_before_it() -> None:
 
 
 def test_full_and_nightly_run_the_same_list_and_the_verdict_is_last() -> None:
-    on, off = {"impressions": {"enabled": True}}, {"impressions": {"enabled": False}}
+    on, off = (Configuration.from_run({"impressions": {"enabled": value}}) for value in (True, False))
+    unset = Configuration.from_run({})
     assert stages_of("full", on) == stages_of("nightly", on) == STAGES
     left_out = [stage.name for stage in STAGES if stage not in stages_of("full", off)]
     assert left_out == ["train_ctr", "register_ctr", "score_ctr"]
-    assert stages_of("full", off) == stages_of("full", {}) == tuple(stage for stage in STAGES if stage.switch != CTR_SWITCH)
+    assert stages_of("full", off) == stages_of("full", unset) == tuple(stage for stage in STAGES if stage.switch != CTR_SWITCH)
     assert names()[-1] == "verdict"
     assert [stage.name for stage in STAGES if stage.ends_run] == ["verdict"]
 

@@ -178,7 +178,7 @@ def test_a_commit_that_does_not_end_is_named_and_the_claim_given_up(lake):
     old = leases.acquire(lake, "old")
     with old.commit():
         old.release()
-        with pytest.raises(ConflictError, match=r"run old .* is inside a commit and does not end it"):
+        with pytest.raises(ConflictError, match=r"run old .* is inside a commit and does not finish it"):
             leases.acquire(lake, "new", commit_seconds=0.5)
     assert leases.acquire(lake, "new").fence == 3
 

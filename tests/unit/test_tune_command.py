@@ -14,6 +14,7 @@ from nightrank.pipeline.config import CONF
 from nightrank.pipeline.tune.request import TuneRequest, spec_of
 from nightrank.pipeline.tune.search import plan_of, tune
 from nightrank.trainer.config.training import TrainerConfig
+from nightrank.trainer.config.tune import TuneConfig
 from nightrank.trainer.tune.objective import build_job
 from nightrank.trainer.tune.spec import NOTE
 from tests.training_jobs import small_lake
@@ -35,8 +36,8 @@ def test_the_configuration_is_that_of_the_run_with_what_is_set(tmp_path: Path) -
     """Of a run that was made before there was a section `tune`, too."""
     finished_run(tmp_path)
     made = spec_of(request(tmp_path, "trainer.batch_rows=8"))
-    assert (made.run_id, made.config["trainer"]["workers"], made.config["trainer"]["batch_rows"]) == (RUN, 1, 8)
-    assert made.config["tune"]["pruner"]["name"] == "median"
+    assert (made.run_id, made.config.tree["trainer"]["workers"], made.config.tree["trainer"]["batch_rows"]) == (RUN, 1, 8)
+    assert made.config.section("tune", TuneConfig).pruner.name == "median"
     assert made.differing["trainer"] == {"workers": 1, "batch_rows": 8}
     assert len(made.space) == 6
 

@@ -6,7 +6,7 @@ import pytest
 
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NightrankError, StalledError
 from nightrank.feature_store.contracts.files import write_json
-from nightrank.pipeline.config import resolve
+from nightrank.pipeline.config import configured
 from nightrank.trainer.ranks.faults import DivergedError
 from nightrank.trainer.tune import objective
 from nightrank.trainer.tune.space import Choices
@@ -19,7 +19,7 @@ WIDTH = "trainer.model.width"
 def spec(tmp_path: Path) -> StudySpec:
     space = {WIDTH: Choices(choices=(8, 16))}
     facts = {"run_id": "full-2024-01-01", "date": "2024-01-01", "snapshot": "c" * 64}
-    return StudySpec(root=str(tmp_path), config=resolve(["tiny"], []), differing={}, space=space, trials=3, **facts)
+    return StudySpec(root=str(tmp_path), config=configured(["tiny"], []), differing={}, space=space, trials=3, **facts)
 
 
 def launched(monkeypatch, result=None, fault=None) -> list:

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from nightrank.feature_store.contracts.config import merged
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.pipeline.config import CONF, NightConfig, packaged_names, resolve
 from nightrank.trainer.tune.space import Choices, Range, applied, load_space, values_of
@@ -107,7 +108,7 @@ def spec(tmp_path: Path, space=None, snapshot="c" * 64, **changes) -> StudySpec:
         run_id="full-2024-01-03",
         date="2024-01-03",
         snapshot=snapshot,
-        config=config,
+        config=Configuration.from_run(config),
         differing={},
         space=space or {WIDTH: Choices(choices=(8, 16))},
         **{"trials": 5, **changes},

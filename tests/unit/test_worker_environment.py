@@ -1,4 +1,4 @@
-"""What of the environment reaches training workers, and by which way: nothing secret by a command line."""
+"""What of the environment reaches stages and training workers, and by which way: nothing secret by a command line."""
 
 import json
 import os
@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from nightrank.feature_store.contracts.configuration import Configuration
+from nightrank.feature_store.contracts.environment import for_stages, plain
+from nightrank.feature_store.contracts.logs import RUN_DIR
 from nightrank.feature_store.contracts.secret_settings import VARIABLE
 from nightrank.feature_store.contracts.settings import SparkSettings
+from nightrank.pipeline.run.children import Child
 from nightrank.trainer.launch import LAUNCHERS, environment_of_workers, launch
 from nightrank.trainer.launch import environment as environments
-from nightrank.trainer.launch.environment import FILE, handed_over, plain, take_over
+from nightrank.trainer.launch.environment import FILE, handed_over, take_over
 from tests.training_jobs import job_of, small_lake
 
 CANARY = "canary-4711-value"
@@ -112,3 +116,47 @@ class Says:
 
     def command(self, job: object) -> list[str]:
         return [sys.executable, "-c", self.program]
+
+
+FOREIGN = {
+    "GITHUB_TOKEN": CANARY,
+    "AIRFLOW__CORE__FERNET_KEY": CANARY,
+    "SOME_DATABASE": f"postgresql://me:{CANARY}@db/x",
+    "VAULT_SECRET": CANARY,
+}
+CHAIN = {
+    "AWS_SECRET_ACCESS_KEY": CANARY,
+    "AZURE_STORAGE_KEY": CANARY,
+    "GOOGLE_APPLICATION_CREDENTIALS": "/keys/google.json",
+    "HADOOP_TOKEN_FILE_LOCATION": "/run/token",
+    "MLFLOW_TRACKING_PASSWORD": CANARY,
+    "HF_TOKEN": CANARY,
+    "PGPASSWORD": CANARY,
+    "HTTPS_PROXY": f"http://me:{CANARY}@proxy:3128",
+    "SSH_AUTH_SOCK": "/run/agent",
+}
+HARMLESS = {**USUAL, "MY_LOG4J_FOLDER": "/logs", "KRB5CCNAME": "/tmp/krb5cc_1", "LD_LIBRARY_PATH": "/lib", "CONDA_PREFIX": "/c"}
+
+
+def test_a_stage_gets_credential_chains_and_all_that_is_harmless_and_no_secret_of_another_program():
+    whole = {**FOREIGN, **CHAIN, **HARMLESS}
+    assert for_stages(whole) == {**CHAIN, **HARMLESS}
+    assert for_stages(whole, ("VAULT_*", "GITHUB_TOKEN")) == {
+        **CHAIN, **HARMLESS, "VAULT_SECRET": CANARY, "GITHUB_TOKEN": CANARY
+    }  # fmt: skip
+
+
+def test_a_stage_s_process_has_what_it_is_given_and_no_more(tmp_path, monkeypatch):
+    for name, value in {**FOREIGN, **CHAIN}.items():
+        monkeypatch.setenv(name, value)
+    config = Configuration.from_run({"trainer": {"environment": ["VAULT_*"]}, "spark": {"extra": {"a.password": "of the run"}}})
+    lines: list[str] = []
+    program = (sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))")
+    child = Child(program, tmp_path, lines.append, fence=4, config=config)
+    while child.wait(0.1) is None:
+        continue
+    found = json.loads("".join(lines))
+    assert {name for name in {**FOREIGN, **CHAIN} if name in found} == {*CHAIN, "VAULT_SECRET"}
+    assert (found[RUN_DIR], found["NIGHTRANK_FENCE"]) == (str(tmp_path), "4")
+    assert json.loads(found[VARIABLE]) == [[["spark", "extra", "a.password"], "of the run"]]
+    assert found["PATH"] == os.environ["PATH"]

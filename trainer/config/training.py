@@ -120,7 +120,8 @@ class TrainerConfig(FrozenConfig):
     reader: ReaderName = "petastorm"
     """What fetches row groups: Petastorm, or threads of our own (`arrow`). Batches are the same, byte for byte."""
     environment: tuple[str, ...] = ()
-    """More environment variables for ranks, by name or as `PREFIX_*`. They are passed in a private file."""
+    """More environment variables for ranks, by name or as `PREFIX_*`. They are passed in a private file. Stages get them too;
+    without this setting they lack only what looks like a secret of another program."""
     threads_per_worker: int | None = Field(None, ge=1)
     """Threads per rank; null: the cores of each machine divided by the workers on it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

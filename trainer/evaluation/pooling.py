@@ -6,17 +6,13 @@ whether what the nights learn since that champion is better than the champion.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
 import numpy as np
 
-from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.gate_rows import FILE, earlier_rows
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.ranker.metrics.ranking import Floats
-
-FILE: Final = "gate_rows.json"
-"""In the run's folder, written before `gate.json`."""
-DECIDED: Final = ("first", "promoted", "rejected")
 
 
 @dataclass(frozen=True)
@@ -41,26 +37,13 @@ def pooled(tonight: PairedRows, lake: Lake, *, date: str, champion: str, nights:
     Only nights against the same champion count, and none from before a night that was decided.
     """
     whole = tonight
-    for body in _earlier(lake, date):
-        if len(whole) >= wanted or whole.nights >= nights or body["champion"] != champion or body["decision"] in DECIDED:
+    for earlier in earlier_rows(lake, date, champion):
+        if len(whole) >= wanted or whole.nights >= nights:
             break
-        ours, theirs = (np.concatenate([rows, np.array(body[name])]) for name, rows in _columns(whole))
+        ours, theirs = (np.concatenate([rows, np.array(earlier.body[name])]) for name, rows in _columns(whole))
         whole = PairedRows(ours, theirs, whole.nights + 1)
     return whole
 
 
 def _columns(rows: PairedRows) -> tuple[tuple[str, Floats], tuple[str, Floats]]:
     return ("ours", rows.ours), ("theirs", rows.theirs)
-
-
-def _earlier(lake: Lake, date: str) -> list[dict[str, Any]]:
-    """What runs of earlier dates left, newest date first; of a repeated date the latest attempt alone."""
-    found: dict[str, tuple[float, dict[str, Any]]] = {}
-    for path in lake.root.glob(f"runs/*/{FILE}"):
-        body, decision = read_json(path), path.with_name("gate.json")
-        if body["date"] >= date or not decision.exists():
-            continue
-        age = decision.stat().st_mtime
-        if body["date"] not in found or found[body["date"]][0] < age:
-            found[body["date"]] = (age, {**body, "decision": read_json(decision)["decision"]})
-    return [body for _, (_, body) in sorted(found.items(), reverse=True)]

@@ -6,11 +6,12 @@ import sys
 from typing import Final, Protocol
 
 from nightrank import IMPORT_PATH
+from nightrank.feature_store.contracts.environment import named, plain
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.secret_settings import VARIABLE
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.launch import horovodrun, one_process, spark
-from nightrank.trainer.launch.environment import handed_over, named, plain
+from nightrank.trainer.launch.environment import handed_over
 from nightrank.trainer.launch.supervise import end_leftovers, supervise
 from nightrank.trainer.ranks.threads import threads_of, workers_here
 

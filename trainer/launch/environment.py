@@ -1,7 +1,7 @@
-"""What of the environment training workers are given: names of an allow-list, none that looks like a secret.
+"""How training workers are given what `trainer.environment` names of the environment.
 
 horovodrun writes the environment it is given on the command line of every rank, where all users of the machine read it. So it
-gets the plain names alone; what `trainer.environment` names beside them goes by a file that only this user can read.
+gets the plain names alone (`contracts.environment.plain`); what is named beside them goes by a file of this user.
 """
 
 import json
@@ -10,35 +10,14 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from nightrank.feature_store.contracts.secrets import looks_secret, without_credentials
+from nightrank.feature_store.contracts.environment import named
 from nightrank.trainer.config.job import Job
 
 FILE: Final = "NIGHTRANK_WORKER_ENVIRONMENT"
 """Names the file with the variables of `trainer.environment`. A worker takes them in before it does anything else."""
-PLAIN: Final = (
-    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "HOSTNAME", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "TEMP", "TMP"),
-    *("LD_LIBRARY_PATH", "LD_PRELOAD", "MALLOC_*", "VIRTUAL_ENV", "PYTHON*", "XDG_CACHE_HOME", "SSH_AUTH_SOCK", "NO_COLOR"),
-    *("OMP_*", "MKL_*", "KMP_*", "GOMP_*", "OPENBLAS_*", "NUMEXPR_*", "CUDA_*", "CUBLAS_*", "NVIDIA_*", "NCCL_*", "TORCH*"),
-    *("HOROVOD_*", "GLOO_*", "JAVA_HOME", "SPARK_HOME", "SPARK_LOCAL_*", "SPARK_CONF_DIR", "HADOOP_CONF_DIR", "YARN_CONF_DIR"),
-    *("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON", "HF_*", "TRANSFORMERS_*", "TOKENIZERS_*", "DO_NOT_TRACK", "NIGHTRANK_*"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
-)
-"""A `*` at the end stands for any rest. SSH_AUTH_SOCK is a path, by which horovodrun reaches other hosts."""
-
-
-def plain(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that may stand on a command line."""
-    return {name: value for name, value in environ.items() if _listed(name, PLAIN) and not _hides(name, value)}
-
-
-def named(environ: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
-    """The variables that `trainer.environment` names, secrets among them."""
-    return {name: value for name, value in environ.items() if _listed(name, names)}
 
 
 @contextmanager
@@ -68,11 +47,3 @@ def take_over() -> None:
     path = os.environ.pop(FILE, None)
     if path is not None:
         os.environ.update(json.loads(Path(path).read_text()))
-
-
-def _listed(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _hides(name: str, value: str) -> bool:
-    return (looks_secret(name) and name != "SSH_AUTH_SOCK") or without_credentials(value) != value

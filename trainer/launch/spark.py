@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from nightrank.feature_store.contracts.config import validate
+from nightrank.feature_store.contracts.configuration import Configuration
+from nightrank.feature_store.contracts.environment import named, plain
 from nightrank.feature_store.contracts.errors import StalledError
-from nightrank.feature_store.contracts.secret_settings import restored
 from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.trainer.config.job import Job, load_job
-from nightrank.trainer.launch.environment import named, plain, take_over
+from nightrank.trainer.launch.environment import take_over
 
 WORKER: Final = "nightrank.trainer.worker.main"
 
@@ -32,7 +32,7 @@ def train_on_executor(job_path: str) -> int:
 
 def spark_settings(job: Job) -> SparkSettings:
     """The job's, with the secrets that its file does not keep."""
-    return validate(SparkSettings, restored({"spark": job.spark.model_dump(mode="json")})["spark"])
+    return Configuration.from_run({"spark": job.spark.model_dump(mode="json")}).section("spark", SparkSettings)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -32,7 +32,7 @@ def stage_run(context: StageContext, name: str) -> Iterator[tuple[Tracker, str]]
     with tracker_of(context) as tracker:
         run_id = tracker.run_of(context, name)
         tracker.client.update_run(run_id, status="RUNNING")
-        tracker.log_params(run_id, params_of(context.config))
+        tracker.log_params(run_id, params_of(context.config.tree))
         status = "FAILED"
         try:
             yield tracker, run_id
@@ -74,7 +74,7 @@ def finish(context: StageContext) -> None:
     log_report(context, context.root / report if report else context.run_dir / "report.html")
     with tracker_of(context) as tracker:
         run_id = tracker.run_of(context)
-        tracker.log_params(run_id, params_of(context.config))
+        tracker.log_params(run_id, params_of(context.config.tree))
         tracker.log_points(run_id, result_points(result))
         for stage in result["stages"]:
             _finish_stage(context, tracker, stage)

@@ -58,9 +58,9 @@ def _is_the_trials(error: NightrankError, job: Job) -> bool:
 
 def build_job(spec: StudySpec, number: int, params: Params) -> Job:
     """Everything that the trial's ranks are given. ConfigError for parameters that do not go together."""
-    config = validate(TuneConfig, spec.config.get("tune", {}))
+    config = spec.config.section("tune", TuneConfig)
     trial = Trial(study=spec.relative, number=number, pruner=config.pruner)
-    text = validate(TextSettings, spec.config.get("text", {}))
+    text = spec.config.section("text", TextSettings)
     job = Job(
         root=str(spec.lake.root),
         run_id=f"{spec.study}-{number}",
@@ -69,8 +69,8 @@ def build_job(spec: StudySpec, number: int, params: Params) -> Job:
         seed=spec.seed,
         attempt=1,
         snapshot=str(spec.lake.snapshot(spec.snapshot)),
-        config=with_architectures(validate(TrainerConfig, applied(spec.config, params)["trainer"]), text),
-        spark=validate(SparkSettings, spec.config.get("spark", {})),
+        config=with_architectures(validate(TrainerConfig, applied(spec.config.tree, params)["trainer"]), text),
+        spark=spec.config.section("spark", SparkSettings),
         text=text,
         trial=trial,
         launcher=this_process(),

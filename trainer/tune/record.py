@@ -23,7 +23,7 @@ def open_parent(spec: StudySpec) -> str:
         run_id = tracker.run_of(context_of(spec))
         tracker.client.update_run(run_id, status="RUNNING")
         tracker.client.set_tag(run_id, "mlflow.note.content", NOTE)
-        tracker.log_params(run_id, params_of(spec.config))
+        tracker.log_params(run_id, params_of(spec.config.tree))
         log_snapshot(tracker, run_id, spec.lake.snapshot(spec.snapshot), spec.snapshot)
         space = {key: dimension.model_dump(mode="json", exclude_none=True) for key, dimension in spec.space.items()}
         tracker.client.log_dict(run_id, space, "space.yaml")

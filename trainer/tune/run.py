@@ -14,7 +14,6 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from nightrank.feature_store.contracts.config import validate
 from nightrank.feature_store.contracts.errors import DependencyUnreachable, NightrankError
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json, write_json
@@ -35,7 +34,7 @@ KNOWN.update({"tune.trial.logged", "tune.close.before"})
 def run(spec: StudySpec) -> dict[str, Any]:
     """The study's result, also on disk and in MLflow, once it has as many trials as were asked for."""
     started = time.monotonic()
-    config = validate(TuneConfig, spec.config.get("tune", {}))
+    config = spec.config.section("tune", TuneConfig)
     studies.mend(spec.folder)
     study = studies.open_study(spec.folder, config.pruner)
     parent = record.open_parent(spec)
@@ -67,7 +66,7 @@ def _tried(spec: StudySpec, study: optuna.Study, number: int, params: Params) ->
 
 def _as_configured(spec: StudySpec) -> Params | None:
     """What the configuration itself says for the searched keys; None where the space does not hold it."""
-    params = values_of(spec.config, spec.space)
+    params = values_of(spec.config.tree, spec.space)
     inside = len(params) == len(spec.space) and all(spec.space[key].holds(value) for key, value in params.items())
     return params if inside else None
 

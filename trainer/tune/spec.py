@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, ConfigDict, PlainSerializer
 
 from nightrank.feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.files import read_json, sha256_of, write_json
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.secret_settings import restored
-from nightrank.feature_store.contracts.secrets import masked
 from nightrank.trainer.tune.space import Space
 
 HOW_IT_IS_RUN: Final = ("hosts", "environment", "threads_per_worker", "log_seconds", "checkpoint", "watchdog")
@@ -18,8 +19,21 @@ LEFT_OUT: Final = ("spark", "mlflow", "tune")
 NOTE: Final = "Chosen on validation NDCG@10 of phase measure. The test split was not read: measure the winner with a full run."
 
 
+def _read(value: Any) -> Any:
+    return Configuration.from_run(value) if isinstance(value, Mapping) else value
+
+
+def _shown(config: Configuration) -> dict[str, Any]:
+    return config.shown
+
+
+Resolved = Annotated[Configuration, BeforeValidator(_read), PlainSerializer(_shown)]
+
+
 class StudySpec(FrozenConfig):
     """One search: the snapshot of a run, a configuration and a space. `trials` and `timeout_seconds` may differ by call."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     root: str
     run_id: str
@@ -27,8 +41,8 @@ class StudySpec(FrozenConfig):
     date: str
     snapshot: str
     """Id of that snapshot."""
-    config: dict[str, Any]
-    """Whole and resolved."""
+    config: Resolved
+    """Whole. In `study.json` as it is shown; what reads that takes the secrets from the environment."""
     differing: dict[str, Any]
     """What of it differs from the defaults: the overlay of the best trial begins with this."""
     space: Space
@@ -43,13 +57,14 @@ class StudySpec(FrozenConfig):
 
     @property
     def seed(self) -> int:
-        return int(self.config.get("seed", 0))
+        return self.config.seed
 
     @property
     def study(self) -> str:
         """Eight digits each of configuration, space and snapshot: another of them is another study."""
-        trainer = {key: value for key, value in self.config["trainer"].items() if key not in HOW_IT_IS_RUN}
-        tune = {key: value for key, value in self.config.get("tune", {}).items() if key != "importance"}
+        tree = self.config.tree
+        trainer = {key: value for key, value in tree["trainer"].items() if key not in HOW_IT_IS_RUN}
+        tune = {key: value for key, value in tree.get("tune", {}).items() if key != "importance"}
         config = sha256_of({"trainer": trainer, "tune": tune, "seed": self.seed})
         space = sha256_of({key: dimension.model_dump(mode="json") for key, dimension in self.space.items()})
         return f"{config[:8]}-{space[:8]}-{self.snapshot[:8]}"
@@ -72,13 +87,11 @@ class StudySpec(FrozenConfig):
         return self.folder / "error.json"
 
     def save(self) -> None:
-        """Without secrets: `load_spec` takes those from the environment."""
-        write_json(self.folder / "study.json", self.model_dump(mode="json") | {"config": masked(self.config)})
+        write_json(self.folder / "study.json", self.model_dump(mode="json"))
 
 
 def load_spec(folder: Path) -> StudySpec:
-    body = read_json(folder / "study.json")
-    return StudySpec.model_validate({**body, "config": restored(body["config"])})
+    return StudySpec.model_validate(read_json(folder / "study.json"))
 
 
 def differing(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
