@@ -13,7 +13,6 @@ from nightrank.feature_store.contracts.lease_record import Record
 from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
 from nightrank.feature_store.contracts.secrets import without_credentials
-from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.pipeline import result as results
 from nightrank.pipeline.progress import LineProgress, Progress
 from nightrank.pipeline.report.files import write_report
@@ -103,9 +102,8 @@ class Runner:
         note = "; ".join(differing(directory.folder, request.config)) if over else directory.note
         stages = list(self.listed(request, directory)) if only is None else [self._stage(request, only)]
         todo = [] if over else stages if only else directory.left(stages, directory.done)
-        spark = request.config.section("spark", SparkSettings)
         listed = [{"name": s.name, "status": "would_run" if s in todo else "done"} for s in stages]
-        steps = [list(step.command) for step in steps_of(todo, directory.folder, spark)]
+        steps = [list(step.command) for step in steps_of(todo, directory.folder, request.config)]
         if not over:
             requests.check_ready(request)
             requests.check_landed(request)

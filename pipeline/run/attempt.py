@@ -10,7 +10,6 @@ from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lease import Lease
 from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
-from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.pipeline import result as results
 from nightrank.pipeline.progress import Progress
 from nightrank.pipeline.run import faults
@@ -61,7 +60,7 @@ class Attempt:
             if self.stop:
                 return self._end(self._stopped())
             self._write("running", 0)
-            step = steps_of(left, self.directory.folder, self._config.section("spark", SparkSettings))[0]
+            step = steps_of(left, self.directory.folder, self._config)[0]
             fault = self._take(step)
             if fault:
                 return self._end(fault)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import DependencyUnreachable
 from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.pipeline.stages import Stage
@@ -21,8 +22,9 @@ class Step:
     command: tuple[str, ...]
 
 
-def steps_of(todo: Sequence[Stage], run_dir: Path, spark: SparkSettings) -> list[Step]:
+def steps_of(todo: Sequence[Stage], run_dir: Path, config: Configuration) -> list[Step]:
     """The processes that take `todo` in order."""
+    spark = config.section("spark", SparkSettings)
     local = (spark.master or "").startswith("local")
     steps: list[Step] = []
     for engine, group in groupby(todo, key=lambda stage: stage.engine):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nightrank.feature_store.contracts import logs
 from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.environment import for_stages, plain
 from nightrank.feature_store.contracts.logs import RUN_DIR
@@ -101,6 +102,7 @@ def test_a_job_s_file_keeps_no_secret_of_spark(lake):
 
 def test_what_a_worker_prints_is_free_of_secrets_that_its_launcher_knows(lake, monkeypatch, capfd):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
+    logs._known.cache_clear()  # what an earlier test of this process knew
     monkeypatch.setattr(socket, "gethostbyname", lambda name: "127.0.0.1")
     job = job_of(*lake, {"environment": ["AWS_*"]}, run_id="says")
     program = f"import os, json; print(json.load(open(os.environ['{FILE}'])))"
