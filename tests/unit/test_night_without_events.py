@@ -10,6 +10,7 @@ import pytest
 from pipeline_fakes import DAY, landed_lake, request_for, trace, write_stage
 
 from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
@@ -132,7 +133,8 @@ def test_an_empty_date_still_ends_as_3(lake: Lake, stages: tuple[Stage, ...]) ->
 
 def test_stages_stand_on_what_those_that_learn_stand_on() -> None:
     listed = {
-        stage.name: stage.needs for stage in stages_of("nightly", {"impressions": {"enabled": True}}, without_events=True)
+        stage.name: stage.needs
+        for stage in stages_of("nightly", Configuration.from_run({"impressions": {"enabled": True}}), without_events=True)
     }
     assert listed.keys() == {
         *("ingest_events", "build_features", "embed_items", "build_training_set", "gate", "score_users", "release"),
