@@ -80,7 +80,7 @@ def test_a_users_list_at_the_released_version_from_the_files_that_may_hold_it(la
 def test_rows_of_another_release_are_an_error(lake):
     listed(lake, ["a"], "another")
     released(lake, "r1", fence=1)
-    with pytest.raises(DataContractError, match="of release another"):
+    with pytest.raises(DataContractError, match="belongs to release another"):
         delta_read.recommendations_for(lake, "a")
 
 
