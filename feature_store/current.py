@@ -8,12 +8,17 @@ from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.found import Found, last_full
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.landing_days import brings_no_event
+from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.feature_store.contracts.release import Release
 
 
 def current_date(lake: Lake) -> date | None:
     """The newer of the current release's date and the champion's; None where nothing is live yet."""
-    release, champion = delta_read.latest_release(lake), lake.champion()
-    return max((date.fromisoformat(made.date) for made in (release, champion) if made is not None), default=None)
+    return _newest(delta_read.latest_release(lake), lake.champion())
+
+
+def _newest(*made: Release | ModelRef | None) -> date | None:
+    return max((date.fromisoformat(each.date) for each in made if each is not None), default=None)
 
 
 def newer_date(lake: Lake, day: date) -> date | None:
@@ -26,12 +31,14 @@ def found_now(lake: Lake, run_id: str, kind: str, day: date) -> Found:
     """What a run that is opened now finds."""
     current, champion = current_date(lake), lake.champion()
     newer = current is not None and day < current
+    # A run that was cut off after its release and is opened again: its own events are still to be learnt.
+    before = _newest(champion, *[made for made in delta_read.releases(lake) if made.run_id != run_id][-1:])
     grows = kind == "nightly" and champion is not None and not newer
     return Found(
         champion=champion,
         last_full=last_full(lake, run_id, day),
         newer=current.isoformat() if current is not None and newer else None,
-        without_events=grows and brings_no_event(lake, day, current),
+        without_events=grows and brings_no_event(lake, day, before),
     )
 
 

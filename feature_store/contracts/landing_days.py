@@ -50,12 +50,10 @@ def fresh_days(context: OfADay) -> bool:
     return any(first is None or day >= first for kind in LANDING_KINDS for day in landing_days(context, kind))
 
 
-def brings_no_event(lake: Lake, day: date, current: date | None) -> bool:
-    """Whether rows of items or users landed on the day, and no event did, on it or since the date that is `current`."""
+def brings_no_event(lake: Lake, day: date, before: date | None) -> bool:
+    """Whether rows of items or users landed on the day, and no event did, on it or after the date of the run `before`."""
     described: tuple[LandingKind, ...] = ("items", "users")
-    waiting = [
-        each for each in lake.landing_days("events") if each <= day and (each == day or current is None or each > current)
-    ]
+    waiting = [each for each in lake.landing_days("events") if each <= day and (each == day or before is None or each > before)]
     events = landing_files(lake, "events", waiting)
     others = [path for kind in described for path in landing_files(lake, kind, [day])]
     return any(map(has_rows, others)) and not any(map(has_rows, events))

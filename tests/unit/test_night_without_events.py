@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from finished_run import RELEASE, write_release
 from pipeline_fakes import DAY, landed_lake, request_for, trace, write_stage
 
 from nightrank.feature_store.contracts import schemas
@@ -14,6 +15,7 @@ from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
+from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.current import found_now
 from nightrank.pipeline.report.overview import headline
 from nightrank.pipeline.report.quality import gate as gate_view
@@ -76,6 +78,13 @@ def test_an_event_of_the_date_or_of_one_that_no_run_took_in_is_learnt(lake: Lake
     assert without_events(lake), "a file without rows brings none"
     land(lake, "events", NIGHT)
     assert not without_events(lake)
+
+
+def test_a_run_that_was_cut_off_after_its_release_still_has_its_events_to_learn(lake: Lake) -> None:
+    champion_of(lake, date(2024, 1, 2))
+    write_release(lake, Release(**{**RELEASE, "run_id": "night", "date": str(NIGHT)}, manifest_sha256="m", snapshot_id="s"))
+    assert not found_now(lake, "night", "nightly", NIGHT).without_events
+    assert found_now(lake, "another", "nightly", NIGHT).without_events
 
 
 def test_an_empty_date_a_full_run_an_older_date_and_a_lake_without_champion_are_what_they_were(lake: Lake) -> None:
