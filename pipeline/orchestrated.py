@@ -138,7 +138,7 @@ class Orchestrated:
         missing = sorted({need for stage in todo for need in directory.missing(stage, every)} - own)
         if missing:
             raise UsageError(
-                f"{', '.join(sorted(own))} of {directory.run_id} stands on {', '.join(missing)}, which is not done",
+                f"{', '.join(sorted(own))} of {directory.run_id} needs {', '.join(missing)}, which is not done",
                 "run these stages first",
             )
 
