@@ -13,7 +13,7 @@ export DO_NOT_TRACK ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-slow mutation check format bench bench-accuracy doctor clean
+.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-airflow test-slow mutation check format bench bench-accuracy doctor clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ test-e2e: setup ## the pipeline as a user runs it
 
 test-night: setup ## a tiny market: a full run, a night, the same night again, an empty day
 	$(PYTEST) -m night tests/e2e
+
+test-airflow: setup ## the DAG in an Airflow of its own: parsing, runs, a back-fill, a real date; WHAT="-k parse" for a part
+	@scripts/setup_airflow
+	PYTHONPATH=$(CURDIR) .build/airflow-venv/bin/python -m pytest --confcutdir tests/airflow -p no:cacheprovider tests/airflow $(WHAT)
 
 test-slow: setup ## real data sets, every failpoint, hundreds of epochs; may take hours
 	$(PYTEST) -m slow --timeout 7200 tests

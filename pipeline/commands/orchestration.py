@@ -1,12 +1,13 @@
-"""`nightrank run open | stage | close`: a run in the hands of Airflow or another orchestrator."""
+"""`nightrank run open | stage | close | landed`: a run in the hands of Airflow or another orchestrator."""
 
 from typing import Annotated, Any
 
 import typer
 
 from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.lake import Lake
 from nightrank.pipeline.commands import requests
-from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, Json, Root, Set, day
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, Json, Root, Set, absolute, day
 
 Date = Annotated[str, typer.Option("--date", help="The run's date.")]
 Kind = Annotated[str, typer.Option("--kind", help="full or nightly.")]
@@ -70,6 +71,30 @@ def close(
     """
     request = requests.request_of_stage(_kind(kind), root, day(date_, "--date"), None, None)
     requests.answer(_orchestrated().close(request), as_json, root)
+
+
+@app.command("landed")
+def landed(
+    date_: Annotated[str, typer.Option("--date", help="The day that is waited for.")],
+    root: Root = DEFAULT_ROOT,
+    as_json: Json = False,
+) -> None:
+    """Say whether landing files of a day, or of a later one, are there. Only names of folders are read.
+
+    Exit code 3 while there are none: look again later.
+
+    Example: nightrank run landed --root lake --date 2024-01-15
+    """
+    from nightrank.pipeline.output import out, print_json
+    from nightrank.pipeline.run.request import landed_since
+
+    found = landed_since(Lake(absolute(root)), day(date_, "--date"))
+    status = "landed" if found else "nothing"
+    if as_json:
+        print_json({"status": status, "exit_code": 0 if found else 3, "day": found.isoformat() if found else None})
+    else:
+        out(f"{found} has landed" if found else f"nothing has landed for {date_} or later")
+    raise typer.Exit(0 if found else 3)
 
 
 def _kind(kind: str) -> str:

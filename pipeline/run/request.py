@@ -82,6 +82,12 @@ def last_landing_day(lake: Lake) -> date:
     return max(days)
 
 
+def landed_since(lake: Lake, day: date) -> date | None:
+    """The first day from this one on of which landing files of events are there. A later day says that this one brings none."""
+    lake.landing_meta()
+    return next((found for found in lake.landing_days("events") if found >= day), None)
+
+
 def check_ready(request: RunRequest) -> None:
     """UsageError where the lake cannot take this run at all. Reads only."""
     request.lake.landing_meta()

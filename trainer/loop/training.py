@@ -15,6 +15,7 @@ from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
 from nightrank.ranker.features import FeatureTables
+from nightrank.ranker.inputs import ItemInputs
 from nightrank.ranker.model import Ranker
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.data.plan import REVISION
@@ -125,6 +126,7 @@ class Resumable:
 class Training(Resumable):
     """A ranker of sequences with what its items are described by."""
 
+    inputs: ItemInputs
     ranker: Ranker
     lineage: str
     features: FeatureTables | None = None
