@@ -23,7 +23,7 @@ class SparkStages(SparkSubmitOperator):
     """Stages of the open run in one Spark application, as far as they are not done.
 
     The provider turns every exit code into text, so the code is read from the record that a failed stage leaves in the lake.
-    Never durable: a task that is cleared or retried submits anew, and the stages that stand are left out.
+    Never durable: a task that is cleared or retried submits again, and the stages that stand are left out.
     """
 
     template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "root", "python")
@@ -68,7 +68,7 @@ class SparkStages(SparkSubmitOperator):
             fresh = [fault for name, fault in records.faults(todo).items() if fault != before.get(name)]
             if fresh:
                 raise_for(int(fresh[0][1]["exit_code"]), {"error": fresh[0][1]})
-            raise  # no stage came to its end: the cluster's fault, and a reason to try again
+            raise  # no stage failed by itself: the cluster's fault, and a reason to try again
 
 
 class Records:

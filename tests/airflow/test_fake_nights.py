@@ -41,7 +41,7 @@ def test_a_full_run_a_rejected_night_and_the_same_night_cleared(shop: Shop) -> N
 
 def test_a_failed_stage_fails_the_run_and_closes_it(shop: Shop) -> None:
     """4: no retry. What stands on the stage does not run, and `close` does not hide the failure."""
-    shop.stage("embed_items", "raise errors.DataContractError('a broken file', 'mend it')")
+    shop.stage("embed_items", "raise errors.DataContractError('a broken file', 'fix it')")
     run = shop.airflow.test_run(shop.days[0], full=True)
     assert (run["state"], run["tasks"][DATA], run["tries"][DATA]) == ("failed", "failed", 1)
     assert run["tasks"]["train"] == run["tasks"][LISTS] == run["tasks"]["verdict"] == "upstream_failed"
