@@ -15,6 +15,7 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.lake_calendar import with_lake_timezone
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.pipeline.output import err
+from nightrank.pipeline.telemetry.settings import OperationsConfig
 from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.config.evaluation import EvaluationConfig, GateConfig
 from nightrank.trainer.config.training import TrainerConfig
@@ -31,6 +32,7 @@ class NightConfig(DataSettings):
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
     tune: TuneConfig = TuneConfig()
+    operations: OperationsConfig = OperationsConfig()
 
     @model_validator(mode="after")
     def _sections_agree(self) -> "NightConfig":

@@ -54,7 +54,7 @@ class Orchestrated:
                 results.write(directory.folder, result)
         if result["status"] == "nothing":
             open_runs.close_run(request.lake, run_id)
-        return result
+        return self.runner.told(request, result)
 
     def work(self, request: RunRequest, names: Sequence[str]) -> dict[str, Any]:
         """These stages, as far as they are not done; neighbours on Spark share an application.

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import ConflictError, NothingToDo, UsageError
@@ -25,6 +26,7 @@ from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.run.signals import StopRequest, caught
 from nightrank.pipeline.run.steps import steps_of
 from nightrank.pipeline.stages import STAGES, Stage, stages_of
+from nightrank.pipeline.telemetry.settings import OperationsConfig
 
 FINISH: Final = (sys.executable, "-m", "nightrank.trainer.tracking.runs")
 FINISH_SECONDS: Final = 300.0
@@ -149,7 +151,7 @@ class Runner:
         except NothingToDo as nothing:
             result = results.compose(directory.folder, every, "nothing", nothing.exit_code, nothing.to_json())
             results.write(directory.folder, result)
-            return self._paged(directory, result)
+            return self.told(request, self._paged(directory, result))
         self.progress.begin(
             f"{directory.run_id}  attempt {directory.body['attempt']}  {directory.folder}", tuple(s.name for s in todo)
         )
@@ -159,13 +161,25 @@ class Runner:
                 self._finish(directory, stop, request)
         finally:
             self.progress.end()
-        return self._with_page(directory, result)
+        return self.told(request, self._with_page(directory, result))
 
     def ended(self, request: RunRequest, directory: RunDirectory, result: dict[str, Any], stop: StopRequest) -> dict[str, Any]:
         """The result of a run that goes no further: in the tracker if it is final, with a page if its stages made none."""
         if result["status"] in requests.FINISHED:
             self._finish(directory, stop, request)
-        return self._with_page(directory, result)
+        return self.told(request, self._with_page(directory, result))
+
+    def told(self, request: RunRequest, result: dict[str, Any]) -> dict[str, Any]:
+        """The same result, with its metrics in the file for Prometheus where one is set. A fault there is a note."""
+        path = request.config.section("operations", OperationsConfig).prometheus_file
+        if path is not None and result["status"] != "running":
+            try:
+                from nightrank.pipeline.telemetry.prometheus import write_metrics
+
+                write_metrics(Path(path), request.lake, result)
+            except OSError as error:
+                self.progress.note(f"warning: the metrics of {result['run_id']} were not written: {error}")
+        return result
 
     def _with_page(self, directory: RunDirectory, result: dict[str, Any]) -> dict[str, Any]:
         paged = result["status"] in ("done", "gate_rejected", "running") and not directory.context.is_back_fill

@@ -24,8 +24,8 @@ class StageInputs:
     """Of a night: the hold-out rows of nights before it that were too few to decide."""
 
 
-HOW: Final = frozenset({"spark", "tune", "mlflow.timeout_seconds"})
-"""How stages are run and how settings are searched for: no stage's outcome depends on these, and each may read them."""
+HOW: Final = frozenset({"spark", "tune", "operations", "mlflow.timeout_seconds"})
+"""How stages run, how settings are searched for, what others are told: no outcome depends on these, and each may read them."""
 UNKNOWN: Final = StageInputs(sections=None)
 """A stage that is not listed reads everything."""
 REGISTRY: Final = ("mlflow.tracking_uri", "mlflow.experiment", "mlflow.model_name")

@@ -4,6 +4,7 @@ Under a runner a process writes the words alone to stderr: the runner files each
 stage (`file_log`). A process that was started alone writes all of it itself.
 """
 
+import json
 import os
 import re
 import sys
@@ -21,6 +22,7 @@ RUN_DIR: Final = "NIGHTRANK_RUN_DIR"
 """In the environment of every process a run starts, so that what an ended runner left behind can be told from others."""
 PREFIX: Final = re.compile(r"^\S+Z( \S+)* \| ")
 """The prefix of a filed line."""
+RANK: Final = re.compile(r" rank-(\d+) ")
 Event = MutableMapping[str, Any]
 
 
@@ -72,9 +74,19 @@ def within(run: str, stage: str, **facts: Any) -> AbstractContextManager[None]:
     return bound_contextvars(run=run, stage=stage, **facts)
 
 
-def file_log(file: TextIO, run: str, stage: str, redact: Redactor) -> Any:
-    """A logger whose lines go to the file, each with time, run and stage."""
-    processors: list[Any] = [_TIME, Hide(lambda: redact), whole_line]
+def json_line(logger: Any, method: str, event: Mapping[str, Any]) -> str:
+    """`{"time": …, "run": …, "stage": …, "rank": …, "event": "words"}`; `rank` for a line of a training worker."""
+    words = str(event["event"])
+    prefix = PREFIX.match(words)
+    rank = RANK.search(prefix.group()) if prefix else None
+    facts = {"time": event["timestamp"], "run": event["run"], "stage": event["stage"]}
+    ranked = {"rank": int(rank.group(1))} if rank else {}
+    return json.dumps({**facts, **ranked, "event": PREFIX.sub("", words, count=1)}, ensure_ascii=False)
+
+
+def file_log(file: TextIO, run: str, stage: str, redact: Redactor, log_format: str = "text") -> Any:
+    """A logger whose lines go to the file, each with time, run and stage; `log_format` is text or json."""
+    processors: list[Any] = [_TIME, Hide(lambda: redact), json_line if log_format == "json" else whole_line]
     logger = structlog.wrap_logger(structlog.WriteLogger(file), processors=processors, wrapper_class=structlog.BoundLogger)
     return logger.bind(run=run, stage=stage)
 
@@ -86,4 +98,6 @@ def relay(line: str, redact: Redactor) -> None:
 
 def words_of(line: str) -> str:
     """What was logged, without what was filed with it."""
+    if line.startswith('{"time": '):
+        return str(json.loads(line)["event"])
     return PREFIX.sub("", line, count=1)

@@ -20,6 +20,8 @@ from nightrank.pipeline.run.sampler import Sampler
 from nightrank.pipeline.run.signals import StopRequest
 from nightrank.pipeline.run.steps import Step, steps_of
 from nightrank.pipeline.stages import Stage
+from nightrank.pipeline.telemetry.lineage import Lineage
+from nightrank.pipeline.telemetry.settings import OperationsConfig
 
 POLL_SECONDS: Final = 0.2
 STATUS_OF_CODE: Final = {0: "done", 3: "nothing", 7: "gate_rejected"}
@@ -49,6 +51,9 @@ class Attempt:
         self._config = config
         self._redact = redactor(config.tree)
         self._sampler = Sampler(directory.folder)
+        operations = config.section("operations", OperationsConfig)
+        self._log_format = operations.log_format
+        self._lineage = Lineage(operations, directory.folder, progress.note)
 
     def go(self, todo: Sequence[Stage]) -> dict[str, Any]:
         """`todo` taken in order; what is done already is kept."""
@@ -81,7 +86,7 @@ class Attempt:
             if self.stop:
                 return self._stopped()
             fault = faults.of_stage(self.directory, stage, code)
-            self.progress.stage(stage.name, "failed")
+            self._tell(stage, "failed")
             if stage.on_failure == "stop":
                 self._show(stage, fault)
                 return fault
@@ -115,7 +120,7 @@ class Attempt:
                 return code or -int(self.stop.number or 0)
             while waiting and self.directory.recorded(waiting[0]):
                 self._sampler.write(waiting[0].name)
-                self.progress.stage(waiting[0].name, "done", self._record(waiting[0]))
+                self._tell(waiting[0], "done", self._record(waiting[0]))
                 waiting.pop(0)
                 if waiting and code is None:
                     self._start(waiting[0])
@@ -130,8 +135,12 @@ class Attempt:
     def _start(self, stage: Stage) -> None:
         self.directory.log_of(stage).parent.mkdir(parents=True, exist_ok=True)
         self._file(stage, f"--- {stage.name}, attempt {self.directory.body['attempt']} of {self.directory.run_id}\n")
-        self.progress.stage(stage.name, "running")
+        self._tell(stage, "running")
         self._sampler.start()
+
+    def _tell(self, stage: Stage, status: str, record: dict[str, Any] | None = None) -> None:
+        self.progress.stage(stage.name, status, record)
+        self._lineage.stage(stage.name, status, record)
 
     def _listen(self, line: str, logs: dict[str, Stage]) -> None:
         """Each line to the log of the stage that said it; a host of several announces each by `stage <name>`."""
@@ -141,7 +150,7 @@ class Attempt:
     def _file(self, stage: Stage, line: str) -> None:
         """Each line of its words to the stage's log, with time, run and stage."""
         with open(self.directory.log_of(stage), "a") as file:
-            file_log(file, self.directory.run_id, stage.name, self._redact).info(line.rstrip("\n"))
+            file_log(file, self.directory.run_id, stage.name, self._redact, self._log_format).info(line.rstrip("\n"))
         self.progress.line(self._redact(line))
 
     def _check_lease(self) -> None:

@@ -18,7 +18,7 @@ from nightrank.feature_store.contracts.stage import StageContext, StageFunction,
 from nightrank.spark_jobs.driver.bytes_read import with_bytes_read
 from nightrank.spark_jobs.driver.sections import DataSections
 
-OTHERS: Final = frozenset({"trainer", "ctr", "evaluation", "gate", "tune"})
+OTHERS: Final = frozenset({"trainer", "ctr", "evaluation", "gate", "tune", "operations"})
 """Sections of the whole configuration that no Spark job reads."""
 
 
