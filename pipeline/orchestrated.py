@@ -52,9 +52,11 @@ class Orchestrated:
                 result = results.compose(directory.folder, every, "running", 0)
             with lease.commit():
                 results.write(directory.folder, result)
+            if result["status"] == "nothing":
+                result = self.runner.ending.of_empty(request, directory, result)
         if result["status"] == "nothing":
             open_runs.close_run(request.lake, run_id)
-        return self.runner.told(request, result)
+        return result
 
     def work(self, request: RunRequest, names: Sequence[str]) -> dict[str, Any]:
         """These stages, as far as they are not done; neighbours on Spark share an application.
@@ -108,7 +110,8 @@ class Orchestrated:
                 result = results.compose(folder, every, "failed", 1, error)
                 with lease.commit():
                     results.write(folder, result)
-            result = self.runner.ended(request, directory, result, stop)
+            self.runner.ending.log_result(request, directory, stop, result)
+            result = self.runner.ending.published(request, directory, result)
         open_runs.close_run(request.lake, run_id)
         return {**result, "exit_code": 0, "note": f"closed; the run ended as {result['status']}"}
 

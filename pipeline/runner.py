@@ -1,35 +1,27 @@
 """Runs the list of stages here, for one date: under a lease, skipping what is done, leaving a result whatever happens."""
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import ConflictError, NothingToDo, UsageError
-from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lease import Lease, held
 from nightrank.feature_store.contracts.lease_record import Record
-from nightrank.feature_store.contracts.logs import file_log
-from nightrank.feature_store.contracts.redaction import redactor
-from nightrank.feature_store.contracts.secrets import without_credentials
 from nightrank.pipeline import result as results
+from nightrank.pipeline.ending import Ending
 from nightrank.pipeline.progress import LineProgress, Progress
-from nightrank.pipeline.report.files import write_report
 from nightrank.pipeline.run import request as requests
 from nightrank.pipeline.run.attempt import Attempt
-from nightrank.pipeline.run.children import Child, end_processes
+from nightrank.pipeline.run.children import end_processes
 from nightrank.pipeline.run.differing import differing
 from nightrank.pipeline.run.directory import RunDirectory, open_run_directory, planned_directory
 from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.run.signals import StopRequest, caught
 from nightrank.pipeline.run.steps import steps_of
 from nightrank.pipeline.stages import STAGES, Stage, stages_of
-from nightrank.pipeline.telemetry.settings import OperationsConfig
 
 FINISH: Final = (sys.executable, "-m", "nightrank.trainer.tracking.runs")
-FINISH_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +31,10 @@ class Runner:
     stages: tuple[Stage, ...] = STAGES
     progress: Progress = field(default_factory=LineProgress)
     finish: tuple[str, ...] = FINISH
+
+    @property
+    def ending(self) -> Ending:
+        return Ending(self.progress, self.finish)
 
     def run(self, request: RunRequest) -> dict[str, Any]:
         """The run's result, also on disk. `already_done`, and nothing is touched, where it had ended before.
@@ -151,83 +147,22 @@ class Runner:
         except NothingToDo as nothing:
             result = results.compose(directory.folder, every, "nothing", nothing.exit_code, nothing.to_json())
             results.write(directory.folder, result)
-            return self.told(request, self._paged(directory, result))
+            return self.ending.of_empty(request, directory, result)
         self.progress.begin(
             f"{directory.run_id}  attempt {directory.body['attempt']}  {directory.folder}", tuple(s.name for s in todo)
         )
         try:
             result = Attempt(directory, every, lease, stop, self.progress, request.config, done).go(todo)
-            if result["status"] in requests.FINISHED:
-                self._finish(directory, stop, request)
+            self.ending.log_result(request, directory, stop, result)
         finally:
             self.progress.end()
-        return self.told(request, self._with_page(directory, result))
-
-    def ended(self, request: RunRequest, directory: RunDirectory, result: dict[str, Any], stop: StopRequest) -> dict[str, Any]:
-        """The result of a run that goes no further: in the tracker if it is final, with a page if its stages made none."""
-        if result["status"] in requests.FINISHED:
-            self._finish(directory, stop, request)
-        return self.told(request, self._with_page(directory, result))
-
-    def told(self, request: RunRequest, result: dict[str, Any]) -> dict[str, Any]:
-        """The same result, with its metrics in the file for Prometheus where one is set. A fault there is a note."""
-        path = request.config.section("operations", OperationsConfig).prometheus_file
-        if path is not None and result["status"] != "running":
-            try:
-                from nightrank.pipeline.telemetry.prometheus import write_metrics
-
-                write_metrics(Path(path), request.lake, result)
-            except OSError as error:
-                self.progress.note(f"warning: the metrics of {result['run_id']} were not written: {error}")
-        return result
-
-    def _with_page(self, directory: RunDirectory, result: dict[str, Any]) -> dict[str, Any]:
-        paged = result["status"] in ("done", "gate_rejected", "running") and not directory.context.is_back_fill
-        return result if paged else self._paged(directory, result)
-
-    def _paged(self, directory: RunDirectory, result: dict[str, Any]) -> dict[str, Any]:
-        """A run that ended before its report stage has a page too: it says where it ended and what to do."""
-        try:
-            page = write_report(directory.folder, result)
-        except Exception as error:  # the result stands without it
-            self.progress.note(
-                f"warning: no page was made of {directory.run_id}: {type(error).__name__}: {without_credentials(str(error))}"
-            )
-            return result
-        result = {**result, "report": str(page.relative_to(directory.folder.parents[1]))}
-        results.write(directory.folder, result)
-        return result
-
-    def _finish(self, directory: RunDirectory, stop: StopRequest, request: RunRequest) -> None:
-        """The final result in the tracker too; if that fails it is a warning, tried again by the next same command."""
-        mark = directory.folder / "finish.json"
-        if not self.finish or mark.exists():
-            return
-        log = directory.folder / "logs" / "finish.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "a") as handle:
-            words = file_log(handle, directory.run_id, "finish", redactor(request.config.tree))
-            child = Child(
-                (*self.finish, "--run-dir", str(directory.folder), "--finish"),
-                directory.folder,
-                lambda line: words.info(line.rstrip("\n")),
-                config=request.config,
-            )
-            until = time.monotonic() + FINISH_SECONDS
-            while (code := child.wait(0.2)) is None and not stop and time.monotonic() < until:
-                continue
-            if code is None:
-                child.end(directory.folder)
-        if code == 0:
-            write_json(mark, {"logged": True})
-        else:
-            self.progress.note(f"warning: the result of {directory.run_id} was not logged to the tracker; see {log}")
+        return self.ending.published(request, directory, result)
 
     def already_done(self, request: RunRequest, run_id: str) -> dict[str, Any]:
         folder = request.lake.run_dir(run_id)
         result = requests.read_result(folder) or {}
         before = result["status"]
-        self._finish(RunDirectory(folder, {"run_id": run_id}), StopRequest(), request)
+        self.ending.log_result(request, RunDirectory(folder, {"run_id": run_id}), StopRequest())
         notes = ["the gate rejected its challenger"] if before == "gate_rejected" else []
         note = "; ".join([f"{run_id} had ended before", *notes, *differing(folder, request.config)])
         return {**result, "status": "already_done", "exit_code": 0, "error": None, "note": note}
