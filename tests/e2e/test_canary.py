@@ -14,7 +14,7 @@ import yaml
 from nightrank.feature_store.contracts.secret_settings import VARIABLE
 from nightrank.feature_store.contracts.stage import RUN_DIR
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(900)]
 CANARY = "canary4711"
 ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": f"{CANARY}-aws",
