@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from nightrank.feature_store.contracts.errors import NightrankError, UsageError
-from nightrank.pipeline.commands import data, demos, looks, orchestration, rollbacks, runs, tunes
+from nightrank.pipeline.commands import builds, data, demos, looks, orchestration, rollbacks, runs, tunes
 
 WRONG_USE: Final[Any] = typer.BadParameter.__mro__[1]
 """The parser's own UsageError, whichever copy of click this typer brings."""
@@ -42,6 +42,7 @@ def _options(
 
 
 app.command("doctor")(looks.doctor)
+app.command("horovod")(builds.horovod)
 app.command("import")(data.import_)
 app.command("simulate")(data.simulate)
 app.command("full")(runs.full)

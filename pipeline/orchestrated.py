@@ -14,6 +14,7 @@ from nightrank.pipeline.run import request as requests
 from nightrank.pipeline.run.attempt import Attempt
 from nightrank.pipeline.run.children import end_processes
 from nightrank.pipeline.run.directory import RunDirectory
+from nightrank.pipeline.run.ranks_check import check_ranks
 from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.run.signals import caught
 from nightrank.pipeline.runner import Runner
@@ -75,6 +76,7 @@ class Orchestrated:
             if not todo:
                 return self._none_of(directory, every, names)
             self._check_needs(directory, todo, every)
+            check_ranks(request.config, lambda: directory.left(todo, directory.done))
             self.runner.progress.begin(f"{run_id}  {', '.join(names)}  {directory.folder}", tuple(stage.name for stage in todo))
             try:
                 result = Attempt(

@@ -16,6 +16,7 @@ from nightrank.pipeline.run.attempt import Attempt
 from nightrank.pipeline.run.children import end_processes
 from nightrank.pipeline.run.differing import differing
 from nightrank.pipeline.run.directory import RunDirectory, open_run_directory, planned_directory
+from nightrank.pipeline.run.ranks_check import check_ranks
 from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.run.signals import StopRequest, caught
 from nightrank.pipeline.run.steps import steps_of
@@ -46,6 +47,7 @@ class Runner:
         if requests.finished(request.lake.run_dir(run_id)):
             return self.already_done(request, run_id)
         requests.check_ready(request)
+        check_ranks(request.config, lambda: self._left(request, run_id))
         with caught() as stop, held(request.lake, run_id, evict=self.evict(request)) as lease:
             if requests.finished(request.lake.run_dir(run_id)):  # by another that held the lease until now
                 return self.already_done(request, run_id)
@@ -55,6 +57,7 @@ class Runner:
         """One stage of the run, again if it was done. UsageError, with nothing touched, names what it stands on that is not."""
         stage = self._stage(request, name)
         requests.check_ready(request)
+        check_ranks(request.config, lambda: [stage])
         run_id = requests.run_id_of(request)
         with caught() as stop, held(request.lake, run_id, evict=self.evict(request)) as lease:
             self._check_needs(request, run_id, stage)
@@ -104,6 +107,7 @@ class Runner:
         steps = [list(step.command) for step in steps_of(todo, directory.folder, request.config)]
         if not over:
             requests.check_ready(request)
+            check_ranks(request.config, lambda: todo)
             requests.check_landed(request)
         head = {"run_id": run_id, "kind": request.kind, "date": request.day.isoformat(), "status": status}
         return {**head, "config_sha256": request.config_sha256, "stages": listed, "processes": steps, "note": note}
@@ -111,6 +115,11 @@ class Runner:
     def _attempt(self, request: RunRequest, run_id: str, lease: Lease, stop: StopRequest) -> dict[str, Any]:
         directory = self.open_directory(request, run_id, lease)
         return self._work(request, directory, lease, stop, self.listed(request, directory), directory.done)
+
+    def _left(self, request: RunRequest, run_id: str) -> list[Stage]:
+        """What the run would do if it were opened now."""
+        directory = planned_directory(request, run_id)
+        return directory.left(self.listed(request, directory), directory.done)
 
     def listed(self, request: RunRequest, directory: RunDirectory) -> tuple[Stage, ...]:
         return self._of_run(request, directory, back_fill=directory.context.is_back_fill)

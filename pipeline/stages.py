@@ -29,6 +29,8 @@ class Stage:
     """Decides what is live: refused for a date older than what is current."""
     learns: bool = False
     """Makes or measures a model: not part of a night that brings no event."""
+    starts_ranks: bool = False
+    """Starts the trainer's ranks, by `trainer.launcher`."""
     switch: str | None = None
     """`section.key` of the configuration that must be true for it; None: it is part of every run."""
 
@@ -39,7 +41,7 @@ STAGES: Final[tuple[Stage, ...]] = (
     Stage("embed_items", "nightrank.spark_jobs.embed_items", "spark", ("build_features",)),
     Stage("build_training_set", "nightrank.spark_jobs.build_training_set", "spark", ("build_features", "embed_items")),
     Stage("score_baselines", "nightrank.spark_jobs.score_baselines", "spark", ("build_training_set",), learns=True),
-    Stage("train", "nightrank.trainer.stages.train", "torch", ("build_training_set",), learns=True),
+    Stage("train", "nightrank.trainer.stages.train", "torch", ("build_training_set",), learns=True, starts_ranks=True),
     Stage("register", "nightrank.trainer.stages.register", "torch", ("train",), learns=True),
     Stage("evaluate", "nightrank.trainer.stages.evaluate", "torch", ("train", "score_baselines"), learns=True),
     Stage("gate", "nightrank.trainer.stages.gate", "torch", ("register", "evaluate"), changes_lists=True),
@@ -52,6 +54,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         ("build_training_set",),
         on_failure="continue",
         learns=True,
+        starts_ranks=True,
         switch=CTR_SWITCH,
     ),
     Stage(

@@ -3,7 +3,7 @@
 from nightrank.pipeline.doctor.finding import Finding
 from nightrank.pipeline.doctor.machine import Machine
 
-REBUILD = "delete Horovod's folder under ~/.cache/nightrank/wheels and .venv/.nightrank-setup, then run `make setup`"
+REBUILD = "delete Horovod's folder under ~/.cache/nightrank/wheels, then run `nightrank horovod` to build and install it again"
 
 PROBE = """
 import importlib.metadata as m, json, pathlib

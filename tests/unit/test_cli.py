@@ -25,6 +25,7 @@ COMMANDS = [
     "recommend",
     "verify",
     "config",
+    "horovod",
 ]
 
 
