@@ -166,7 +166,7 @@ def test_horovod_built_for_this_torch_is_fine(tmp_path):
 )
 def test_a_horovod_that_does_not_fit(tmp_path, changes, status, says):
     finding = horovod_says(tmp_path, **changes)
-    assert finding.status == status and says in finding.seen and "make setup" in finding.remedy
+    assert finding.status == status and says in finding.seen and "nightrank horovod" in finding.remedy
 
 
 def test_a_horovod_that_cannot_be_imported(tmp_path):

@@ -36,7 +36,7 @@ def test_no_stage_runs_where_a_later_one_starts_ranks(no_horovod, runner, tmp_pa
     lake = landed_lake(tmp_path / "lake")
     request = request_for(lake, trainer={**RANKS, "launcher": launcher})
     for ways in (runner.run, runner.plan):
-        with pytest.raises(ConfigError, match="stage ranks starts 2 ranks .*Horovod is not installed") as caught:
+        with pytest.raises(ConfigError, match=r"stage ranks starts 2 ranks .*Horovod is not installed") as caught:
             ways(request)
         assert "`nightrank horovod`" in caught.value.remedy and "trainer.launcher=one_process" in caught.value.remedy
     assert trace(lake) == [] and not (lake.root / "runs").exists()
