@@ -14,44 +14,35 @@ from torch import Tensor, nn
 
 from nightrank.feature_store.as_of import Cumulative
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.feature_store.contracts.features import plugins_of
-from nightrank.feature_store.contracts.plugins import FEATURES, check_installed
-from nightrank.ranker.batch import Batch
 from nightrank.ranker.bundle import files as files
-from nightrank.ranker.bundle.files import BundleInfo
 from nightrank.ranker.bundle.histories import History, batch_of_histories
-from nightrank.ranker.compose import build_encoder, build_head, compose_empty, materialise, with_tower
-from nightrank.ranker.encoders.base import UserEncoder
+from nightrank.ranker.bundle.scorer import Scorer, load_scorer, shapes_of
+from nightrank.ranker.compose import compose_empty, materialise, with_tower
 from nightrank.ranker.growth import grow
-from nightrank.ranker.heads.dot import DotHead
-from nightrank.ranker.heads.pairs import PairHead
 from nightrank.ranker.inputs import ItemInputs, ItemShapes
-from nightrank.ranker.model import Ranker, last_states
-from nightrank.ranker.retrieval.listing import best_items
-from nightrank.ranker.retrieval.topk import Exclusions
+from nightrank.ranker.model import Ranker
+
+__all__ = ["Bundle", "load_bundle", "shapes_of"]
 
 POPULAR: Final = 1000
 """Most popular items kept for histories without a known item."""
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """A loaded bundle, in evaluation mode on the CPU."""
+class Bundle(Scorer):
+    """A loaded bundle, in evaluation mode on the CPU: the scorer, and what serves raw ids and trains on."""
 
-    info: BundleInfo
-    manifest_sha256: str
     raw_ids: list[str]
     """Raw id of dense id i is at i - 1."""
-    item_matrix: Tensor
-    """[I1, head.width], as scored."""
-    input_matrix: Tensor
-    """[I1, d] as the encoder reads them."""
     popularity: Tensor
     """[I1] fp32: interactions in training, of every night since the full run."""
-    weights: dict[str, Tensor]
-    encoder: UserEncoder
-    head: DotHead | PairHead
-    folder: Path
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        """Of the whole ranker, items' side too; mapped when asked for: lists are made without them."""
+        return files.read_tensors(
+            self.folder / files.WEIGHTS, files.shapes_in(compose_empty(self.info.ranker, shapes_of(self.info)))
+        )
 
     @cached_property
     def of_items(self) -> Cumulative | None:
@@ -70,30 +61,6 @@ class Bundle:
     def popular(self) -> Tensor:
         """Dense ids, most interactions in training first, equal counts by id."""
         return self.popularity[1:].sort(descending=True, stable=True).indices[:POPULAR] + 1
-
-    def user_vectors(self, batch: Batch) -> Tensor:
-        """[B, head.width] fp32 of each row's newest `max_length` tokens; zeros for an empty row. DataContractError for an id
-        that is not in the bundle."""
-        newest = batch.newest(self.info.ranker.encoder.max_length)
-        self._check_ids(newest.items_T)
-        with torch.no_grad():
-            query = self.encoder.query_batch(newest)
-            states_Td = self.head.query(self.encoder(self.input_matrix.index_select(0, query.items_T), query))
-            return last_states(states_Td, query).float()
-
-    def best(
-        self, batch: Batch, k: int, excluded: Exclusions | None = None, eligible_I: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """`nightrank.ranker.retrieval.listing.best_items` for the batch's histories."""
-        return best_items(self.head, self.user_vectors(batch), self.item_matrix, k, excluded, eligible_I)
-
-    def _check_ids(self, items_T: Tensor) -> None:
-        if len(items_T) and not 1 <= int(items_T.min()) <= int(items_T.max()) <= self.info.items:
-            low, high = int(items_T.min()), int(items_T.max())
-            raise DataContractError(
-                f"histories name item ids {low}..{high}, the bundle's table has 1..{self.info.items}",
-                "leave out the ids that are newer than the model, or run a night that includes them",
-            )
 
     def recommend(self, history: Sequence[str | int], k: int, filter_seen: bool = True) -> list[tuple[str, float]]:
         """The k best items for a history of raw ids, oldest first: (item id, score), best first."""
@@ -160,38 +127,9 @@ class Bundle:
 def load_bundle(folder: Path, expected: str | None = None) -> Bundle:
     """The bundle in `folder`, its manifest checked (against `expected` where given). DataContractError names what is wrong,
     ConfigError a plug-in that is not installed."""
-    name = files.verify_manifest(folder, expected)
-    info = files.read_info(folder)
-    own = plugins_of(info.features)
-    check_installed(info.plugins, f"bundle {folder.name}" + (f" with {', '.join(own)} of {FEATURES}" if own else ""))
-    shapes = shapes_of(info)
-    head = build_head(info.ranker)
-    rows = (info.items + 1, head.width)
-    inputs = {} if head.keeps_inputs else {"inputs": (info.items + 1, info.ranker.width)}
-    matrix = files.read_tensors(folder / files.MATRIX, {"items": rows, "popularity": rows[:1], **inputs})
-    empty = compose_empty(info.ranker, shapes)
-    weights = files.read_tensors(folder / files.WEIGHTS, {key: tuple(value.shape) for key, value in empty.state_dict().items()})
-    encoder = build_encoder(info.ranker, shapes)
-    for name_of, module in (("encoder.", encoder), ("head.", head)):
-        module.load_state_dict({k.removeprefix(name_of): value for k, value in weights.items() if k.startswith(name_of)})
-    return Bundle(
-        info=info,
-        manifest_sha256=name,
-        raw_ids=files.read_vocabulary(folder, info.items),
-        item_matrix=matrix["items"],
-        input_matrix=matrix["inputs"] if inputs else matrix["items"][:, : info.ranker.width],
-        popularity=matrix["popularity"],
-        weights=weights,
-        encoder=encoder.eval(),
-        head=head.eval(),
-        folder=folder,
-    )
-
-
-def shapes_of(info: BundleInfo) -> ItemShapes:
-    return ItemShapes(
-        info.items, info.text_width, info.category_slots, info.categories, info.numeric, info.users, info.features
-    )
+    scorer = load_scorer(folder, expected)
+    counts = files.read_tensors(folder / files.MATRIX, {"popularity": (scorer.info.items + 1,)}, ["popularity"])
+    return Bundle(**vars(scorer), raw_ids=scorer.vocabulary.to_pylist(), popularity=counts["popularity"])
 
 
 def _first(inputs: ItemInputs, shapes: ItemShapes) -> ItemInputs:

@@ -1,14 +1,17 @@
 """The files of a bundle: written with a manifest of sha256, read only where they match it. No pickle anywhere."""
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from torch import nn
 
 from nightrank.feature_store.as_of import Cumulative
 from nightrank.feature_store.contracts import columns as c
@@ -140,26 +143,34 @@ def read_info(folder: Path) -> BundleInfo:
     return BundleInfo.model_validate_json((folder / CONFIG).read_bytes())
 
 
-def read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> Tensors:
-    """The tensors of a file, of which those in `shapes` must be there with that shape."""
+def shapes_in(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in module.state_dict().items()}
+
+
+def read_tensors(path: Path, shapes: Mapping[str, tuple[int, ...]], wanted: Iterable[str] | None = None) -> Tensors:
+    """The tensors of the file that are `wanted` (all by default), mapped: read from the disk when used. Those in `shapes` must
+    be there with that shape."""
     try:
-        tensors: Tensors = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            stored = {*file.keys()}
+            for name, shape in shapes.items():
+                _check_shape(path, name, tuple(file.get_slice(name).get_shape()) if name in stored else None, shape)
+            return {name: file.get_tensor(name) for name in (sorted(stored) if wanted is None else wanted)}
     except SafetensorError as error:
         raise DataContractError(f"bundle {path.parent.name}: {path.name} cannot be read ({error})", REMEDY) from None
-    for name, shape in shapes.items():
-        found = tuple(tensors[name].shape) if name in tensors else None
-        if found != shape:
-            state = "is missing" if found is None else f"has shape {list(found)}"
-            raise DataContractError(
-                f"bundle {path.parent.name}: {path.name}: tensor {name} {state} where {CONFIG} says {list(shape)}", REMEDY
-            )
-    return tensors
 
 
-def read_vocabulary(folder: Path, items: int) -> list[str]:
+def _check_shape(path: Path, name: str, found: tuple[int, ...] | None, shape: tuple[int, ...]) -> None:
+    if found != shape:
+        state = "is missing" if found is None else f"has shape {list(found)}"
+        raise DataContractError(
+            f"bundle {path.parent.name}: {path.name}: tensor {name} {state} where {CONFIG} says {list(shape)}", REMEDY
+        )
+
+
+def read_vocabulary(folder: Path, items: int) -> pa.StringArray:
     """Raw ids in dense order from id 1."""
     table = pq.read_table(folder / VOCABULARY)
-    if table[c.DENSE_ID].to_pylist() != list(range(1, items + 1)):
+    if not np.array_equal(table[c.DENSE_ID].to_numpy(), np.arange(1, items + 1)):
         raise DataContractError(f"bundle {folder.name}: {VOCABULARY} does not hold the dense ids 1..{items} in order", REMEDY)
-    ids: list[str] = table[c.RAW_ID].to_pylist()
-    return ids
+    return table[c.RAW_ID].combine_chunks().cast(pa.string())

@@ -36,13 +36,13 @@ def exact_topk(
     Equal scores are in order of the id. Id 0 is never listed. Where fewer than k items are eligible the row ends with id 0
     and score -inf. DataContractError where a vector holds a NaN or an infinity.
     """
-    _check(users_BD, items_ID)
+    _check(users_BD, items_ID, item_rows)
     blocked_I = torch.zeros(items_ID.shape[0], dtype=torch.bool, device=items_ID.device)
     blocked_I[:1] = True
     if eligible_I is not None:
         blocked_I |= ~eligible_I.to(blocked_I)
     items_ID = items_ID.detach().float()
-    largest_norm = float(items_ID.norm(dim=1).max())
+    largest_norm = max(float(part.norm(dim=1).max()) for part in items_ID.split(item_rows))
     parts = []
     for start in range(0, users_BD.shape[0], user_rows):
         users = users_BD[start : start + user_rows].detach().float()
@@ -53,11 +53,13 @@ def exact_topk(
     return torch.cat([ids for ids, _ in parts]), torch.cat([scores for _, scores in parts])
 
 
-def _check(users_BD: Tensor, items_ID: Tensor) -> None:
+def _check(users_BD: Tensor, items_ID: Tensor, rows: int) -> None:
+    """By parts of `rows`: what is made of a whole catalogue on the way is as large as it, in every process that scores."""
     for name, values in (("user vectors", users_BD), ("item matrix", items_ID)):
-        if not bool(torch.isfinite(values).all()):
-            rows = int((~torch.isfinite(values).all(dim=1)).sum())
-            raise DataContractError(f"{name}: {rows} of {len(values)} rows hold a NaN or an infinity", "train the model again")
+        if faulty := sum(int((~torch.isfinite(part).all(dim=1)).sum()) for part in values.split(rows)):
+            raise DataContractError(
+                f"{name}: {faulty} of {len(values)} rows hold a NaN or an infinity", "train the model again"
+            )
 
 
 def _coordinates(excluded: Exclusions | None, start: int, rows: int, items: int, device: torch.device) -> tuple[Tensor, Tensor]:

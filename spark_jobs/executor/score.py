@@ -1,4 +1,4 @@
-"""Users' events into their lists, inside executors: the bundle is opened once per Python worker."""
+"""Users' events into their lists, inside executors: the bundle's scorer is opened once per Python worker."""
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -83,15 +83,16 @@ def list_scorer(rules: ScoreRules) -> Callable[[Batches], Batches]:
 
 
 @lru_cache(maxsize=1)
-def open_bundle(folder: str, manifest: str) -> Any:
-    """The bundle, once per worker and model. Each task has one core, so torch takes one thread."""
+def open_scorer(folder: str, manifest: str) -> Any:
+    """The scorer, once per worker and model; its tables are mapped, so workers of a host share them. Each task has one core, so
+    torch takes one thread."""
     # Imported here, so that the driver, which imports this module for its names, never loads torch.
     import torch
 
-    from nightrank.ranker.bundle.bundle import load_bundle
+    from nightrank.ranker.bundle.scorer import load_scorer
 
     torch.set_num_threads(1)
-    return load_bundle(Path(folder), manifest)
+    return load_scorer(Path(folder), manifest)
 
 
 @lru_cache(maxsize=1)
@@ -161,7 +162,7 @@ def _ranked(users: Users, warm: list[int], rules: ScoreRules) -> tuple[list[Ids]
 
     from nightrank.ranker.batch import Batch
 
-    bundle = open_bundle(rules.bundle, rules.manifest)
+    scorer = open_scorer(rules.bundle, rules.manifest)
     histories, seen = [users.histories[row] for row in warm], [users.seen[row] for row in warm]
     offsets = _offsets([len(history.items) for history in histories])
     flat = (np.concatenate([history[column] for history in histories]) for column in range(3))
@@ -176,10 +177,10 @@ def _ranked(users: Users, warm: list[int], rules: ScoreRules) -> tuple[list[Ids]
         users_B=torch.tensor([users.user[row] for row in warm]),
     )
     batch = batch if users.tables is None else users.tables.fill(batch)
-    eligible = torch.zeros(len(bundle.item_matrix), dtype=torch.bool)
+    eligible = torch.zeros(len(scorer.item_matrix), dtype=torch.bool)
     eligible[: rules.items + 1] = torch.from_numpy(eligible_items(rules.items, rules.hidden))
     excluded = (torch.from_numpy(np.concatenate(seen)), _offsets([len(items) for items in seen]))
-    ids_BK, scores_BK = bundle.best(batch, rules.k, excluded, eligible)
+    ids_BK, scores_BK = scorer.best(batch, rules.k, excluded, eligible)
     listed = ids_BK.numpy() > 0
     ids, scores = ([row[m] for row, m in zip(of.numpy(), listed, strict=True)] for of in (ids_BK, scores_BK))
     return ids, scores
@@ -202,19 +203,14 @@ def _to_arrow(
     owner = np.repeat(np.arange(len(ids)), lengths)
     flat = np.concatenate(ids)
     ranks = np.arange(len(flat)) - np.repeat(np.cumsum([0, *lengths])[:-1], lengths) + 1
-    names = _raw_ids(rules.bundle, rules.manifest)
+    vocabulary = open_scorer(rules.bundle, rules.manifest).vocabulary
     columns = [
         pa.array(np.array(users.user, dtype=np.int32)[owner]),
         pa.array(np.array(users.user_id, dtype=object)[owner], pa.string()),
         pa.array(flat.astype(np.int32)),
-        pa.array(names[flat - 1], pa.string()),
+        vocabulary.take(pa.array(flat - 1)),
         pa.array(ranks.astype(np.int32)),
         pa.array(np.concatenate(scores).astype(np.float32)),
         pa.array(np.array(reasons, dtype=object)[owner], pa.string()),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=OUTPUT)
-
-
-@lru_cache(maxsize=1)
-def _raw_ids(folder: str, manifest: str) -> npt.NDArray[np.object_]:
-    return np.array(open_bundle(folder, manifest).raw_ids, dtype=object)

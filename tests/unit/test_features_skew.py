@@ -21,7 +21,7 @@ from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.features import coded
 from nightrank.ranker.inputs import ItemInputs
 from nightrank.spark_jobs.executor.features import tables_of
-from nightrank.spark_jobs.executor.score import ScoreRules, list_scorer, open_bundle
+from nightrank.spark_jobs.executor.score import ScoreRules, list_scorer, open_scorer
 from nightrank.trainer.data.epoch import iter_part
 from nightrank.trainer.data.features import load_features
 from tests.snapshots import Example, examples_table, make_snapshot, write_part
@@ -170,7 +170,7 @@ def test_lists_of_executors_evaluation_and_server_are_the_same(world, trained, t
     raw = [f"i{item}" for item in range(1, ITEMS + 1)]
     sums = load_features(snapshot, root, FEATURES).item
     name = store_bundle(tmp_path / "models", ranker(), raw, snapshot_id="s", lineage="l", of_items=sums)
-    open_bundle.cache_clear()
+    open_scorer.cache_clear()
     rules = ScoreRules(
         bundle=str(tmp_path / "models" / name), manifest=name, popular=str(tmp_path / "popular"), items=ITEMS, k=K,
         batch_users=2, max_length=50, history_actions=(VIEW, CART, PURCHASE), collapse_repeats=False, seen_actions=(),
