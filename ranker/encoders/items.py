@@ -59,7 +59,8 @@ class ItemEncoder(nn.Module):
         self.register_buffer(name, value, persistent=persistent)
 
     def fill(self, inputs: ItemInputs) -> None:
-        """Copies the inputs into the buffers; row 0 becomes zeros."""
+        """The buffers hold the inputs, row 0 zeros. Where device, type and row 0 are so already they are the inputs' own
+        tensors, so that a catalogue stands in memory once. Texts of a tuned encoder change, and are a copy."""
         for name, table in (
             ("text_matrix", inputs.text),
             ("category_codes", inputs.category_codes),
@@ -67,7 +68,11 @@ class ItemEncoder(nn.Module):
             ("popularity", inputs.popularity_or_ones()),
         ):
             buffer = getattr(self, name)
-            if buffer is not None and table is not None:
+            if buffer is None or table is None:
+                continue
+            if name in self._non_persistent_buffers_set and _fits(table, buffer):
+                setattr(self, name, table)
+            else:
                 buffer.copy_(table)
                 buffer[0] = 0
 
@@ -137,6 +142,11 @@ class ItemEncoder(nn.Module):
         if self.training and self.id_dropout > 0:
             id_Nd = id_Nd * (torch.rand(len(ids_N), 1, device=id_Nd.device) >= self.id_dropout)
         return id_Nd + content_Nd
+
+
+def _fits(table: Tensor, buffer: Tensor) -> bool:
+    same = (table.shape, table.dtype, table.device) == (buffer.shape, buffer.dtype, buffer.device)
+    return same and not bool(table[0].any())
 
 
 def look_up(table_Id: Tensor, ids_N: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def test_moments_of_old_rows_are_kept_and_those_of_new_rows_are_zero(night):
     root, parent, snapshot = night
     bundle, inputs = champion(root, parent), load_item_inputs(snapshot, root)
     before = champion_moments(root, parent)
-    after = grown_moments(root, parent, bundle, inputs)
+    after = grown_moments(root, parent, bundle, inputs.shapes)
     key = "items.ids.weight/exp_avg_sq"
     assert torch.equal(after[key][: ITEMS + 1], before[key])
     assert float(before[key].sum()) > 0

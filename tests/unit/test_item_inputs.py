@@ -1,11 +1,17 @@
 """Item inputs and vocabularies from pinned files, against values written by hand."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.snapshot import Normalisation
+from nightrank.ranker.bundle.bundle import load_bundle
+from nightrank.ranker.bundle.store import save_bundle
+from nightrank.ranker.compose import compose, compose_empty, materialise
+from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.trainer.data.item_inputs import item_counts, load_item_inputs, load_vocabulary
 from tests.snapshots import Example, examples_table, make_snapshot, write_part
 
@@ -51,6 +57,34 @@ def good():
 def snapshot_of(root, facts, items=4):
     norm = Normalisation(numeric=("price",), mean=(0.0,), std=(1.0,), categories=("x", "y", "z"))
     return make_snapshot(parts_of(root, **facts), items=items, users=1, normalisation=norm, text_width=2)
+
+
+BUFFERS = {"text": "text_matrix", "category_codes": "category_codes", "numeric": "numeric_matrix"}
+
+
+def test_a_ranker_holds_the_tables_that_were_read_and_no_second_copy(tmp_path, good):
+    inputs = load_item_inputs(snapshot_of(tmp_path, good), tmp_path)
+    ranker = compose(RankerConfig(width=4), inputs)
+    save_bundle(tmp_path / "b", ranker, list("abcd"), snapshot_id="s", lineage="l")
+    grown = load_bundle(tmp_path / "b").ranker(inputs)
+    for name, buffer in BUFFERS.items():
+        table = getattr(inputs, name)
+        for each in (ranker, grown):
+            assert getattr(each.items, buffer).data_ptr() == table.data_ptr(), name
+            assert getattr(each.items, buffer).equal(table)
+    assert not {f"items.{buffer}" for buffer in BUFFERS.values()} & {*ranker.state_dict()}
+
+
+def test_a_ranker_does_not_change_what_it_is_given(tmp_path, good):
+    """Row 0 of these tables is not empty, and texts of a tuned encoder are written over: both are copied."""
+    read = load_item_inputs(snapshot_of(tmp_path, good), tmp_path)
+    inputs = replace(read, numeric=read.numeric + 1)
+    ranker = compose(RankerConfig(width=4), inputs)
+    assert ranker.items.numeric_matrix.data_ptr() != inputs.numeric.data_ptr()
+    assert ranker.items.numeric_matrix[0].tolist() == [0] and inputs.numeric[0].tolist() == [1]
+    tuned = RankerConfig.model_validate({"width": 4, "item": {"text": {"name": "lora"}}})
+    composed = materialise(compose_empty(tuned, inputs.shapes), inputs)
+    assert composed.items.text_matrix.data_ptr() != inputs.text.data_ptr()
 
 
 def test_tables_stand_by_dense_id_and_missing_rows_are_zero(tmp_path, good):

@@ -9,7 +9,7 @@ from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Parent, load_snapshot
 from nightrank.ranker.bundle.bundle import Bundle, load_bundle, shapes_of
 from nightrank.ranker.growth import grow_optimizer_state, grown_rows
-from nightrank.ranker.inputs import ItemInputs
+from nightrank.ranker.inputs import ItemInputs, ItemShapes
 from nightrank.ranker.model import Ranker
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.loop.checkpoint import CheckpointFolder
@@ -67,14 +67,15 @@ def grown(bundle: Bundle, inputs: ItemInputs, text_encoder: Path | None = None) 
     return bundle.ranker(inputs, text_encoder)
 
 
-def grown_moments(root: Path, parent: Parent, bundle: Bundle, inputs: ItemInputs) -> dict[str, Tensor]:
-    """The champion's optimizer state with zeros for new rows; empty, with a warning, without its checkpoint."""
+def grown_moments(root: Path, parent: Parent, bundle: Bundle, shapes: ItemShapes) -> dict[str, Tensor]:
+    """The champion's optimizer state with zeros for the new rows of tables of those shapes; empty, with a warning, without its
+    checkpoint."""
     try:
         moments = _moments(root, parent)
     except DataContractError as error:
         log.info(f"train: the champion's optimizer state is not available, starting without it: {error.message}")
         return {}
-    longer = grown_rows(shapes_of(bundle.info), inputs.shapes)
+    longer = grown_rows(shapes_of(bundle.info), shapes)
     return {key: _longer(key, value, longer) for key, value in moments.items()}
 
 

@@ -15,7 +15,6 @@ from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
 from nightrank.ranker.features import FeatureTables
-from nightrank.ranker.inputs import ItemInputs
 from nightrank.ranker.model import Ranker
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.data.plan import REVISION
@@ -126,7 +125,6 @@ class Resumable:
 class Training(Resumable):
     """A ranker of sequences with what its items are described by."""
 
-    inputs: ItemInputs
     ranker: Ranker
     lineage: str
     features: FeatureTables | None = None

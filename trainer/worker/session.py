@@ -64,7 +64,8 @@ def train_sequences(job: Job, communicator: Communicator, progress: Progress, de
 
 
 def prepare(job: Job, communicator: Communicator, progress: Progress, device: Device) -> Training:
-    """Data, model and optimizer, the same on every rank: drawn from the seed, or grown from the champion."""
+    """Data, model and optimizer, the same on every rank: drawn from the seed, or grown from the champion. What is known of
+    items is held by the ranker from here on, and by nobody else."""
     parent = run_on_all_ranks(communicator, lambda: None if job.parent is None else champion(job.lake.root, job.parent))
     model = job.config.model if parent is None else parent.info.ranker
     snapshot, inputs, raw_ids = run_on_all_ranks(communicator, lambda: _read(job, model))
@@ -77,7 +78,6 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
         progress=progress,
         device=device,
         snapshot=snapshot,
-        inputs=inputs,
         ranker=ranker,
         optimizer=AdamW(ranker, job.config.optimizer),
         state=TrainState(phase=phase_names(job)[0]),
@@ -118,7 +118,7 @@ def _shared_moments(training: Training, parent: Bundle | None) -> dict[str, torc
 
     def read() -> dict[str, list[int]]:
         assert job.parent is not None and parent is not None
-        found.update(grown_moments(job.lake.root, job.parent, parent, training.inputs))
+        found.update(grown_moments(job.lake.root, job.parent, parent, training.ranker.shapes))
         return {key: list(value.shape) for key, value in found.items()}
 
     shapes = broadcast_object(training.communicator, read)
