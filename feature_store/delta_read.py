@@ -14,7 +14,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
-from nightrank.feature_store.contracts.tables import RECOMMENDATIONS, RELEASES
+from nightrank.feature_store.contracts.tables import MADE_BY, RECOMMENDATIONS, RELEASES
 
 
 def open_table(lake: Lake, name: str, version: int | None = None) -> DeltaTable:
@@ -22,7 +22,10 @@ def open_table(lake: Lake, name: str, version: int | None = None) -> DeltaTable:
     try:
         return DeltaTable(str(lake.table(name)), version=version)
     except TableNotFoundError:
-        raise DataContractError(f"table {name} does not exist in {lake.root}", "run `nightrank full` first") from None
+        maker = f"stage {MADE_BY[name]}" if name in MADE_BY else "the stage that makes it"
+        raise DataContractError(
+            f"table {name} does not exist in {lake.root}", f"run {maker}, or `nightrank full`, first"
+        ) from None
     except DeltaError as error:
         raise DataContractError(
             f"table {name} cannot be read at version {version}: {error}", "that version is gone; run the stage again"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts.configuration import Configuration, Section
-from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.found import Found, last_full
 from nightrank.feature_store.contracts.lake import Lake
@@ -51,7 +51,14 @@ class StageContext:
         return self.run_dir / "stages" / f"{stage}.json"
 
     def result_of(self, stage: str) -> "StageResult":
-        return _result_of(self.stage_file(stage))
+        """The stage's record in this run. DataContractError where it has left none."""
+        path = self.stage_file(stage)
+        if not path.exists():
+            raise DataContractError(
+                f"run {self.run_id} has nothing of stage {stage}, which must come first",
+                f"run stage {stage} in this run, or all of them by `nightrank full` or `nightrank nightly`",
+            )
+        return _result_of(path)
 
     def section(self, name: str, model: type[Section]) -> Section:
         """A section of the configuration (`Configuration.section`)."""
@@ -137,6 +144,11 @@ def _result_of(path: Path) -> StageResult:
 
 
 def load_context(run_dir: Path) -> StageContext:
+    """The facts of the run in that folder; UsageError where it holds none."""
+    if not (run_dir / "run.json").exists():
+        raise UsageError(
+            f"{run_dir} is no run: it holds no run.json", "name a run's folder (LAKE/runs/ID), or a lake and a date"
+        )
     return context_of(read_json(run_dir / "run.json"))
 
 

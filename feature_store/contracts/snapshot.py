@@ -156,7 +156,9 @@ class DatasetSnapshot(FrozenConfig):
 
 
 def load_snapshot(path: Path) -> DatasetSnapshot:
-    """The snapshot in the file; DataContractError where its body no longer has the id it claims."""
+    """The snapshot in the file; DataContractError where there is none, or its body no longer has the id it claims."""
+    if not path.exists():
+        raise DataContractError(f"snapshot {path} does not exist", "run stage build_training_set first")
     body: dict[str, Any] = read_json(path)
     claimed = body.pop("id", None)
     snapshot = DatasetSnapshot.model_validate(body)

@@ -120,3 +120,19 @@ CATALOGUE: Final[dict[str, TableRef]] = {
         RELEASES,
     )
 }
+
+MADE_BY: Final[dict[str, str]] = {
+    table.name: stage
+    for stage, made in {
+        "ingest_events": (EVENTS, ITEMS, USERS, QUARANTINE),
+        "build_features": (VOCABULARY, INTERACTIONS, USER_FEATURES, ITEM_FEATURES, USER_ATTRIBUTES),
+        "embed_items": (TEXT_CACHE, ITEM_EMBEDDINGS),
+        "build_training_set": (ITEM_INPUTS, *EXAMPLES.values(), *IMPRESSIONS.values(), IMPRESSION_CODES),
+        "score_baselines": (BASELINE_LISTS,),
+        "score_users": (RECOMMENDATIONS,),
+        "release": (RELEASES,),
+        "score_ctr": (CLICK_SCORES,),
+    }.items()
+    for table in made
+}
+"""table -> the stage that makes it."""

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from nightrank.feature_store.contracts.errors import BY_CODE, ConflictError, DataContractError
+from nightrank.feature_store.contracts.errors import BY_CODE, ConflictError, DataContractError, UsageError
 from nightrank.feature_store.contracts.files import read_json, sha256_of, write_atomic, write_json
+from nightrank.feature_store.contracts.outputs.trained import Trained
 from nightrank.feature_store.contracts.snapshot import (
     DatasetSnapshot,
     Normalisation,
@@ -16,7 +17,7 @@ from nightrank.feature_store.contracts.snapshot import (
     load_snapshot,
 )
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, load_context, run_stage
-from nightrank.feature_store.contracts.tables import CATALOGUE
+from nightrank.feature_store.contracts.tables import CATALOGUE, MADE_BY
 
 
 def snapshot(**changes: object) -> DatasetSnapshot:
@@ -105,6 +106,20 @@ def test_stage_leaves_its_result_and_clears_an_earlier_error(tmp_path: Path):
     assert not error_file.exists()
 
 
+def test_what_an_earlier_stage_has_not_left_is_named_by_that_stage(tmp_path: Path):
+    run = context(tmp_path)
+    with pytest.raises(DataContractError, match="run full-2026-01-02 has nothing of stage train, which must come first"):
+        run.output(Trained)
+    with pytest.raises(DataContractError) as raised:
+        load_snapshot(run.run_dir / "snapshot.json")
+    assert (raised.value.exit_code, raised.value.remedy) == (4, "run stage build_training_set first")
+
+
+def test_a_folder_that_is_no_run_is_a_wrong_use(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"is no run: it holds no run\.json"):
+        load_context(tmp_path)
+
+
 def test_superseded_run_may_not_commit(tmp_path: Path):
     run = context(tmp_path, fence=4)
     write_json(run.lake.lease, {"run_id": "nightly-2026-01-03", "fence": 5})
@@ -125,3 +140,7 @@ def test_catalogue_keys_and_volatile_columns_exist():
         assert set(table.volatile) <= names, table.name
         assert set(table.partitions) <= names, table.name
         assert table.content_columns, table.name
+
+
+def test_every_table_names_the_stage_that_makes_it():
+    assert MADE_BY.keys() == CATALOGUE.keys()
