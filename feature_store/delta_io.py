@@ -17,7 +17,7 @@ from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 
-from nightrank.feature_store import delta_log, delta_read
+from nightrank.feature_store import delta_log
 from nightrank.feature_store.content_hash import comparable
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.failpoints import failpoint
@@ -25,11 +25,12 @@ from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.fingerprint import fingerprint_of
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.stage import StageContext
-from nightrank.feature_store.contracts.tables import EVENTS, INTERACTIONS, ITEMS, USERS, TableRef
+from nightrank.feature_store.contracts.tables import MADE_BY, TableRef
 from nightrank.feature_store.delta_log import exists, version
 from nightrank.feature_store.lineage import sources
 from nightrank.feature_store.spark_schema import conform, to_spark, with_all_columns
 from nightrank.feature_store.table_commit import committing
+from nightrank.feature_store.table_properties import constrain, properties_of
 
 __all__ = [
     "Commit",
@@ -43,9 +44,7 @@ __all__ = [
     "version",
 ]
 
-CHANGE_FEED: Final = {table.name for table in (EVENTS, ITEMS, USERS, INTERACTIONS)}
 NOTE: Final = "spark.databricks.delta.commitInfo.userMetadata"
-CONSTRAINT: Final = "delta.constraints."
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,8 @@ def read(spark: SparkSession, lake: Lake, table: TableRef, version: int | None =
     """The table at `version`, or the newest. DataContractError if the lake has no such table."""
     if not exists(lake, table):
         raise DataContractError(
-            f"table {table.name} does not exist in {lake.root}", "run the stage that makes it, or a full run, first"
+            f"table {table.name} does not exist in {lake.root}",
+            f"run stage {MADE_BY.get(table.name, 'that makes it')}, or a full run, first",
         )
     reader = spark.read.format("delta")
     if version is not None:
@@ -109,8 +109,9 @@ def upsert(
     """
     before = version(lake, table)
     if before is None:
-        # The first rows need no join. A second start finds them there and merges.
-        return _write(df, lake, table, context, key, lambda writer: writer.mode("append"))
+        # The first rows need no join. A second start finds them there and merges. Where another writer has made the table
+        # meanwhile, rows that were not held against its rows must not go in.
+        return _write(df, lake, table, context, key, lambda writer: writer.mode("errorifexists"))
     rows, stored = conform(df, table), read(df.sparkSession, lake, table)
     matched = F.expr(" AND ".join([f"t.{name} <=> s.{name}" for name in table.keys] + ([f"({prune})"] if prune else [])))
     source = rows.alias("s")
@@ -121,7 +122,7 @@ def upsert(
         source = source.join(stale, matched, "left").where(F.col("t").isNull() | replaceable).select("s.*").alias("s")
     merge = DeltaTable.forPath(df.sparkSession, str(lake.table(table.name))).alias("t").merge(source, matched)
     merge = merge.whenNotMatchedInsertAll().withSchemaEvolution()
-    with _noted(df.sparkSession, _note(rows, context, key)), _writing(df.sparkSession, lake, table, context, key):
+    with _noted(df.sparkSession, _note(rows, context, key)), _writing(df.sparkSession, lake, table, context, key, before):
         (merge.whenMatchedUpdateAll() if update else merge).execute()
     return _close(lake, table, key, before)
 
@@ -143,8 +144,8 @@ def _write(
     writer = mode(rows.write.format("delta")).option("userMetadata", note).option("mergeSchema", "true")
     if before is None:
         # One commit makes the table and fills it: a table of its own costs two more, and as many looks at its log.
-        writer = writer.options(**_properties(table)).partitionBy(*table.partitions)
-    with _writing(df.sparkSession, lake, table, context, key):
+        writer = writer.options(**properties_of(table)).partitionBy(*table.partitions)
+    with _writing(df.sparkSession, lake, table, context, key, before):
         writer.save(str(lake.table(table.name)))
     return _close(lake, table, key, before)
 
@@ -166,12 +167,14 @@ def _noted(spark: SparkSession, note: str) -> Iterator[None]:
 
 
 @contextmanager
-def _writing(spark: SparkSession, lake: Lake, table: TableRef, context: StageContext, key: str) -> Iterator[None]:
-    """Inside, this run may write, and a table that stands has its constraints."""
+def _writing(
+    spark: SparkSession, lake: Lake, table: TableRef, context: StageContext, key: str, before: int | None
+) -> Iterator[None]:
+    """Inside, this run may write what it prepared on version `before`, and a table that stands has its constraints."""
     failpoint(f"{_stage(key)}.before_{table.name}")
-    with committing(spark, context, table.name):
+    with committing(spark, context, table.name, before):
         if exists(lake, table):
-            _constrain(spark, lake, table)
+            constrain(spark, lake, table)
         yield
 
 
@@ -185,22 +188,6 @@ def _close(lake: Lake, table: TableRef, key: str, before: int | None) -> Commit:
 
 def _stage(key: str) -> str:
     return key.partition(":")[0]
-
-
-def _properties(table: TableRef) -> dict[str, str]:
-    """What a new table is made with."""
-    fed = {"delta.enableChangeDataFeed": "true"} if table.name in CHANGE_FEED else {}
-    return {"delta.enableDeletionVectors": "false", **fed, **{CONSTRAINT + name: sql for name, sql in table.checks.items()}}
-
-
-def _constrain(spark: SparkSession, lake: Lake, table: TableRef) -> None:
-    """Adds the CHECK constraints that a table which others made lacks, one version each."""
-    if not table.checks:
-        return
-    stored = delta_read.open_table(lake, table.name).metadata().configuration
-    for name, condition in table.checks.items():
-        if CONSTRAINT + name not in stored:
-            spark.sql(f"ALTER TABLE delta.`{lake.table(table.name)}` ADD CONSTRAINT {name} CHECK ({condition})")
 
 
 def _differs(table: TableRef) -> Column:

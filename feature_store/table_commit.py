@@ -1,4 +1,5 @@
-"""Around a Spark write to a table: the fence in one step with the commit, and other writers' conflicts as ConflictError.
+"""Around a Spark write to a table: the fence in one step with the commit, and other writers' conflicts as ConflictError
+(`delta_conflicts` knows them).
 
 The commit happens in the JVM, and may happen after this process was killed or stopped. So it is the JVM that holds the lake's
 lock: while it lives and has not committed, nobody can take the lake over.
@@ -20,45 +21,26 @@ from nightrank.feature_store.contracts.lake_lock import POLL_SECONDS
 from nightrank.feature_store.contracts.process import process_of
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.storage import locate
+from nightrank.feature_store.delta_conflicts import conflict_of, reshaped
 
 WHOLE_FILE: Final = 2**63 - 1
-CONFLICTS: Final = (
-    "ConcurrentAppend",
-    "ConcurrentDeleteRead",
-    "ConcurrentDeleteDelete",
-    "ConcurrentTransaction",
-    "ConcurrentWrite",
-    "DeltaConcurrentModification",
-    "MetadataChanged",
-    "ProtocolChanged",
-)
-"""What Delta raises, each with `Exception` behind it, where another writer was faster."""
 
 
 @contextmanager
-def committing(spark: SparkSession, context: StageContext, table: str) -> Iterator[None]:
-    """Inside, the JVM may write `table`. ConflictError if the run was superseded, or if another writer was faster."""
+def committing(spark: SparkSession, context: StageContext, table: str, since: int | None = None) -> Iterator[None]:
+    """Inside, the JVM may write `table`. ConflictError if the run was superseded, or if another writer was faster. `since` is
+    the table's version when the write was prepared, where it had one."""
     with _fenced(spark, context):
         try:
             yield
         except (Py4JJavaError, PySparkException) as error:
-            name = conflict_of(error)
+            name = conflict_of(error) or reshaped(context.lake, table, since)
             if name is None:
                 raise
             raise ConflictError(
                 f"table {table} was written by another process at the same time ({name})",
                 "nothing of this write was committed; run the stage again when the other has ended",
             ) from error
-
-
-def conflict_of(error: BaseException) -> str | None:
-    """The name of Delta's conflict, wherever it is in the chain of causes; None for any other fault."""
-    java = getattr(error, "java_exception", None)
-    names = [type(error).__name__]
-    while java is not None:
-        names.append(str(java.getClass().getSimpleName()))
-        java = java.getCause()
-    return next((name for name in names if name.removesuffix("Exception") in CONFLICTS), None)
 
 
 @contextmanager

@@ -19,17 +19,22 @@ def asleep(lake: Lake, what: str, where: str):
     command = [sys.executable, "-m", "tests.fence_worker", str(lake.root), what, where]
     process = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
     try:
-        until = time.monotonic() + 120
-        while process.status() != psutil.STATUS_STOPPED:
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        wait_until_stopped(process)
         yield process
     finally:
         if process.poll() is None:
             for each in [*process.children(recursive=True), process]:
                 each.kill()
             process.communicate()
+
+
+def wait_until_stopped(process: psutil.Popen) -> None:
+    """It has stopped itself by SIGSTOP."""
+    until = time.monotonic() + 120
+    while process.status() != psutil.STATUS_STOPPED:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def take_over(lake: Lake, monkeypatch, commit_seconds: float = 1.0):
