@@ -1,7 +1,6 @@
 """The only place that builds a SparkSession. What is set here is what every Spark job of nightrank relies on."""
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -9,11 +8,12 @@ from typing import Final
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-from nightrank import IMPORT_PATH
+from nightrank.feature_store.application import current_application, labelled
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.secret_settings import check_whole
 from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.feature_store.spark_properties import check_arguments, handed_over
+from nightrank.feature_store.submitted import is_submitted, master_of, set_python
 
 FIXED: Final[dict[str, str]] = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -27,7 +27,6 @@ FIXED: Final[dict[str, str]] = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # Measured: 50 state partitions for a small log cost more than the log (shared/design/stack.md).
     "spark.databricks.delta.snapshotPartitions": "2",
-    "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
 }
@@ -38,28 +37,35 @@ SHORT_LIVED: Final[dict[str, str]] = {
 }
 
 
-def get_session(settings: SparkSettings, app: str = "nightrank") -> SparkSession:
-    """The active session, or a new one with Delta, UTC and the settings above.
+def get_session(settings: SparkSettings, app: str | None = None) -> SparkSession:
+    """The active session, or a new one with Delta, UTC and the settings above, named `app` or after the run and its stages.
 
     A new JVM belongs to this process: it reads our end of a pipe and exits when we die, SIGKILL included. It takes the settings
-    from a private file, not as arguments. ConfigError if `jar_folder` is named and holds no Delta jar. Never imports torch.
+    from a private file, not as arguments. The JVM of spark-submit keeps the master it was given. ConfigError if the settings
+    name another, or if `jar_folder` is named and holds no Delta jar. Never imports torch.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
-        return active
+        return labelled(active)
     check_whole({"spark": {"extra": settings.extra}}, "a run's folder")
-    _python_environment(settings)
-    builder = SparkSession.builder.appName(app)
-    if settings.master is not None:
-        builder = builder.master(settings.master)
-    session = _joined(builder, _options(settings)) if _has_jvm() else _started(builder, _options(settings))
+    master = master_of(settings)
+    set_python(settings, local=_is_local(master))
+    builder = SparkSession.builder.appName(app or current_application())
+    if master is not None:
+        builder = builder.master(master)
+    options = _options(settings, master)
+    session = _joined(builder, options) if _has_jvm() else _started(builder, options)
     session.sparkContext.setLogLevel("ERROR")
-    return session
+    return labelled(session)
+
+
+def _is_local(master: str | None) -> bool:
+    return (master or "").startswith("local")
 
 
 def _has_jvm() -> bool:
     """spark-submit started one, or this process did and stopped its session."""
-    return "PYSPARK_GATEWAY_PORT" in os.environ or SparkContext._gateway is not None
+    return is_submitted() or SparkContext._gateway is not None
 
 
 def _joined(builder: SparkSession.Builder, options: dict[str, str]) -> SparkSession:
@@ -76,10 +82,12 @@ def _started(builder: SparkSession.Builder, options: dict[str, str]) -> SparkSes
     return session
 
 
-def _options(settings: SparkSettings) -> dict[str, str]:
-    local = (settings.master or "").startswith("local")
+def _options(settings: SparkSettings, master: str | None) -> dict[str, str]:
+    local = _is_local(master)
+    shown = settings.ui if settings.ui is not None else not local
     return {
         **FIXED,
+        "spark.ui.enabled": str(shown).lower(),
         **(SHORT_LIVED if local and settings.quick_start else {}),
         "spark.driver.memory": settings.driver_memory,
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
@@ -99,15 +107,3 @@ def _jars(settings: SparkSettings) -> dict[str, str]:
             "put delta-spark, delta-storage and antlr4-runtime jars there, or unset it to resolve spark.packages",
         )
     return {"spark.jars": ",".join(map(str, jars))}
-
-
-def _python_environment(settings: SparkSettings) -> None:
-    """Executors run this Python and see this project, wherever the command was started from."""
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    if (settings.master or "").startswith("local"):
-        # A machine whose host name does not resolve still binds. Not on a cluster: its executors must reach the driver.
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    known = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    if str(IMPORT_PATH) not in known:
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(IMPORT_PATH), *known])

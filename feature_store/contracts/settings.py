@@ -145,7 +145,7 @@ class MaintenanceSettings(FrozenConfig):
 
 class SparkSettings(FrozenConfig):
     master: str | None = "local[2]"
-    """Spark's master; null: the one of spark-submit."""
+    """Spark's master; null: the one of spark-submit, which also replaces the default. A different one is refused."""
     driver_memory: str = "2g"
     """Memory of the driver's JVM, and of a local run as a whole."""
     shuffle_partitions: int = 4
@@ -156,6 +156,8 @@ class SparkSettings(FrozenConfig):
     """A folder with Delta's jars, used offline instead of resolving packages."""
     quick_start: bool = True
     """Local masters only: start the JVM fast (first-tier compiler, serial collector). Turn it off for large local data."""
+    ui: bool | None = None
+    """Spark's web UI while a stage runs; null: off with a local master, on otherwise."""
     extra: dict[str, str] = {}
     """More Spark properties, by name."""
 

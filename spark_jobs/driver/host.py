@@ -4,11 +4,12 @@ import argparse
 import importlib
 from pathlib import Path
 
+from nightrank.feature_store.application import application
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.fingerprint import is_done
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.stage import StageFunction, exit_codes, opened, run_stage
-from nightrank.spark_jobs.driver.bytes_read import with_bytes_read
+from nightrank.spark_jobs.driver.job import as_job
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,11 +19,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--stages", required=True, help="names, separated by commas")
     parser.add_argument("--redo", action="store_true", help="run stages again that are done")
     arguments = parser.parse_args(argv)
-    with exit_codes() as outcome, opened(arguments.run_dir, arguments.stages) as context:
-        for name in arguments.stages.split(","):
+    names = arguments.stages.split(",")
+    with exit_codes() as outcome, opened(arguments.run_dir, arguments.stages) as context, application(context, names):
+        for name in names:
             if arguments.redo or not is_done(context, name):
                 log.info(f"stage {name}")
-                run_stage(name, with_bytes_read(function_of(name)), context)
+                run_stage(name, as_job(name, function_of(name)), context)
     return outcome[0]
 
 

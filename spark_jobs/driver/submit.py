@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+from nightrank.feature_store.application import application
 from nightrank.feature_store.contracts import config as configs
 from nightrank.feature_store.contracts.errors import ConfigError, UsageError
 from nightrank.feature_store.contracts.files import read_json, write_json
@@ -15,7 +16,7 @@ from nightrank.feature_store.contracts.secret_settings import environment_of
 from nightrank.feature_store.contracts.secrets import masked
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, opened, run_stage
-from nightrank.spark_jobs.driver.bytes_read import with_bytes_read
+from nightrank.spark_jobs.driver.job import as_job
 from nightrank.spark_jobs.driver.sections import DataSections
 
 OTHERS: Final = frozenset({"trainer", "ctr", "evaluation", "gate", "tune", "operations"})
@@ -25,8 +26,12 @@ OTHERS: Final = frozenset({"trainer", "ctr", "evaluation", "gate", "tune", "oper
 def main(name: str, function: StageFunction, argv: list[str] | None = None) -> int:
     """Runs the stage for `--run-dir`, or for `--root` and `--date` in a run made for it; returns the exit code."""
     arguments = _parser(name, function).parse_args(argv)
-    with exit_codes() as outcome, opened(arguments.run_dir or _own_run(name, arguments), name) as context:
-        run_stage(name, with_bytes_read(function), context)
+    with (
+        exit_codes() as outcome,
+        opened(arguments.run_dir or _own_run(name, arguments), name) as context,
+        application(context, [name]),
+    ):
+        run_stage(name, as_job(name, function), context)
     return outcome[0]
 
 

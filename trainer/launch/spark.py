@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     take_over()
     workers = job.config.workers
-    session = get_session(spark_settings(job), f"nightrank-train-{job.run_id}")
+    session = get_session(spark_settings(job), f"nightrank {job.run_id} train")
     try:
         codes = horovod.spark.run(
             train_on_executor,

@@ -1,18 +1,21 @@
-"""What a stage read, as Spark's own task metrics count it: the same for every job, and for tables, landing files and caches."""
+"""A stage as a Spark job: its jobs in Spark's UI are one group, and what it read is what its tasks' own metrics count."""
 
 from functools import wraps
 from typing import Any
 
+from nightrank.feature_store.application import stage_jobs
 from nightrank.feature_store.contracts.stage import StageContext, StageFunction, StageResult
 
 
-def with_bytes_read(function: StageFunction) -> StageFunction:
-    """The same job; `bytes_read` is what its tasks read, where it does not say so itself."""
+def as_job(name: str, function: StageFunction) -> StageFunction:
+    """The same function. Its Spark jobs have the stage's name and first sentence; `bytes_read` is what its tasks read (tables,
+    landing files and caches alike), where it does not say so itself."""
 
     @wraps(function)
     def run(context: StageContext) -> StageResult:
         before = _input_bytes()
-        result = function(context)
+        with stage_jobs(context, name, (function.__doc__ or name).strip().splitlines()[0]):
+            result = function(context)
         result.bytes_read = result.bytes_read or max(0, _input_bytes() - before)
         return result
 
