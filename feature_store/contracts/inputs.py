@@ -31,7 +31,7 @@ UNKNOWN: Final = StageInputs(sections=None)
 REGISTRY: Final = ("mlflow.tracking_uri", "mlflow.experiment", "mlflow.model_name")
 
 INPUTS: Final[dict[str, StageInputs]] = {
-    "ingest_events": StageInputs(("calendar", "ids.hash_users", "ids.key_file", "ingest"), landing=True, champion="parent"),
+    "ingest_events": StageInputs(("calendar", "ids", "ingest"), landing=True, champion="parent"),
     "build_features": StageInputs(("calendar", "features", "impressions"), ("ingest_events",), champion="found"),
     "embed_items": StageInputs(("calendar", "text"), ("ingest_events", "build_features")),
     "build_training_set": StageInputs(

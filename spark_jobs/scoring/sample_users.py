@@ -21,6 +21,7 @@ def sample_users(spark: SparkSession, context: StageContext, settings: DataSecti
     """[{user, history [titles], list [{title, score}], fallback}] of six users by the hash in their list id, one of them
     cold if there is one. The history is the newest ten events, oldest first. With
     `ids.in_report` each has its `user_id` too."""
+    named = settings.config.is_on("ids.in_report")
     lists = delta_io.read(spark, context.lake, RECOMMENDATIONS, version)
     chosen = _chosen(lists)
     letters = {user: chr(ord("A") + index) for index, user in enumerate(sorted(chosen))}
@@ -32,7 +33,7 @@ def sample_users(spark: SparkSession, context: StageContext, settings: DataSecti
     return [
         {
             "user": label,
-            **({c.USER_ID: user} if settings.ids.in_report else {}),
+            **({c.USER_ID: user} if named else {}),
             "history": [row[c.TITLE] for row in history.get(label, [])][-HISTORY:],
             "list": [{"title": row[c.TITLE], "score": round(row[c.SCORE], 4)} for row in shown[label]],
             "fallback": shown[label][0][c.FALLBACK],

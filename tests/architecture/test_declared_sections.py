@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 import nightrank
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.inputs import HOW, INPUTS
 from nightrank.pipeline.config import NightConfig
 from nightrank.pipeline.stages import STAGES
+from nightrank.spark_jobs.driver.sections import DataSections
 
 ROOT = Path(nightrank.__file__).parent
 SECTIONS = set(NightConfig.model_fields) - HOW - {"seed"}
@@ -62,6 +64,13 @@ def sections_read(module: str) -> set[str]:
 def test_a_stage_reads_what_it_declares(stage):
     declared = {name.partition(".")[0] for name in INPUTS[stage.name].sections or ()}
     assert sections_read(stage.module) <= declared, f"add the section to contracts/inputs.py, stage {stage.name}"
+
+
+@pytest.mark.parametrize("stage", [each for each in STARTED if "spark_jobs" in each.module], ids=lambda stage: stage.name)
+def test_a_stage_is_given_the_whole_of_each_section_that_it_reads(stage):
+    given = DataSections(Configuration.from_run({}).of_stage(stage.name))
+    for name in sections_read(stage.module) & set(vars(DataSections)):
+        assert getattr(given, name) is not None
 
 
 def test_the_check_finds_what_stages_read():
