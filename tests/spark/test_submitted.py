@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyspark
 import pytest
 
 from nightrank.feature_store.contracts.lake import Lake
@@ -49,7 +50,8 @@ def submit(*arguments: object, **environ: str) -> subprocess.CompletedProcess[st
     packages = ["--packages", ",".join(SparkSettings().packages), "--conf", f"spark.pyspark.driver.python={sys.executable}"]
     command = [str(SUBMIT), *packages, *map(str, arguments)]
     together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.run(command, env={**os.environ, **environ}, **together, text=True, timeout=300, check=False)
+    environment = {**os.environ, "SPARK_HOME": str(Path(pyspark.__file__).parent), **environ}
+    return subprocess.run(command, env=environment, **together, text=True, timeout=300, check=False)
 
 
 def seen(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
