@@ -13,7 +13,7 @@ runs (docs/how-to/airflow.md):
 """
 
 import os
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import DeadlineAlert
@@ -22,10 +22,9 @@ from nightrank.pipeline.dag.deadline import lists_by
 from nightrank.pipeline.dag.nights import OnCluster, night_dag
 
 
-def _start() -> datetime | None:
+def _start() -> date | None:
     day = os.environ.get("NIGHTRANK_DAG_START")
-    zone = ZoneInfo(os.environ.get("NIGHTRANK_DAG_TIMEZONE", "UTC"))
-    return datetime.fromisoformat(day).replace(tzinfo=zone) if day else None
+    return date.fromisoformat(day) if day else None
 
 
 def _cluster() -> OnCluster | None:
@@ -42,6 +41,7 @@ def _deadline() -> DeadlineAlert | None:
 
 dag = night_dag(
     start=_start(),
+    timezone=ZoneInfo(os.environ.get("NIGHTRANK_DAG_TIMEZONE", "UTC")),
     cluster=_cluster(),
     deadline=_deadline(),
     pool=os.environ.get("NIGHTRANK_DAG_POOL", "default_pool"),

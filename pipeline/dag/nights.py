@@ -1,7 +1,7 @@
 """The DAG: wait for the day, open the run, its stages, close it."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Final
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -24,6 +24,8 @@ RETRIES: Final = {
 WAIT_FOR_LAKE: Final = 40
 """Attempts to open a run, at most 15 minutes apart: some nine hours, longer than a full run takes."""
 
+LONG_AGO: Final = date(2000, 1, 1)
+"""Airflow asks every DAG for a first day, and takes the DAG's time zone from it."""
 COMPLETE: Final = "complete"
 """Id of the task that makes the DAG run fail with any stage of it: Airflow asks the last tasks alone."""
 
@@ -41,9 +43,10 @@ class OnCluster:
 def night_dag(
     dag_id: str = "nightrank",
     *,
-    start: datetime | None = None,
-    end: datetime | None = None,
+    start: date | None = None,
+    end: date | None = None,
     schedule: Any = None,
+    timezone: tzinfo = UTC,
     cluster: OnCluster | None = None,
     stages: tuple[Stage, ...] = LISTED,
     root: str = ROOT,
@@ -58,19 +61,18 @@ def night_dag(
 ) -> DAG:
     """A DAG whose run is one date.
 
-    With `start` (in the time zone of the lake's days) it is due at the end of each day from then on, and each night that came
+    `timezone` is that of the lake's days. With `start` it is due at the end of each day from then on, and each night that came
     due is run, in order, however long another took. Without, it is started by hand, or by `schedule`: any timetable or asset.
     `root`, `python`: other than the variables', for a second lake. `env`: variables for every command.
     """
-    zone = str(start.tzinfo) if start is not None and start.tzinfo else "UTC"
-    nightly = CronDataIntervalTimetable("0 0 * * *", timezone=zone) if start is not None else None
+    nightly = CronDataIntervalTimetable("0 0 * * *", timezone=str(timezone)) if start is not None else None
     with DAG(
         dag_id,
         description="Landing files of a day in, recommendations of every user out",
         doc_md=DOC,
         schedule=schedule or nightly,
-        start_date=start,
-        end_date=end,
+        start_date=datetime.combine(start or LONG_AGO, time(), timezone),
+        end_date=datetime.combine(end, time(), timezone) if end else None,
         catchup=start is not None,
         max_active_runs=1,
         params=params(),

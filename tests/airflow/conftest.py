@@ -21,7 +21,7 @@ DAG_FILE = """
 from nightrank.pipeline.dag.nights import night_dag  # a DAG for Airflow
 from nightrank.pipeline.stages import STAGES
 from airflow.sdk import CronDataIntervalTimetable
-from datetime import datetime, timedelta, timezone
+from datetime import date, timedelta
 {before}
 dag = night_dag({arguments})
 """
