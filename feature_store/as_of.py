@@ -88,14 +88,6 @@ def _is(counter: str, actions: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.ones(len(actions), np.bool_) if counter == EVENTS else actions == ACTION_CODES[counter]
 
 
-def as_of(table: Cumulative, entity: npt.NDArray[Any], day: npt.NDArray[Any]) -> Floats:
-    """[T, C] the entity's sums over all days before `day`, zeros where it has none."""
-    order = np.argsort(keys_of(entity, day))
-    result = np.zeros((len(order), table.sums.shape[1]), np.float32)
-    result[order] = _sums(table, entity[order], _place(table, entity[order], day[order]))
-    return result
-
-
 def aggregates(
     table: Cumulative, names: Sequence[str], counters: Sequence[str], entity: npt.NDArray[Any], day: npt.NDArray[Any]
 ) -> Floats:
@@ -167,12 +159,9 @@ def _owns(table: Cumulative, entity: npt.NDArray[Any], place: Ints) -> npt.NDArr
     return owns
 
 
-def _sums(table: Cumulative, entity: npt.NDArray[Any], place: Ints, column: int | None = None) -> Any:
-    sums = table.sums if column is None else table.sums[:, column]
-    if not len(sums):
-        return np.zeros((len(place), *sums.shape[1:]), sums.dtype)
-    owns = _owns(table, entity, place)
-    return sums[np.maximum(place, 0)] * (owns[:, None] if sums.ndim == 2 else owns)
+def _sums(table: Cumulative, entity: npt.NDArray[Any], place: Ints, column: int) -> Any:
+    sums = table.sums[:, column]
+    return sums[np.maximum(place, 0)] * _owns(table, entity, place) if len(sums) else np.zeros(len(place), sums.dtype)
 
 
 def _days_at(table: Cumulative, place: Ints) -> Ints:

@@ -18,6 +18,7 @@ from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.snapshot import Impressions, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import CLICK_SCORES, ITEMS, RECOMMENDATIONS, VOCABULARY
+from nightrank.feature_store.days import day_number
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
@@ -28,6 +29,7 @@ from nightrank.feature_store.transforms.vocabulary import dense
 from nightrank.spark_jobs.driver import submit
 from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.executor.ctr_score import OUTPUT, CtrRules, ctr_scorer
+from nightrank.spark_jobs.features.row_features import with_aggregates, with_attributes
 from nightrank.spark_jobs.scoring.champion import open_model
 from nightrank.spark_jobs.training_set.past_events import add_history, history_events
 
@@ -97,7 +99,8 @@ def _spec(context: StageContext, ref: ModelRef) -> Impressions:
 def _inputs(
     spark: SparkSession, context: StageContext, settings: DataSections, lists: DataFrame, spec: Impressions
 ) -> DataFrame:
-    """The lists' rows with their inputs as of the end of the date, as the training rows had theirs."""
+    """The lists' rows with their inputs as of the end of the date, as the training rows had theirs. The lists are shown from
+    the next day on, so aggregates see every day up to the date."""
     timezone, vocabulary = settings.calendar.timezone, delta_io.read(spark, context.lake, VOCABULARY)
     shown = lists.select(c.USER_ID, c.ITEM_ID, c.RANK, c.LIST_ID, c.RELEASE_ID).withColumns(
         {
@@ -107,9 +110,11 @@ def _inputs(
         }
     )
     items = known_items(delta_io.read_or_empty(spark, context.lake, ITEMS), context.day, timezone)
-    rows = inputs.described(shown, items, spec.fields, spec.numeric, timezone)
+    coded = with_attributes(dense(dense(shown, vocabulary, "user"), vocabulary, "item"), spark, context, spec.fields)
+    described = inputs.described(coded, items, spec.fields, spec.numeric, timezone)
     served = [_served(name, place, settings.impressions.serving) for place, name in enumerate(spec.fields)]
-    rows = dense(rows.withColumn(c.FIELDS, F.array(*served)), vocabulary, "user")
+    tomorrow = F.lit(day_number(context.day) + 1)
+    rows = with_aggregates(described.withColumn(c.FIELDS, F.array(*served)), spark, context, spec.numeric, tomorrow)
     past = history_events(spark, context, spec.history_actions, timezone)
     return inputs.with_history_count(add_history(rows, past, spec.history_length), spec.numeric)
 

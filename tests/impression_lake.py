@@ -47,21 +47,23 @@ def rows_of(split: str, **changes: list[Any]) -> pa.Table:
     return pointwise(impressions(ROWS[split], LAKE_SHAPES, seed=list(ROWS).index(split)), **changes)
 
 
-def impression_lake(root: Path, **other: pa.Table) -> DatasetSnapshot:
+def impression_lake(
+    root: Path, more: dict[Any, Any] | None = None, inputs: dict[str, Any] | None = None, **other: pa.Table
+) -> DatasetSnapshot:
     """Parts `impressions_<split>` and `impression_codes`, and the saved snapshot that pins them. `other` rows stand for a
-    split's own."""
+    split's own; `more` parts are pinned too; `inputs` change what the rows are said to hold."""
     tables = {split: other.get(split, rows_of(split)) for split in ROWS}
     parts: dict[Any, Any] = {
         f"impressions_{split}": write_part(root, f"impressions_{split}", table, _groups(table.num_rows))
         for split, table in tables.items()
     }
     parts["impression_codes"] = write_part(root, "impression_codes", code_rows(), _groups(code_rows().num_rows))
+    held: dict[str, Any] = {"numeric": ("price",), "mean": (2.0,), "scale": (4.0,), **(inputs or {})}
     spec = Impressions(
         fields=tuple(field.name for field in SHAPES.fields), sizes=tuple(field.size for field in SHAPES.fields),
-        numeric=("price",), mean=(2.0,), scale=(4.0,), labels=LABELS, history="item", history_length=3,
-        history_actions=("click",), valid_from=1, test_from=2,
+        labels=LABELS, history="item", history_length=3, history_actions=("click",), valid_from=1, test_from=2, **held,
     )  # fmt: skip
-    snapshot = make_snapshot(parts, items=12, impressions=spec)
+    snapshot = make_snapshot({**parts, **(more or {})}, items=12, users=8, impressions=spec)
     snapshot.save(root / "snapshots" / f"{snapshot.id}.json")
     return snapshot
 

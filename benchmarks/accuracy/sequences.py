@@ -1,8 +1,9 @@
-"""Public sequence sets (`user item item ...` a line, oldest first) as training rows and as questions.
+"""Public sequence sets (`user item item ...` a line, oldest first) and MovieLens' ratings as training rows and as questions.
 
 Strict: the loss never sees the validation item. Refit: trained on everything but the last item.
 """
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,6 +20,7 @@ from nightrank.trainer.data.rows import Columns, Rows, Tokens, offsets_of, token
 Protocol = Literal["strict", "refit"]
 COLD: Final = 5
 """Events in the training rows up to which an item counts as cold."""
+SECOND: Final = 1_000_000
 Integers = npt.NDArray[np.int64]
 
 
@@ -31,6 +33,8 @@ class Sequences:
     offsets: Integers
     shift: int = 0
     """Added to the file's ids, where they begin at 0."""
+    times: Integers | None = None
+    """[events] microseconds, where the set has a clock."""
 
     @property
     def users(self) -> int:
@@ -58,10 +62,22 @@ class Questions:
 
 
 def read_sequences(path: Path) -> Sequences:
+    """`ratings.csv` is MovieLens': its films are numbered in the order of their ids."""
+    if path.name == "ratings.csv":
+        return _ratings(path)
     lines = [np.array(line.split()[1:], dtype=np.int64) for line in path.read_text().splitlines() if line.strip()]
     flat = np.concatenate(lines)
     shift = int(flat.min() == 0)
     return Sequences(int(flat.max()) + shift, flat + shift, offsets_of(np.array([len(line) for line in lines])), shift)
+
+
+def _ratings(path: Path) -> Sequences:
+    with path.open(newline="") as lines:
+        read = [(int(row["userId"]), int(row["timestamp"]), int(row["movieId"])) for row in csv.DictReader(lines)]
+    user, seconds, movie = np.array(sorted(read), np.int64).T
+    _, item = np.unique(movie, return_inverse=True)
+    _, lengths = np.unique(user, return_counts=True)
+    return Sequences(int(item.max()) + 1, item + 1, offsets_of(lengths), times=seconds * SECOND)
 
 
 def held_out(protocol: Protocol) -> int:
@@ -112,10 +128,10 @@ def cold_targets(queries: Questions, data: Sequences, hold: int) -> npt.NDArray[
 
 def _rows(data: Sequences, users: Integers, starts: Integers, lengths: Integers, loss_from: int) -> Rows:
     """A row for each of `users`: the `lengths` items from `starts` on."""
-    items = data.flat[token_index(starts, lengths)].astype(np.int32)
+    place = token_index(starts, lengths)
+    items = data.flat[place].astype(np.int32)
+    times = np.zeros(len(items), np.int64) if data.times is None else data.times[place]
     columns = Columns(users + 1, np.full(len(users), loss_from), np.ones(len(users)), lengths)
-    rows = Rows.of(
-        columns, [offsets_of(lengths)] * 3, Tokens(items, np.zeros(len(items), np.int8), np.zeros(len(items), np.int64))
-    )
+    rows = Rows.of(columns, [offsets_of(lengths)] * 3, Tokens(items, np.zeros(len(items), np.int8), times))
     assert rows is not None, "lengths are those of the offsets"
     return rows

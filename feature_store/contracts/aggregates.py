@@ -1,4 +1,7 @@
-"""Names of as-of aggregates: what is counted of a user or an item, over which whole days before the day in question."""
+"""Names of as-of aggregates: what is counted of a user or an item, over which whole days before the day in question.
+
+A click ranker's numbers name the entity too: `user_count_7d` is `count_7d` of the row's user.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +17,8 @@ EVENTS: Final = "count"
 KNOWN: Final = "count_<N>d, count_all, <action>_<N>d, <action>_all, active_days_<N>d, active_days_all, recency_days, age_days"
 PLUGIN: Final = "plugin."
 """Before the name of a feature that a package of the user's own offers."""
+PREFIXES: Final = {"user": "user_", "item": "item_"}
+"""Of a click ranker's numbers that are aggregates, by entity."""
 _SPAN: Final = re.compile(r"(?P<what>[a-z_]+)_(?:(?P<days>[1-9][0-9]{0,3})d|all)")
 
 
@@ -83,3 +88,15 @@ def counters_of(names: Iterable[str]) -> tuple[str, ...]:
     """The counters that a table needs for these aggregates: `count` first, then actions in the order of their codes."""
     needed = {parse(read).counter for name in names for read in reads_of(name)}
     return tuple(counter for counter in (EVENTS, *ACTION_CODES) if counter in needed)
+
+
+def named_by_rows(numbers: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The aggregates among a click ranker's numbers, by entity and without its prefix; an entity with none is left out."""
+    numbers = tuple(numbers)
+    found = {entity: with_prefix(prefix, numbers) for entity, prefix in PREFIXES.items()}
+    return {entity: names for entity, names in found.items() if names}
+
+
+def with_prefix(prefix: str, names: Iterable[str]) -> tuple[str, ...]:
+    """The names that begin with it, without it."""
+    return tuple(name.removeprefix(prefix) for name in names if name.startswith(prefix))

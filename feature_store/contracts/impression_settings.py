@@ -1,16 +1,19 @@
 """The section `impressions`: what a row for click rankers holds. Engine-free, as all settings are."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from pydantic import Field, model_validator
 
 from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.aggregates import PREFIXES, named_by_rows, parse
 from nightrank.feature_store.contracts.config import FrozenConfig
 
 FIELDS: Final = ("user", "item", "category", "hour", "weekday", "position")
 NUMBERS: Final = ("log_price", "log_history", "position_number")
 """log(1 + price), log(1 + events of the user that were known), the place in the list."""
 CONTEXT_PREFIX: Final = "context."
+ATTRIBUTE_PREFIX: Final = "attribute."
 
 
 class ImpressionSettings(FrozenConfig):
@@ -28,9 +31,11 @@ class ImpressionSettings(FrozenConfig):
     days: int = Field(30, ge=1)
     """Use the rows of this many days up to the run's day; without a clock, all rows."""
     fields: tuple[str, ...] = ("user", "item", "category", "hour", "weekday", "position")
-    """Categorical inputs: FIELDS, and `context.<key>` of the events' context."""
+    """Categorical inputs: FIELDS, `context.<key>` of the events' context, and `attribute.<key>` of the user's attributes, known
+    from the time they became available."""
     numeric: tuple[str, ...] = ("log_price", "log_history")
-    """Numbers: NUMBERS, and `context.<key>`."""
+    """Numbers: NUMBERS, `context.<key>`, and `user_<aggregate>` or `item_<aggregate>` such as `user_count_7d`: what was known
+    of the row's user or item when its day began. Names of aggregates are those of `features.user`."""
     history: int = Field(50, ge=0)
     """How many of the newest items of the user's history a row holds; 0: none."""
     history_actions: tuple[str, ...] = ("click", "cart", "purchase", "rating")
@@ -48,13 +53,20 @@ class ImpressionSettings(FrozenConfig):
         inputs = (*self.fields, *self.numeric)
         if len(set(inputs)) < len(inputs):
             raise ValueError(f"fields and numeric {list(inputs)} contain a name twice")
-        for names, known in ((self.fields, FIELDS), (self.numeric, NUMBERS), (tuple(self.serving), FIELDS)):
-            unknown = [name for name in names if name not in known and not name.startswith(CONTEXT_PREFIX)]
-            if unknown:
-                raise ValueError(f"unknown input {', '.join(unknown)}: there are {', '.join(known)} and {CONTEXT_PREFIX}<key>")
+        for aggregates in named_by_rows(self.numeric).values():
+            for name in aggregates:
+                parse(name)
+        _check_known((*self.fields, *self.serving), (*FIELDS, f"{ATTRIBUTE_PREFIX}<key>"), (ATTRIBUTE_PREFIX,))
+        _check_known(self.numeric, (*NUMBERS, "user_<aggregate>", "item_<aggregate>"), tuple(PREFIXES.values()))
         unknown = [name for name in (*self.shown, *self.labels, *self.history_actions) if name not in ACTION_CODES]
         if unknown or set(self.shown) & set(self.labels):
             raise ValueError(f"shown {list(self.shown)}, labels {list(self.labels)}: actions are {', '.join(ACTION_CODES)}")
         if "item" not in self.fields:
             raise ValueError(f"fields {list(self.fields)} lack item")
         return self
+
+
+def _check_known(names: Iterable[str], known: tuple[str, ...], prefixes: tuple[str, ...]) -> None:
+    unknown = [name for name in names if name not in known and not name.startswith((CONTEXT_PREFIX, *prefixes))]
+    if unknown:
+        raise ValueError(f"unknown input {', '.join(unknown)}: there are {', '.join(known)} and {CONTEXT_PREFIX}<key>")

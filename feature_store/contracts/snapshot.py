@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.errors import DataContractError
@@ -98,6 +98,13 @@ class Impressions(FrozenConfig):
     valid_from: int
     test_from: int
     """Microseconds: where the validation and the test rows begin."""
+    timezone: str | None = None
+    """Of the days that aggregates among the numbers are as of; None where there are none."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, body: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Rows without aggregates are written as before there were any: their snapshot keeps its id."""
+        return {name: value for name, value in body(self).items() if name != "timezone" or value is not None}
 
 
 class DatasetSnapshot(FrozenConfig):

@@ -1,11 +1,14 @@
 """Days of the configured time zone, and what was known at the end of one."""
 
 from datetime import date
+from typing import Final
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.feature_store.contracts import columns as c
+
+_FIRST: Final = date(1970, 1, 1)
 
 
 def start_of_day(day: Column, timezone: str) -> Column:
@@ -16,6 +19,11 @@ def start_of_day(day: Column, timezone: str) -> Column:
 def day_of(instant: Column, timezone: str) -> Column:
     """The date an instant falls on in the zone."""
     return F.to_date(F.from_utc_timestamp(instant, timezone))
+
+
+def day_number_of(instant: Column, timezone: str) -> Column:
+    """That date as days since 1970-01-01, as `nightrank.feature_store.days` counts them."""
+    return F.datediff(day_of(instant, timezone), F.lit(_FIRST))
 
 
 def end_of(day: date, timezone: str) -> Column:

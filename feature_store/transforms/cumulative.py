@@ -1,8 +1,6 @@
 """Events into cumulative daily sums of users and items, and the users' attributes: what as-of aggregates are looked up in."""
 
 from collections.abc import Iterable
-from datetime import date
-from typing import Final
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -10,10 +8,8 @@ from pyspark.sql import functions as F
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.aggregates import EVENTS
-from nightrank.feature_store.transforms.calendar import day_of
+from nightrank.feature_store.transforms.calendar import day_number_of
 from nightrank.feature_store.transforms.vocabulary import dense
-
-_FIRST: Final = date(1970, 1, 1)
 
 
 def cumulative(interactions: DataFrame, key: str, counters: Iterable[str], timezone: str) -> DataFrame:
@@ -23,7 +19,7 @@ def cumulative(interactions: DataFrame, key: str, counters: Iterable[str], timez
     """
     wanted = set(counters)
     known = F.timestamp_micros(F.greatest(c.EVENT_TIME, c.AVAILABILITY_TIME))
-    day = F.datediff(day_of(known, timezone), F.lit(_FIRST))
+    day = day_number_of(known, timezone)
     counted = {name: F.count_if(_is(name)).alias(name) for name in (EVENTS, *ACTION_CODES) if name in wanted}
     daily = interactions.groupBy(key, day.alias(c.DAY)).agg(F.count(F.lit(1)).alias("_events"), *counted.values())
     up_to_it = Window.partitionBy(key).orderBy(c.DAY).rowsBetween(Window.unboundedPreceding, Window.currentRow)

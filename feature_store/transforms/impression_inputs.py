@@ -1,13 +1,14 @@
 """What a click ranker reads of a row: fields as text, numbers, codes of both, and the user's past events beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from nightrank.feature_store.contracts import columns as c
-from nightrank.feature_store.contracts.impression_settings import CONTEXT_PREFIX
+from nightrank.feature_store.contracts.aggregates import PREFIXES
+from nightrank.feature_store.contracts.impression_settings import ATTRIBUTE_PREFIX, CONTEXT_PREFIX
 from nightrank.feature_store.transforms.item_inputs import log_price
 
 KNOWN: Final = "known"
@@ -23,7 +24,8 @@ _EVENTS: Final = "events"
 def described(
     rows: DataFrame, items: DataFrame, fields: Sequence[str], numeric: Sequence[str], timezone: str | None
 ) -> DataFrame:
-    """`rows` with `fields` (texts) and `numeric` (numbers), null where not known by then; `context` and `position` go.
+    """`rows` with `fields` (texts) and `numeric` (numbers), null where not known by then; `context` and `position` go, and
+    `attributes` and `known_from` where rows have them. Numbers that are counted of events stay null until `with_numbers`.
 
     Of an item only what was available by the row's time is said: the newest description, or nothing. Without a `timezone` the
     times are positions, and no row has an hour or a weekday.
@@ -53,7 +55,7 @@ def described(
     numbers = [_finite(_source(name, sources).try_cast("float")) for name in numeric]
     return joined.withColumns(
         {c.FIELDS: F.array(*texts), c.NUMERIC: F.array(*numbers).cast("array<float>")}
-    ).drop(c.CONTEXT, c.POSITION, "_category", "_price", "_since", "_priced")  # fmt: skip
+    ).drop(c.CONTEXT, c.POSITION, c.ATTRIBUTES, c.KNOWN_FROM, "_category", "_price", "_since", "_priced")  # fmt: skip
 
 
 def _finite(number: Column) -> Column:
@@ -64,6 +66,10 @@ def _finite(number: Column) -> Column:
 def _source(name: str, sources: dict[str, Column]) -> Column:
     if name.startswith(CONTEXT_PREFIX):
         return F.col(c.CONTEXT)[name.removeprefix(CONTEXT_PREFIX)]
+    if name.startswith(ATTRIBUTE_PREFIX):
+        return F.when(F.col(c.KNOWN_FROM) <= F.col(c.EVENT_TIME), F.col(c.ATTRIBUTES)[name.removeprefix(ATTRIBUTE_PREFIX)])
+    if name.startswith(tuple(PREFIXES.values())):
+        return F.lit(None)
     return sources[name]
 
 
@@ -107,8 +113,13 @@ def with_events(rows: DataFrame, history: DataFrame) -> DataFrame:
 
 def with_history_count(rows: DataFrame, numeric: Sequence[str]) -> DataFrame:
     """`numeric` with log(1 + known) where `log_history` stands; `known` goes."""
-    numbers = [F.log1p(KNOWN) if name == LOG_HISTORY else F.col(c.NUMERIC)[place] for place, name in enumerate(numeric)]
-    return rows.withColumn(c.NUMERIC, F.array(*numbers).cast("array<float>")).drop(KNOWN)
+    return with_numbers(rows, numeric, {LOG_HISTORY: F.log1p(KNOWN)}).drop(KNOWN)
+
+
+def with_numbers(rows: DataFrame, numeric: Sequence[str], found: Mapping[str, Column]) -> DataFrame:
+    """`numeric` with the columns of `found` in the places of their names."""
+    numbers = [found.get(name, F.col(c.NUMERIC)[place]) for place, name in enumerate(numeric)]
+    return rows.withColumn(c.NUMERIC, F.array(*numbers).cast("array<float>"))
 
 
 def moments(train: DataFrame, numeric: Sequence[str]) -> DataFrame:

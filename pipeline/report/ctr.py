@@ -6,7 +6,7 @@ from typing import Any
 
 from nightrank.pipeline.report import wording
 from nightrank.pipeline.report.line_chart import LineChart
-from nightrank.pipeline.report.training import curve_charts
+from nightrank.pipeline.report.training import curve_charts, features_text
 
 CHANCE = 0.5
 
@@ -20,6 +20,7 @@ class CtrSection:
     """(answer, AUC, log loss), in the ranker's order."""
     at_chance: tuple[str, ...]
     """Labels whose AUC is at chance level or below."""
+    facts: tuple[tuple[str, str], ...]
     charts: tuple[LineChart, ...]
 
 
@@ -29,6 +30,7 @@ def ctr(section: Mapping[str, Any] | None, curves: Mapping[str, Any]) -> CtrSect
         return None
     test = section.get("test") or {}
     labels = [name.removesuffix("/auc") for name in test if name.endswith("/auc")]
+    facts = {"Rows left over": section.get("dropped"), "Features": features_text(section.get("features"))}
     return CtrSection(
         model=section["model"],
         version=f"{section['name']} {section['version']}",
@@ -37,5 +39,6 @@ def ctr(section: Mapping[str, Any] | None, curves: Mapping[str, Any]) -> CtrSect
             (label, wording.figure(test[f"{label}/auc"]), wording.figure(test.get(f"{label}/log_loss"))) for label in labels
         ),
         at_chance=tuple(label for label in labels if test[f"{label}/auc"] <= CHANCE),
+        facts=tuple((name, str(value)) for name, value in facts.items() if value is not None),
         charts=curve_charts(curves, "auc", "AUC on validation, mean over answers"),
     )

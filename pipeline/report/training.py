@@ -60,7 +60,7 @@ def _metric_of(measured: Sequence[Mapping[str, Any]]) -> str | None:
     return SHOWN_METRIC if SHOWN_METRIC in names else next(iter(names), None)
 
 
-def _features(read: Mapping[str, Any] | None) -> str | None:
+def features_text(read: Mapping[str, Any] | None) -> str | None:
     """Which features were read, by which ranker, and of which share of the events something was known."""
     if not read:
         return None
@@ -87,6 +87,6 @@ def _facts(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         "Rows left over": wording.count(body.get("dropped")) if body else None,
         "Resumed from": body.get("resumed_from"),
         "Grown from model": body.get("parent_model"),
-        "Features": _features(body.get("features")),
+        "Features": features_text(body.get("features")),
     }
     return tuple((name, str(value)) for name, value in facts.items() if value is not None)

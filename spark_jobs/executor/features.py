@@ -16,7 +16,7 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.features import Features
 
 SUMS: Final = "sums_"
-"""Before the name of a column that holds a list a user: the days of the user's sums, and the sums of each counter."""
+"""Before the name of a column that holds a list a user or item: the days of its sums, and the sums of each counter."""
 
 
 def tables_of(batch: pa.RecordBatch, features: Features, item_sums: str | None) -> Any:
@@ -33,15 +33,16 @@ def tables_of(batch: pa.RecordBatch, features: Features, item_sums: str | None) 
         codes = AttributeCodes(users[order], raw[order], known_from[order])
     return FeatureTables(
         features=features,
-        user=_user_sums(batch, users, counters_of(features.user)) if features.user else None,
+        user=sums_of(batch, users, counters_of(features.user)) if features.user else None,
         item=_item_sums(item_sums, counters_of(features.item)) if item_sums is not None else None,
         attributes=codes,
     )
 
 
-def _user_sums(batch: pa.RecordBatch, users: npt.NDArray[Any], counters: tuple[str, ...]) -> Cumulative:
+def sums_of(batch: pa.RecordBatch, of_rows: npt.NDArray[Any], counters: tuple[str, ...]) -> Cumulative:
+    """The table in the lists of the rows; `of_rows` is each row's entity."""
     days = batch.column(SUMS + c.DAY)
-    entities = np.repeat(users, days.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
+    entities = np.repeat(of_rows, days.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
     return _sorted(entities, days.flatten(), [batch.column(SUMS + name).flatten() for name in counters])
 
 

@@ -1,19 +1,15 @@
 """Which aggregates and attributes are read; others are not computed."""
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from nightrank.feature_store.contracts.aggregates import counters_of
+from nightrank.feature_store.contracts.aggregates import counters_of, named_by_rows, with_prefix
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.features import Features
+from nightrank.feature_store.contracts.impression_settings import ATTRIBUTE_PREFIX
 from nightrank.feature_store.contracts.snapshot import PartName, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import ITEM_FEATURES, USER_ATTRIBUTES, USER_FEATURES, TableRef
 from nightrank.spark_jobs.driver.sections import DataSections
-
-USER_PREFIX: Final = "user_"
-ITEM_PREFIX: Final = "item_"
-ATTRIBUTE_PREFIX: Final = "attribute."
 
 
 class Wanted(NamedTuple):
@@ -74,12 +70,9 @@ def champion_features(context: StageContext) -> Features | None:
 def _of_settings(settings: DataSections) -> Wanted:
     features, shown = settings.features, settings.impressions
     numeric, fields = (shown.numeric, shown.fields) if shown.enabled else ((), ())
+    of_rows = named_by_rows(numeric)
     return Wanted(
-        user=(*features.user, *_with(USER_PREFIX, numeric)),
-        item=(*features.item, *_with(ITEM_PREFIX, numeric)),
-        attributes=(*features.attributes, *_with(ATTRIBUTE_PREFIX, fields)),
+        user=(*features.user, *of_rows.get("user", ())),
+        item=(*features.item, *of_rows.get("item", ())),
+        attributes=(*features.attributes, *with_prefix(ATTRIBUTE_PREFIX, fields)),
     )
-
-
-def _with(prefix: str, names: Iterable[str]) -> list[str]:
-    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]

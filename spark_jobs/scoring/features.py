@@ -1,10 +1,8 @@
 """What scoring reads of features: the user's sums and attributes beside each user, the items' sums as a file for executors."""
 
 from pathlib import Path
-from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
@@ -12,10 +10,8 @@ from nightrank.feature_store.contracts.aggregates import counters_of
 from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.stage import StageContext
-from nightrank.feature_store.contracts.tables import ITEM_FEATURES, USER_ATTRIBUTES, USER_FEATURES
-from nightrank.spark_jobs.executor.features import SUMS
-
-_ROWS: Final = "_rows"
+from nightrank.feature_store.contracts.tables import ITEM_FEATURES, USER_ATTRIBUTES
+from nightrank.spark_jobs.features.row_features import sums_lists
 
 
 def features_of_bundle(folder: Path) -> Features | None:
@@ -29,11 +25,7 @@ def with_features(users: DataFrame, spark: SparkSession, context: StageContext, 
     if features is None:
         return users
     if features.user:
-        names = (c.DAY, *counters_of(features.user))
-        stored = delta_io.read(spark, context.lake, USER_FEATURES)
-        grouped = stored.groupBy(c.USER).agg(F.sort_array(F.collect_list(F.struct(*names))).alias(_ROWS))
-        lists = grouped.select(c.USER, *[F.col(f"{_ROWS}.{name}").alias(SUMS + name) for name in names])
-        users = users.join(lists, c.USER, "left")
+        users = users.join(sums_lists(spark, context, c.USER, counters_of(features.user)), c.USER, "left")
     if features.attributes:
         users = users.join(delta_io.read(spark, context.lake, USER_ATTRIBUTES), c.USER, "left")
     return users

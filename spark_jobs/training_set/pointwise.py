@@ -6,18 +6,31 @@ from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.aggregates import named_by_rows
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.feature_store.contracts.impression_settings import CONTEXT_PREFIX, ImpressionSettings
+from nightrank.feature_store.contracts.impression_settings import ATTRIBUTE_PREFIX, CONTEXT_PREFIX, ImpressionSettings
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.snapshot import Impressions
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
-from nightrank.feature_store.contracts.tables import EVENTS, IMPRESSION_CODES, IMPRESSIONS, INTERACTIONS, ITEMS, VOCABULARY
+from nightrank.feature_store.contracts.tables import (
+    EVENTS,
+    IMPRESSION_CODES,
+    IMPRESSIONS,
+    INTERACTIONS,
+    ITEM_FEATURES,
+    ITEMS,
+    USER_ATTRIBUTES,
+    USER_FEATURES,
+    VOCABULARY,
+)
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.transforms import impression_inputs as inputs
+from nightrank.feature_store.transforms.calendar import day_number_of
 from nightrank.feature_store.transforms.catalogue import known_items
 from nightrank.feature_store.transforms.impressions import Cuts, split_of
 from nightrank.feature_store.transforms.vocabulary import dense
 from nightrank.spark_jobs.driver.sections import DataSections
+from nightrank.spark_jobs.features.row_features import with_aggregates, with_attributes
 from nightrank.spark_jobs.training_set.labelled_rows import cuts_of, has_clock, labelled_rows
 from nightrank.spark_jobs.training_set.past_events import add_history, history_events
 from nightrank.spark_jobs.training_set.split_tables import write_splits
@@ -51,8 +64,10 @@ def _described(spark: SparkSession, context: StageContext, settings: DataSection
     stored = delta_io.read_or_empty(spark, context.lake, ITEMS)
     items = known_items(stored, context.day, settings.calendar.timezone)
     timezone = settings.calendar.timezone if has_clock(context) else None
-    known = inputs.described(rows, items, wanted.fields, wanted.numeric, timezone)
-    return dense(dense(known, vocabulary, "user"), vocabulary, "item").drop(c.USER_ID, c.ITEM_ID, c.EVENT_DATE)
+    coded = with_attributes(dense(dense(rows, vocabulary, "user"), vocabulary, "item"), spark, context, wanted.fields)
+    known = inputs.described(coded, items, wanted.fields, wanted.numeric, timezone)
+    day = day_number_of(F.timestamp_micros(c.EVENT_TIME), settings.calendar.timezone)
+    return with_aggregates(known, spark, context, wanted.numeric, day).drop(c.USER_ID, c.ITEM_ID, c.EVENT_DATE)
 
 
 def _write(
@@ -79,6 +94,7 @@ def _write(
         fields=fields, sizes=sizes, numeric=numeric, mean=mean, scale=scale, labels=wanted.labels,
         history="item" if wanted.history else None, history_length=wanted.history, history_actions=wanted.history_actions,
         valid_from=cuts.valid_from, test_from=cuts.test_from,
+        timezone=settings.calendar.timezone if named_by_rows(numeric) else None,
     )  # fmt: skip
 
 
@@ -104,12 +120,17 @@ def _write_codes(
 
 
 def _left_out(name: str, result: StageResult) -> None:
-    """An input that no training row knows. DataContractError where it was asked for by the name of a context key."""
-    if name.startswith(CONTEXT_PREFIX):
-        raise DataContractError(
-            f"impressions without the input {name}: no training row's context has a usable {name.removeprefix(CONTEXT_PREFIX)}",
-            "name a key of the events' context (columns.context of the import), or remove the input",
-        )
+    """An input that no training row knows. DataContractError where it was asked for by the name of a key."""
+    for prefix, where in (
+        (CONTEXT_PREFIX, "the events' context (columns.context of the import)"),
+        (ATTRIBUTE_PREFIX, "the users"),
+    ):
+        if name.startswith(prefix):
+            key = name.removeprefix(prefix)
+            raise DataContractError(
+                f"impressions without the input {name}: no training row's {prefix[:-1]} has a usable {key}",
+                f"name a key of {where}, or remove the input",
+            )
     log.info(f"{result.name}: no training impression has a value for {name}; the click ranker does not read it")
     result.counts.setdefault("inputs_left_out", []).append(name)
 
@@ -160,4 +181,5 @@ def _write_splits(built: DataFrame, context: StageContext, settings: DataSection
 
 
 def _versions(context: StageContext) -> list[int | None]:
-    return [delta_io.version(context.lake, table) for table in (EVENTS, INTERACTIONS, ITEMS, VOCABULARY)]
+    read = (EVENTS, INTERACTIONS, ITEMS, VOCABULARY, USER_FEATURES, ITEM_FEATURES, USER_ATTRIBUTES)
+    return [delta_io.version(context.lake, table) for table in read]

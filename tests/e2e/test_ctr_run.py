@@ -22,7 +22,8 @@ from nightrank.trainer.ranks.watchdog import Progress
 from nightrank.trainer.stages import register_ctr as registry
 from nightrank.trainer.stages import train_ctr as stage
 from nightrank.trainer.tracking import tracker
-from tests.impression_lake import ALONE, impression_lake, write_ctr_run
+from tests import ctr_feature_lake as features
+from tests.impression_lake import ALONE, ctr_section, impression_lake, write_ctr_run
 from tests.isolated_model import predicted_elsewhere
 from tests.training_jobs import CPU
 from tests.unit.test_ctr_stage import Interrupted, StopsAt
@@ -100,20 +101,48 @@ def test_from_rows_to_scores(lake, tmp_path, name):
         assert list(found.columns) == ["click", "cart"] and found.to_numpy() == pytest.approx(wanted, abs=1e-6)
         with pytest.raises(Exception, match=r"missing inputs \['hour'\]"):
             model.predict(ROWS.drop(columns="hour"))
-    assert scored_as_spark_does(root / ref.bundle, ref.manifest_sha256) == pytest.approx(wanted, abs=1e-6)
+    numbers = [[None if x != x else x] for x in ROWS["price"]]
+    assert scored_as_spark_does(root / ref.bundle, ref.manifest_sha256, ROWS, ("price",), numbers) == pytest.approx(
+        wanted, abs=1e-6
+    )
     with pytest.raises(DataContractError, match=r"impressions without the number price"):
         bundle.predict(pa.Table.from_pandas(ROWS.drop(columns="price")))
 
 
-def scored_as_spark_does(folder, manifest):
+def scored_as_spark_does(folder, manifest, rows, numeric, numbers):
     """[B, A] by the executor's own function, fed a batch as Spark would."""
-    fields, numeric = ("user", "item", "hour"), ("price",)
-    columns = {name: pa.array(["x"] * len(ROWS)) for name in KEPT if name != "rank"} | {"rank": pa.array([1] * 4, pa.int32())}
-    columns["fields"] = pa.array(ROWS[list(fields)].to_numpy().tolist(), pa.list_(pa.string()))
-    columns["numeric"] = pa.array([[None if x != x else x] for x in ROWS["price"]], pa.list_(pa.float32()))
-    columns["history"] = pa.array([past or [] for past in ROWS["history"]], pa.list_(pa.string()))
+    fields, count = ("user", "item", "hour"), len(rows)
+    columns = {name: pa.array(["x"] * count) for name in KEPT if name != "rank"} | {"rank": pa.array([1] * count, pa.int32())}
+    columns["fields"] = pa.array(rows[list(fields)].to_numpy().tolist(), pa.list_(pa.string()))
+    columns["numeric"] = pa.array(numbers, pa.list_(pa.float32()))
+    columns["history"] = pa.array([[] if past is None else list(past) for past in rows["history"]], pa.list_(pa.string()))
     (found,) = ctr_scorer(CtrRules(str(folder), manifest, fields, numeric))(iter([pa.RecordBatch.from_pydict(columns)]))
     return np.array([[value for _, value in row] for row in found.column("scores").to_pylist()])
+
+
+def test_a_ranker_that_reads_features_is_served_as_executors_score(tmp_path):
+    """Executors are given the numbers that the rows were written with; the registered model looks them up."""
+    import mlflow
+
+    torch.set_num_threads(1)
+    snapshot = features.feature_lake(tmp_path)
+    trainer = {**ALONE, "checkpoint": {"every_steps": 2}}
+    context = load_context(write_ctr_run(tmp_path, "full-features", snapshot, ctr=ctr_section("din"), trainer=trainer))
+    assert trained(context).output.sections["ctr_training"]["training"]["resumed_from"] == "ctr step 4"
+    assert registry.run(context).output.sections["ctr"]["features"]["names"]["user"] == ["count_3d", "age_days"]
+    ref = load_model_ref(tmp_path / CTR_MODEL)
+    stored, sent = features.rows_of("test"), features.raw_rows("test").to_pandas()
+    numbers = stored["numeric"].to_pylist()
+    wanted = scored_as_spark_does(tmp_path / ref.bundle, ref.manifest_sha256, sent, features.NUMERIC, numbers)
+    with tracker.tracker_of(context):
+        model = mlflow.pyfunc.load_model(f"models:/nightrank-ctr/{ref.version}")
+        names = model.metadata.get_input_schema().input_names()
+        assert names == ["user", "item", "hour", "price", "event_time", "history"]
+        assert model.predict(sent).to_numpy() == pytest.approx(wanted, abs=1e-6)
+        stamps = sent.assign(event_time=pd.to_datetime(sent["event_time"], unit="us", utc=True))
+        assert model.predict(stamps).to_numpy() == pytest.approx(wanted, abs=1e-6)
+        with pytest.raises(Exception, match=r"missing inputs \['event_time'\]"):
+            model.predict(sent.drop(columns="event_time"))
 
 
 def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(lake, tmp_path):

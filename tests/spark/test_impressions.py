@@ -167,7 +167,7 @@ def _rows_are_those_of_their_days(lake, snapshot):
     ]  # fmt: skip
 
 
-def _release(spark, lake, context):
+def release(spark, lake, context):
     """Two lists, released by hand."""
     rows = [("u1", "i1", 1), ("u1", "i2", 2), ("u2", "i4", 1)]
     names = ("user_id", "item_id", "rank", "list_id", "release_id")
@@ -184,7 +184,7 @@ def _release(spark, lake, context):
 def _lists_are_scored(spark, lake, context, snapshot):
     with pytest.raises(UsageError, match=r"run full-2024-03-10 has registered no click ranker"):
         score_ctr.run(as_stage(context, "score_ctr"))
-    _release(spark, lake, context)
+    release(spark, lake, context)
     ranker = compose_ctr(ctr_config("din"), shapes_of(snapshot), seed=3)
     codes = codes_of(snapshot, lake.root)
     name = stored(lake.bundles, lambda folder: save_ctr_bundle(folder, ranker, codes, snapshot.id))

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ import pytest
 from benchmarks.accuracy import __main__ as accuracy
 from benchmarks.accuracy import cold, draw, paired
 from benchmarks.accuracy.attributes import read_attributes
-from benchmarks.accuracy.fit import ask, device_of, fit
+from benchmarks.accuracy.features import read_features
+from benchmarks.accuracy.fit import Known, ask, device_of, fit
 from benchmarks.accuracy.report import figures, unpacked
 from benchmarks.accuracy.sequences import Questions, questions, read_sequences
 from benchmarks.accuracy.texts import read_texts
-from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.as_of import LONGEST, SCALE
+from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.loop.step import rows_between
 from tests.text_models import WIDTH, tiny_bert
@@ -70,6 +73,45 @@ def test_texts_stand_by_item(tmp_path):
     assert found.vectors.any(1).nonzero().flatten().tolist() == [1, 3]
     assert found.tokens.flat.tolist() == [5, 6, 5]
     assert found.tokens.offsets.diff().tolist() == [0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+
+
+RATINGS = "userId,movieId,rating,timestamp\n" + "".join(
+    f"{user},{70 - movie},4.0,{86_400 * (10 * user + movie)}\n" for user in (1, 2, 3) for movie in range(1, 6)
+)
+"""Three users rate the films 69 to 65, one a day; the second and the third begin ten days after the one before."""
+
+
+def test_features_count_what_the_loss_may_see(tmp_path):
+    (tmp_path / "ratings.csv").write_text(RATINGS)
+    data = read_sequences(tmp_path / "ratings.csv")
+    assert (data.items, data.lengths.tolist(), data.flat[:5].tolist()) == (5, [5, 5, 5], [5, 4, 3, 2, 1])
+    assert data.times[:2].tolist() == [86_400_000_000 * 11, 86_400_000_000 * 12]
+    tables = read_features(data, ["count_all"], ["count_all", "recency_days"])
+    filled = tables.fill(questions(data, 1, 2, every_target=True).history)
+    users = np.expm1(filled.user_inputs_TF.numpy() / SCALE).round()
+    items = np.expm1(filled.item_inputs_TF.numpy() / SCALE).round()
+    # The history of a test item: its fourth event was held out, so that nobody's sums know of it.
+    assert users[:, 0].tolist() == [0, 1, 2, 3] * 3
+    assert items[:, 0].tolist() == [0, 0, 0, 0, 1, 1, 1, 0, 2, 2, 2, 0]
+    assert items[:, 1].tolist() == [LONGEST] * 4 + [10, 10, 10, LONGEST] * 2
+    with pytest.raises(UsageError, match="the set has no times"):
+        read_features(replace(data, times=None), ["count_all"], [])
+    assert read_features(data, [], []) is None
+
+
+def test_a_ranker_is_trained_and_asked_with_features(tmp_path):
+    (tmp_path / "ratings.csv").write_text(RATINGS)
+    read = read_sequences(tmp_path / "ratings.csv")
+    turned = np.concatenate([np.roll(read.flat[first : first + 5], first // 5) for first in (0, 5, 10)])
+    data = replace(read, flat=turned)  # Everybody's newest film is one that another's training row has.
+    small = {"model": {"width": 8, "encoder": {"name": "towers", "hidden": [8]}}, "fit": {"epochs": 2}, "batch_rows": 2}
+    config = TrainerConfig.model_validate({**small, "loss": {"negatives": 4}})
+    known = Known(features=read_features(data, ["count_all"], ["recency_days"]))
+    outcome = fit(config, data, "strict", 1, lambda text: None, known=known)
+    assert outcome.ranker.shapes.features == known.features.features
+    queries, device = questions(data, 1, 1), device_of(config)
+    found = ask(outcome.ranker, queries, device, known)
+    assert len(found["ndcg@10"]) == queries.history.rows == 3
 
 
 def test_a_run_is_written_tabled_and_drawn(tmp_path, sequences, monkeypatch, capsys):

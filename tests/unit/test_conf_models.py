@@ -61,7 +61,14 @@ def test_a_click_ranker_lies_over_a_data_set_and_switches_its_stages_on(name):
     ("override", "message"),
     [
         ("impressions.fields=[item, devise]", r"unknown input devise: there are user, item, .* and context.<key>"),
+        (
+            "impressions.fields=[item, attributes.x]",
+            r"unknown input attributes.x: .*, attribute.<key> and context.<key>",
+        ),
         ("impressions.numeric=[price]", r"unknown input price: there are log_price, log_history"),
+        ("impressions.numeric=[user_counts_7d]", r"unknown aggregate counts_7d: there are count_<N>d"),
+        ("impressions.numeric=[item_log_price]", r"unknown aggregate log_price"),
+        ("impressions.fields=[item, user_count_7d]", r"unknown input user_count_7d: there are user, item"),
         ("impressions.serving={slot: '1'}", r"unknown input slot"),
         ("impressions.fields=[user]", r"fields \['user'\] lack item"),
         ("impressions.fields=[item, item]", r"contain a name twice"),

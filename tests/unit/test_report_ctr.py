@@ -1,6 +1,7 @@
 """The click ranker on the report's page: figures by answer, a word for what is no better than chance, its curves."""
 
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.pipeline.report.ctr import ctr
 from nightrank.pipeline.report.files import write_report
 from nightrank.pipeline.report.page import render
 from tests.unit.report_sample import sample_curves, sample_result, sample_users
@@ -43,3 +44,10 @@ def test_the_curves_are_those_that_the_stage_left(tmp_path):
     write_json(tmp_path / "stages" / "train_ctr.json", left)
     written = write_report(tmp_path, {**sample_result(), "ctr": SECTION}).read_text()
     assert written.count("AUC on validation, mean over answers") == page().count("AUC on validation, mean over answers") > 0
+
+
+def test_features_and_rows_left_over_are_named_where_the_run_counted_them():
+    names = {"user": ["count_7d"], "item": ["recency_days"], "attributes": []}
+    told = ctr({**SECTION, "dropped": 0, "features": {"names": names, "read_by": "dcnv2"}}, {})
+    assert dict(told.facts) == {"Rows left over": "0", "Features": "user count_7d; item recency_days. Read by dcnv2"}
+    assert ctr({**SECTION, "dropped": None, "features": None}, {}).facts == () == ctr(SECTION, {}).facts

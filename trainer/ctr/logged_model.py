@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.aggregates import PREFIXES, named_by_rows
 from nightrank.ranker.ctr.bundle import CtrInfo, load_ctr_bundle, read_ctr_info
 from nightrank.trainer.tracking.logged_model import code, requirements
 from nightrank.trainer.tracking.tracker import MANIFEST
@@ -31,12 +32,25 @@ def log_ctr_model(mlflow_run: str, folder: Path, manifest: str) -> str:
 
 def _example(folder: Path, info: CtrInfo) -> dict[str, Any]:
     """One row: the first known value of each field, the mean of each number."""
-    codes = load_ctr_bundle(folder).codes
-    row: dict[str, Any] = {name: next(iter(known[:1].to_pylist()), "") for name, known in codes.values.items()}
-    row |= {number.name: number.mean for number in info.shapes.numeric}
+    bundle = load_ctr_bundle(folder)
+    codes = bundle.codes
+    first = {name: next(iter(known[:1].to_pylist()), "") for name, known in codes.values.items()}
+    row: dict[str, Any] = dict.fromkeys(_inputs(info), "") | first
+    row |= {number.name: number.mean for number in info.shapes.numeric if number.name in row}
+    if bundle.sums is not None:
+        row[c.EVENT_TIME] = bundle.sums.newest
     if info.ctr.reads_history and info.shapes.history is not None:
         row[c.HISTORY] = codes.values[info.shapes.history][:3].to_pylist()
     return row
+
+
+def _inputs(info: CtrInfo) -> list[str]:
+    """Fields, numbers and, where aggregates are looked up, what they are looked up by."""
+    numbers, fields = [number.name for number in info.shapes.numeric], [field.name for field in info.shapes.fields]
+    named: dict[str, tuple[str, ...]] = {} if info.timezone is None else named_by_rows(numbers)
+    looked_up = {f"{PREFIXES[entity]}{name}" for entity, names in named.items() for name in names}
+    asked_for = [name for name in (*named, c.EVENT_TIME) if named and name not in fields]
+    return [*fields, *(name for name in numbers if name not in looked_up), *asked_for]
 
 
 def _signature(info: CtrInfo) -> Any:
@@ -45,8 +59,7 @@ def _signature(info: CtrInfo) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 
-    names = [*(field.name for field in info.shapes.fields), *(number.name for number in info.shapes.numeric)]
-    inputs: list[Any] = [ColSpec(AnyType(), name) for name in names]
+    inputs: list[Any] = [ColSpec(AnyType(), name) for name in _inputs(info)]
     if info.ctr.reads_history:
         inputs.append(ColSpec(AnyType(), c.HISTORY))
     outputs: list[Any] = [ColSpec(DataType.double, label) for label in info.shapes.labels]

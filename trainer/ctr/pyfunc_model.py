@@ -1,8 +1,9 @@
 """A click ranker as MLflow loads it: models-from-code, run from the logged model's own folder.
 
 Input: a DataFrame with a column a field (text or integers), a column a number, and `history` (raw item ids, oldest first) where
-the ranker reads histories. Output: a column a label with its probability, in the order of the rows. A value that training has
-not seen counts as unknown, a missing number as the mean.
+the ranker reads histories. Aggregates such as `user_count_7d` are no columns: they are looked up in the bundle's sums for
+`user` or `item` as of `event_time` (microseconds since the epoch, or timestamps). Output: a column a label with its
+probability, in the order of the rows. A value that training has not seen counts as unknown, a missing number as the mean.
 
 Besides nightrank.trainer.tracking.pyfunc_model this file alone imports mlflow at the top: MLflow runs it as a script.
 """

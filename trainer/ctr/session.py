@@ -4,14 +4,17 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from nightrank.feature_store.contracts.aggregates import named_by_rows, with_prefix
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.failpoints import failpoint
+from nightrank.feature_store.contracts.impression_settings import ATTRIBUTE_PREFIX
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.ranker.bundle.store import stored
 from nightrank.ranker.ctr.bundle import save_ctr_bundle
 from nightrank.ranker.ctr.compose import CtrRanker, compose_ctr
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.ctr.pinned import codes_of, shapes_of
+from nightrank.trainer.ctr.sums import sums_of
 from nightrank.trainer.ctr.training import PHASE, CtrTraining, fit
 from nightrank.trainer.ctr.validation import Figures
 from nightrank.trainer.loop.optim import AdamW
@@ -63,7 +66,8 @@ def _export(training: CtrTraining) -> str:
     lake, snapshot = training.job.lake, training.snapshot
     codes = codes_of(snapshot, lake.root)
     with training.progress.during("writing a bundle"):
-        name = stored(lake.bundles, lambda folder: save_ctr_bundle(folder, training.ranker, codes, snapshot.id))
+        sums = sums_of(snapshot, lake.root)
+        name = stored(lake.bundles, lambda folder: save_ctr_bundle(folder, training.ranker, codes, snapshot.id, sums))
     failpoint("train.bundle.after")
     return name
 
@@ -79,14 +83,25 @@ def result(training: CtrTraining, state: TrainState, tested: Figures | None, bun
             "world_size": size,
             "steps": [state.total_steps] * size,
             "rows_read": state.rows_read or [0] * size,
+            "dropped": state.dropped,
             "resumed_from": state.resumed_from[-1] if state.resumed_from else None,
             "epochs": state.epoch,
             "best": max(state.curve.valid, key=lambda row: row["auc"], default=None),
             "seconds": round(seconds, 3),
             "device": str(training.device.torch_device.type),
             "precision": "bf16" if training.device.bf16 else "fp32",
+            **_features(training),
         },
         "test": tested,
         "model_files": {"live": f"models/{bundle}", "checkpoint": f"checkpoints/{job.checkpoints.name}"},
         "curves": {PHASE: state.curve.model_dump(mode="json")},
     }
+
+
+def _features(training: CtrTraining) -> dict[str, Any]:
+    """Names of the features among the rows' inputs; nothing where there are none."""
+    shapes = training.ranker.shapes
+    named = named_by_rows(number.name for number in shapes.numeric)
+    attributes = with_prefix(ATTRIBUTE_PREFIX, (field.name for field in shapes.fields))
+    names = {"user": list(named.get("user", ())), "item": list(named.get("item", ())), "attributes": list(attributes)}
+    return {"features": {"names": names, "read_by": training.config.model.name}} if any(names.values()) else {}

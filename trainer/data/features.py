@@ -33,15 +33,16 @@ def load_features(snapshot: DatasetSnapshot, root: Path, features: Features | No
         _loaded.clear()
         _loaded[key] = FeatureTables(
             features=features,
-            user=_cumulative(snapshot, root, "user_features", features.user) if features.user else None,
-            item=_cumulative(snapshot, root, "item_features", features.item) if features.item else None,
+            user=pinned_sums(snapshot, root, "user_features", features.user) if features.user else None,
+            item=pinned_sums(snapshot, root, "item_features", features.item) if features.item else None,
             attributes=_attributes(snapshot, root, features) if features.attributes else None,
         )
     return _loaded[key]
 
 
-def _cumulative(snapshot: DatasetSnapshot, root: Path, part: PartName, names: tuple[str, ...]) -> Cumulative:
-    """The part's rows are in order of the entity, then the day, over its files too."""
+def pinned_sums(snapshot: DatasetSnapshot, root: Path, part: PartName, names: tuple[str, ...]) -> Cumulative:
+    """The sums that these aggregates are looked up in. The part's rows are in order of the entity, then the day, over its
+    files too. DataContractError where the snapshot lacks the part or a counter."""
     _check_pinned(snapshot, part)
     schema = schemas.USER_FEATURES if part == "user_features" else schemas.ITEM_FEATURES
     wanted = pa.schema([schema.field(0), schema.field(c.DAY), *(schema.field(name) for name in counters_of(names))])

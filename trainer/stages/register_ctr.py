@@ -17,7 +17,7 @@ from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.ranker.bundle.files import verify_manifest
-from nightrank.ranker.ctr.bundle import CODES, FILES, read_ctr_info
+from nightrank.ranker.ctr.bundle import CODES, read_ctr_info
 from nightrank.trainer.ctr.logged_model import log_ctr_model
 from nightrank.trainer.stages.register import create_version, find_version, logged_model
 from nightrank.trainer.stages.train_ctr import NAME as TRAINED
@@ -39,7 +39,7 @@ def run(context: StageContext) -> StageResult:
         raise UsageError(f"run {context.run_id} has trained no click ranker", f"run stage {TRAINED} first")
     trained = context.output(TrainedCtr).ctr_training
     folder = context.root / trained.model_files.live
-    manifest = verify_manifest(folder, expected=folder.name, files=FILES)
+    manifest = verify_manifest(folder, expected=folder.name, files=read_ctr_info(folder).files)
     with stage_run(context, NAME) as (found, mlflow_run):
         settings = found.settings.model_copy(update={"model_name": registered_name(found.settings.model_name)})
         tracker = replace(found, settings=settings)
@@ -57,8 +57,15 @@ def run(context: StageContext) -> StageResult:
             ref.save(context.root / CTR_MODEL)
             tracker.client.set_registered_model_alias(ref.name, CHAMPION, version)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    model = trained.training["model"]
-    facts = CtrFacts(name=ref.name, version=ref.version, manifest_sha256=manifest, model=model, test=trained.test)
+    facts = CtrFacts(
+        name=ref.name,
+        version=ref.version,
+        manifest_sha256=manifest,
+        model=trained.training["model"],
+        test=trained.test,
+        dropped=trained.training.get("dropped"),
+        features=trained.training.get("features"),
+    )
     return StageResult(name=NAME, rows_out=1, bytes_read=size, output=RegisteredCtr(ctr=facts))
 
 

@@ -29,6 +29,10 @@ class CtrFacts(FrozenConfig):
     manifest_sha256: str
     model: str
     test: dict[str, Any] | None
+    dropped: int | None = None
+    """Training rows of the snapshot that no epoch read."""
+    features: dict[str, Any] | None = None
+    """Names of the features among its inputs, and what reads them."""
 
 
 class RegisteredCtr(StageOutput):

@@ -1,0 +1,60 @@
+"""Rows of impressions or lists with what is known of their users and items: attributes, and aggregates as of a day."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, FloatType, IntegerType, StructField, StructType
+
+from nightrank.feature_store import delta_io
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.aggregates import PREFIXES, counters_of, named_by_rows
+from nightrank.feature_store.contracts.impression_settings import ATTRIBUTE_PREFIX
+from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.tables import ITEM_FEATURES, USER_ATTRIBUTES, USER_FEATURES, TableRef
+from nightrank.feature_store.transforms.impression_inputs import with_numbers
+from nightrank.spark_jobs.executor.aggregates import ASKED, NUMBERS, aggregate_reader
+from nightrank.spark_jobs.executor.features import SUMS
+
+TABLES: Final[dict[str, TableRef]] = {c.USER: USER_FEATURES, c.ITEM: ITEM_FEATURES}
+_ROWS: Final = "_rows"
+
+
+def with_attributes(rows: DataFrame, spark: SparkSession, context: StageContext, fields: Iterable[str]) -> DataFrame:
+    """`rows` with their users' `attributes` and `known_from`, null where nothing is known, if a field reads one."""
+    if not any(name.startswith(ATTRIBUTE_PREFIX) for name in fields):
+        return rows
+    return rows.join(delta_io.read(spark, context.lake, USER_ATTRIBUTES), c.USER, "left")
+
+
+def with_aggregates(
+    rows: DataFrame, spark: SparkSession, context: StageContext, numeric: Sequence[str], day: Column
+) -> DataFrame:
+    """`rows` with the numbers among `numeric` that are aggregates, as of `day` (since 1970-01-01): of the days before it alone.
+
+    Each entity is looked up once a day, however many rows ask.
+    """
+    found: dict[str, Column] = {}
+    for entity, names in named_by_rows(numeric).items():
+        sums = sums_lists(spark, context, entity, counters_of(names))
+        rows = rows.withColumn(c.DAY, day)
+        numbers = _looked_up(rows, sums, entity, names).withColumnRenamed(NUMBERS, f"_{entity}")
+        rows = rows.join(numbers, [entity, c.DAY], "left").drop(c.DAY)
+        found |= {f"{PREFIXES[entity]}{name}": F.col(f"_{entity}")[place] for place, name in enumerate(names)}
+    return with_numbers(rows, numeric, found).drop(*[f"_{entity}" for entity in PREFIXES]) if found else rows
+
+
+def _looked_up(rows: DataFrame, sums: DataFrame, entity: str, names: tuple[str, ...]) -> DataFrame:
+    asked = rows.select(entity, c.DAY).distinct().groupBy(entity).agg(F.collect_list(c.DAY).alias(ASKED))
+    kinds = {entity: IntegerType(), c.DAY: IntegerType(), NUMBERS: ArrayType(FloatType())}
+    schema = StructType([StructField(name, kind) for name, kind in kinds.items()])
+    return asked.join(sums, entity, "left").mapInArrow(aggregate_reader(entity, names), schema)
+
+
+def sums_lists(spark: SparkSession, context: StageContext, entity: str, counters: Sequence[str]) -> DataFrame:
+    """`entity`, and as lists in order of the days `sums_day` and a `sums_<counter>` each."""
+    names = (c.DAY, *counters)
+    stored = delta_io.read(spark, context.lake, TABLES[entity])
+    grouped = stored.groupBy(entity).agg(F.sort_array(F.collect_list(F.struct(*names))).alias(_ROWS))
+    return grouped.select(entity, *[F.col(f"{_ROWS}.{name}").alias(SUMS + name) for name in names])
