@@ -60,11 +60,11 @@ class AggregateSums:
         numbers, found = tuple(numbers), dict[str, Floats]()
         for entity, names in named_by_rows(numbers).items():
             moments = _moments(column_of(table, c.EVENT_TIME, "moment"))
-            told = moments.is_valid().to_numpy(zero_copy_only=False)
+            known = moments.is_valid().to_numpy(zero_copy_only=False)
             days = days_of(moments.drop_null().to_numpy(zero_copy_only=False), self.timezone)
-            raw = column_of(table, entity, "column").cast(pa.string()).combine_chunks().filter(pa.array(told))
-            values = np.full((len(told), len(names)), np.nan, np.float32)
-            values[told] = self.of[entity].numbers(raw, days, names)
+            raw = column_of(table, entity, "column").cast(pa.string()).combine_chunks().filter(pa.array(known))
+            values = np.full((len(known), len(names)), np.nan, np.float32)
+            values[known] = self.of[entity].numbers(raw, days, names)
             found |= {f"{PREFIXES[entity]}{name}": values[:, place] for place, name in enumerate(names)}
         return found
 

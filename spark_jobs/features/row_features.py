@@ -14,7 +14,7 @@ from nightrank.feature_store.contracts.impression_settings import ATTRIBUTE_PREF
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import ITEM_FEATURES, USER_ATTRIBUTES, USER_FEATURES, TableRef
 from nightrank.feature_store.transforms.impression_inputs import with_numbers
-from nightrank.spark_jobs.executor.aggregates import ASKED, NUMBERS, aggregate_reader
+from nightrank.spark_jobs.executor.aggregates import NUMBERS, REQUESTED, aggregate_reader
 from nightrank.spark_jobs.executor.features import SUMS
 
 TABLES: Final[dict[str, TableRef]] = {c.USER: USER_FEATURES, c.ITEM: ITEM_FEATURES}
@@ -46,10 +46,10 @@ def with_aggregates(
 
 
 def _looked_up(rows: DataFrame, sums: DataFrame, entity: str, names: tuple[str, ...]) -> DataFrame:
-    asked = rows.select(entity, c.DAY).distinct().groupBy(entity).agg(F.collect_list(c.DAY).alias(ASKED))
+    requested = rows.select(entity, c.DAY).distinct().groupBy(entity).agg(F.collect_list(c.DAY).alias(REQUESTED))
     kinds = {entity: IntegerType(), c.DAY: IntegerType(), NUMBERS: ArrayType(FloatType())}
     schema = StructType([StructField(name, kind) for name, kind in kinds.items()])
-    return asked.join(sums, entity, "left").mapInArrow(aggregate_reader(entity, names), schema)
+    return requested.join(sums, entity, "left").mapInArrow(aggregate_reader(entity, names), schema)
 
 
 def sums_lists(spark: SparkSession, context: StageContext, entity: str, counters: Sequence[str]) -> DataFrame:

@@ -61,10 +61,10 @@ def test_both_rankers_read_their_features_in_the_full_run_and_in_the_night(runs)
     lake, results = runs
     for result in results:
         jsonschema.validate(result, SCHEMA)
-        lists, clicks = result["training"]["features"], result["ctr"]["features"]
+        lists, of_rows = result["training"]["features"], result["ctr"]["features"]
         assert lists["names"] == {"user": ["count_7d", "recency_days"], "item": ["view_7d"], "attributes": ["region"]}
         assert all(share > 0 for share in lists["known"].values())
-        assert clicks["names"] == {"user": ["click_28d", "recency_days"], "item": ["count_7d"], "attributes": ["interest"]}
+        assert of_rows["names"] == {"user": ["click_28d", "recency_days"], "item": ["count_7d"], "attributes": ["interest"]}
         assert result["ctr"]["dropped"] == 0
         snapshot = load_snapshot(lake.snapshot(result["snapshot"]["id"]))
         assert {"user_features", "item_features", "user_attributes"} <= set(snapshot.parts)

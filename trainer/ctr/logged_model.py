@@ -49,8 +49,8 @@ def _inputs(info: CtrInfo) -> list[str]:
     numbers, fields = [number.name for number in info.shapes.numeric], [field.name for field in info.shapes.fields]
     named: dict[str, tuple[str, ...]] = {} if info.timezone is None else named_by_rows(numbers)
     looked_up = {f"{PREFIXES[entity]}{name}" for entity, names in named.items() for name in names}
-    asked_for = [name for name in (*named, c.EVENT_TIME) if named and name not in fields]
-    return [*fields, *(name for name in numbers if name not in looked_up), *asked_for]
+    keys = [name for name in (*named, c.EVENT_TIME) if named and name not in fields]
+    return [*fields, *(name for name in numbers if name not in looked_up), *keys]
 
 
 def _signature(info: CtrInfo) -> Any:
