@@ -5,10 +5,12 @@ import pyarrow as pa
 import pytest
 import torch
 
+from nightrank.feature_store.as_of import aggregates
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.ranker.ctr.bundle import SUMS, load_ctr_bundle
 from nightrank.ranker.ctr.sums import AggregateSums, EntitySums
+from nightrank.spark_jobs.executor.aggregates import REQUESTED, aggregate_reader
 from nightrank.trainer.ctr.sums import sums_of
 from nightrank.trainer.data.impressions import impressions_of
 from tests.ctr_feature_lake import (
@@ -103,6 +105,24 @@ def test_an_event_of_the_rows_own_day_or_known_later_changes_no_number():
     for name, values in before.items():
         np.testing.assert_array_equal(after[name], values)
     assert seen["user_count_3d"][0] > before["user_count_3d"][0], "an event of the day before counts"
+
+
+def test_executors_look_up_the_days_that_are_requested_as_the_bundle_does():
+    """Two users with sums and one without, who come in no order."""
+    table, users, days = sums("user", events()), [5, 8, 2], {5: [19_806, 19_803], 8: [19_804], 2: [19_811]}
+    of_user = {user: table.keys >> 32 == user for user in users}
+    lists = {"sums_day": table.days, "sums_count": table.sums[:, 0]}
+    columns = {"user": pa.array(users, pa.int32()), REQUESTED: pa.array([days[user] for user in users], pa.list_(pa.int32()))}
+    columns |= {
+        name: pa.array([values[of_user[user]].tolist() or None for user in users], pa.list_(pa.int32()))
+        for name, values in lists.items()
+    }
+    (found,) = aggregate_reader("user", USER_NAMES)(iter([pa.RecordBatch.from_pydict(columns)]))
+    pairs = [(user, day) for user in users for day in days[user]]
+    assert list(zip(found["user"].to_pylist(), found["day"].to_pylist(), strict=True)) == pairs
+    owners, moments = (np.array(values) for values in zip(*pairs, strict=True))
+    np.testing.assert_array_equal(found["numbers"].to_pylist(), aggregates(table, USER_NAMES, ("count",), owners, moments))
+    assert found["numbers"][0].as_py()[0] > 0 and found["numbers"][2].as_py() == [0.0, 0.0]
 
 
 def test_the_sums_are_read_as_they_were_written(lake, bundle):
