@@ -30,7 +30,6 @@ impressions:
   fields: [user, item, category, position, attribute.interest]
   numeric: [log_price, log_history, user_click_28d, user_recency_days, item_count_7d]
 ctr: {epochs: 2, model: {width: 4, hidden: [8]}}
-gate: {margin: 10}
 """
 FEATURES = ("user_click_28d", "user_recency_days", "item_count_7d")
 
