@@ -120,6 +120,18 @@ def scored_as_spark_does(folder, manifest, rows, numeric, numbers):
     return np.array([[value for _, value in row] for row in found.column("scores").to_pylist()])
 
 
+def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(lake, tmp_path):
+    """The newest version of the tests above, in a process that may import none of our engines."""
+    root, _ = lake
+    ref = load_model_ref(root / CTR_MODEL)
+    rows, uri = ROWS.iloc[:3].fillna(0.0).to_dict("records"), f"sqlite:///{root}/mlflow/mlflow.db"
+    told = predicted_elsewhere(uri, ["models:/nightrank-ctr@champion"], rows, tmp_path)
+    (got,) = told["answers"]
+    wanted = load_ctr_bundle(root / ref.bundle).predict(pa.Table.from_pandas(ROWS.iloc[:3].fillna(0.0))).numpy()
+    assert np.array([list(row.values()) for row in got["rows"]]) == pytest.approx(wanted, abs=1e-6)
+    assert not told["ranker"].startswith(str(ROOT))
+
+
 def test_a_ranker_that_reads_features_is_served_as_executors_score(tmp_path):
     """Executors are given the numbers that the rows were written with; the registered model looks them up."""
     import mlflow
@@ -143,15 +155,3 @@ def test_a_ranker_that_reads_features_is_served_as_executors_score(tmp_path):
         assert model.predict(stamps).to_numpy() == pytest.approx(wanted, abs=1e-6)
         with pytest.raises(Exception, match=r"missing inputs \['event_time'\]"):
             model.predict(sent.drop(columns="event_time"))
-
-
-def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(lake, tmp_path):
-    """The newest version of the tests above, in a process that may import none of our engines."""
-    root, _ = lake
-    ref = load_model_ref(root / CTR_MODEL)
-    rows, uri = ROWS.iloc[:3].fillna(0.0).to_dict("records"), f"sqlite:///{root}/mlflow/mlflow.db"
-    told = predicted_elsewhere(uri, ["models:/nightrank-ctr@champion"], rows, tmp_path)
-    (got,) = told["answers"]
-    wanted = load_ctr_bundle(root / ref.bundle).predict(pa.Table.from_pandas(ROWS.iloc[:3].fillna(0.0))).numpy()
-    assert np.array([list(row.values()) for row in got["rows"]]) == pytest.approx(wanted, abs=1e-6)
-    assert not told["ranker"].startswith(str(ROOT))
