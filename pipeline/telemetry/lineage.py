@@ -19,7 +19,8 @@ class Lineage:
     """Emits an event when a stage begins and when it ends. A server that does not answer costs a note, never the run."""
 
     def __init__(self, settings: OperationsConfig, run_dir: Path, note: Note) -> None:
-        self._run_dir, self._note, self._client = run_dir, note, None
+        self._run_dir, self._note = run_dir, note
+        self._client: Any = None
         self._namespace = settings.openlineage_namespace
         self._address = settings.openlineage
         self._run = read_json(run_dir / "run.json") if self._address else {}
