@@ -67,7 +67,7 @@ def test_no_night_is_lost_while_another_run_holds_the_lake_and_each_runs_in_orde
 def test_a_back_fill_of_three_dates_runs_in_order_and_again_as_already_done(few: Shop, services: Services) -> None:
     begin(few, services, DAILY)
     words = ("--from-date", few.days[1], "--to-date", few.days[3], "--max-active-runs", "1")
-    few.airflow.command("backfill", "create", "--dag-id", "nightrank", *words)
+    few.airflow.command("backfill", "create", "--dag-id", "nightrank", *words, "--reprocess-behavior", "failed")
 
     def done() -> bool:
         runs = [run for run in services.runs() if run[1] == "backfill"]
@@ -86,7 +86,7 @@ def test_a_task_whose_worker_died_is_retried_and_its_old_driver_commits_nothing(
     wait = "(context.root / f'in-{context.fence}').touch()\n    while not (context.root / 'go').exists(): time.sleep(0.05)"
     few.stage("build_features", wait)
     begin(few, services, DAILY)
-    words = ("--from-date", few.days[1], "--to-date", few.days[1])
+    words = ("--from-date", few.days[1], "--to-date", few.days[1], "--reprocess-behavior", "failed")
     few.airflow.command("backfill", "create", "--dag-id", "nightrank", *words)
     services.until(lambda: list(few.root.glob("in-*")), "the stage at work")
     old = driver(few)
