@@ -60,9 +60,11 @@ class Airflow:
 
     def command(self, *words: str, expect: int | None = 0) -> str:
         """Output of `airflow WORDS`."""
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "airflow"), *words], env=self.environment, capture_output=True, text=True
-        )
+        command = [str(Path(sys.executable).parent / "airflow"), *words]
+        for _ in range(5):  # SQLite lets one process write at a time, and tells the other at once where it had read before
+            done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+            if "database is locked" not in done.stderr:
+                break
         assert expect is None or done.returncode == expect, f"{words}: {done.stdout[-6000:]}\n{done.stderr[-6000:]}"
         return done.stdout
 

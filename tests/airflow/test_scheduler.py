@@ -74,6 +74,8 @@ def test_a_back_fill_of_three_dates_runs_in_order_and_again_as_already_done(few:
         return [run[0] for run in runs] == few.days[1:4] and {run[2] for run in runs} == {"success"}
 
     services.until(done, "three dates")
+    ended = "SELECT count(*) FROM backfill WHERE completed_at IS NOT NULL"
+    services.until(lambda: services.rows(ended)[0][0] == 1, "the end of the back-fill")
     expected = night(few.days[1]) + night(few.days[2]) + night(few.days[3])
     assert few.trace() == expected
     few.airflow.command("backfill", "create", "--dag-id", "nightrank", *words, "--reprocess-behavior", "completed")
