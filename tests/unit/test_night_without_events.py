@@ -17,6 +17,7 @@ from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.current import found_now
+from nightrank.pipeline.orchestrated import Orchestrated
 from nightrank.pipeline.report.overview import headline
 from nightrank.pipeline.report.quality import gate as gate_view
 from nightrank.pipeline.runner import Runner
@@ -108,6 +109,16 @@ def test_it_runs_all_that_does_not_learn_and_is_done_once(lake: Lake, stages: tu
     assert run.run_stage(request, "make")["status"] == "done"
     with pytest.raises(UsageError, match="no stage 'learn'"):
         run.run_stage(request, "learn")
+
+
+def test_an_orchestrators_tasks_go_on_behind_those_that_learn(lake: Lake, stages: tuple[Stage, ...]) -> None:
+    night, request = Orchestrated(Runner(stages, finish=())), request_for(lake, "nightly", NIGHT)
+    assert night.open(request)["exit_code"] == 0
+    answers = {name: night.work(request, [name]) for name in ("take", "learn", "judge", "make")}
+    assert [answer["exit_code"] for answer in answers.values()] == [0] * 4 and trace(lake) == ["take", "make"]
+    assert "nothing is trained" in answers["learn"]["note"]
+    night.close(request)
+    assert night.open(request)["status"] == "already_done"
 
 
 def test_a_night_that_was_cut_off_learns_the_events_that_landed_meanwhile(lake: Lake, stages: tuple[Stage, ...]) -> None:

@@ -220,7 +220,7 @@ def test_a_stage_before_what_it_stands_on_is_refused(lake: Lake, modules: Path) 
     second = Stage("two", write_stage(modules, "two").module, "plain", ("one",))
     run, request = of((first, second)), request_for(lake)
     run.open(request)
-    with pytest.raises(UsageError, match="stands on one, which is not done"):
+    with pytest.raises(UsageError, match="needs one, which is not done"):
         run.work(request, ["two"])
     assert run.work(request, ["two", "one"])["status"] == "done", "their order is the list's"
 

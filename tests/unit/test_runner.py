@@ -170,7 +170,7 @@ def test_a_lake_without_landing_is_refused_and_stays_unmade(tmp_path: Path, modu
 def test_one_stage_alone_needs_what_it_stands_on(lake: Lake, modules: Path) -> None:
     one, two, _ = three(modules)
     run = runner((one, Stage("two", two.module, "plain", needs=("one",))))
-    with pytest.raises(UsageError, match="stands on one"):
+    with pytest.raises(UsageError, match="needs one, which is not done"):
         run.run_stage(request_for(lake), "two")
     assert run.run_stage(request_for(lake), "one")["status"] == "running"
     assert run.run_stage(request_for(lake), "two")["status"] == "done"

@@ -13,6 +13,7 @@ from deltalake import write_deltalake
 from finished_run import DAY, RELEASE, RUN, K, finished_run, lists, recommendation, write_lists, write_release
 
 from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
@@ -48,7 +49,9 @@ def test_a_night_without_events_made_its_lists_with_the_champion_it_found(lake: 
     champion = read_json(folder / "model_ref.json")
     (folder / "model_ref.json").unlink()
     change(folder / "run.json", found={"champion": champion, "without_events": True})
-    results.write(folder, results.compose(folder, stages_of("full", {}, without_events=True), "done", 0))
+    results.write(
+        folder, results.compose(folder, stages_of("full", Configuration.from_run({}), without_events=True), "done", 0)
+    )
     outcome = verify_run(lake)
     seen = {check.name: (check.status, check.seen) for check in outcome.checks}
     assert (outcome.failed, seen["stages"]) == ((), ("ok", "10 stages"))
