@@ -39,7 +39,7 @@ def describe(events: Any, outlets: Iterable[Asset], when: RunDate, result: Mappi
         if outlet.name == LISTS.name:
             more = _lists(result)
         elif outlet.name == MODEL.name:
-            more = _model(result.get("model") or {})
+            more = {**_model(result.get("model") or {}), "changed": bool(result.get("model"))}
         else:
             entry = entries.get(name)
             more = {"delta_version": entry["to"], "changed": entry["from"] != entry["to"]} if entry else {"changed": False}

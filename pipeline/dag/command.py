@@ -12,7 +12,7 @@ from typing import Any, Final
 
 GRACE_SECONDS: Final = 45.0
 """What nightrank gets to end its own processes, before it is killed: it gives them 15 seconds."""
-HIDDEN: Final = ("AIRFLOW__", "AIRFLOW_VAR_", "AIRFLOW_CONN_", "_AIRFLOW")
+HIDDEN: Final = ("AIRFLOW__", "AIRFLOW_VAR_", "AIRFLOW_CONN_", "_AIRFLOW", "__AIRFLOW")
 """Airflow's own settings, its secrets among them: the command has no use for them."""
 
 

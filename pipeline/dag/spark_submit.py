@@ -7,26 +7,24 @@ from typing import Any, Final
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import ObjectStoragePath
-from airflow.sdk.exceptions import AirflowSkipException
-
 import nightrank
 from nightrank.pipeline.dag.assets import describe
 from nightrank.pipeline.dag.dates import date_of
-from nightrank.pipeline.dag.operators import OPEN, PYTHON, ROOT, skip_without
+from nightrank.pipeline.dag.operators import OPEN, PYTHON, ROOT, NightrankCommand, kind_of, skip_without
 from nightrank.pipeline.dag.outcomes import raise_for
 
 HOST: Final = Path(nightrank.__file__).parent / "spark_jobs" / "driver" / "host.py"
 """The program of such an application."""
 
 
-class SparkStages(SparkSubmitOperator):
+class SparkStages(NightrankCommand, SparkSubmitOperator):
     """Stages of the open run in one Spark application, as far as they are not done.
 
     The provider turns every exit code into text, so the code is read from the record that a failed stage leaves in the lake.
     Never durable: a task that is cleared or retried submits again, and the stages that stand are left out.
     """
 
-    template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "root", "python")
+    template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "root", "python", "env")
 
     def __init__(
         self,
@@ -41,6 +39,7 @@ class SparkStages(SparkSubmitOperator):
         """`conf`, templated, holds the resources; `conn_id` names the master. `python` runs the driver, in client mode."""
         variables = {"PYSPARK_DRIVER_PYTHON": python, "PYSPARK_PYTHON": python, **(env or {})}
         super().__init__(application=str(HOST), durable=False, env_vars=variables, **kwargs)
+        self.env = env
         self.stages, self.needs, self.root, self.python = list(stages), list(needs), root, python
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,12 +49,24 @@ class SparkStages(SparkSubmitOperator):
         run = context["ti"].xcom_pull(task_ids=OPEN)
         todo = [name for name in self.stages if name in run["stages"]]
         if not todo:
-            raise AirflowSkipException(f"{run['run_id']} has no stage {', '.join(self.stages)}")
+            return self._left_out(context)
         records = Records(ObjectStoragePath(self.root) / "runs" / run["run_id"] / "stages")
         if run["status"] != "already_done":
             self._submit(context, run["run_id"], todo, records)
         describe(context["outlet_events"], self.outlets, when, {**run, **records.result(todo)})
         return {"run_id": run["run_id"], "status": "done"}
+
+    def _left_out(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """The run has none of the stages; the command says whether the tasks behind go on (it starts nothing)."""
+        day = date_of(context).day.isoformat()
+        _, answer = self.command(context, "run", "stage", *self.stages, "--date", day, "--kind", kind_of(context))
+        raise_for(answer.code, answer.body)
+        return {"run_id": answer.body["run_id"], "status": answer.body["status"]}
+
+    def on_kill(self) -> None:
+        """Neither the application nor a command is left."""
+        NightrankCommand.on_kill(self)
+        SparkSubmitOperator.on_kill(self)
 
     def _submit(self, context: Mapping[str, Any], run_id: str, todo: Sequence[str], records: "Records") -> None:
         beside = Path(self.python).parent / "spark-submit"

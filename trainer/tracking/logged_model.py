@@ -25,7 +25,7 @@ def log_model(mlflow_run: str, folder: Path, manifest: str) -> str:
     import mlflow
 
     info = read_info(folder)
-    example = {"history": read_vocabulary(folder, info.items)[:3], "k": 10}
+    example = {"history": read_vocabulary(folder, info.items)[:3].to_pylist(), "k": 10}
     with mlflow.start_run(run_id=mlflow_run, log_system_metrics=False), code() as paths:
         logged = mlflow.pyfunc.log_model(
             name="ranker",
