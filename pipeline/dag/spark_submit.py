@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import ObjectStoragePath
+
 import nightrank
 from nightrank.pipeline.dag.assets import describe
 from nightrank.pipeline.dag.dates import date_of
