@@ -26,6 +26,7 @@ class SparkStages(NightrankCommand, SparkSubmitOperator):
     """
 
     template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "root", "python", "env")
+    _spark_binary: str | None
 
     def __init__(
         self,
