@@ -84,12 +84,13 @@ def test_the_python_that_the_user_names_runs_the_executors_of_a_session_of_our_o
 
 def test_spark_shows_the_run_and_the_stage_by_their_names(lake, tmp_path):
     (tmp_path / "log").mkdir()
-    options = ("--conf", "spark.eventLog.enabled=true", "--conf", f"spark.eventLog.dir={tmp_path / 'log'}")
+    log = {"enabled": "true", "compress": "false", "dir": tmp_path / "log"}
+    options = [part for key, value in log.items() for part in ("--conf", f"spark.eventLog.{key}={value}")]
     job = (ingest_events.__file__, "--root", landed(lake).root, "--date", DAY)
     done = submit("--master", "local[1]", *options, *job)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "master local[1] of spark-submit instead of the default local[2]" in done.stdout
-    events = [json.loads(line) for path in (tmp_path / "log").rglob("*") if path.is_file() for line in path.open()]
+    events = [json.loads(line) for path in (tmp_path / "log").rglob("events_*") for line in path.open()]
     (start,) = [event for event in events if event["Event"] == "SparkListenerApplicationStart"]
     assert start["App Name"] == f"nightrank night {DAY} ingest_events"
     jobs = [event["Properties"] for event in events if event["Event"] == "SparkListenerJobStart"]
