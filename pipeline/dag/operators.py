@@ -142,4 +142,5 @@ def verdict_of(result: Mapping[str, Any]) -> dict[str, Any] | None:
     if not gate:
         return None
     told = {key: gate.get(key) for key in ("decision", "reasons", "delta", "ci", "n", "nights")}
-    return {"gate": told, "run_id": result.get("run_id"), "report": result.get("report"), "model": result.get("model")}
+    page = f"runs/{result.get('run_id')}/report.html"  # written by `report`, which may still be at work
+    return {"gate": told, "run_id": result.get("run_id"), "report": page, "model": result.get("model")}
