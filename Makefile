@@ -13,7 +13,7 @@ export DO_NOT_TRACK ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-airflow test-slow mutation check format bench bench-accuracy doctor clean
+.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-airflow test-slow mutation check format bench bench-accuracy doctor package clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,10 +71,13 @@ bench-accuracy: setup ## accuracy tables on public sets under DATA=FOLDER, peers
 	nice $(BIN)/python -m benchmarks.accuracy.tables --data $(or $(DATA),$(error say where the data sets are: make bench-accuracy DATA=FOLDER)) $(if $(PEERS),--peer-python $(PEERS))
 	$(BIN)/python -m benchmarks.accuracy.draw
 
+package: setup ## dist/: the wheel, its lock, the zip for --py-files; ARCHIVE=1: an environment for --archives too (gigabytes)
+	$(BIN)/python -m scripts.package $(if $(ARCHIVE),--archive)
+
 doctor: setup ## what is missing or risky on this machine, and how to fix it
 	@$(BIN)/nightrank doctor
 
 clean: ## remove the environment and every cache of the checkout; Horovod's wheel and lakes are kept
-	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	rm -rf .venv .build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f trainer/data/*.so

@@ -12,6 +12,7 @@ from nightrank.feature_store.application import current_application, labelled
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.secret_settings import check_whole
 from nightrank.feature_store.contracts.settings import SparkSettings
+from nightrank.feature_store.py_files import SETTING, check_py_files
 from nightrank.feature_store.spark_properties import check_arguments, handed_over
 from nightrank.feature_store.submitted import is_submitted, master_of, set_python
 
@@ -42,7 +43,7 @@ def get_session(settings: SparkSettings, app: str | None = None) -> SparkSession
 
     A new JVM belongs to this process: it reads our end of a pipe and exits when we die, SIGKILL included. It takes the settings
     from a private file, not as arguments. The JVM of spark-submit keeps the master it was given. ConfigError if the settings
-    name another, or if `jar_folder` is named and holds no Delta jar. Never imports torch.
+    name another, or if `jar_folder` is named and holds no Delta jar; UsageError for a wheel in --py-files. Never imports torch.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
@@ -55,6 +56,7 @@ def get_session(settings: SparkSettings, app: str | None = None) -> SparkSession
         builder = builder.master(master)
     options = _options(settings, master)
     session = _joined(builder, options) if _has_jvm() else _started(builder, options)
+    check_py_files(session.sparkContext.getConf().get(SETTING) or "")
     session.sparkContext.setLogLevel("ERROR")
     return labelled(session)
 

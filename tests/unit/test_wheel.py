@@ -1,7 +1,6 @@
 """What is installed from a wheel works without the checkout: configurations, templates, stages and commands are in it."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,25 +9,14 @@ from pathlib import Path
 import pytest
 
 from nightrank.pipeline.stages import STAGES
+from scripts.package.wheel import build_wheel, zip_beside
 from tests.architecture.tree import ROOT, tracked_files
-
-BUILD = "import setuptools.build_meta as b, sys; print(b.build_wheel(sys.argv[1]))"
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel built from a copy of what git tracks."""
-    copy, out = tmp_path_factory.mktemp("copy"), tmp_path_factory.mktemp("wheel")
-    for path in tracked_files():
-        target = copy / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-    for link in (ROOT / "nightrank").iterdir():
-        if link.is_symlink():
-            (copy / "nightrank" / link.name).symlink_to(link.readlink())
-    done = subprocess.run([sys.executable, "-c", BUILD, str(out)], cwd=copy, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return next(out.glob("nightrank-*.whl"))
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +66,14 @@ def test_every_spark_stage_is_found_by_its_name_in_what_is_installed(installed: 
         "print(all(function_of(name).__module__ == f'nightrank.spark_jobs.{name}' for name in sys.argv[1:]))"
     )
     assert run(installed, "-c", program, *names) == "True\n"
+
+
+def test_the_zip_beside_the_wheel_holds_all_but_compiled_parts_and_imports(wheel: Path, tmp_path: Path) -> None:
+    zipped = zip_beside(wheel)
+    assert zipped.name == "nightrank-0.1.0.zip"
+    left_out = set(zipfile.ZipFile(wheel).namelist()) - set(zipfile.ZipFile(zipped).namelist())
+    assert {Path(name).suffix or Path(name).name for name in left_out} == {".so", "RECORD", "WHEEL"}
+    program = (
+        "import nightrank.spark_jobs.executor.score as s, importlib.metadata as m; print(m.version('nightrank'), s.__file__)"
+    )
+    assert run(zipped, "-c", program).strip() == f"0.1.0 {zipped}/nightrank/spark_jobs/executor/score.py"
