@@ -11,7 +11,7 @@ from nightrank.pipeline.stages import Stage
 from nightrank.trainer.config.training import TrainerConfig
 
 HERE: Final = ("horovodrun", "spark")
-"""Launchers that need Horovod in the Python of the run. `one_process` needs none, and `pods` has it in their image."""
+"""Launchers that need Horovod in the Python of the run. `one_process` needs none."""
 
 
 def check_ranks(config: Configuration, todo: Callable[[], Iterable[Stage]]) -> None:
