@@ -20,7 +20,7 @@ RUN NIGHTRANK_CACHE=/tmp/cache /opt/nightrank/bin/nightrank horovod && rm -r /tm
 
 ENV PATH=/opt/nightrank/bin:$PATH PYSPARK_PYTHON=/opt/nightrank/bin/python PYTHONUNBUFFERED=1 DO_NOT_TRACK=1
 RUN useradd --uid 10001 --create-home nightrank
-USER nightrank
+USER 10001
 WORKDIR /home/nightrank
 ENTRYPOINT ["tini", "--"]
 CMD ["nightrank", "--help"]
