@@ -13,6 +13,8 @@ from nightrank.feature_store.contracts.secrets import PARTS, looks_secret
 
 ARGUMENTS: Final = "PYSPARK_SUBMIT_ARGS"
 FLAG: Final = "--properties-file"
+WITH_DEFAULTS: Final = "--load-spark-defaults"
+"""Beside FLAG: spark-defaults.conf is still read."""
 ON_THE_COMMAND_LINE: Final = ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions")
 """Settings that Spark itself turns into arguments of the JVM."""
 ESCAPES: Final = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f"})
@@ -42,11 +44,8 @@ def handed_over(options: Mapping[str, str]) -> Iterator[None]:
         at = arguments.index(FLAG)
         theirs = Path(arguments[at + 1]).read_text() + "\n"
         del arguments[at : at + 2]
-    with tempfile.TemporaryDirectory(prefix="nightrank-") as folder:
-        path = Path(folder) / "spark.properties"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(theirs + as_properties(options))
-        os.environ[ARGUMENTS] = shlex.join([FLAG, str(path), "--load-spark-defaults", *arguments])
+    with private_file(options, theirs) as path:
+        os.environ[ARGUMENTS] = shlex.join([FLAG, str(path), WITH_DEFAULTS, *arguments])
         try:
             yield
         finally:
@@ -54,6 +53,16 @@ def handed_over(options: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[ARGUMENTS]
             else:
                 os.environ[ARGUMENTS] = before
+
+
+@contextmanager
+def private_file(options: Mapping[str, str], before: str = "") -> Iterator[Path]:
+    """A properties file of mode 0600 with the lines `before` and then `options`; it is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="nightrank-") as folder:
+        path = Path(folder) / "spark.properties"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(before + as_properties(options))
+        yield path
 
 
 def as_properties(options: Mapping[str, str]) -> str:

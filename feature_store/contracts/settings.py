@@ -146,6 +146,8 @@ class MaintenanceSettings(FrozenConfig):
 class SparkSettings(FrozenConfig):
     master: str | None = "local[2]"
     """Spark's master; null: the one of spark-submit, which also replaces the default. A different one is refused."""
+    application: Literal["shared", "stages"] = "shared"
+    """shared: neighbouring Spark stages are one application, with one driver and its executors; stages: one for each stage."""
     driver_memory: str = "2g"
     """Memory of the driver's JVM, and of a local run as a whole."""
     shuffle_partitions: int = 4

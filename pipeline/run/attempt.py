@@ -103,13 +103,18 @@ class Attempt:
         self._speaking = waiting[0]
         self._start(waiting[0])
         logs = {f"stage {stage.name}": stage for stage in step.stages}
-        child = Child(
-            step.command,
-            self.directory.folder,
-            lambda line: self._listen(line, logs),
-            self.lease.fence,
-            config=self._config,
-        )
+        with step.started_by() as command:
+            child = Child(
+                command,
+                self.directory.folder,
+                lambda line: self._listen(line, logs),
+                self.lease.fence,
+                config=self._config,
+            )
+            return self._wait(child, waiting)
+
+    def _wait(self, child: Child, waiting: list[Stage]) -> int:
+        """The exit code; stages leave `waiting` as their records appear."""
         code = None
         while code is None:
             code = child.wait(POLL_SECONDS)

@@ -1,17 +1,23 @@
-"""What is started for which stages: one process each, but neighbouring Spark stages share a session when Spark is local."""
+"""What is started for which stages: one process each, but neighbouring Spark stages share a session unless asked otherwise."""
 
 import importlib.util
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import DependencyUnreachable
 from nightrank.feature_store.contracts.settings import SparkSettings
+from nightrank.feature_store.spark_properties import FLAG, WITH_DEFAULTS, check_arguments, private_file
 from nightrank.pipeline.stages import Stage
+
+HOST: Final = "nightrank.spark_jobs.driver.host"
+"""The program of several stages in one session."""
 
 
 @dataclass(frozen=True)
@@ -20,46 +26,74 @@ class Step:
 
     stages: tuple[Stage, ...]
     command: tuple[str, ...]
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What spark-submit takes from a file: it may hold secrets, so no command line shows it."""
+
+    @contextmanager
+    def started_by(self) -> Iterator[tuple[str, ...]]:
+        """The command to start. Inside, the file of `properties` stands, and only this user can read it."""
+        if not self.properties:
+            yield self.command
+            return
+        with private_file(self.properties) as path:
+            submit, *rest = self.command
+            yield (submit, FLAG, str(path), WITH_DEFAULTS, *rest)
 
 
 def steps_of(todo: Sequence[Stage], run_dir: Path, config: Configuration) -> list[Step]:
-    """The processes that take `todo` in order."""
+    """The processes that take `todo` in order. ConfigError for a secret that Spark would put on a command line."""
     spark = config.section("spark", SparkSettings)
     local = (spark.master or "").startswith("local")
     steps: list[Step] = []
-    for engine, group in groupby(todo, key=lambda stage: stage.engine):
-        stages = tuple(group)
-        if engine == "spark" and local and len(stages) > 1:
-            steps.append(Step(stages, _host(stages, run_dir)))
-        elif engine == "spark" and not local:
-            steps += [Step((stage,), _submitted(stage, run_dir, spark)) for stage in stages]
+    for stages in _groups(todo, shared=spark.application == "shared"):
+        program, arguments = _program(stages, run_dir)
+        if stages[0].engine == "spark" and not local:
+            steps.append(Step(stages, (*_submit(spark), _file_of(program), *arguments), _properties(spark)))
         else:
-            steps += [Step((stage,), _module(stage, run_dir)) for stage in stages]
+            steps.append(Step(stages, (sys.executable, "-m", program, *arguments)))
     return steps
 
 
-def _module(stage: Stage, run_dir: Path) -> tuple[str, ...]:
-    return (sys.executable, "-m", stage.module, "--run-dir", str(run_dir))
+def _groups(todo: Sequence[Stage], *, shared: bool) -> Iterator[tuple[Stage, ...]]:
+    """Stages that have one process: neighbours on Spark if they share an application, else each alone."""
+    for engine, group in groupby(todo, key=lambda stage: stage.engine):
+        stages = tuple(group)
+        if engine == "spark" and shared:
+            yield stages
+        else:
+            yield from ((stage,) for stage in stages)
 
 
-def _host(stages: tuple[Stage, ...], run_dir: Path) -> tuple[str, ...]:
-    listed = ",".join(stage.name for stage in stages)
-    return (sys.executable, "-m", "nightrank.spark_jobs.driver.host", "--run-dir", str(run_dir), "--stages", listed)
+def _program(stages: tuple[Stage, ...], run_dir: Path) -> tuple[str, tuple[str, ...]]:
+    """Module and arguments: the stage itself, or the host of several."""
+    if len(stages) == 1:
+        return stages[0].module, ("--run-dir", str(run_dir))
+    return HOST, ("--run-dir", str(run_dir), "--stages", ",".join(stage.name for stage in stages))
 
 
-def _submitted(stage: Stage, run_dir: Path, spark: SparkSettings) -> tuple[str, ...]:
-    """spark-submit of the job's file, with what can only be said on its command line."""
+def _submit(spark: SparkSettings) -> tuple[str, ...]:
+    """spark-submit with the settings that have a key of their own; where `spark.extra` names one too, that is taken."""
     submit = shutil.which("spark-submit", path=str(Path(sys.executable).parent)) or shutil.which("spark-submit")
     if submit is None:
         raise DependencyUnreachable("spark-submit is not on the PATH", "install pyspark, or set spark.master=local[2]")
-    options = ["--driver-memory", spark.driver_memory]
+    options = [] if "spark.driver.memory" in spark.extra else ["--driver-memory", spark.driver_memory]
     if spark.master:
         options += ["--master", spark.master]
     if spark.jar_folder:
-        options += ["--jars", ",".join(str(path) for path in sorted(Path(spark.jar_folder).glob("*.jar")))]
-    elif spark.packages:
+        if "spark.jars" not in spark.extra:
+            options += ["--jars", ",".join(str(path) for path in sorted(Path(spark.jar_folder).glob("*.jar")))]
+    elif spark.packages and "spark.jars.packages" not in spark.extra:
         options += ["--packages", ",".join(spark.packages)]
-    return (submit, *options, _file_of(stage.module), "--run-dir", str(run_dir))
+    return (submit, *options)
+
+
+def _properties(spark: SparkSettings) -> dict[str, str]:
+    """All of `spark.extra`: executors, queues, archives and the JVM's options are decided before our Python starts.
+
+    The driver keeps this Python where `spark.pyspark.python` names another, such as one that only executors unpack.
+    """
+    check_arguments(spark.extra)
+    return {"spark.pyspark.driver.python": sys.executable, **spark.extra}
 
 
 def _file_of(module: str) -> str:

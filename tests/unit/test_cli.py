@@ -106,11 +106,10 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert (done.returncode, plan["run_id"], plan["status"]) == (0, "full-2024-01-03", "planned")
     assert plan["stages"][0] == {"name": "ingest_events", "status": "would_run"}
     assert len(plan["processes"]) < len(plan["stages"]), "neighbouring Spark stages share a session"
-    apart = json.loads(
-        nightrank("full", "--root", str(lake.root), "--dry-run", "--json", "--set", "spark.master=spark://host:7077").stdout
-    )
-    assert len(apart["processes"]) == len(apart["stages"])
-    assert apart["processes"][0][0].endswith("spark-submit") and "spark://host:7077" in apart["processes"][0]
+    cluster = ("--set", "spark.master=spark://host:7077")
+    there = json.loads(nightrank("full", "--root", str(lake.root), "--dry-run", "--json", *cluster).stdout)
+    assert len(there["processes"]) == len(plan["processes"])
+    assert there["processes"][0][0].endswith("spark-submit") and "spark://host:7077" in there["processes"][0]
     assert sorted(lake.root.rglob("*")) == before
 
 
