@@ -10,6 +10,8 @@ from nightrank.feature_store.contracts.secrets import HIDDEN, masked
 
 VARIABLE: Final = "NIGHTRANK_SECRETS"
 """In the environment of a run's processes: JSON, a list of [path of keys, value]. Never an argument, never in a file."""
+SPARK_SETTINGS: Final = "NIGHTRANK_SPARK_SETTINGS"
+"""In the environment of the program that asks a cluster's executors: the section `spark` as JSON, for the same reason."""
 
 
 def secrets_of(config: Mapping[str, Any]) -> list[tuple[list[str], str]]:

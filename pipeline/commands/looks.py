@@ -1,4 +1,4 @@
-"""`doctor`, `recommend`, `verify` and `config`: look, and change nothing. None of them starts a JVM."""
+"""`doctor`, `recommend`, `verify` and `config`: look, and change nothing. None starts a JVM but `doctor --cluster`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,9 @@ def doctor(
     root: Annotated[Path | None, typer.Option("--root", help="Also check this lake's folder.", envvar="NIGHTRANK_ROOT")] = None,
     config: Config = None,
     overrides: Set = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Also ask every executor of spark.master for its Python and packages.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what is missing or risky on this machine, and how to fix it.
@@ -25,11 +28,14 @@ def doctor(
       nightrank doctor
 
       nightrank doctor --root lake --config mine.yaml
+
+      nightrank doctor --cluster --set spark.master=spark://host:7077
     """
     from nightrank.pipeline.config import night_of
     from nightrank.pipeline.doctor import main
 
-    raise typer.Exit(main(absolute(root) if root else None, as_json, night_of(config or [], overrides or [])))
+    settings = night_of(config or [], overrides or [])
+    raise typer.Exit(main(absolute(root) if root else None, as_json, settings, cluster=cluster))
 
 
 def recommend(

@@ -8,6 +8,7 @@ from pathlib import Path
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.pipeline.doctor.ambient import check_clock, check_telemetry
 from nightrank.pipeline.doctor.caches import check_caches
+from nightrank.pipeline.doctor.cluster import check_cluster
 from nightrank.pipeline.doctor.finding import Finding, worst
 from nightrank.pipeline.doctor.horovod import check_horovod, check_own_name
 from nightrank.pipeline.doctor.java import check_java
@@ -23,8 +24,13 @@ __all__ = ["Finding", "Machine", "main", "run_checks"]
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
-def run_checks(root: Path | None, settings: DataSettings | None = None, machine: Machine | None = None) -> list[Finding]:
-    """Every finding, in reading order. The slow ones (a JVM, torch) run in parallel; it takes seconds in all."""
+def run_checks(
+    root: Path | None, settings: DataSettings | None = None, machine: Machine | None = None, *, cluster: bool = False
+) -> list[Finding]:
+    """Every finding, in reading order. The slow ones (a JVM, torch) run in parallel; it takes seconds in all.
+
+    `cluster`: the executors of the configured master are asked too, by an application of their own.
+    """
     here = machine or this_machine()
     configured = settings or DataSettings()
     checks: list[Callable[[], list[Finding]]] = [
@@ -42,14 +48,15 @@ def run_checks(root: Path | None, settings: DataSettings | None = None, machine:
         lambda: check_telemetry(here),
         lambda: check_data_loss(here, configured),
         lambda: check_mlflow(configured),
+        *([lambda: check_cluster(here, configured)] if cluster else []),
     ]
     with ThreadPoolExecutor(max_workers=4) as pool:
         return [finding for found in pool.map(lambda check: check(), checks) for finding in found]
 
 
-def main(root: Path | None, as_json: bool, settings: DataSettings | None = None) -> int:
+def main(root: Path | None, as_json: bool, settings: DataSettings | None = None, *, cluster: bool = False) -> int:
     """Print the findings (`as_json`: one object on stdout; else a table for people). 1 if anything fails, else 0."""
-    findings = run_checks(root, settings)
+    findings = run_checks(root, settings, cluster=cluster)
     status = worst(findings)
     if as_json:
         print_json({"status": status, "findings": [finding.to_json() for finding in findings]})

@@ -37,6 +37,10 @@ def run_program(command: Sequence[str], environ: Mapping[str, str], timeout: flo
     return Output(done.returncode, done.stdout, done.stderr)
 
 
+def run_patiently(command: Sequence[str], environ: Mapping[str, str]) -> Output:
+    return run_program(command, environ, timeout=300)
+
+
 def resolve_own_name() -> str:
     """The machine's own name, after looking it up; OSError where it does not resolve."""
     name = socket.gethostname()
@@ -56,6 +60,8 @@ class Machine:
     home: Path
     python: str = sys.executable
     run: Run = run_program
+    run_on_cluster: Run = run_patiently
+    """Waits longer: a busy cluster takes its time to give executors."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
     own_name: Callable[[], str] = resolve_own_name

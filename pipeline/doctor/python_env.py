@@ -50,7 +50,7 @@ def check_interpreters(machine: Machine, settings: DataSettings) -> list[Finding
     seen = f"Python {facts['driver']['python']} and {len(SHARED)} shared packages are the same on both sides"
     master = settings.spark.master
     if master is None or not master.startswith("local"):
-        remedy = "run `nightrank doctor` on a worker too, with the Python the executors use"
+        remedy = "`nightrank doctor --cluster` asks the executors themselves"
         return [
             Finding("driver_and_executor_python", "warn", f"{seen} of this machine; the executors run under {master}", remedy)
         ]
