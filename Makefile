@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
-NOT_SLOW := -m "not slow and not night"
+NOT_SLOW := -m "not slow and not night and not cluster"
 # Two workers with a Spark session each; tests/conftest.py says what never runs beside what.
 TWO := -n 2 --no-loadscope-reorder
 # Packages ask home less: nothing of a build is anybody else's business (`nightrank doctor` reports these).
@@ -13,7 +13,7 @@ export DO_NOT_TRACK ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-airflow test-slow mutation check format bench bench-accuracy doctor package clean
+.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-cluster test-airflow test-slow mutation check format bench bench-accuracy doctor package clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-e2e: setup ## the pipeline as a user runs it
 
 test-night: setup ## a tiny market: a full run, a night, the same night again, an empty day
 	$(PYTEST) -m night tests/e2e
+
+test-cluster: setup ## a Spark standalone master and two workers as processes; WHAT="-k doctor" for a part
+	$(PYTEST) -m cluster tests/cluster $(WHAT)
 
 test-airflow: setup ## the DAG in an Airflow of its own: parsing, runs, a back-fill, a real date; WHAT="-k parse" for a part
 	@scripts/setup_airflow
