@@ -92,7 +92,8 @@ def executors_of(session: SparkSession) -> list[Executor]:
 def _registered(session: SparkSession) -> list[str]:
     """Names of the executors, once their number has stood for SETTLED_SECONDS."""
     store: Any = session.sparkContext._jsc.sc().statusStore()
-    deadline, since, before = time.monotonic() + WAIT_SECONDS, time.monotonic(), []
+    deadline, since = time.monotonic() + WAIT_SECONDS, time.monotonic()
+    before: list[str] = []
     while time.monotonic() < deadline:
         listed = store.executorList(True)
         now = sorted({str(listed.apply(i).id()) for i in range(listed.size())} - {"driver"})
