@@ -22,20 +22,21 @@ CREDENTIALS = {
 
 
 @contextmanager
-def s3_server():
-    """The server's port; its objects are in its memory, gone afterwards."""
+def s3_server(bucket: str):
+    """The port of a server with an empty bucket; its objects are in its memory, gone afterwards."""
     port = _free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait(port, process)
+        _make_bucket(port, bucket)
         yield port
     finally:
         process.kill()
         process.wait()
 
 
-def make_bucket(port: int, name: str) -> None:
+def _make_bucket(port: int, name: str) -> None:
     urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/{name}", method="PUT"), timeout=30)
 
 

@@ -11,6 +11,8 @@ from typing import IO, Any, Final
 
 BLOCK: Final = 1 << 20
 """Bytes that are read at once."""
+DRAFT: Final = ".tmp"
+"""How the name of a temporary file ends."""
 Moved = Callable[[], None]
 
 
@@ -27,22 +29,43 @@ def write_atomic(path: Path, data: bytes) -> None:
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """What is written inside is at `path` afterwards, fsynced and renamed; after a fault or a crash the old file is."""
+    with draft_beside(path) as (handle, draft):
+        yield handle
+        sync(handle)
+        os.replace(draft, path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def draft_beside(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
+    """A temporary file in the folder of `path`, gone afterwards unless it was renamed. Its name relies on no pid."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}{DRAFT}")
     try:
-        with open(temporary, "wb") as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
+        with open(draft, "wb") as handle:
+            yield handle, draft
     finally:
-        os.close(folder)
+        draft.unlink(missing_ok=True)
+
+
+def is_draft(path: Path) -> bool:
+    """Whether a writer that was killed left it."""
+    return path.name.startswith(".") and path.name.endswith(DRAFT)
+
+
+def sync(handle: IO[bytes]) -> None:
+    """What was written is on disk."""
+    handle.flush()
+    os.fsync(handle.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in it are on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, value: Any) -> None:

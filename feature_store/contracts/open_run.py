@@ -29,7 +29,7 @@ class TaskLease(Lease):
         self.task = task
 
     def beat(self) -> None:
-        records.update(lake=self.lake, change=lambda found: _alive(found) if self._holds(found) else None)
+        records.update(self.lake, lambda found: _alive(found) if self._holds(found) else None)
 
     def release(self) -> None:
         """The task has ended; the run stays open."""

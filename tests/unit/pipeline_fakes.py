@@ -1,10 +1,12 @@
 """A lake and a list of stages that are real processes and do next to nothing, for tests of the runner alone."""
 
+import os
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.configuration import Configuration
@@ -64,3 +66,9 @@ def trace(lake: Lake) -> list[str]:
 
 def result_of(lake: Lake, run_id: str) -> dict[str, object]:
     return dict(read_json(lake.run_dir(run_id) / "result.json"))
+
+
+def import_stages_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, from which processes of a run import stages, and nightrank from this checkout."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(Path(__file__).parents[2])]))
+    return folder

@@ -12,7 +12,7 @@ from nightrank.feature_store.contracts.errors import ConfigError, DependencyUnre
 from nightrank.feature_store.contracts.storage import locate
 from nightrank.feature_store.contracts.storage import node_cache as caches
 from nightrank.feature_store.contracts.storage.node_cache import NodeCache, node_cache
-from tests.s3_server import environment, make_bucket, proxy, s3_server, use
+from tests.s3_server import environment, proxy, s3_server, use
 
 FILLER = """
 import sys
@@ -26,8 +26,7 @@ print(copy, copy.stat().st_size)
 
 @pytest.fixture(scope="module")
 def server():
-    with s3_server() as port:
-        make_bucket(port, "rows")
+    with s3_server("rows") as port:
         yield port
 
 

@@ -1,7 +1,6 @@
 """A run in the hands of an orchestrator: one lease over processes of their own, retries that shut out their zombies."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pipeline_fakes import DAY, landed_lake, request_for, result_of, trace, write_stage
+from pipeline_fakes import DAY, import_stages_from, landed_lake, request_for, result_of, trace, write_stage
 
 from nightrank.feature_store.contracts import lease as leases
 from nightrank.feature_store.contracts import lease_record as records
@@ -33,8 +32,7 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "modules"), str(Path(__file__).parents[2])]))
-    return tmp_path / "modules"
+    return import_stages_from(tmp_path / "modules", monkeypatch)
 
 
 def night(modules: Path, middle: str = "pass") -> Orchestrated:

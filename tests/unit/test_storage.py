@@ -10,13 +10,12 @@ import pytest
 
 from nightrank.feature_store.contracts.errors import ConfigError, UsageError
 from nightrank.feature_store.contracts.storage import Location, locate
-from tests.s3_server import make_bucket, s3_server, use
+from tests.s3_server import s3_server, use
 
 
 @pytest.fixture(scope="module")
 def server():
-    with s3_server() as port:
-        make_bucket(port, "lakes")
+    with s3_server("lakes") as port:
         yield port
 
 

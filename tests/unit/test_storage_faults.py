@@ -12,15 +12,14 @@ from nightrank.feature_store.contracts.errors import ConfigError, ConflictError,
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.process import ProcessId
 from nightrank.feature_store.contracts.storage import locate, stores
-from tests.s3_server import make_bucket, proxy, s3_server, use
+from tests.s3_server import proxy, s3_server, use
 
 ELSEWHERE = ProcessId("elsewhere", "another boot", 1, "1")
 
 
 @pytest.fixture(scope="module")
 def server():
-    with s3_server() as port:
-        make_bucket(port, "faulty")
+    with s3_server("faulty") as port:
         yield port
 
 

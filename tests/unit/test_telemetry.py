@@ -1,13 +1,12 @@
 """What other systems are told of a run: Prometheus' text file, OpenLineage events, logs as JSON. None of it can stop a run."""
 
 import json
-import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from pipeline_fakes import landed_lake, request_for, write_stage
+from pipeline_fakes import import_stages_from, landed_lake, request_for, write_stage
 from prometheus_client.parser import text_string_to_metric_families
 
 from nightrank.feature_store.contracts.lake import Lake
@@ -26,8 +25,7 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "modules"), str(Path(__file__).parents[2])]))
-    return tmp_path / "modules"
+    return import_stages_from(tmp_path / "modules", monkeypatch)
 
 
 def stages(modules: Path, middle: str = "pass") -> tuple[Stage, ...]:

@@ -4,13 +4,12 @@ import contextlib
 import hashlib
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
 from nightrank.feature_store.contracts.errors import ConflictError
+from nightrank.feature_store.contracts.files import BLOCK, atomic_file, draft_beside, is_draft, sync, sync_folder, write_atomic
 from nightrank.feature_store.contracts.lake_lock import locked
 from nightrank.feature_store.contracts.storage.store import Entry, Stored, Version
 
@@ -32,21 +31,17 @@ class LocalStore:
             return handle.read(length)
 
     def write(self, key: str, data: bytes) -> None:
-        with _draft(Path(key)) as (handle, draft):
-            handle.write(data)
-            _sync(handle)
-            os.replace(draft, key)
-        _sync_folder(Path(key).parent)
+        write_atomic(Path(key), data)
 
     def create(self, key: str, data: bytes) -> bool:
-        with _draft(Path(key)) as (handle, draft):
+        with draft_beside(Path(key)) as (handle, draft):
             handle.write(data)
-            _sync(handle)
+            sync(handle)
             try:
                 os.link(draft, key)
             except FileExistsError:
                 return Path(key).read_bytes() == data
-        _sync_folder(Path(key).parent)
+        sync_folder(Path(key).parent)
         return True
 
     def swap(self, key: str, data: bytes, expected: Version) -> Version | None:
@@ -86,36 +81,21 @@ class LocalStore:
         shutil.rmtree(key, ignore_errors=not Path(key).exists())
 
     def upload(self, key: str, source: Path) -> None:
-        with _draft(Path(key)) as (handle, draft), open(source, "rb") as given:
-            shutil.copyfileobj(given, handle, 1 << 20)
-            _sync(handle)
-            os.replace(draft, key)
-        _sync_folder(Path(key).parent)
+        with atomic_file(Path(key)) as handle, open(source, "rb") as given:
+            shutil.copyfileobj(given, handle, BLOCK)
 
     def download(self, key: str, target: Path) -> None:
         with open(key, "rb") as given, open(target, "wb") as handle:
-            shutil.copyfileobj(given, handle, 1 << 20)
-            _sync(handle)
+            shutil.copyfileobj(given, handle, BLOCK)
+            sync(handle)
 
     def open(self, key: str) -> IO[bytes]:
         return open(key, "rb")
 
 
-@contextmanager
-def _draft(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
-    """A temporary file beside `path`, gone afterwards unless it was renamed. Its name relies on no pid."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(draft, "wb") as handle:
-            yield handle, draft
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def _hidden(path: Path) -> bool:
     """What this store itself leaves beside: drafts of a writer that was killed, and locks."""
-    return path.name == SWAP_LOCK or (path.name.startswith(".") and path.name.endswith(".tmp"))
+    return path.name == SWAP_LOCK or is_draft(path)
 
 
 def _entry(path: Path) -> Entry:
@@ -125,16 +105,3 @@ def _entry(path: Path) -> Entry:
 
 def _version(data: bytes) -> Version:
     return Version(hashlib.sha256(data).hexdigest())
-
-
-def _sync(handle: IO[bytes]) -> None:
-    handle.flush()
-    os.fsync(handle.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,6 +1,5 @@
 """A bucket, through obstore: writes are whole by nature, `create` and `swap` are conditional writes of the store itself."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
+from nightrank.feature_store.contracts.files import sync
 from nightrank.feature_store.contracts.storage.object_errors import UnknownOutcome, explained
 from nightrank.feature_store.contracts.storage.object_file import ObjectFile
 from nightrank.feature_store.contracts.storage.store import Entry, Stored, Version
@@ -83,8 +83,7 @@ class BucketStore:
     def download(self, key: str, target: Path) -> None:
         with self.open(key) as given, open(target, "wb") as handle:
             shutil.copyfileobj(given, handle, PART_BYTES)
-            handle.flush()
-            os.fsync(handle.fileno())
+            sync(handle)
 
     def open(self, key: str) -> IO[bytes]:
         entry = self.find(key)
