@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 import typer
 
-from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.pipeline.commands import requests
 from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, Json, Root, Set, absolute, day
@@ -34,7 +33,7 @@ def open_(
 
     Example: nightrank run open --root lake --date 2024-01-15
     """
-    request = requests.request_for(_kind(kind), root, day(date_, "--date"), config, overrides, redo)
+    request = requests.request_for(requests.checked_kind(kind), root, day(date_, "--date"), config, overrides, redo)
     requests.answer(_orchestrated().open(request), as_json, root)
 
 
@@ -54,7 +53,7 @@ def stage(
 
     Example: nightrank run stage ingest_events build_features --root lake --date 2024-01-15
     """
-    request = requests.request_of_stage(_kind(kind), root, day(date_, "--date"), config, overrides)
+    request = requests.request_of_stage(requests.checked_kind(kind), root, day(date_, "--date"), config, overrides)
     requests.answer(_orchestrated().work(request, names), as_json, root)
 
 
@@ -69,7 +68,7 @@ def close(
 
     Example: nightrank run close --root lake --date 2024-01-15
     """
-    request = requests.request_of_stage(_kind(kind), root, day(date_, "--date"), None, None)
+    request = requests.request_of_stage(requests.checked_kind(kind), root, day(date_, "--date"), None, None)
     requests.answer(_orchestrated().close(request), as_json, root)
 
 
@@ -95,12 +94,6 @@ def landed(
     else:
         out(f"{found} has landed" if found else f"nothing has landed for {date_} or later")
     raise typer.Exit(0 if found else 3)
-
-
-def _kind(kind: str) -> str:
-    if kind not in ("full", "nightly"):
-        raise UsageError(f"--kind {kind!r} is neither full nor nightly", "write --kind full or --kind nightly")
-    return kind
 
 
 def _orchestrated() -> Any:

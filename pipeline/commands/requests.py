@@ -97,3 +97,10 @@ def kind_of(lake: Lake, when: date) -> str:
         found = " and ".join(f"{kind}-{when}" for kind in kinds) or "no run"
         raise UsageError(f"{found} of {when} on this lake", "write --kind full or --kind nightly to choose the run")
     return kinds[0]
+
+
+def checked_kind(kind: str) -> str:
+    """The kind of run that `--kind` names. UsageError where there is none of that name."""
+    if kind not in ("full", "nightly"):
+        raise UsageError(f"--kind {kind!r} is neither full nor nightly", "write --kind full or --kind nightly")
+    return kind

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 import typer
 
-from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.pipeline.commands import requests
 from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, absolute, day
@@ -112,9 +111,7 @@ def stage(
       nightrank stage train --root lake --date 2024-01-15 --kind full --dry-run
     """
     when = day(date_, "--date")
-    chosen = kind or requests.kind_of(Lake(absolute(root)), when)
-    if chosen not in ("full", "nightly"):
-        raise UsageError(f"--kind {chosen!r} is neither full nor nightly", "write --kind full or --kind nightly")
+    chosen = requests.checked_kind(kind or requests.kind_of(Lake(absolute(root)), when))
     request = requests.request_of_stage(chosen, root, when, config, overrides)
     if dry_run:
         requests.answer_plan(requests.plan_of(request, name), as_json)
