@@ -1,10 +1,11 @@
 """What a table's transaction log says, read as files: no Spark job and no JVM."""
 
 import json
-from pathlib import Path
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.contracts.tables import TableRef
 
 RUN: Final = "run_id"
@@ -14,10 +15,9 @@ KEY: Final = "key"
 def version(lake: Lake, table: TableRef) -> int | None:
     """The newest committed version; None where the table does not exist."""
     log = _log(lake, table)
-    if not log.is_dir():
-        return None
-    commits = [int(path.stem) for path in log.glob("*.json") if path.stem.isdigit()]
-    checkpoints = [int(path.name.split(".")[0]) for path in log.glob("*.checkpoint*.parquet")]
+    names = [path.name for path in log.children()]
+    commits = [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
+    checkpoints = [int(name.split(".")[0]) for name in names if fnmatchcase(name, "*.checkpoint*.parquet")]
     return max([*commits, *checkpoints], default=None)
 
 
@@ -27,15 +27,15 @@ def exists(lake: Lake, table: TableRef) -> bool:
 
 def commit_info(lake: Lake, table: TableRef, at: int) -> dict[str, Any]:
     """The `commitInfo` of one version; empty where the log no longer holds it."""
-    path = _log(lake, table) / f"{at:020d}.json"
-    if not path.exists():
+    try:
+        lines = (_log(lake, table) / f"{at:020d}.json").read_text().splitlines()
+    except FileNotFoundError:
         return {}
-    with open(path) as lines:
-        for line in lines:
-            action = json.loads(line)
-            if "commitInfo" in action:
-                info: dict[str, Any] = action["commitInfo"]
-                return info
+    for line in lines:
+        action = json.loads(line)
+        if "commitInfo" in action:
+            info: dict[str, Any] = action["commitInfo"]
+            return info
     return {}
 
 
@@ -75,5 +75,5 @@ def _run_of(note: str | None) -> str | None:
     return body.get(RUN) if isinstance(body, dict) else None
 
 
-def _log(lake: Lake, table: TableRef) -> Path:
+def _log(lake: Lake, table: TableRef) -> Location:
     return lake.table(table.name) / "_delta_log"

@@ -1,6 +1,5 @@
 """Reading the lake without a JVM: versions, files, the current release and one user's list."""
 
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,6 +13,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
+from nightrank.feature_store.contracts.storage import Location, local_copy
 from nightrank.feature_store.contracts.tables import MADE_BY, RECOMMENDATIONS, RELEASES
 
 
@@ -80,7 +80,7 @@ def releases(lake: Lake) -> list[Release]:
     version = table_version(lake, RELEASES.name)
     if version is None:
         return []
-    table = _dataset(lake, RELEASES.name, files_of(lake, RELEASES.name, version), RELEASES.schema).to_table(
+    table = dataset(lake, RELEASES.name, files_of(lake, RELEASES.name, version), RELEASES.schema).to_table(
         columns=[c.FENCE, c.CREATED_AT, c.BODY]
     )
     rows = sorted(table.to_pylist(), key=lambda row: (row[c.FENCE], row[c.CREATED_AT]))
@@ -98,7 +98,7 @@ def recommendations_for(lake: Lake, user_id: str) -> tuple[Release, list[dict[st
         raise DataContractError(f"nothing is released in {lake.root} yet", "run `nightrank full` first")
     table = open_table(lake, RECOMMENDATIONS.name, release.recommendations_version)
     paths = [add["path"] for add in _adds(table) if _may_hold(add, user_id)]
-    found = _dataset(lake, RECOMMENDATIONS.name, paths, RECOMMENDATIONS.schema).to_table(filter=ds.field(c.USER_ID) == user_id)
+    found = dataset(lake, RECOMMENDATIONS.name, paths, RECOMMENDATIONS.schema).to_table(filter=ds.field(c.USER_ID) == user_id)
     rows: list[dict[str, Any]] = sorted(found.to_pylist(), key=lambda row: int(row[c.RANK]))
     other_releases = {row[c.RELEASE_ID] for row in rows} - {release.release_id}
     if other_releases:
@@ -123,9 +123,11 @@ def _may_hold(add: dict[str, Any], user_id: str) -> bool:
     return bool(smallest <= user_id and user_id[: len(largest)] <= largest)
 
 
-def _dataset(lake: Lake, name: str, paths: list[str], schema: pa.Schema) -> ds.Dataset:
-    return ds.dataset([str(lake.table(name) / path) for path in paths], schema=schema, format="parquet")
+def dataset(lake: Lake, name: str, paths: list[str], schema: pa.Schema) -> ds.Dataset:
+    """Rows of files of the table; those in a bucket are fetched first."""
+    return ds.dataset([str(local_copy(lake.table(name) / path)) for path in paths], schema=schema, format="parquet")
 
 
-def _footer_rows(path: Path) -> int:
-    return int(pq.ParquetFile(path).metadata.num_rows)
+def _footer_rows(path: Location) -> int:
+    with path.open() as file:
+        return int(pq.read_metadata(file).num_rows)

@@ -27,6 +27,6 @@ def _files(spark: SparkSession, lake: Lake, table: TableRef, at: DeltaTable) -> 
     the state of every table just written (three queries each)."""
     if not delta_read.is_bare(at):
         return delta_io.read(spark, lake, table, at.version())
-    paths = [str(lake.table(table.name) / path) for path in delta_read.file_paths(at)]
+    paths = [(lake.table(table.name) / path).hadoop for path in delta_read.file_paths(at)]
     schema = to_spark(table.schema)
     return spark.read.schema(schema).parquet(*paths) if paths else spark.createDataFrame([], schema)

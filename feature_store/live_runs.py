@@ -4,13 +4,13 @@ import fcntl
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 from nightrank.feature_store.contracts import lease_record as records
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.storage import Location
 
 MARGIN_SECONDS: Final = 60.0
 """What the clocks of two hosts may differ by."""
@@ -31,9 +31,9 @@ def _starts(context: StageContext) -> Iterator[float]:
     yield from _searches(context.lake)
 
 
-def _started(path: Path) -> float:
+def _started(path: Location) -> float:
     """Of the first attempt: what it left is used by the later ones."""
-    written = path.stat().st_mtime
+    written = path.entry().modified
     begun = read_json(path).get("started")
     return min(written, datetime.fromisoformat(begun).timestamp()) if begun else written
 
@@ -46,4 +46,4 @@ def _searches(lake: Lake) -> Iterator[float]:
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                yield (study if study.exists() else lock).stat().st_mtime
+                yield (study if study.exists() else lock).entry().modified

@@ -9,6 +9,7 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import CTR_MODEL, load_model_ref
 from nightrank.feature_store.contracts.settings import MaintenanceSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.contracts.tables import INTERACTIONS, RECOMMENDATIONS, VOCABULARY
 
 
@@ -28,13 +29,18 @@ def pinned(lake: Lake, settings: MaintenanceSettings) -> list[Pin]:
 
 def live_snapshots(lake: Lake, settings: MaintenanceSettings) -> list[DatasetSnapshot]:
     """The newest `keep_snapshots` by date, those that live releases name, the champion's and the click ranker's."""
-    paths = sorted(lake.snapshots.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    paths = _newest_first(lake)
     named = {path.stem for path in paths[: settings.keep_snapshots]}
     named |= {release.snapshot_id for release in delta_read.releases(lake)[-settings.keep_releases :]}
     ctr = lake.root / CTR_MODEL
     live = [lake.champion(), load_model_ref(ctr) if ctr.exists() else None]
     named |= {ref.snapshot_id for ref in live if ref is not None}
     return [load_snapshot(path) for path in paths if path.stem in named]
+
+
+def _newest_first(lake: Lake) -> list[Location]:
+    found = [(path, entry) for path, entry in lake.snapshots.walk() if path.suffix == ".json"]
+    return [path for path, _ in sorted(found, key=lambda pair: pair[1].modified, reverse=True)]
 
 
 def _snapshot_pins(lake: Lake, settings: MaintenanceSettings) -> Iterator[Pin]:

@@ -1,7 +1,5 @@
 """Freezing table versions into a DatasetSnapshot: the pinned files, read from the Delta log without a JVM."""
 
-from pathlib import Path
-
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
@@ -11,6 +9,7 @@ from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Part, PinnedFile
 from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.storage import Location
 
 
 def pin(lake: Lake, name: str, version: int) -> Part:
@@ -29,7 +28,7 @@ def fingerprint(table: DeltaTable) -> str:
     return sha256_of([[field.name, str(field.type)] for field in table.schema().fields])
 
 
-def publish(snapshot: DatasetSnapshot, context: StageContext) -> Path:
+def publish(snapshot: DatasetSnapshot, context: StageContext) -> Location:
     """The snapshot is in the lake under its id, and as `snapshot.json` beside the run. Returns the path in the lake."""
     path = context.lake.snapshot(snapshot.id)
     with context.commit():
@@ -38,10 +37,11 @@ def publish(snapshot: DatasetSnapshot, context: StageContext) -> Path:
     return path
 
 
-def _pinned(folder: Path, path: str) -> PinnedFile:
-    footer = pq.ParquetFile(folder / path).metadata
+def _pinned(folder: Location, path: str) -> PinnedFile:
+    with (folder / path).open() as file:
+        footer = pq.ParquetFile(file).metadata
     groups = tuple(footer.row_group(index).num_rows for index in range(footer.num_row_groups))
-    return PinnedFile(path=path, rows=footer.num_rows, row_groups=groups, bytes=(folder / path).stat().st_size)
+    return PinnedFile(path=path, rows=footer.num_rows, row_groups=groups, bytes=(folder / path).size)
 
 
 def _refuse_what_files_do_not_tell(table: DeltaTable, name: str) -> None:

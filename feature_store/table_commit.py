@@ -20,7 +20,6 @@ from nightrank.feature_store.contracts.errors import ConflictError
 from nightrank.feature_store.contracts.lake_lock import POLL_SECONDS
 from nightrank.feature_store.contracts.process import process_of
 from nightrank.feature_store.contracts.stage import StageContext
-from nightrank.feature_store.contracts.storage import locate
 from nightrank.feature_store.delta_conflicts import conflict_of, reshaped
 
 WHOLE_FILE: Final = 2**63 - 1
@@ -49,7 +48,7 @@ def _fenced(spark: SparkSession, context: StageContext) -> Iterator[None]:
     if context.fence <= 0:
         yield
         return
-    if not locate(context.root).is_local:
+    if not context.root.is_local:
         pid = int(_jvm(spark).java.lang.ProcessHandle.current().pid())
         with fences.commit(context.lake, context.run_id, context.fence, writer=process_of(pid)):
             yield

@@ -27,7 +27,7 @@ def constrain(spark: SparkSession, lake: Lake, table: TableRef) -> None:
     stored = delta_read.open_table(lake, table.name).metadata().configuration
     for name, condition in table.checks.items():
         if CONSTRAINT + name not in stored:
-            _add(spark, f"delta.`{lake.table(table.name)}`", name, condition)
+            _add(spark, f"delta.`{lake.table(table.name).hadoop}`", name, condition)
 
 
 def _add(spark: SparkSession, path: str, name: str, condition: str) -> None:

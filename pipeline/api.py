@@ -19,6 +19,7 @@ from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import BY_CODE, NightrankError, UsageError
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.storage import Location, lake_root, local_copy
 from nightrank.feature_store.contracts.tables import RECOMMENDATIONS
 from nightrank.pipeline.config import configured
 from nightrank.pipeline.progress import LineProgress, Progress
@@ -36,7 +37,7 @@ FIGURES: Final = ("recommender", "split", "slice", "name", "k", "value", "n")
 class Fitted:
     """A lake whose lists are current, and what the run that made them did (`result.json`)."""
 
-    root: Path
+    root: Location
     result: dict[str, Any]
 
 
@@ -64,8 +65,8 @@ def fit(
     """
     if isinstance(data, Fitted):
         return data
-    if isinstance(data, str | Path):
-        folder = Path(data).expanduser().resolve()
+    if isinstance(data, str | Path | Location):
+        folder = lake_root(data)
     else:
         folder = _land(data, root, items, columns, item_columns)
     day = last_landing_day(Lake(folder))
@@ -90,7 +91,7 @@ def recommend(data: Data, users: Sequence[str] | None = None, **options: Any) ->
     if release is None:
         raise UsageError(f"nothing is released on {lake.root} yet", "call nightrank.fit first")
     paths = delta_read.files_of(lake, RECOMMENDATIONS.name, release.recommendations_version)
-    files = [str(lake.table(RECOMMENDATIONS.name) / path) for path in paths]
+    files = [str(local_copy(lake.table(RECOMMENDATIONS.name) / path)) for path in paths]
     table = ds.dataset(files, format="parquet").to_table(columns=list(LIST_COLUMNS))
     table = table.sort_by([(c.USER_ID, "ascending"), (c.RANK, "ascending")])
     ids = table[c.ITEM_ID].to_pylist()
@@ -114,19 +115,19 @@ def evaluate(data: Data, **options: Any) -> Any:
 
 
 def _lake(data: Data, options: dict[str, Any]) -> Lake:
-    if isinstance(data, str | Path) and not options:
-        return Lake(Path(data).expanduser().resolve())
+    if isinstance(data, str | Path | Location) and not options:
+        return Lake(lake_root(data))
     return Lake(fit(data, **options).root)
 
 
-def _land(events: Any, root: str | Path | None, items: Any, columns: Any, item_columns: Any) -> Path:
+def _land(events: Any, root: str | Path | None, items: Any, columns: Any, item_columns: Any) -> Location:
     """Lands the tables by `nightrank import events`. The lake's folder."""
     from nightrank.pipeline.output import err
     from nightrank.spark_jobs.sources.imports import import_data
 
     if root is None:
         raise UsageError("events need a lake to be stored in", "name its folder: nightrank.fit(events, root='lake')")
-    folder = Path(root).expanduser().resolve()
+    folder = lake_root(root)
     with tempfile.TemporaryDirectory(prefix="nightrank-") as scratch:
         mapping: dict[str, Any] = {"events": _written(Path(scratch), "events", events, columns, EVENT_COLUMNS)}
         if items is not None:

@@ -1,12 +1,12 @@
 """`nightrank demo`: a market, its full run, one night, and somebody's list. What is done already is not done again."""
 
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import NightrankError, UsageError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.storage import Location, local_folder
 from nightrank.pipeline.config import configured
 from nightrank.pipeline.progress import choose
 from nightrank.pipeline.recommend import recommendations
@@ -17,7 +17,7 @@ from nightrank.pipeline.simulate.market import simulate
 SIZES: Final = ("demo", "tiny")
 
 
-def run_demo(root: Path, size: str, overrides: list[str]) -> dict[str, Any]:
+def run_demo(root: Location, size: str, overrides: list[str]) -> dict[str, Any]:
     """The demo's runs and one user's list; `exit_code` is the first that is not 0, a rejected challenger aside."""
     if size not in SIZES:
         raise UsageError(f"--size {size!r} is not known", f"use one of {', '.join(SIZES)}")
@@ -78,14 +78,16 @@ def _somebody(lake: Lake, day: date) -> str:
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    users = ds.dataset(str(lake.landing_day("events", day)), format="parquet").to_table(columns=["user_id"])["user_id"]
+    users = ds.dataset(str(local_folder(lake.landing_day("events", day))), format="parquet").to_table(columns=["user_id"])[
+        "user_id"
+    ]
     counted = sorted(pc.value_counts(pc.drop_null(users)).to_pylist(), key=lambda row: (-row["counts"], row["values"]))
     if not counted:
         raise NightrankError(f"no events landed on {day}", "delete the demo's folder and run it again")
     return str(counted[0]["values"])
 
 
-def _short(root: Path, result: dict[str, Any]) -> dict[str, Any]:
+def _short(root: Location, result: dict[str, Any]) -> dict[str, Any]:
     """What the demo answers of a run; `quality` is a sentence, empty where nothing was measured."""
     from nightrank.pipeline.output import quality
 

@@ -9,6 +9,7 @@ from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
 from nightrank.feature_store.contracts.secrets import without_credentials
+from nightrank.feature_store.contracts.storage import workplace
 from nightrank.pipeline import result as results
 from nightrank.pipeline.progress import Progress
 from nightrank.pipeline.report.files import write_report
@@ -40,8 +41,9 @@ class Ending:
         final = result is None or result["status"] in requests.FINISHED
         if not final or not self.finish or mark.exists():
             return
-        log = directory.folder / "logs" / "finish.log"
+        log = workplace(directory.folder / "logs") / "finish.log"
         code = self._call(request, directory, stop, log)
+        directory.keep_log("finish")
         if code == 0:
             write_json(mark, {"logged": True})
         else:
@@ -81,7 +83,7 @@ class Ending:
             words = f"{type(error).__name__}: {without_credentials(str(error))}"
             self.progress.note(f"warning: no page was made of {directory.run_id}: {words}")
             return result
-        result = {**result, "report": str(page.relative_to(directory.folder.parents[1]))}
+        result = {**result, "report": page.below(directory.folder.parent.parent)}
         results.write(directory.folder, result)
         return result
 

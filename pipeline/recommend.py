@@ -12,6 +12,7 @@ from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.settings import IdSettings
+from nightrank.feature_store.contracts.storage import local_copy
 from nightrank.feature_store.contracts.tables import ITEMS
 
 
@@ -42,7 +43,7 @@ def titles_of(lake: Lake, item_ids: list[str]) -> dict[str, str]:
     paths = delta_read.files_of(lake, ITEMS.name, version) if version is not None else []
     if not paths:
         return {}
-    dataset = ds.dataset([str(lake.table(ITEMS.name) / path) for path in paths], format="parquet")
+    dataset = ds.dataset([str(local_copy(lake.table(ITEMS.name) / path)) for path in paths], format="parquet")
     rows = dataset.to_table(columns=[c.ITEM_ID, c.TITLE], filter=ds.field(c.ITEM_ID).isin(item_ids)).to_pylist()
     return {row[c.ITEM_ID]: row[c.TITLE] for row in rows if row[c.TITLE]}
 

@@ -1,9 +1,9 @@
 """result.json: what a run did, composed from run.json and what its stages left. Written by rename, on failure too."""
 
-from pathlib import Path
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.stages import Stage
 
 SCHEMA: Final = "nightrank/result/1"
@@ -38,7 +38,7 @@ FROM_OUTPUTS: Final = ("snapshot", "training", "model", "metrics", "gate", "rele
 
 
 def compose(
-    run_dir: Path,
+    run_dir: Location,
     stages: tuple[Stage, ...],
     status: str,
     exit_code: int,
@@ -60,16 +60,16 @@ def compose(
     return result
 
 
-def write(run_dir: Path, result: dict[str, Any]) -> None:
+def write(run_dir: Location, result: dict[str, Any]) -> None:
     write_json(run_dir / "result.json", result)
 
 
-def _left_by(run_dir: Path, stage: Stage) -> dict[str, Any]:
+def _left_by(run_dir: Location, stage: Stage) -> dict[str, Any]:
     """The stage's own record, or one that says it failed or was not reached."""
     record = run_dir / "stages" / f"{stage.name}.json"
     if record.exists():
         return dict(read_json(record))
-    fault = record.with_suffix(".error.json")
+    fault = record.with_name(f"{stage.name}.error.json")
     empty = {"name": stage.name, "seconds": 0.0, "rows_in": 0, "rows_out": 0, "bytes_read": 0, "bytes_written": 0, "tables": []}
     if fault.exists():
         attempt = read_json(run_dir / "run.json")["attempt"]

@@ -146,17 +146,20 @@ def would_remove(spark: SparkSession, lake: Lake, table: TableRef, hours: float)
     if not _has_old_files(lake, table, hours):
         return set()
     rows = _vacuum(spark, lake, table, hours, "DRY RUN")
-    folder = str(lake.table(table.name).resolve())
-    paths = (unquote(urlsplit(row["path"]).path) for row in rows)
-    return {path.removeprefix(folder).lstrip("/") for path in paths}
+    folder = urlsplit(lake.table(table.name).uri).path
+    paths = (urlsplit(row["path"]).path for row in rows)
+    return {unquote(path.removeprefix(folder)).lstrip("/") for path in paths}
 
 
 def _has_old_files(lake: Lake, table: TableRef, hours: float) -> bool:
     """Whether the folder holds a data file of that age which the newest version does not name; if not, VACUUM is not needed."""
     folder, oldest = lake.table(table.name), time.time() - hours * 3600
     current = set(delta_read.files_of(lake, table.name, delta_io.version(lake, table) or 0))
-    unnamed = (path for path in folder.rglob("*.parquet") if str(path.relative_to(folder)) not in current)
-    return any(path.stat().st_mtime <= oldest for path in unnamed if "_delta_log" not in path.parts)
+    for place, entry in folder.walk():
+        name = place.below(folder)
+        if name.endswith(".parquet") and entry.modified <= oldest and name not in current and "_delta_log/" not in name:
+            return True
+    return False
 
 
 def _vacuum(spark: SparkSession, lake: Lake, table: TableRef, hours: float, mode: str = "") -> list[Any]:
@@ -180,7 +183,7 @@ def _conf(spark: SparkSession, values: dict[str, str]) -> Iterator[None]:
 
 
 def _path(lake: Lake, table: TableRef) -> str:
-    return f"delta.`{lake.table(table.name)}`"
+    return f"delta.`{lake.table(table.name).hadoop}`"
 
 
 if __name__ == "__main__":

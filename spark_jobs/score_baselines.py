@@ -1,7 +1,5 @@
 """Lists of three plain recommenders for the rows the model is measured on, fitted on what the model's loss may have seen."""
 
-import shutil
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -15,6 +13,7 @@ from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.settings import BaselineSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.contracts.tables import BASELINE_LISTS, EXAMPLES, INTERACTIONS
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
@@ -57,7 +56,7 @@ def run(context: StageContext) -> StageResult:
         result.tables += table_entries(spark, context.lake, [(BASELINE_LISTS, before)])
         result.rows_out = delta_read.rows_of(context.lake, BASELINE_LISTS.name, commit.to_version)
     finally:
-        shutil.rmtree(context.run_dir / NAME, ignore_errors=True)
+        (context.run_dir / NAME).remove_tree()
     return result
 
 
@@ -98,16 +97,16 @@ def _window(snapshot: DatasetSnapshot, split: str, settings: BaselineSettings) -
     return end - settings.popular_days * DAY
 
 
-def fit(known: DataFrame, recent_from: int | None, settings: BaselineSettings, seed: int, folder: Path) -> None:
+def fit(known: DataFrame, recent_from: int | None, settings: BaselineSettings, seed: int, folder: Location) -> None:
     """Writes the three fitted tables to `folder`, where executors read them; none passes through the driver."""
     log.info(f"{NAME}: fitting for {folder.name}")
-    popularity(known, recent_from).write.parquet(str(folder / POPULAR))
-    neighbours(known, settings.neighbours).write.parquet(str(folder / COOCCURRENCE))
+    popularity(known, recent_from).write.parquet((folder / POPULAR).hadoop)
+    neighbours(known, settings.neighbours).write.parquet((folder / COOCCURRENCE).hadoop)
     pairs = known.select(c.USER, c.ITEM).distinct().withColumn("rating", F.lit(1.0))
     # Without checkpoints the lineage of ten iterations is deep enough to overflow an executor's stack.
-    known.sparkSession.sparkContext.setCheckpointDir(str(folder / "checkpoints"))
+    known.sparkSession.sparkContext.setCheckpointDir((folder / "checkpoints").hadoop)
     ordered = pairs.repartition(ALS_BLOCKS, c.USER).sortWithinPartitions(c.USER, c.ITEM)
-    als(settings, seed).fit(ordered).itemFactors.write.parquet(str(folder / ALS))
+    als(settings, seed).fit(ordered).itemFactors.write.parquet((folder / ALS).hadoop)
 
 
 def als(settings: BaselineSettings, seed: int) -> MLlibALS:
@@ -133,7 +132,7 @@ def _lists(
     settings: DataSections,
     snapshot: DatasetSnapshot,
     split: PartName,
-    folder: Path,
+    folder: Location,
 ) -> DataFrame:
     rules = ListRules(
         folder=str(folder),

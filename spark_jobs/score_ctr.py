@@ -1,6 +1,5 @@
 """The click ranker's probability of each action for every item of the released lists, as of the end of the date."""
 
-import shutil
 from datetime import timedelta
 from typing import Any, Final
 
@@ -55,12 +54,12 @@ def run(context: StageContext) -> StageResult:
     opened = open_model(context.lake, settings.mlflow, ref, work, CTR_MODEL)
     log.info(f"{NAME}: {ref.name} version {ref.version} over the lists of release {release.release_id[:12]}")
     try:
-        rules = CtrRules(str(opened.folder.resolve()), ref.manifest_sha256, spec.fields, spec.numeric)
+        rules = CtrRules(str(opened.shared), ref.manifest_sha256, spec.fields, spec.numeric)
         rows = _inputs(spark, context, settings, lists, spec)
         scored = rows.mapInArrow(ctr_scorer(rules), to_spark(OUTPUT))
         result = _commit(context, ref, release, scored)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        work.remove_tree()
     result.rows_in = release.rows
     if result.rows_out not in (0, release.rows):
         raise DataContractError(

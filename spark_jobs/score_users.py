@@ -1,8 +1,6 @@
 """The champion's list for every known user, over the whole catalogue; `recommendations` changes in one commit."""
 
-import shutil
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
@@ -17,6 +15,7 @@ from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.outputs.gated import Gated
 from nightrank.feature_store.contracts.outputs.scored import ListFacts, Scored
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, RECOMMENDATIONS, VOCABULARY
 from nightrank.feature_store.current import refuse_older
 from nightrank.feature_store.entries import table_entries
@@ -67,12 +66,12 @@ def run(context: StageContext) -> StageResult:
         hidden, catalogue = write_hidden(spark, context, versions.items, versions.vocabulary, work / "hidden")
         rules = _rules(context, settings, champion, items, work)
         of_users = segments(spark, context, settings, versions.vocabulary)
-        popular(context, settings, known, of_users).write.parquet(rules.popular)
+        popular(context, settings, known, of_users).write.parquet((work / "popular").hadoop)
         log.info(f"{NAME}: {champion.ref.name} version {champion.ref.version} over {rules.items} items")
         whole = with_features(users_with_histories(users, known, of_users), spark, context, rules.features)
         rules = rules._replace(item_sums=write_item_sums(spark, context, rules.features, work / "item_sums"))
-        _scored(spark, whole, rules).write.parquet(str(work / "lists"))
-        lists = spark.read.parquet(str(work / "lists"))
+        _scored(spark, whole, rules).write.parquet((work / "lists").hadoop)
+        lists = spark.read.parquet((work / "lists").hadoop)
         facts = list_checks.check_complete(lists, users, _seen(known, rules), hidden, rules.items, rules.k)
         _commit(spark, context, champion, versions, lists, facts, result)
         result.rows_in = facts["users"]
@@ -82,7 +81,7 @@ def run(context: StageContext) -> StageResult:
         named = {**facts, **left_out, **_facts(context, champion, versions), "catalogue": catalogue}
         result.output = Scored(lists=ListFacts.model_validate({**named, "note": champion.note, "model": model}))
     finally:
-        shutil.rmtree(context.run_dir / NAME, ignore_errors=True)
+        (context.run_dir / NAME).remove_tree()
     return result
 
 
@@ -120,15 +119,15 @@ def _highest_item(spark: SparkSession, context: StageContext, versions: Versions
     return int(row["highest"] or 0) if row else 0
 
 
-def _rules(context: StageContext, settings: DataSections, champion: Champion, items: int, work: Path) -> ScoreRules:
+def _rules(context: StageContext, settings: DataSections, champion: Champion, items: int, work: Location) -> ScoreRules:
     scoring, rows = settings.scoring, settings.training_set
     end = day_start(context.day + timedelta(days=1), settings.calendar.timezone)
     days = scoring.filter_seen.days
     return ScoreRules(
-        bundle=str(champion.folder.resolve()),
+        bundle=str(champion.shared),
         manifest=champion.ref.manifest_sha256,
-        popular=str((work / "popular").resolve()),
-        hidden=str((work / "hidden").resolve()),
+        popular=str(work / "popular"),
+        hidden=str(work / "hidden"),
         # Ids beyond the bundle's matrix came after it was made: not scored, and counted.
         items=min(items, int(read_json(champion.folder / "config.json")["items"])),
         k=scoring.k,

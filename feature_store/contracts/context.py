@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import date
-from pathlib import Path
 from typing import Any, TypeVar
 
 from nightrank.feature_store.contracts import fence as fences
@@ -16,6 +15,7 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import ModelRef
 from nightrank.feature_store.contracts.outputs.catalogue import read_output
 from nightrank.feature_store.contracts.outputs.output import OtherOutput, StageOutput
+from nightrank.feature_store.contracts.storage import Location, locate
 
 Output = TypeVar("Output", bound=StageOutput)
 
@@ -24,7 +24,7 @@ Output = TypeVar("Output", bound=StageOutput)
 class StageContext:
     """One run's facts, the same for all of its stages; read from `runs/<id>/run.json`."""
 
-    root: Path
+    root: Location
     run_id: str
     kind: str
     """full | nightly"""
@@ -39,15 +39,18 @@ class StageContext:
     found: Found | None = None
     """What the run found when it was opened; None for a stage that runs alone and takes the lake as it is."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", locate(self.root))
+
     @property
     def lake(self) -> Lake:
         return Lake(self.root)
 
     @property
-    def run_dir(self) -> Path:
+    def run_dir(self) -> Location:
         return self.lake.run_dir(self.run_id)
 
-    def stage_file(self, stage: str) -> Path:
+    def stage_file(self, stage: str) -> Location:
         return self.run_dir / "stages" / f"{stage}.json"
 
     def result_of(self, stage: str) -> "StageResult":
@@ -136,14 +139,14 @@ class StageResult:
             write_json(context.stage_file(self.name), {**vars(self), "output": self.output.sections})
 
 
-def _result_of(path: Path) -> StageResult:
+def _result_of(path: Location) -> StageResult:
     """The stage's record. What an older release wrote beside is left out."""
     body = read_json(path)
     known = {each.name: body[each.name] for each in fields(StageResult) if each.name in body}
     return StageResult(**{**known, "output": read_output(known["name"], known.get("output", {}))})
 
 
-def load_context(run_dir: Path) -> StageContext:
+def load_context(run_dir: Location) -> StageContext:
     """The facts of the run in that folder; UsageError where it holds none."""
     if not (run_dir / "run.json").exists():
         raise UsageError(
@@ -155,7 +158,7 @@ def load_context(run_dir: Path) -> StageContext:
 def context_of(body: Mapping[str, Any]) -> StageContext:
     """The facts that a run.json holds."""
     return StageContext(
-        root=Path(body["root"]),
+        root=locate(body["root"]),
         run_id=body["run_id"],
         kind=body["kind"],
         day=date.fromisoformat(body["date"]),

@@ -16,7 +16,6 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.lake_lock import locked
 from nightrank.feature_store.contracts.lease_record import Record
 from nightrank.feature_store.contracts.process import ProcessId
-from nightrank.feature_store.contracts.storage import locate
 
 WAIT_SECONDS: Final = 60.0
 """A takeover holds the lock for the time of one small write; one that lasts this long is broken."""
@@ -24,7 +23,7 @@ WAIT_SECONDS: Final = 60.0
 
 def lock_path(lake: Lake) -> Path:
     """On a disk alone."""
-    return locate(lake.root).path / ".lease" / "commit.lock"
+    return lake.root.path / ".lease" / "commit.lock"
 
 
 def check(lake: Lake, run_id: str, fence: int) -> None:
@@ -57,7 +56,7 @@ def commit(lake: Lake, run_id: str, fence: int, writer: ProcessId | None = None)
     if fence <= 0:
         yield
         return
-    if not locate(lake.root).is_local:
+    if not lake.root.is_local:
         with records.committing(lake, lambda record: check_record(record, run_id, fence), writer):
             yield
         return

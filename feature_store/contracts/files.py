@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 BLOCK: Final = 1 << 20
 """Bytes that are read at once."""
@@ -16,12 +16,23 @@ DRAFT: Final = ".tmp"
 Moved = Callable[[], None]
 
 
+class Place(Protocol):
+    """A file in storage, or a path: what both can do."""
+
+    def read_text(self) -> str: ...
+
+    def write_bytes(self, data: bytes) -> Any: ...
+
+
 def unwatched() -> None:
     """Does nothing: no process waits for a sign of life."""
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write, fsync, rename: after return the file is whole on disk; after a crash at any point it is the old one."""
+def write_atomic(path: Place, data: bytes) -> None:
+    """After return the file is whole and durable; after a crash at any point it is the old one."""
+    if not isinstance(path, Path):
+        path.write_bytes(data)
+        return
     with atomic_file(path) as handle:
         handle.write(data)
 
@@ -68,11 +79,11 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Place, value: Any) -> None:
     write_atomic(path, (json.dumps(value, indent=2, sort_keys=True, default=str) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Place) -> Any:
     return json.loads(path.read_text())
 
 
@@ -87,9 +98,13 @@ def sha256_of(value: Any) -> str:
 
 def sha256_file(path: Path, moved: Moved = unwatched) -> str:
     """`moved` is called after every block: of a large file, reading it is progress."""
-    digest = hashlib.sha256()
     with open(path, "rb") as handle:
-        while block := handle.read(BLOCK):
-            digest.update(block)
-            moved()
+        return sha256_stream(handle, moved)
+
+
+def sha256_stream(handle: IO[bytes], moved: Moved = unwatched) -> str:
+    digest = hashlib.sha256()
+    while block := handle.read(BLOCK):
+        digest.update(block)
+        moved()
     return digest.hexdigest()

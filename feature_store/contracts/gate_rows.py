@@ -37,7 +37,7 @@ def earlier_rows(lake: Lake, date: str, champion: str) -> Iterator[EarlierRows]:
         day = str(rows.body["date"])
         if day >= date or not decision.exists():
             continue
-        age = decision.stat().st_mtime
+        age = decision.entry().modified
         if day not in found or found[day][0] < age:
             found[day] = (age, rows, str(read_json(decision)["decision"]))
     for _, (_, rows, verdict) in sorted(found.items(), reverse=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
+from nightrank.feature_store.contracts.storage import Location, locate
 
 if TYPE_CHECKING:
     from nightrank.feature_store.contracts.model_ref import ModelRef
@@ -15,24 +16,27 @@ LandingKind = Literal["events", "items", "users"]
 LANDING_KINDS: Final[tuple[LandingKind, ...]] = ("events", "items", "users")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Lake:
-    """One lake. Its root is a folder that every process of a run can reach (a local or mounted path)."""
+    """One lake. Its root is a folder or a bucket that every process of a run can reach."""
 
-    root: Path
+    root: Location
 
-    def table(self, name: str) -> Path:
+    def __init__(self, root: Location | Path | str) -> None:
+        object.__setattr__(self, "root", locate(root))
+
+    def table(self, name: str) -> Location:
         return self.root / "tables" / name
 
-    def landing(self, kind: LandingKind) -> Path:
+    def landing(self, kind: LandingKind) -> Location:
         """Parquet files under `day=YYYY-MM-DD/`, the day they arrived."""
         return self.root / "landing" / kind
 
-    def landing_day(self, kind: LandingKind, day: date) -> Path:
+    def landing_day(self, kind: LandingKind, day: date) -> Location:
         return self.landing(kind) / f"day={day.isoformat()}"
 
     @property
-    def landing_meta_path(self) -> Path:
+    def landing_meta_path(self) -> Location:
         return self.root / "landing" / "meta.json"
 
     def landing_meta(self) -> dict[str, str]:
@@ -51,20 +55,20 @@ class Lake:
     def landing_days(self, kind: LandingKind) -> list[date]:
         """The days there are, in order. DataContractError names a `day=` folder that is none."""
         folder = self.landing(kind)
-        return sorted(_day_of(path) for path in folder.glob("day=*")) if folder.exists() else []
+        return sorted(_day_of(path) for path in folder.glob("day=*"))
 
-    def run_dir(self, run_id: str) -> Path:
+    def run_dir(self, run_id: str) -> Location:
         return self.root / "runs" / run_id
 
     @property
-    def snapshots(self) -> Path:
+    def snapshots(self) -> Location:
         return self.root / "snapshots"
 
-    def snapshot(self, snapshot_id: str) -> Path:
+    def snapshot(self, snapshot_id: str) -> Location:
         return self.snapshots / f"{snapshot_id}.json"
 
     @property
-    def champion_path(self) -> Path:
+    def champion_path(self) -> Location:
         return self.root / "champion.json"
 
     def champion(self) -> "ModelRef | None":
@@ -75,7 +79,7 @@ class Lake:
         """The champion before this one; None where it was the first, or was promoted before earlier ones were kept."""
         return _model_ref(self.earlier_champion(champion.replaced)) if champion.replaced else None
 
-    def earlier_champion(self, manifest: str) -> Path:
+    def earlier_champion(self, manifest: str) -> Location:
         """The reference of a model that was champion once."""
         return self.root / "champions" / f"{manifest}.json"
 
@@ -87,24 +91,24 @@ class Lake:
         return champion
 
     @property
-    def truth(self) -> Path:
+    def truth(self) -> Location:
         return self.root / "truth"
 
     @property
-    def bundles(self) -> Path:
+    def bundles(self) -> Location:
         """Bundles by manifest sha256, kept here before (and whether or not) MLflow takes them."""
         return self.root / "models"
 
     @property
-    def mlflow(self) -> Path:
+    def mlflow(self) -> Location:
         return self.root / "mlflow"
 
     @property
-    def lease(self) -> Path:
+    def lease(self) -> Location:
         return self.root / "lease.json"
 
 
-def _model_ref(path: Path) -> "ModelRef | None":
+def _model_ref(path: Location) -> "ModelRef | None":
     if not path.exists():
         return None
     from nightrank.feature_store.contracts.model_ref import load_model_ref  # pydantic: `nightrank --help` does without
@@ -112,7 +116,7 @@ def _model_ref(path: Path) -> "ModelRef | None":
     return load_model_ref(path)
 
 
-def _day_of(folder: Path) -> date:
+def _day_of(folder: Location) -> date:
     day: date | None
     try:
         day = date.fromisoformat(folder.name[4:])
@@ -125,7 +129,7 @@ def _day_of(folder: Path) -> date:
     return day
 
 
-def _broken_meta(path: Path) -> DataContractError:
+def _broken_meta(path: Location) -> DataContractError:
     return DataContractError(
         f"{path} is not the JSON object that an import writes",
         "delete the file and run the same import again: it writes this file and changes no landing file",

@@ -59,12 +59,13 @@ def brings_no_event(lake: Lake, day: date, before: date | None) -> bool:
     return any(map(has_rows, others)) and not any(map(has_rows, events))
 
 
-def landing_identity(context: OfADay) -> list[tuple[str, int, int]]:
-    """(path in the lake, bytes, time of change in ns) of the files that the run takes in.
+def landing_identity(context: OfADay) -> list[tuple[str, int, str]]:
+    """(path in the lake, bytes, tag) of the files that the run takes in. On a disk the tag is the time of change, in a bucket
+    the store's own mark of the content.
 
-    As `make` does, by what the file system says: hashing years of files for every look would cost more than taking a file in
+    As `make` does, by what the storage says: hashing years of files for every look would cost more than taking a file in
     again whose rows are there already.
     """
     lake = context.lake
     files = [path for kind in LANDING_KINDS for path in landing_files(lake, kind, landing_days(context, kind))]
-    return [(str(path.relative_to(lake.root)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return [(path.below(lake.root), entry.size, entry.tag) for path in files for entry in (path.entry(),)]

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
+from nightrank.feature_store.contracts.storage import Location
 
 SCHEMAS: Final[dict[LandingKind, pa.Schema]] = {
     "events": schemas.LANDING_EVENTS,
@@ -30,21 +30,21 @@ class Landed:
     """The files of one kind for some days. Every one of them keeps its contract."""
 
     kind: LandingKind
-    files: tuple[Path, ...]
+    files: tuple[Location, ...]
     rows: int
     bytes: int
 
     @property
     def fingerprint(self) -> str:
         """Changes when a file is added, removed or written again."""
-        return sha256_of([[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in self.files])
+        return sha256_of([[str(path), entry.size, entry.tag] for path in self.files for entry in (path.entry(),)])
 
 
 def checked(lake: Lake, kind: LandingKind, days: Iterable[date]) -> Landed:
     """The kind's files on these days. DataContractError names the file and column that break the landing schema."""
     files = landing_files(lake, kind, days)
     rows = sum(_checked_rows(path, SCHEMAS[kind]) for path in files)
-    return Landed(kind, tuple(files), rows, sum(path.stat().st_size for path in files))
+    return Landed(kind, tuple(files), rows, sum(path.size for path in files))
 
 
 def faults(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[str]:
@@ -58,23 +58,24 @@ def faults(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[str]:
     return found
 
 
-def landing_files(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[Path]:
-    files = [path for day in days for path in sorted(lake.landing_day(kind, day).glob("*.parquet"))]
+def landing_files(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[Location]:
+    files = [path for day in days for path in lake.landing_day(kind, day).glob("*.parquet")]
     # Spark does not read hidden files either: they are what a writer has not finished.
     return [path for path in files if not path.name.startswith((".", "_"))]
 
 
-def has_rows(path: Path) -> bool:
+def has_rows(path: Location) -> bool:
     """A file that cannot be read counts: ingest names its fault."""
     try:
-        return bool(pq.read_metadata(path).num_rows)
+        with path.open() as file:
+            return bool(pq.read_metadata(file).num_rows)
     except (pa.ArrowException, OSError):
         return True
 
 
-def _checked_rows(path: Path, expected: pa.Schema) -> int:
+def _checked_rows(path: Location, expected: pa.Schema) -> int:
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open() as handle, pq.ParquetFile(handle) as file:
             found, rows = file.schema_arrow, file.metadata.num_rows
     except (pa.ArrowInvalid, OSError) as error:
         raise DataContractError(f"{path}: not a complete Parquet file ({str(error).splitlines()[0]})", REMEDY) from None
@@ -82,7 +83,7 @@ def _checked_rows(path: Path, expected: pa.Schema) -> int:
     return int(rows)
 
 
-def _check_columns(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
+def _check_columns(path: Location, found: pa.Schema, expected: pa.Schema) -> None:
     missing = [name for name in expected.names if name not in found.names and name not in OPTIONAL]
     extra = [name for name in found.names if name not in expected.names]
     if missing:

@@ -17,7 +17,7 @@ from nightrank.feature_store.contracts.errors import ConflictError, NightrankErr
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.lake_lock import locked
 from nightrank.feature_store.contracts.lease_record import Record
-from nightrank.feature_store.contracts.storage import Version, locate
+from nightrank.feature_store.contracts.storage import Version
 
 HEARTBEAT_SECONDS: Final = 5.0
 SILENT_SECONDS: Final = 45.0
@@ -131,7 +131,7 @@ def wait_for_commits(lake: Lake, fence: int, seconds: float) -> None:
 
     In a bucket a commit has ended if the record no longer names it, its process is dead, or its host went silent.
     """
-    if locate(lake.root).is_local:
+    if lake.root.is_local:
         with locked(fences.lock_path(lake), exclusive=True, seconds=seconds):
             return
     until = time.monotonic() + seconds

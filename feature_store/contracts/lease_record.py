@@ -17,7 +17,7 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import canonical_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.process import ProcessId, this_process
-from nightrank.feature_store.contracts.storage import Location, Version, locate
+from nightrank.feature_store.contracts.storage import Location, Version
 
 UNKNOWN: Final = ProcessId("unknown", "unknown", 0, "")
 _PROCESS: Final = tuple(each.name for each in fields(ProcessId))
@@ -142,4 +142,4 @@ def without(record: Record, ended: set[str]) -> Record:
 
 
 def _place(lake: Lake) -> Location:
-    return locate(lake.root) / "lease.json"
+    return lake.root / "lease.json"

@@ -1,10 +1,10 @@
 """ModelRef: which registered model, what it was trained on and grew from. The hand-off from the trainer to Spark."""
 
-from pathlib import Path
 from typing import Final
 
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.storage import Location
 
 CTR_MODEL: Final = "ctr.json"
 """In the lake's root: the ModelRef of the click ranker that scores, as champion.json is of the ranker of lists."""
@@ -41,9 +41,9 @@ class ModelRef(FrozenConfig):
         """One bundle of one run, whatever its alias."""
         return other is not None and (other.run_id, other.manifest_sha256) == (self.run_id, self.manifest_sha256)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Location) -> None:
         write_json(path, self.model_dump(mode="json"))
 
 
-def load_model_ref(path: Path) -> ModelRef:
+def load_model_ref(path: Location) -> ModelRef:
     return ModelRef.model_validate(read_json(path))

@@ -7,8 +7,10 @@ from pydantic import Field, model_validator
 
 from nightrank.feature_store.contracts.actions import ACTION_CODES, AGAINST
 from nightrank.feature_store.contracts.config import Day, FrozenConfig
+from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.feature_settings import FeatureSettings
 from nightrank.feature_store.contracts.impression_settings import ImpressionSettings
+from nightrank.feature_store.contracts.storage import Location
 
 
 class CalendarSettings(FrozenConfig):
@@ -173,6 +175,15 @@ class MlflowSettings(FrozenConfig):
     """Name of the registered model."""
     timeout_seconds: int = 30
     """A request to the tracking server fails after this many seconds."""
+
+    def address(self, folder: Location) -> str:
+        """The server, or SQLite in `folder` of the lake. ConfigError for a folder in a bucket: SQLite needs a disk."""
+        if self.tracking_uri is None and not folder.is_local:
+            raise ConfigError(
+                f"mlflow.tracking_uri is not set, and the lake {folder.parent} is in a bucket, where no SQLite file can be",
+                "set mlflow.tracking_uri to the address of a server; on one machine sqlite:////FOLDER/mlflow.db will do",
+            )
+        return self.tracking_uri or f"sqlite:///{(folder / 'mlflow.db').path.resolve()}"
 
 
 class DataSettings(FrozenConfig):

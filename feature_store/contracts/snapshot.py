@@ -1,6 +1,5 @@
 """DatasetSnapshot: the pinned files of one table version per part. The hand-off from Spark to the trainer."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
@@ -9,6 +8,7 @@ from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.files import read_json, sha256_of, write_json
+from nightrank.feature_store.contracts.storage import Location
 
 PartName = Literal[
     "train",
@@ -158,11 +158,11 @@ class DatasetSnapshot(FrozenConfig):
     def rows(self, part: PartName) -> int:
         return self.parts[part].rows if part in self.parts else 0
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Location) -> None:
         write_json(path, {"id": self.id, **self.body})
 
 
-def load_snapshot(path: Path) -> DatasetSnapshot:
+def load_snapshot(path: Location) -> DatasetSnapshot:
     """The snapshot in the file; DataContractError where there is none, or its body no longer has the id it claims."""
     if not path.exists():
         raise DataContractError(f"snapshot {path} does not exist", "run stage build_training_set first")

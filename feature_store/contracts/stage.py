@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from nightrank.feature_store.contracts import fence as fences
@@ -18,6 +17,7 @@ from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.fingerprint import identities_of
 from nightrank.feature_store.contracts.logs import RUN_DIR, log, within
+from nightrank.feature_store.contracts.storage import Location, locate
 
 __all__ = [
     "FENCE",
@@ -59,16 +59,16 @@ def run_stage(name: str, function: StageFunction, context: StageContext) -> Stag
         if newer is None or newer[0] != context.run_id:
             write_json(error_file, {"name": name, "exit_code": error.exit_code, **error.to_json()})
         raise
-    error_file.unlink(missing_ok=True)
+    error_file.unlink()
     return result
 
 
 @contextmanager
-def opened(run_dir: Path, task: str) -> Iterator[StageContext]:
+def opened(run_dir: Location, task: str) -> Iterator[StageContext]:
     """The run's context under a living fence: the one its runner gave, that of a `task` of an open run, or one of its own."""
     given = os.environ.get(FENCE)
     context = load_context(run_dir)
-    if given and Path(os.environ.get(RUN_DIR, "")).resolve() == run_dir.resolve():
+    if given and locate(os.environ.get(RUN_DIR, ".")) == run_dir:
         # Not the fence in run.json: the same run, begun again elsewhere, may have written a newer one there.
         yield replace(context, fence=int(given))
         return
@@ -85,7 +85,7 @@ def opened(run_dir: Path, task: str) -> Iterator[StageContext]:
 def stage_main(name: str, function: StageFunction, argv: list[str] | None = None) -> int:
     """The command line of one stage: `--run-dir LAKE/runs/<id>`. Returns the exit code."""
     parser = argparse.ArgumentParser(prog=name, description=(function.__doc__ or name).splitlines()[0])
-    parser.add_argument("--run-dir", type=Path, required=True, help="the run's folder, with run.json in it")
+    parser.add_argument("--run-dir", type=locate, required=True, help="the run's folder, with run.json in it")
     arguments = parser.parse_args(argv)
     with exit_codes() as outcome, opened(arguments.run_dir, name) as context:
         run_stage(name, function, context)

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 from nightrank.feature_store import delta_read
@@ -11,6 +10,7 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
+from nightrank.feature_store.contracts.storage import Location
 
 AGAIN = "run the same command again, or repeat the run with --redo"
 
@@ -37,7 +37,7 @@ class Subject:
     run_id: str
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Location:
         return self.lake.run_dir(self.run_id)
 
     @cached_property

@@ -8,6 +8,7 @@ from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.settings import MaintenanceSettings, ScoringSettings
+from nightrank.feature_store.contracts.storage import local_copy
 from nightrank.feature_store.contracts.tables import ITEMS, RECOMMENDATIONS, VOCABULARY
 from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 
@@ -115,5 +116,5 @@ def _at(subject: Subject, name: str, version: int, columns: list[str]) -> pa.Tab
 
 def _read(subject: Subject, name: str, version: int, columns: list[str], rows: ds.Expression | None = None) -> pa.Table:
     folder = subject.lake.table(name)
-    paths = [str(folder / path) for path in delta_read.files_of(subject.lake, name, version)]
+    paths = [str(local_copy(folder / path)) for path in delta_read.files_of(subject.lake, name, version)]
     return ds.dataset(paths, format="parquet").to_table(columns=columns, filter=rows) if paths else pa.table({})

@@ -1,10 +1,10 @@
 """The model a run made, and the one that made its lists: bundles whole, and everybody names the same ones."""
 
 import json
-from pathlib import Path
 
-from nightrank.feature_store.contracts.files import sha256_file
+from nightrank.feature_store.contracts.files import sha256_stream
 from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 
 PROMOTED = ("first", "promoted")
@@ -83,12 +83,17 @@ def _ref(subject: Subject) -> ModelRef:
     return load_model_ref(path)
 
 
-def _whole(folder: Path, name: str) -> str:
+def _sha256(place: Location) -> str:
+    with place.open() as handle:
+        return sha256_stream(handle)
+
+
+def _whole(folder: Location, name: str) -> str:
     manifest = folder / "manifest.json"
     expect(manifest.exists(), f"{manifest} is missing")
-    expect(sha256_file(manifest) == name, f"{manifest} is not the manifest {name[:12]}")
+    expect(_sha256(manifest) == name, f"{manifest} is not the manifest {name[:12]}")
     files: dict[str, str] = json.loads(manifest.read_text())
     for file, sha256 in files.items():
         expect((folder / file).exists(), f"{folder / file} is missing")
-        expect(sha256_file(folder / file) == sha256, f"{folder / file} has another sha256 than its manifest says")
+        expect(_sha256(folder / file) == sha256, f"{folder / file} has another sha256 than its manifest says")
     return f"{name[:12]}, {len(files)} files"

@@ -46,5 +46,5 @@ def stage_records(subject: Subject) -> str:
 
 def report(subject: Subject) -> str:
     path = subject.lake.root / str(subject.section("report"))
-    expect(path.exists() and path.stat().st_size > 0, f"report {path} is missing or empty")
+    expect(path.is_file() and path.size > 0, f"report {path} is missing or empty")
     return str(subject.result["report"])

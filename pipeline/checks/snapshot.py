@@ -1,11 +1,10 @@
 """The snapshot a run was trained on: unchanged, and every pinned file there with the rows it was pinned with."""
 
-from pathlib import Path
-
 import pyarrow.parquet as pq
 
 from nightrank.feature_store.contracts.settings import MaintenanceSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PinnedFile, load_snapshot
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 
 
@@ -33,11 +32,12 @@ def pinned_files(subject: Subject) -> str:
     return f"{count} files, {sum(part.rows for part in snapshot.parts.values()):,} rows"
 
 
-def _same(path: Path, file: PinnedFile, part: str) -> None:
+def _same(path: Location, file: PinnedFile, part: str) -> None:
     expect(path.exists(), f"part {part}: {path} is missing")
-    size = path.stat().st_size
+    size = path.size
     expect(size == file.bytes, f"part {part}: {path} has {size} bytes, pinned with {file.bytes}")
-    footer = pq.read_metadata(path)
+    with path.open() as handle:
+        footer = pq.read_metadata(handle)
     groups = tuple(footer.row_group(number).num_rows for number in range(footer.num_row_groups))
     expect(groups == file.row_groups, f"part {part}: {path} has row groups {groups}, pinned with {file.row_groups}")
 

@@ -7,7 +7,7 @@ import typer
 
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.pipeline.commands.guesses import answer_guess
-from nightrank.pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root, Set, absolute, day
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root, Set, day
 
 
 def import_(
@@ -56,7 +56,7 @@ def import_(
     counts = import_data(
         layout,
         input_,
-        absolute(root),
+        root,
         titles=titles,
         mapping=mapping,
         timezone=timezone,
@@ -66,7 +66,7 @@ def import_(
     )
     told = () if as_json else ("detected", "warnings", "faulty")  # import_data has printed them, one line each
     shown = {name: value for name, value in counts.items() if name not in told}
-    _answer(f"{'would land' if dry_run else 'landed'} under {absolute(root) / 'landing'}", shown, as_json)
+    _answer(f"{'would land' if dry_run else 'landed'} under {root / 'landing'}", shown, as_json)
 
 
 def simulate(
@@ -96,8 +96,8 @@ def simulate(
     settings: dict[str, Any] = merged([], overrides or []) | {name: value for name, value in given.items() if value is not None}
     if start:
         settings["start"] = day(start, "--start")
-    counts = make(absolute(root), dry_run=dry_run, **settings)
-    _answer(f"{'would be made' if dry_run else 'simulated'} under {absolute(root)}", counts, as_json)
+    counts = make(root, dry_run=dry_run, **settings)
+    _answer(f"{'would be made' if dry_run else 'simulated'} under {root}", counts, as_json)
 
 
 def _answer(title: str, counts: dict[str, Any], as_json: bool) -> None:

@@ -1,13 +1,13 @@
 """`demo`: a market, its full run and one night, then a list to look at."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nightrank.pipeline.commands.options import Json, Root, Set, absolute
+from nightrank.feature_store.contracts.storage import lake_root
+from nightrank.pipeline.commands.options import Json, Root, Set
 
-DEFAULT_DEMO_ROOT = Path("lake/demo")
+DEFAULT_DEMO_ROOT = lake_root("lake/demo")
 
 
 def demo(
@@ -31,7 +31,7 @@ def demo(
     from nightrank.pipeline.demo import run_demo, show
     from nightrank.pipeline.output import print_json
 
-    answer = run_demo(absolute(root), size, overrides or [])
+    answer = run_demo(root, size, overrides or [])
     if as_json:
         print_json(answer)
     else:

@@ -1,17 +1,19 @@
 """`doctor`, `recommend`, `verify` and `config`: look, and change nothing. None starts a JVM but `doctor --cluster`."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, Json, Root, Set, absolute
+from nightrank.feature_store.contracts.storage import Location, lake_root
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, Json, Root, Set
+
+ALSO: Final = typer.Option("--root", help="Also check this lake.", envvar="NIGHTRANK_ROOT", parser=lake_root, metavar="LAKE")
 
 
 def doctor(
-    root: Annotated[Path | None, typer.Option("--root", help="Also check this lake's folder.", envvar="NIGHTRANK_ROOT")] = None,
+    root: Annotated[Location | None, ALSO] = None,
     config: Config = None,
     overrides: Set = None,
     cluster: Annotated[
@@ -35,7 +37,7 @@ def doctor(
     from nightrank.pipeline.doctor import main
 
     settings = night_of(config or [], overrides or [])
-    raise typer.Exit(main(absolute(root) if root else None, as_json, settings, cluster=cluster))
+    raise typer.Exit(main(root, as_json, settings, cluster=cluster))
 
 
 def recommend(
@@ -58,7 +60,7 @@ def recommend(
     from nightrank.pipeline.output import print_json, table
     from nightrank.pipeline.recommend import recommendations
 
-    answer = recommendations(Lake(absolute(root)), user, config or [], overrides or [])
+    answer = recommendations(Lake(root), user, config or [], overrides or [])
     if as_json:
         print_json(answer)
         return
@@ -85,7 +87,7 @@ def verify(
     from nightrank.pipeline.output import print_json, table
     from nightrank.pipeline.verify import verify_run
 
-    outcome = verify_run(Lake(absolute(root)), run)
+    outcome = verify_run(Lake(root), run)
     if as_json:
         print_json(outcome.to_json())
     else:

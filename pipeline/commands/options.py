@@ -1,14 +1,17 @@
 """Options that several commands take, written once."""
 
 from datetime import date
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.storage import Location, lake_root
 
-Root = Annotated[Path, typer.Option("--root", help="The lake's folder.", envvar="NIGHTRANK_ROOT", show_default=True)]
+ROOT: Final = typer.Option(
+    "--root", help="The lake: a folder, or s3://bucket/folder.", envvar="NIGHTRANK_ROOT", parser=lake_root, metavar="LAKE"
+)
+Root = Annotated[Location, ROOT]
 Config = Annotated[
     list[str] | None, typer.Option("--config", "-c", help="YAML file, or a name in conf/. Repeatable; later files win.")
 ]
@@ -18,7 +21,7 @@ Set = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, everything else to stderr.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
 
-DEFAULT_ROOT = Path("lake")
+DEFAULT_ROOT = lake_root("lake")
 
 
 def day(text: str, option: str) -> date:
@@ -27,8 +30,3 @@ def day(text: str, option: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{option} {text!r} is not a date", "write it as YYYY-MM-DD") from None
-
-
-def absolute(root: Path) -> Path:
-    """The lake's root as every process of a run will see it."""
-    return root.expanduser().resolve()

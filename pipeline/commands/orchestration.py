@@ -6,7 +6,7 @@ import typer
 
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.pipeline.commands import requests
-from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, Json, Root, Set, absolute, day
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, Json, Root, Set, day
 
 Date = Annotated[str, typer.Option("--date", help="The run's date.")]
 Kind = Annotated[str, typer.Option("--kind", help="full or nightly.")]
@@ -87,7 +87,7 @@ def landed(
     from nightrank.pipeline.output import out, print_json
     from nightrank.pipeline.run.request import landed_since
 
-    found = landed_since(Lake(absolute(root)), day(date_, "--date"))
+    found = landed_since(Lake(root), day(date_, "--date"))
     status = "landed" if found else "nothing"
     if as_json:
         print_json({"status": status, "exit_code": 0 if found else 3, "day": found.isoformat() if found else None})

@@ -1,7 +1,6 @@
 """From what a run command was given to a request, and from what a run did to an answer."""
 
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -9,12 +8,12 @@ import typer
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.pipeline.commands.options import absolute
+from nightrank.feature_store.contracts.storage import Location
 
 
 def run_or_plan(
     kind: str,
-    root: Path,
+    root: Location,
     when: date,
     config: list[str] | None,
     overrides: list[str] | None,
@@ -30,14 +29,16 @@ def run_or_plan(
         answer(runner().run(request), as_json, root)
 
 
-def request_for(kind: str, root: Path, when: date, config: list[str] | None, overrides: list[str] | None, redo: bool) -> Any:
+def request_for(
+    kind: str, root: Location, when: date, config: list[str] | None, overrides: list[str] | None, redo: bool
+) -> Any:
     from nightrank.pipeline.config import configured
     from nightrank.pipeline.run.request import RunRequest
 
-    return RunRequest(absolute(root), kind, when, configured(config or [], overrides or [], Lake(absolute(root))), redo)
+    return RunRequest(root, kind, when, configured(config or [], overrides or [], Lake(root)), redo)
 
 
-def request_of_stage(kind: str, root: Path, when: date, config: list[str] | None, overrides: list[str] | None) -> Any:
+def request_of_stage(kind: str, root: Location, when: date, config: list[str] | None, overrides: list[str] | None) -> Any:
     """A request for a part of a run; without a given configuration, with the run's own."""
     from nightrank.pipeline.config import configured_again
     from nightrank.pipeline.run.request import RunRequest, run_id_of
@@ -72,17 +73,17 @@ def answer_plan(plan: dict[str, Any], as_json: bool) -> None:
     print_plan(plan, as_json)
 
 
-def answer(result: dict[str, Any], as_json: bool, root: Path) -> None:
+def answer(result: dict[str, Any], as_json: bool, root: Location) -> None:
     from nightrank.pipeline.output import print_run
 
-    print_run(result, as_json, absolute(root))
+    print_run(result, as_json, root)
     raise typer.Exit(result["exit_code"])
 
 
-def last_day(root: Path) -> date:
+def last_day(root: Location) -> date:
     from nightrank.pipeline.run.request import last_landing_day
 
-    return last_landing_day(Lake(absolute(root)))
+    return last_landing_day(Lake(root))
 
 
 def days_between(first: date, last: date) -> list[date]:

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root, absolute
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, DryRun, Json, Root
 
 
 def rollback(root: Root = DEFAULT_ROOT, as_json: Json = False, dry_run: DryRun = False) -> None:
@@ -22,7 +22,7 @@ def rollback(root: Root = DEFAULT_ROOT, as_json: Json = False, dry_run: DryRun =
     from nightrank.pipeline.output import out, print_json
     from nightrank.pipeline.rollback import roll_back
 
-    answer: dict[str, Any] = roll_back(Lake(absolute(root)), dry_run=dry_run)
+    answer: dict[str, Any] = roll_back(Lake(root), dry_run=dry_run)
     if as_json:
         print_json(answer)
         raise typer.Exit

@@ -6,7 +6,7 @@ import typer
 
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.pipeline.commands import requests
-from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, absolute, day
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, day
 
 
 def full(
@@ -83,7 +83,7 @@ def replay(
     for each in days:
         results.append(requests.runner().run(requests.request_for("nightly", root, each, config, overrides, False)))
         if not as_json:
-            print_run(results[-1], False, absolute(root))
+            print_run(results[-1], False, root)
         if results[-1]["status"] == "failed":
             break
     code = replay_code([(result["status"], result["exit_code"]) for result in results])
@@ -111,7 +111,7 @@ def stage(
       nightrank stage train --root lake --date 2024-01-15 --kind full --dry-run
     """
     when = day(date_, "--date")
-    chosen = requests.checked_kind(kind or requests.kind_of(Lake(absolute(root)), when))
+    chosen = requests.checked_kind(kind or requests.kind_of(Lake(root), when))
     request = requests.request_of_stage(chosen, root, when, config, overrides)
     if dry_run:
         requests.answer_plan(requests.plan_of(request, name), as_json)

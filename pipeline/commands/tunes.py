@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, absolute
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set
 
 
 def tune(
@@ -46,7 +46,7 @@ def tune(
     from nightrank.pipeline.tune.search import plan_of
     from nightrank.pipeline.tune.search import tune as search
 
-    spec = spec_of(TuneRequest(absolute(root), config or [], overrides or [], run, space, trials, timeout))
+    spec = spec_of(TuneRequest(root, config or [], overrides or [], run, space, trials, timeout))
     if dry_run:
         plan = plan_of(spec)
         print_json(plan) if as_json else _show_plan(plan)

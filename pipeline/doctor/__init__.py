@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.doctor.ambient import check_clock, check_telemetry
 from nightrank.pipeline.doctor.caches import check_caches
 from nightrank.pipeline.doctor.cluster import check_cluster
@@ -25,7 +25,7 @@ MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
 def run_checks(
-    root: Path | None, settings: DataSettings | None = None, machine: Machine | None = None, *, cluster: bool = False
+    root: Location | None, settings: DataSettings | None = None, machine: Machine | None = None, *, cluster: bool = False
 ) -> list[Finding]:
     """Every finding, in reading order. The slow ones (a JVM, torch) run in parallel; it takes seconds in all.
 
@@ -54,7 +54,7 @@ def run_checks(
         return [finding for found in pool.map(lambda check: check(), checks) for finding in found]
 
 
-def main(root: Path | None, as_json: bool, settings: DataSettings | None = None, *, cluster: bool = False) -> int:
+def main(root: Location | None, as_json: bool, settings: DataSettings | None = None, *, cluster: bool = False) -> int:
     """Print the findings (`as_json`: one object on stdout; else a table for people). 1 if anything fails, else 0."""
     findings = run_checks(root, settings, cluster=cluster)
     status = worst(findings)

@@ -1,11 +1,11 @@
 """The clock a night is dated by, and what installed packages would tell others."""
 
 from datetime import timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.doctor.finding import Finding
 from nightrank.pipeline.doctor.machine import Machine
 
@@ -19,7 +19,7 @@ SWITCHES = {
 YES = {"1", "true", "yes", "on"}
 
 
-def check_clock(machine: Machine, settings: DataSettings, root: Path | None) -> list[Finding]:
+def check_clock(machine: Machine, settings: DataSettings, root: Location | None) -> list[Finding]:
     """A plausible year, a clock that does not run backwards, a known zone, and no landing day after tomorrow."""
     now = machine.now()
     first, second = machine.monotonic(), machine.monotonic()

@@ -3,9 +3,12 @@
 import os
 import shutil
 import tempfile
+import uuid
 from pathlib import Path
 
+from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.doctor.finding import Finding
 from nightrank.pipeline.doctor.machine import Machine
 from nightrank.pipeline.doctor.spark import spark_settings
@@ -14,15 +17,31 @@ FAIL_BELOW, WARN_BELOW = 2, 10
 """GiB. The demo needs under one; a night on real data rewrites whole files of a table."""
 
 
-def check_places(machine: Machine, settings: DataSettings, root: Path | None) -> list[Finding]:
+def check_places(machine: Machine, settings: DataSettings, root: Location | None) -> list[Finding]:
     """One finding a place, beside Spark's own scratch where it is set."""
     places = {"tmp": Path(machine.environ.get("TMPDIR") or tempfile.gettempdir())}
-    if root is not None:
-        places = {"lake": root, **places}
+    bucket = [] if root is None or root.is_local else [_bucket(root)]
+    if root is not None and root.is_local:
+        places = {"lake": root.path, **places}
     scratch = machine.environ.get("SPARK_LOCAL_DIRS") or _scratch_setting(machine, settings)
     if scratch:
         places["spark_scratch"] = Path(scratch.split(",")[0])
-    return [finding for name, path in places.items() for finding in (_free(name, path), _writable(name, path))]
+    found = [finding for name, path in places.items() for finding in (_free(name, path), _writable(name, path))]
+    return [*bucket, *found]
+
+
+def _bucket(root: Location) -> Finding:
+    """Tried by a conditional write, which the lease needs, and removed again."""
+    probe = root / f".nightrank-doctor-{uuid.uuid4().hex}"
+    try:
+        first, second = probe.create(b"1"), probe.create(b"2")
+        probe.unlink()
+    except NightrankError as error:
+        return Finding("write_access_lake", "fail", error.message, error.remedy)
+    if first and not second:
+        return Finding("write_access_lake", "ok", f"{root} takes conditional writes")
+    seen = f"{root} lets two writers create one object"
+    return Finding("write_access_lake", "fail", seen, "use a store that honours If-None-Match, as S3, Google and Azure do")
 
 
 def _scratch_setting(machine: Machine, settings: DataSettings) -> str | None:

@@ -1,15 +1,15 @@
 """What a run left that the page is made from, and the page itself, written by rename."""
 
-from pathlib import Path
 from typing import Any
 
 from nightrank.feature_store.contracts.files import read_json, write_atomic
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.report.page import render
 
 REPORT = "report.html"
 
 
-def write_report(run_dir: Path, result: dict[str, Any]) -> Path:
+def write_report(run_dir: Location, result: dict[str, Any]) -> Location:
     """`report.html` in the run's folder, whole or not at all. Artefacts that are not there leave their section out."""
     curves = _output(run_dir, "train").get("curves") or {}
     ctr_curves = _output(run_dir, "train_ctr").get("ctr_training", {}).get("curves", {}).get("ctr")
@@ -19,10 +19,10 @@ def write_report(run_dir: Path, result: dict[str, Any]) -> Path:
     return path
 
 
-def _output(run_dir: Path, stage: str) -> dict[str, Any]:
+def _output(run_dir: Location, stage: str) -> dict[str, Any]:
     found: dict[str, Any] = _read(run_dir / "stages" / f"{stage}.json", {}).get("output", {})
     return found
 
 
-def _read(path: Path, default: Any) -> Any:
+def _read(path: Location, default: Any) -> Any:
     return read_json(path) if path.exists() else default

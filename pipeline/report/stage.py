@@ -19,8 +19,8 @@ def run(context: StageContext) -> StageResult:
     rejected = (result.get("gate") or {}).get("decision") == "rejected"
     result["status"] = "failed" if failed else "gate_rejected" if rejected else "done"
     path = write_report(context.run_dir, result)
-    relative = str(path.relative_to(context.root))
-    return StageResult(NAME, rows_out=1, bytes_written=path.stat().st_size, output=Reported(report=relative))
+    relative = path.below(context.root)
+    return StageResult(NAME, rows_out=1, bytes_written=path.size, output=Reported(report=relative))
 
 
 if __name__ == "__main__":

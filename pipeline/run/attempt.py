@@ -80,6 +80,7 @@ class Attempt:
         """Runs one step. The fault that ends the run, or None; a fault that does not end it is kept for the end."""
         code = self._run(step)
         for stage in step.stages:
+            self.directory.keep_log(stage.name)
             if self.directory.recorded(stage):
                 self.ran.add(stage.name)
                 continue

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 import psutil
@@ -18,6 +17,7 @@ from nightrank.feature_store.contracts.environment import for_stages
 from nightrank.feature_store.contracts.logs import RUN_DIR
 from nightrank.feature_store.contracts.secret_settings import environment_of
 from nightrank.feature_store.contracts.stage import FENCE
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.trainer.config.training import TrainerConfig
 
 GRACE_SECONDS: Final = 15.0
@@ -29,7 +29,7 @@ class Child:
     def __init__(
         self,
         command: tuple[str, ...],
-        run_dir: Path,
+        run_dir: Location,
         on_line: Callable[[str], None],
         fence: int = 0,
         config: Configuration | None = None,
@@ -62,7 +62,7 @@ class Child:
         self._reader.join(2)  # a grandchild may hold the pipe open; its words do not matter any more
         return code
 
-    def end(self, run_dir: Path) -> None:
+    def end(self, run_dir: Location) -> None:
         """After return neither it nor anything it started is running."""
         end_processes(run_dir, self._fence)
         self._process.wait()
@@ -74,7 +74,7 @@ class Child:
             on_line(line)
 
 
-def environment(run_dir: Path, fence: int, config: Configuration) -> Mapping[str, str]:
+def environment(run_dir: Location, fence: int, config: Configuration) -> Mapping[str, str]:
     """The environment of a stage: ours without the secrets of other programs, the run, its fence and its secrets, and the
     packages' folder where Python looks."""
     names = config.section("trainer", TrainerConfig).environment
@@ -84,7 +84,7 @@ def environment(run_dir: Path, fence: int, config: Configuration) -> Mapping[str
     return {**python, **for_stages(os.environ, names), **run, **environment_of(config.tree)}
 
 
-def end_processes(run_dir: Path, fence: int = 0, grace_seconds: float = GRACE_SECONDS) -> int:
+def end_processes(run_dir: Location, fence: int = 0, grace_seconds: float = GRACE_SECONDS) -> int:
     """Ends what this run started and is still there: SIGTERM, and SIGKILL after the grace. How many there were.
 
     With a fence, what was started under it: other tasks of an open run continue.
@@ -101,7 +101,7 @@ def end_processes(run_dir: Path, fence: int = 0, grace_seconds: float = GRACE_SE
     return len(found)
 
 
-def _marked(run_dir: Path, fence: int) -> list[psutil.Process]:
+def _marked(run_dir: Location, fence: int) -> list[psutil.Process]:
     marks = {RUN_DIR: str(run_dir), **({FENCE: str(fence)} if fence else {})}
     return [process for process in psutil.process_iter() if process.pid != os.getpid() and _is_marked(process, marks)]
 

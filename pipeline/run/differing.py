@@ -1,16 +1,16 @@
 """In which settings a run on disk differs from a configuration that is given now."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.storage import Location
 
 SHOWN: Final = 5
 
 
-def differing(run_dir: Path, config: Configuration) -> list[str]:
+def differing(run_dir: Location, config: Configuration) -> list[str]:
     """A sentence with the dotted keys whose values differ, a few of them by name; none where all are the same.
 
     Values are not shown: one may be a secret.

@@ -11,6 +11,7 @@ from nightrank.feature_store.contracts.context import StageContext, context_of
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.fingerprint import is_done, is_kept
 from nightrank.feature_store.contracts.found import Found
+from nightrank.feature_store.contracts.storage import Location, workplace
 from nightrank.pipeline.run import facts
 from nightrank.pipeline.run.request import RunRequest, finished
 from nightrank.pipeline.stages import Stage
@@ -20,7 +21,7 @@ from nightrank.pipeline.stages import Stage
 class RunDirectory:
     """One open run: its folder and what run.json says."""
 
-    folder: Path
+    folder: Location
     body: dict[str, Any]
 
     @property
@@ -71,12 +72,19 @@ class RunDirectory:
         return dict(read_json(path)) if path.exists() else None
 
     def log_of(self, stage: Stage) -> Path:
-        return self.folder / "logs" / f"{stage.name}.log"
+        """On this machine; `keep_log` puts it into the lake where that is in a bucket."""
+        return workplace(self.folder / "logs") / f"{stage.name}.log"
+
+    def keep_log(self, name: str) -> None:
+        """What `logs/<name>.log` holds now is in the lake."""
+        log = self.folder / "logs" / f"{name}.log"
+        if not log.is_local and (here := workplace(log.parent) / log.name).exists():
+            log.upload(here)
 
     def forget(self, stage: Stage) -> None:
         """The stage counts as not done, so that it runs again."""
-        (self.folder / "stages" / f"{stage.name}.json").unlink(missing_ok=True)
-        (self.folder / "stages" / f"{stage.name}.error.json").unlink(missing_ok=True)
+        (self.folder / "stages" / f"{stage.name}.json").unlink()
+        (self.folder / "stages" / f"{stage.name}.error.json").unlink()
 
 
 def open_run_directory(request: RunRequest, run_id: str, fence: int, again: str | None = None) -> RunDirectory:

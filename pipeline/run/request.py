@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.configuration import Configuration
@@ -12,6 +11,7 @@ from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake
 from nightrank.feature_store.contracts.landing_files import has_rows, landing_files
 from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.feature_store.contracts.storage import Location, locate
 
 FINISHED: Final = ("done", "gate_rejected")
 """Statuses after which the same command finds nothing left to do."""
@@ -21,11 +21,14 @@ FINISHED: Final = ("done", "gate_rejected")
 class RunRequest:
     """A full or a nightly run of one lake on one date, with its whole configuration."""
 
-    root: Path
+    root: Location
     kind: str
     day: date
     config: Configuration
     redo: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", locate(self.root))
 
     @property
     def lake(self) -> Lake:
@@ -63,12 +66,12 @@ def with_late_events(request: RunRequest) -> RunRequest:
     return replace(request, redo=True) if came else request
 
 
-def read_result(run_dir: Path) -> dict[str, Any] | None:
+def read_result(run_dir: Location) -> dict[str, Any] | None:
     path = run_dir / "result.json"
     return dict(read_json(path)) if path.exists() else None
 
 
-def finished(run_dir: Path) -> bool:
+def finished(run_dir: Location) -> bool:
     result = read_result(run_dir)
     return result is not None and result["status"] in FINISHED
 
@@ -107,7 +110,7 @@ def check_landed(request: RunRequest) -> None:
         )
 
 
-def landed(request: RunRequest) -> Iterator[Path]:
+def landed(request: RunRequest) -> Iterator[Location]:
     """Landing files with rows in them that this run takes in. A file that cannot be read counts: ingest names its fault."""
     for kind in LANDING_KINDS:
         for day in request.lake.landing_days(kind):

@@ -1,12 +1,12 @@
 """What a stage costs while it runs: memory and CPU of its process and of everything below it, sampled by the runner."""
 
 import time
-from pathlib import Path
 from typing import Final
 
 import psutil
 
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.storage import Location
 
 EVERY_SECONDS: Final = 2.0
 MOST: Final = 500
@@ -16,7 +16,7 @@ MOST: Final = 500
 class Sampler:
     """Samples of the stage that runs now. `system/<stage>.json` in the run's folder holds them once it has ended."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Location) -> None:
         self._folder = run_dir / "system"
         self._cpu: dict[int, float] = {}
         self.start()

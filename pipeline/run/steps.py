@@ -13,6 +13,7 @@ from typing import Final
 from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import DependencyUnreachable
 from nightrank.feature_store.contracts.settings import SparkSettings
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.spark_properties import FLAG, WITH_DEFAULTS, check_arguments, private_file
 from nightrank.pipeline.stages import Stage
 
@@ -40,7 +41,7 @@ class Step:
             yield (submit, FLAG, str(path), WITH_DEFAULTS, *rest)
 
 
-def steps_of(todo: Sequence[Stage], run_dir: Path, config: Configuration) -> list[Step]:
+def steps_of(todo: Sequence[Stage], run_dir: Location, config: Configuration) -> list[Step]:
     """The processes that take `todo` in order. ConfigError for a secret that Spark would put on a command line."""
     spark = config.section("spark", SparkSettings)
     local = (spark.master or "").startswith("local")
@@ -64,7 +65,7 @@ def _groups(todo: Sequence[Stage], *, shared: bool) -> Iterator[tuple[Stage, ...
             yield from ((stage,) for stage in stages)
 
 
-def _program(stages: tuple[Stage, ...], run_dir: Path) -> tuple[str, tuple[str, ...]]:
+def _program(stages: tuple[Stage, ...], run_dir: Location) -> tuple[str, tuple[str, ...]]:
     """Module and arguments: the stage itself, or the host of several."""
     if len(stages) == 1:
         return stages[0].module, ("--run-dir", str(run_dir))

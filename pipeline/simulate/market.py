@@ -14,6 +14,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.files import read_json, write_atomic, write_json
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.simulate import catalogue, population
 from nightrank.pipeline.simulate.catalogue import Catalogue
 from nightrank.pipeline.simulate.config import MarketConfig, market
@@ -23,7 +24,7 @@ from nightrank.pipeline.simulate.population import Population
 from nightrank.pipeline.simulate.sessions import visits
 
 
-def simulate(root: Path, *, preset: str = "demo", dry_run: bool = False, **overrides: Any) -> dict[str, Any]:
+def simulate(root: Location | Path, *, preset: str = "demo", dry_run: bool = False, **overrides: Any) -> dict[str, Any]:
     """Landing files of every day of the market, and its truth under `truth/`; the same configuration gives the same bytes.
 
     Days that are there already stay as they are, so a larger `days` extends a market. `overrides` are fields of
@@ -31,7 +32,7 @@ def simulate(root: Path, *, preset: str = "demo", dry_run: bool = False, **overr
     holds another market or imported data.
     """
     config = market(preset, overrides)
-    writer = MarketWriter(Lake(Path(root)), dry_run)
+    writer = MarketWriter(Lake(root), dry_run)
     config = writer.claim(config)
     goods = catalogue.build(config)
     waiting: Arrivals = {}
@@ -100,7 +101,7 @@ class MarketWriter:
     def finish(self, config: MarketConfig, goods: Catalogue) -> dict[str, Any]:
         items = self.lake.truth / "items.parquet"
         if not self.dry_run:
-            if not items.exists() or pq.read_metadata(items).num_rows != len(goods.truth.item_id):
+            if not items.exists() or _rows(items) != len(goods.truth.item_id):
                 write_atomic(items, _parquet(catalogue.truth_table(goods.truth)))
             meta = {"clock": "real", "id_type": config.id_type, "source": "simulate", "timezone": "UTC"}
             write_json(self.lake.landing_meta_path, meta)
@@ -117,11 +118,16 @@ class MarketWriter:
             "dry_run": self.dry_run,
         }
 
-    def _write(self, path: Path, table: pa.Table) -> None:
+    def _write(self, path: Location, table: pa.Table) -> None:
         if self.dry_run or path.exists():
             return
         write_atomic(path, _parquet(table))
         self.written += 1
+
+
+def _rows(path: Location) -> int:
+    with path.open() as file:
+        return int(pq.read_metadata(file).num_rows)
 
 
 def _parquet(table: pa.Table) -> bytes:

@@ -9,7 +9,6 @@ Shapes: U users, I items, K categories a user cares for, S style directions.
 
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.storage import Location, local_copy
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
@@ -119,10 +119,10 @@ def load_users(lake: Lake, day: date) -> TruthUsers:
     return TruthUsers(names, _matrix(table, "categories"), _matrix(table, "weights"), _matrix(table, "style"))
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Location) -> pa.Table:
     if not path.exists():
         raise UsageError(f"{path} does not exist", "only a simulated lake has a truth, for the days that were simulated")
-    return pq.read_table(path, partitioning=None)
+    return pq.read_table(local_copy(path), partitioning=None)
 
 
 def _matrix(table: pa.Table, name: str) -> npt.NDArray[Any]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.inputs import inputs_of
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.telemetry.settings import OperationsConfig
 
 PRODUCER: Final = "nightrank"
@@ -18,7 +19,7 @@ Note = Callable[[str], None]
 class Lineage:
     """Emits an event when a stage begins and when it ends. A server that does not answer costs a note, never the run."""
 
-    def __init__(self, settings: OperationsConfig, run_dir: Path, note: Note) -> None:
+    def __init__(self, settings: OperationsConfig, run_dir: Location, note: Note) -> None:
         self._run_dir, self._note = run_dir, note
         self._client: Any = None
         self._namespace = settings.openlineage_namespace

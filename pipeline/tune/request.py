@@ -12,6 +12,7 @@ from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.settings import TextSettings, TrainingSetSettings
 from nightrank.feature_store.contracts.snapshot import load_snapshot
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.config import NightConfig, find
 from nightrank.pipeline.run.request import finished
 from nightrank.trainer.config.training import TrainerConfig
@@ -25,7 +26,7 @@ DEFAULT_SPACE: Final = CONF / "tune.yaml"
 class TuneRequest:
     """What the command was given."""
 
-    root: Path
+    root: Location
     files: list[str]
     """Empty: the configuration of the run is taken."""
     overrides: list[str]
@@ -68,7 +69,7 @@ def spec_of(request: TuneRequest) -> StudySpec:
     )
 
 
-def _run_dir(lake: Lake, run_id: str | None) -> Path:
+def _run_dir(lake: Lake, run_id: str | None) -> Location:
     """The folder of the named run, or of the newest full run that is finished."""
     if run_id is not None:
         folder = lake.run_dir(run_id)

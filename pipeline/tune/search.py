@@ -4,12 +4,14 @@ import fcntl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import BY_CODE, ConflictError, NightrankError, NothingToDo
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
+from nightrank.feature_store.contracts.storage import workplace
 from nightrank.pipeline.output import err
 from nightrank.pipeline.run.children import Child, end_processes
 from nightrank.pipeline.run.signals import caught
@@ -29,7 +31,7 @@ def tune(spec: StudySpec) -> dict[str, Any]:
         return {**earlier, "status": "already_done", "exit_code": NothingToDo.exit_code}
     with _alone(spec):
         end_processes(spec.folder)  # of a command that was killed
-        spec.error_path.unlink(missing_ok=True)
+        spec.error_path.unlink()
         spec.save()
         code = _search(spec)
     if code:
@@ -48,7 +50,7 @@ def plan_of(spec: StudySpec) -> dict[str, Any]:
         "run_id": spec.run_id,
         "snapshot": spec.snapshot,
         "trials": spec.trials,
-        "begun": len(list(spec.folder.glob("trial-*"))),
+        "begun": len(spec.folder.glob("trial-*")),
         "space": {key: dimension.model_dump(mode="json", exclude_none=True) for key, dimension in spec.space.items()},
         "process": list(_command(spec)),
     }
@@ -65,7 +67,7 @@ def result_of(spec: StudySpec) -> dict[str, Any] | None:
 def _search(spec: StudySpec) -> int:
     """The search's exit code, or 128 + the signal that ended it."""
     redact = redactor(spec.config.tree)
-    with caught() as stop, open(spec.folder / "search.log", "a") as log:
+    with caught() as stop, open(_log(spec), "a") as log:
         words = file_log(log, spec.study, "tune", redact)
 
         def listen(line: str) -> None:
@@ -81,6 +83,10 @@ def _search(spec: StudySpec) -> int:
         return code
 
 
+def _log(spec: StudySpec) -> Path:
+    return workplace(spec.folder) / "search.log"
+
+
 def _command(spec: StudySpec) -> tuple[str, ...]:
     return (sys.executable, "-m", "nightrank.trainer.tune.run", "--study-dir", str(spec.folder))
 
@@ -89,7 +95,7 @@ def _fault(spec: StudySpec, code: int) -> NightrankError:
     if spec.error_path.exists():
         error = read_json(spec.error_path)
         return BY_CODE.get(error["code"], NightrankError)(error["message"], error["remedy"])
-    again = f"the same command continues; the log is {spec.folder / 'search.log'}"
+    again = f"the same command continues; the log is {_log(spec)}"
     if code > 128:
         return _Interrupted(code, f"the search was stopped by signal {code - 128}", again)
     return NightrankError(f"the search ended with exit code {code}", again)
@@ -108,8 +114,9 @@ class _Interrupted(NightrankError):
 @contextmanager
 def _alone(spec: StudySpec) -> Iterator[None]:
     """One search a study: a lock that ends with this process. The lake's lease is not taken: nothing of a night is touched."""
-    spec.folder.mkdir(parents=True, exist_ok=True)
-    with open(spec.folder / ".lock", "w") as handle:
+    here = workplace(spec.folder)
+    here.mkdir(parents=True, exist_ok=True)
+    with open(here / ".lock", "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.bundle import files as files
 from nightrank.ranker.bundle.bundle import Bundle
 from nightrank.ranker.bundle.store import stored
@@ -14,7 +15,7 @@ from nightrank.ranker.inputs import ItemInputs
 
 
 def store_grown_copy(
-    models: Path, bundle: Bundle, inputs: ItemInputs, raw_ids: list[str], text_encoder: Path | None = None
+    models: Location, bundle: Bundle, inputs: ItemInputs, raw_ids: list[str], text_encoder: Path | None = None
 ) -> str:
     """Stores the copy in `models`; returns the sha256 of its manifest. Its matrices hold the bundle's own rows, also where the
     texts of old items have changed since; `inputs` must not count anything as popular."""

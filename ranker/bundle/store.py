@@ -13,6 +13,7 @@ from nightrank.feature_store.contracts.features import Features, plugins_of
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.plugins import ENCODERS, FEATURES, origin
 from nightrank.feature_store.contracts.process import OWNER, is_left_over, this_process
+from nightrank.feature_store.contracts.storage import Location, workplace
 from nightrank.ranker.bundle import files as files
 from nightrank.ranker.bundle.files import BundleInfo, ItemNumber
 from nightrank.ranker.config.encoders import PluginEncoderConfig
@@ -66,21 +67,27 @@ def _plugins(config: RankerConfig, features: Features | None) -> dict[str, str]:
     return {**found, **{key: value for name in plugins_of(features) for key, value in origin(FEATURES, name).items()}}
 
 
-def store_bundle(models: Path, ranker: Ranker, raw_ids: Sequence[str], **facts: Any) -> str:
+def store_bundle(models: Location, ranker: Ranker, raw_ids: Sequence[str], **facts: Any) -> str:
     """`save_bundle` to `models/<manifest sha256>`, there whole or not at all. Returns the sha256."""
     return stored(models, lambda folder: save_bundle(folder, ranker, raw_ids, **facts))
 
 
-def stored(models: Path, save: Callable[[Path], str]) -> str:
-    """What `save` writes to a folder is in `models` under the name it returns, completely or not at all. Returns the name."""
-    models.mkdir(parents=True, exist_ok=True)
-    _sweep(models)
-    writing = models / f"{WRITING}{uuid.uuid4().hex}"
+def stored(models: Location, save: Callable[[Path], str]) -> str:
+    """What `save` writes to a folder is in `models` under the name it returns, completely or not at all. Returns the name.
+
+    A folder in a bucket cannot be renamed: its manifest comes last, and without one there is no bundle.
+    """
+    here = workplace(models)
+    here.mkdir(parents=True, exist_ok=True)
+    _sweep(here)
+    writing = here / f"{WRITING}{uuid.uuid4().hex}"
     write_json(writing.with_suffix(f".{OWNER}"), this_process().to_json())
     try:
         name = save(writing)
-        if not (models / name).exists():
-            os.replace(writing, models / name)
+        if not models.is_local:
+            (models / name).upload_folder(writing, last=files.MANIFEST)
+        elif not (here / name).exists():
+            os.replace(writing, here / name)
     finally:
         shutil.rmtree(writing, ignore_errors=True)
         writing.with_suffix(f".{OWNER}").unlink(missing_ok=True)

@@ -2,20 +2,20 @@
 
 import argparse
 import importlib
-from pathlib import Path
 
 from nightrank.feature_store.application import application
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.fingerprint import is_done
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.stage import StageFunction, exit_codes, opened, run_stage
+from nightrank.feature_store.contracts.storage import locate
 from nightrank.spark_jobs.driver.job import as_job
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the stages in order, leaving out those that are done; ends with the exit code of the first that fails."""
     parser = argparse.ArgumentParser(prog="nightrank.spark_jobs.driver.host", description=main.__doc__)
-    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--run-dir", type=locate, required=True)
     parser.add_argument("--stages", required=True, help="names, separated by commas")
     parser.add_argument("--redo", action="store_true", help="run stages again that are done")
     arguments = parser.parse_args(argv)

@@ -16,6 +16,7 @@ from nightrank.feature_store.contracts.secret_settings import environment_of
 from nightrank.feature_store.contracts.secrets import masked
 from nightrank.feature_store.contracts.settings import DataSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageFunction, exit_codes, opened, run_stage
+from nightrank.feature_store.contracts.storage import Location, locate
 from nightrank.spark_jobs.driver.job import as_job
 from nightrank.spark_jobs.driver.sections import DataSections
 
@@ -54,8 +55,8 @@ def data_settings(tree: dict[str, Any]) -> DataSettings:
 
 def _parser(name: str, function: StageFunction) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=name, description=(function.__doc__ or name).splitlines()[0])
-    parser.add_argument("--run-dir", type=Path, help="a run's folder, with run.json in it")
-    parser.add_argument("--root", type=Path, help="the lake, for a run of this stage alone")
+    parser.add_argument("--run-dir", type=locate, help="a run's folder, with run.json in it")
+    parser.add_argument("--root", type=locate, help="the lake, for a run of this stage alone")
     parser.add_argument("--date", type=date.fromisoformat, help="the run's date")
     parser.add_argument("--kind", choices=("full", "nightly"), default="nightly")
     parser.add_argument("--config", type=Path, action="append", default=[], help="YAML file; may be repeated")
@@ -63,11 +64,11 @@ def _parser(name: str, function: StageFunction) -> argparse.ArgumentParser:
     return parser
 
 
-def _own_run(name: str, arguments: argparse.Namespace) -> Path:
+def _own_run(name: str, arguments: argparse.Namespace) -> Location:
     """The folder of a run of this stage alone; its fence is that of the lease which `opened` takes for it."""
     if arguments.root is None or arguments.date is None:
         raise UsageError(f"{name} needs --run-dir, or --root and --date", "give a run's folder, or a lake and a date")
-    root: Path = arguments.root.resolve()
+    root: Location = arguments.root
     tree = with_lake_timezone(configs.merged(arguments.config, arguments.overrides), Lake(root))
     run_id = f"stage-{name}-{arguments.date.isoformat()}"
     run_dir = Lake(root).run_dir(run_id)

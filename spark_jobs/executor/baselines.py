@@ -6,7 +6,6 @@ Shapes: B rows of a block, I = items + 1 columns (id 0 is padding), d ALS rank, 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts.storage import local_folder, locate
 from nightrank.spark_jobs.executor.rows import flattened
 from nightrank.spark_jobs.executor.topk import Ids, Scores, block_rows, top_k
 
@@ -81,18 +81,20 @@ def list_maker(rules: ListRules) -> Callable[[Batches], Batches]:
 @lru_cache(maxsize=1)
 def read_fitted(folder: str, items: int) -> Fitted:
     """The fitted tables of one split; a worker keeps the newest."""
-    popular = pq.read_table(Path(folder) / POPULAR).sort_by(
+    popular = pq.read_table(local_folder(locate(folder) / POPULAR)).sort_by(
         [("recent", "descending"), ("total", "descending"), (c.ITEM, "ascending")]
     )
     order = popular[c.ITEM].to_numpy()
     rest = np.setdiff1d(np.arange(items + 1), order)
     popular_I = np.empty(items + 1, dtype=np.float32)
     popular_I[np.concatenate([order, rest])] = -np.arange(1, items + 2, dtype=np.float32) / np.float32(items + 2)
-    als = pq.read_table(Path(folder) / ALS)
+    als = pq.read_table(local_folder(locate(folder) / ALS))
     vectors = np.array(als["features"].combine_chunks().flatten(), dtype=np.float64).reshape(als.num_rows, -1)
     factors_Id = np.zeros((items + 1, vectors.shape[1]))
     factors_Id[als["id"].to_numpy()] = vectors
-    pairs = pq.read_table(Path(folder) / COOCCURRENCE).sort_by([(c.ITEM, "ascending"), ("neighbour", "ascending")])
+    pairs = pq.read_table(local_folder(locate(folder) / COOCCURRENCE)).sort_by(
+        [(c.ITEM, "ascending"), ("neighbour", "ascending")]
+    )
     return Fitted(
         popular_I=popular_I,
         factors_Id=factors_Id,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.storage import local_folder, locate
 
 KEPT: Final = (c.USER_ID, c.ITEM_ID, c.RANK, c.LIST_ID, c.RELEASE_ID)
 OUTPUT: Final = pa.schema(
@@ -55,7 +55,7 @@ def open_bundle(folder: str, manifest: str) -> Any:
     from nightrank.ranker.ctr.bundle import load_ctr_bundle
 
     torch.set_num_threads(1)
-    return load_ctr_bundle(Path(folder), manifest)
+    return load_ctr_bundle(local_folder(locate(folder)), manifest)
 
 
 def _scored(batch: pa.RecordBatch, rules: CtrRules) -> pa.RecordBatch:

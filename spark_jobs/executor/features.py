@@ -1,7 +1,6 @@
 """The features of a batch of users, inside executors: by the same look-ups as in training."""
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.aggregates import counters_of
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.features import Features
+from nightrank.feature_store.contracts.storage import local_folder, locate
 
 SUMS: Final = "sums_"
 """Before the name of a column that holds a list a user or item: the days of its sums, and the sums of each counter."""
@@ -48,7 +48,7 @@ def sums_of(batch: pa.RecordBatch, of_rows: npt.NDArray[Any], counters: tuple[st
 
 @lru_cache(maxsize=1)
 def _item_sums(folder: str, counters: tuple[str, ...]) -> Cumulative:
-    table = pq.read_table(Path(folder))
+    table = pq.read_table(local_folder(locate(folder)))
     return _sorted(table[c.ITEM].to_numpy(), table[c.DAY], [table[name] for name in counters])
 
 

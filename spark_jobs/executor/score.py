@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.features import Features
+from nightrank.feature_store.contracts.storage import local_folder, locate
 from nightrank.feature_store.training_rows import History, collapse
 from nightrank.spark_jobs.executor.fallback import Fallback, read_fallback
 from nightrank.spark_jobs.executor.features import tables_of
@@ -92,12 +92,12 @@ def open_scorer(folder: str, manifest: str) -> Any:
     from nightrank.ranker.bundle.scorer import load_scorer
 
     torch.set_num_threads(1)
-    return load_scorer(Path(folder), manifest)
+    return load_scorer(local_folder(locate(folder)), manifest)
 
 
 @lru_cache(maxsize=1)
 def open_fallback(folder: str, items: int, hidden: str | None) -> Fallback:
-    return read_fallback(Path(folder), np.flatnonzero(eligible_items(items, hidden)).tolist())
+    return read_fallback(local_folder(locate(folder)), np.flatnonzero(eligible_items(items, hidden)).tolist())
 
 
 @lru_cache(maxsize=1)
@@ -106,7 +106,7 @@ def eligible_items(items: int, hidden: str | None) -> npt.NDArray[np.bool_]:
     eligible = np.ones(items + 1, dtype=bool)
     eligible[0] = False
     if hidden is not None:
-        ids = pq.read_table(hidden, columns=[c.ITEM])[c.ITEM].to_numpy()
+        ids = pq.read_table(local_folder(locate(hidden)), columns=[c.ITEM])[c.ITEM].to_numpy()
         eligible[ids[ids <= items]] = False
     return eligible
 

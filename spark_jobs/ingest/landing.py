@@ -16,6 +16,10 @@ def read(spark: SparkSession, lake: Lake, landed: Landed) -> DataFrame:
         empty = spark.createDataFrame([], schema)
         return empty.withColumns({c.LANDING_DATE: F.lit(None).cast("date"), c.FILE: F.lit(None).cast("string")})
     full = schema.add("day", "date")
-    rows = spark.read.schema(full).option("basePath", str(lake.landing(landed.kind))).parquet(*map(str, landed.files))
+    rows = (
+        spark.read.schema(full)
+        .option("basePath", lake.landing(landed.kind).hadoop)
+        .parquet(*(file.hadoop for file in landed.files))
+    )
     file = F.regexp_extract(F.col("_metadata.file_path"), r"landing/[^?]*$", 0)
     return rows.withColumn(c.FILE, file).withColumnRenamed("day", c.LANDING_DATE)

@@ -21,7 +21,7 @@ def user_key(settings: IdSettings, lake: Lake) -> bytes | None:
     if settings.key_file is None:
         raise ConfigError("ids.hash_users is on and ids.key_file is not set", "name a file with the key, outside the lake")
     path = Path(settings.key_file).resolve()
-    if path.is_relative_to(lake.root.resolve()):
+    if lake.root.is_local and path.is_relative_to(lake.root.path.resolve()):
         raise SafetyRefusal(f"ids.key_file {path} stands inside the lake", "move the key outside the lake")
     if not path.is_file():
         raise ConfigError(f"ids.key_file {path} does not exist", "make one: `head -c 32 /dev/urandom | base64 > FILE`")

@@ -13,20 +13,22 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.ranker_facts import ranker_facts
 from nightrank.feature_store.contracts.settings import MlflowSettings
+from nightrank.feature_store.contracts.storage import Location, local_folder, locate, workplace
 
 ALIAS: Final = "champion"
 MANIFEST: Final = "manifest.json"
 
 
 class Champion(NamedTuple):
-    """`folder` holds the bundle; `note` says what was unusual about getting it."""
+    """`folder` holds the bundle on this machine, `shared` is where executors find it; `note` says what was unusual."""
 
     ref: ModelRef
     folder: Path
+    shared: Location
     note: str | None
 
 
-def open_champion(lake: Lake, settings: MlflowSettings, into: Path) -> Champion:
+def open_champion(lake: Lake, settings: MlflowSettings, into: Location) -> Champion:
     """The bundle that champion.json names, downloaded to `into`; the lake's own copy where MLflow is away.
 
     UsageError before the first champion; DataContractError where the registry holds another bundle under that version;
@@ -35,7 +37,9 @@ def open_champion(lake: Lake, settings: MlflowSettings, into: Path) -> Champion:
     return open_model(lake, settings, lake.expect_champion(), into, lake.champion_path.name)
 
 
-def open_list_model(lake: Lake, settings: MlflowSettings, run_dir: Path, into: Path, decided: str | None = None) -> Champion:
+def open_list_model(
+    lake: Lake, settings: MlflowSettings, run_dir: Location, into: Location, decided: str | None = None
+) -> Champion:
     """What makes the run's lists: the champion, or the copy of it that stage gate grew for items that came since.
 
     ConflictError where that is not the model with the manifest `decided`, which the gate of this run named.
@@ -50,30 +54,42 @@ def open_list_model(lake: Lake, settings: MlflowSettings, run_dir: Path, into: P
     return opened
 
 
-def _open_list_model(lake: Lake, settings: MlflowSettings, run_dir: Path, into: Path) -> Champion:
+def _open_list_model(lake: Lake, settings: MlflowSettings, run_dir: Location, into: Location) -> Champion:
     path = run_dir / LIST_MODEL
     if not path.exists():
         return open_champion(lake, settings, into)
     grown, champion = load_model_ref(path), lake.expect_champion()
     if (grown.name, grown.version) != (champion.name, champion.version):  # another model went live since
         return open_champion(lake, settings, into)
-    folder = lake.root / grown.bundle
+    shared = lake.root / grown.bundle
+    folder = local_folder(shared)
     check(folder, grown, path.name)
     new = grown.vocabulary_items - champion.vocabulary_items
-    return Champion(grown, folder, f"scored with a copy of version {champion.version} that has rows for {new} new items")
+    return Champion(
+        grown, folder, shared, f"scored with a copy of version {champion.version} that has rows for {new} new items"
+    )
 
 
-def open_model(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, source: str) -> Champion:
+def open_model(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Location, source: str) -> Champion:
     """The bundle of the reference in the file `said_by`, as `open_champion` gets it."""
     kept = lake.root / ref.bundle
     try:
-        folder, note = _download(lake, settings, ref, into, source)
+        folder, note = _download(lake, settings, ref, workplace(into), source)
     except DependencyUnreachable as error:
         if not kept.exists():
             raise
-        folder, note = kept, f"scored with the lake's own copy: {error.message}"
+        folder, note = local_folder(kept), f"scored with the lake's own copy: {error.message}"
     check(folder, ref, source)
-    return Champion(ref, folder, note)
+    return Champion(ref, folder, _shared(folder, kept), note)
+
+
+def _shared(folder: Path, kept: Location) -> Location:
+    """Where executors find the bundle: on a disk they share, in the folder itself; else at its place in the lake."""
+    if kept.is_local:
+        return locate(folder)
+    if not (kept / MANIFEST).is_file():
+        kept.upload_folder(folder, last=MANIFEST)
+    return kept
 
 
 def list_model_facts(champion: Champion, items: int) -> dict[str, Any]:
@@ -95,7 +111,7 @@ def check(folder: Path, ref: ModelRef, source: str) -> None:
 
 
 def _download(lake: Lake, settings: MlflowSettings, ref: ModelRef, into: Path, source: str) -> tuple[Path, str | None]:
-    uri = settings.tracking_uri or f"sqlite:///{(lake.mlflow / 'mlflow.db').resolve()}"
+    uri = settings.address(lake.mlflow)
     _probe(lake, settings, uri)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(settings.timeout_seconds))
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")

@@ -10,6 +10,7 @@ from nightrank.feature_store.contracts.aggregates import counters_of
 from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.contracts.tables import ITEM_FEATURES, USER_ATTRIBUTES
 from nightrank.spark_jobs.features.row_features import sums_lists
 
@@ -31,10 +32,10 @@ def with_features(users: DataFrame, spark: SparkSession, context: StageContext, 
     return users
 
 
-def write_item_sums(spark: SparkSession, context: StageContext, features: Features | None, folder: Path) -> str | None:
+def write_item_sums(spark: SparkSession, context: StageContext, features: Features | None, folder: Location) -> str | None:
     """The items' sums are in the folder for executors to read; None where no aggregate of items is read."""
     if features is None or not features.item:
         return None
     names = (c.ITEM, c.DAY, *counters_of(features.item))
-    delta_io.read(spark, context.lake, ITEM_FEATURES).select(*names).write.parquet(str(folder))
-    return str(folder.resolve())
+    delta_io.read(spark, context.lake, ITEM_FEATURES).select(*names).write.parquet(folder.hadoop)
+    return str(folder)

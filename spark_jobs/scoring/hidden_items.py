@@ -1,6 +1,5 @@
 """The items that are in no list tonight, as executors read them, and how many they are."""
 
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -9,13 +8,14 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.contracts.tables import ITEMS, VOCABULARY
 from nightrank.feature_store.transforms.catalogue import UNAVAILABLE, VANISHED, hidden_items
 from nightrank.feature_store.transforms.vocabulary import dense
 
 
 def write_hidden(
-    spark: SparkSession, context: StageContext, items: int, vocabulary: int, folder: Path
+    spark: SparkSession, context: StageContext, items: int, vocabulary: int, folder: Location
 ) -> tuple[DataFrame, dict[str, Any]]:
     """`item`, `reason` of the items that are not to be recommended, written to `folder`; and {items_version, listed,
     unavailable, vanished}: the version of the catalogue that said so, and how many items of the vocabulary are which."""
@@ -24,8 +24,8 @@ def write_hidden(
     table = delta_io.read(spark, context.lake, ITEMS, items) if stored else delta_io.read_or_empty(spark, context.lake, ITEMS)
     # The catalogue as it is now, also for an older date: the lists that this run makes are shown now.
     rows = dense(hidden_items(table), ids, "item").select(c.ITEM, c.REASON)
-    rows.coalesce(1).write.parquet(str(folder))
-    written = spark.read.parquet(str(folder))
+    rows.coalesce(1).write.parquet(folder.hadoop)
+    written = spark.read.parquet(folder.hadoop)
     found = {row[c.REASON]: row["count"] for row in written.groupBy(c.REASON).count().collect()}
     known = ids.where(F.col(c.KIND) == "item").count()
     counts = {name: found.get(name, 0) for name in (UNAVAILABLE, VANISHED)}

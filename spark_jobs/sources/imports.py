@@ -9,6 +9,7 @@ from nightrank.feature_store.contracts.errors import DataContractError, UsageErr
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.logs import log
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.spark_jobs.sources import events, impressions, movielens, sequences
 from nightrank.spark_jobs.sources.absent_items import TEXT as ABSENT
 from nightrank.spark_jobs.sources.chunks import Source, place
@@ -24,7 +25,7 @@ LAYOUTS: Final = ("movielens", "sequences", "impressions", "events", "items")
 def import_data(
     layout: str,
     input: Path,
-    root: Path,
+    root: Location | Path,
     *,
     titles: Path | None = None,
     mapping: Path | None = None,
@@ -44,7 +45,7 @@ def import_data(
     Items without dates are the state of `day` (`nightrank.spark_jobs.sources.states`), by default of the newest event day.
     DataContractError, ConfigError or UsageError where the input as a whole is wrong; then landing is as it was.
     """
-    notes, lake = Notes(progress), Lake(Path(root))
+    notes, lake = Notes(progress), Lake(root)
     check_place(lake)
     source = _open(layout, Path(input), titles, mapping, notes, lake)
     meta = meta_of(lake, source, timezone)

@@ -31,11 +31,15 @@ def meta_of(lake: Lake, source: Source, timezone: str | None) -> dict[str, str]:
 
 def check_place(lake: Lake) -> None:
     """UsageError where nothing could be written into the lake: a dry run finds that out too."""
-    for path in (lake.root, lake.root / "landing"):
+    if not lake.root.is_local:
+        lake.root.store.children(lake.root.key)  # an absent bucket, or one that this process may not use, is named here
+        return
+    root = lake.root.path
+    for path in (root, root / "landing"):
         if (path.exists() or path.is_symlink()) and not path.is_dir():
             raise UsageError(f"{path} is not a folder, so nothing can land there", "name a folder with --root")
     try:
-        existing = next(path for path in (lake.root / "landing", lake.root, *lake.root.parents) if path.exists())
+        existing = next(path for path in (root / "landing", root, *root.parents) if path.exists())
     except OSError:
         raise UsageError(f"lake {lake.root} cannot be opened", "name a folder with --root") from None
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):

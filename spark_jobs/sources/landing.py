@@ -18,6 +18,7 @@ from nightrank.feature_store.contracts.failpoints import failpoint
 from nightrank.feature_store.contracts.files import sha256_file, write_json
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
 from nightrank.feature_store.contracts.process import OWNER, is_left_over, this_process
+from nightrank.feature_store.contracts.storage import Location, workplace
 
 BUDGET_BYTES: Final = 256 << 20
 FSYNCS_AT_ONCE: Final = 32
@@ -48,9 +49,10 @@ class LandingWriter:
 
     def __enter__(self) -> "LandingWriter":
         landing = self.lake.landing("events").parent
-        self._staging = landing / f".import-{uuid.uuid4().hex[:12]}"
+        here = workplace(landing)
+        self._staging = here / f".import-{uuid.uuid4().hex[:12]}"
         if not self.dry_run:
-            sweep(landing)
+            sweep(here)
             self._staging.mkdir(parents=True)
             write_json(self._staging / OWNER, this_process().to_json())
         return self
@@ -95,8 +97,13 @@ class LandingWriter:
         if self.dry_run:
             return 0
         moves = [self._join(slot) for slot in sorted(self.rows, key=str)]
-        fresh = [(source, target) for source, target in moves if not target.exists()]
-        folders = sorted({target.parent for _, target in fresh})
+        fresh = [(source, target) for source, target in moves if not target.is_file()]
+        if not self.lake.root.is_local:
+            for source, target in fresh:
+                target.upload(source)
+                failpoint("import.between_renames")
+            return len(fresh)
+        folders = sorted({target.path.parent for _, target in fresh})
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
         _to_disk([source for source, _ in fresh])
@@ -115,7 +122,7 @@ class LandingWriter:
         self._held.clear()
         self._bytes = 0
 
-    def _join(self, slot: Slot) -> tuple[Path, Path]:
+    def _join(self, slot: Slot) -> tuple[Path, Location]:
         kind, day = slot
         assert day is not None, f"{kind} rows without a day were not settled"
         held = self._held.pop(slot, [])

@@ -4,7 +4,6 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.spark_jobs.sources.absent_items import absent, describes
 from nightrank.spark_jobs.sources.chunks import Chunk
 from nightrank.spark_jobs.sources.landing import LandingWriter
@@ -85,7 +85,7 @@ class States:
         newest = self._numbered(kind)[:1]
         return 1 + sum(_number_of(path) for path in newest)
 
-    def _numbered(self, kind: LandingKind) -> list[Path]:
+    def _numbered(self, kind: LandingKind) -> list[Location]:
         """Files with a number, the highest first."""
         found = [path for path in self.lake.landing(kind).glob("day=*/*.parquet") if _number_of(path)]
         return sorted(found, key=_number_of, reverse=True)
@@ -102,7 +102,7 @@ class States:
         return max(days)
 
 
-def _number_of(path: Path) -> int:
+def _number_of(path: Location) -> int:
     """0 for a file without one."""
     found = NUMBERED.search(path.name)
     return int(found[1]) if found else 0

@@ -104,7 +104,7 @@ def publish_snapshot(
     failpoint(f"{result.name}.after_snapshot")
     facts = SnapshotFacts(
         id=snapshot.id,
-        path=str(path.relative_to(context.root)),
+        path=path.below(context.root),
         rows={name: part.rows for name, part in snapshot.parts.items()},
         kind=snapshot.kind,
     )

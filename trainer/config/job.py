@@ -1,6 +1,5 @@
 """The job: everything that a training worker is given, written by the stage as `R/train/job.json`."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
@@ -12,6 +11,7 @@ from nightrank.feature_store.contracts.process import ProcessId
 from nightrank.feature_store.contracts.secrets import masked
 from nightrank.feature_store.contracts.settings import SparkSettings, TextSettings
 from nightrank.feature_store.contracts.snapshot import Parent
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.config.tune import PrunerConfig
@@ -62,33 +62,33 @@ class Job(FrozenConfig):
 
     @property
     def lake(self) -> Lake:
-        return Lake(Path(self.root))
+        return Lake(self.root)
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Location:
         """The job, the ranks' heartbeats and stacks, the result: `R/train`, `R/train_ctr`, or a trial's in its study."""
         if self.trial is not None:
             return self.lake.root / self.trial.study / f"trial-{self.trial.number:04d}"
         return self.lake.run_dir(self.run_id) / ("train" if self.ctr is None else "train_ctr")
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Location:
         return self.folder / "job.json"
 
     @property
-    def ranks(self) -> Path:
+    def ranks(self) -> Location:
         return self.folder / "ranks"
 
     @property
-    def result_path(self) -> Path:
+    def result_path(self) -> Location:
         return self.folder / "result.json"
 
     @property
-    def checkpoints(self) -> Path:
+    def checkpoints(self) -> Location:
         if self.trial is not None:
             return self.folder / "checkpoints"
         name = self.run_id if self.ctr is None else f"{self.run_id}-ctr"
-        return Path(self.root) / "checkpoints" / (f"{name}.{self.repetition}" if self.repetition else name)
+        return self.lake.root / "checkpoints" / (f"{name}.{self.repetition}" if self.repetition else name)
 
     @property
     def answer(self) -> list[Any]:
@@ -100,5 +100,5 @@ class Job(FrozenConfig):
         write_json(self.path, masked(self.model_dump(mode="json")))
 
 
-def load_job(path: Path) -> Job:
+def load_job(path: Location) -> Job:
     return Job.model_validate(read_json(path))

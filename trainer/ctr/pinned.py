@@ -1,7 +1,5 @@
 """What a snapshot says of its impressions: the shapes of a ranker, the codes of its fields, the source of a part's rows."""
 
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -9,6 +7,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Impressions
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.ctr.codes import FieldCodes
 from nightrank.ranker.ctr.config import CtrShapes, FieldShape, NumericShape
 from nightrank.trainer.data.conformance import check_part, part_of, pinned_paths
@@ -34,7 +33,7 @@ def shapes_of(snapshot: DatasetSnapshot) -> CtrShapes:
     return CtrShapes(fields=tuple(fields), numeric=tuple(numeric), labels=spec.labels, history=spec.history)
 
 
-def codes_of(snapshot: DatasetSnapshot, root: Path) -> FieldCodes:
+def codes_of(snapshot: DatasetSnapshot, root: Location) -> FieldCodes:
     """The codes the rows were written with. DataContractError where they are not those the snapshot counts."""
     part = part_of(snapshot, "impression_codes")
     check_part(part, root, schemas.IMPRESSION_CODES)

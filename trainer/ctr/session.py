@@ -1,7 +1,6 @@
 """train_ctr: from a job to the output of its stage, on one rank."""
 
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.aggregates import named_by_rows, with_prefix
@@ -9,6 +8,7 @@ from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.failpoints import failpoint
 from nightrank.feature_store.contracts.impression_settings import ATTRIBUTE_PREFIX
 from nightrank.feature_store.contracts.snapshot import load_snapshot
+from nightrank.feature_store.contracts.storage import locate
 from nightrank.ranker.bundle.store import stored
 from nightrank.ranker.ctr.bundle import save_ctr_bundle
 from nightrank.ranker.ctr.compose import CtrRanker, compose_ctr
@@ -41,7 +41,7 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
     """Ranker and optimizer, the same on every rank: drawn from the seed."""
     config = job.ctr
     assert config is not None
-    snapshot = run_on_all_ranks(communicator, lambda: load_snapshot(Path(job.snapshot)))
+    snapshot = run_on_all_ranks(communicator, lambda: load_snapshot(locate(job.snapshot)))
     progress.moved("composing")
     ranker = run_on_all_ranks(communicator, lambda: _ranker(job, shapes_of(snapshot)).to(device.torch_device))
     optimizer = AdamW(ranker, config.optimizer)

@@ -1,10 +1,10 @@
 """The sums that a snapshot pins, as a click ranker's bundle holds them."""
 
-from pathlib import Path
 from typing import Final, Literal
 
 from nightrank.feature_store.contracts.aggregates import counters_of, named_by_rows
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.ctr.sums import AggregateSums, EntitySums
 from nightrank.trainer.ctr.pinned import impressions_in
 from nightrank.trainer.data.features import pinned_sums
@@ -13,7 +13,7 @@ from nightrank.trainer.data.item_inputs import load_vocabulary
 KINDS: Final[tuple[Literal["user", "item"], ...]] = ("user", "item")
 
 
-def sums_of(snapshot: DatasetSnapshot, root: Path) -> AggregateSums | None:
+def sums_of(snapshot: DatasetSnapshot, root: Location) -> AggregateSums | None:
     """Of the entities whose aggregates stand among the rows' numbers; None where none do.
 
     DataContractError where the snapshot lacks a table or a counter.

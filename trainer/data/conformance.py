@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Part, PartName, PinnedFile
+from nightrank.feature_store.contracts.storage import Entry, Location, node_cache
 
 REMEDY = "restore the file, or build the training set again (stage build_training_set)"
 
@@ -23,12 +24,16 @@ def part_of(snapshot: DatasetSnapshot, name: PartName) -> Part:
     return snapshot.parts[name]
 
 
-def pinned_paths(part: Part, root: Path) -> list[Path]:
+def pinned_paths(part: Part, root: Location) -> list[Path]:
+    """Where this machine has the pinned files: in the lake itself, or copies of a bucket's in the node's cache.
+
+    DataContractError where a bucket lacks one. On a disk `check_part` looks for that.
+    """
     folder = Lake(root).table(part.table)
-    return [folder / file.path for file in part.files]
+    return [_local(folder / file.path, file) for file in part.files]
 
 
-def files_of(part: Part, root: Path) -> list[tuple[Path, int]]:
+def files_of(part: Part, root: Location) -> list[tuple[Path, int]]:
     """Every file of the part with its number of row groups: what a reader is given."""
     return [(path, len(file.row_groups)) for path, file in zip(pinned_paths(part, root), part.files, strict=True)]
 
@@ -38,7 +43,7 @@ def row_groups_of(part: Part) -> tuple[int, ...]:
     return tuple(rows for file in part.files for rows in file.row_groups)
 
 
-def check_part(part: Part, root: Path, schema: pa.Schema) -> None:
+def check_part(part: Part, root: Location, schema: pa.Schema) -> None:
     """Nothing, if every pinned file is there and complete with the pinned row groups and at least `schema`'s columns in its
     types; DataContractError naming the file otherwise. Costs one footer a file."""
     for file, path in zip(part.files, pinned_paths(part, root), strict=True):
@@ -57,6 +62,16 @@ def unreadable(paths: Sequence[Path], error: Exception) -> DataContractError:
 
 def no_row_group(path: Path, group: int) -> DataContractError:
     return DataContractError(f"pinned file {path} has no row group {group}", REMEDY)
+
+
+def _local(place: Location, file: PinnedFile) -> Path:
+    """A file of a Delta table is never written again, so its name and size say which content it has."""
+    if place.is_local:
+        return place.path
+    try:
+        return node_cache().local_copy(place, Entry(place.key, file.bytes, 0.0, "pinned"))
+    except FileNotFoundError:
+        raise DataContractError(f"pinned file {place} is missing", REMEDY) from None
 
 
 def _is_whole(path: Path) -> bool:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.batch import Batch
 from nightrank.trainer.config.training import ReaderName
 from nightrank.trainer.data.arrow_rows import ROW_COLUMNS, rows_of
@@ -50,7 +50,7 @@ class EpochReader:
     """
 
     snapshot: DatasetSnapshot
-    root: Path
+    root: Location
     part: PartName
     plan: ReadPlan
     rank: int
@@ -106,7 +106,7 @@ def name_of(snapshot: DatasetSnapshot, part: PartName) -> str:
 
 def iter_part(
     snapshot: DatasetSnapshot,
-    root: Path,
+    root: Location,
     part: PartName,
     *,
     batch_rows: int = 1024,

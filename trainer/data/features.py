@@ -1,6 +1,5 @@
 """The tables of features that a snapshot pins, as a ranker reads them. In memory 8 + 4 C bytes a row of C counters."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,21 @@ from nightrank.feature_store.contracts.aggregates import counters_of
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.features import AttributeCodes, FeatureTables
 from nightrank.trainer.data.item_inputs import REBUILD, part_tables
 
 _loaded: dict[tuple[str, str, Features], FeatureTables] = {}
 
 
-def load_features(snapshot: DatasetSnapshot, root: Path, features: Features | None) -> FeatureTables | None:
+def load_features(snapshot: DatasetSnapshot, root: Location, features: Features | None) -> FeatureTables | None:
     """The tables for what a ranker reads, which need not be what the snapshot's own ranker does; None where it reads nothing.
 
     DataContractError where the snapshot lacks a table or a counter.
     """
     if features is None:
         return None
-    key = (str(root.resolve()), snapshot.id, features)
+    key = (str(root), snapshot.id, features)
     if key not in _loaded:
         _loaded.clear()
         _loaded[key] = FeatureTables(
@@ -40,7 +40,7 @@ def load_features(snapshot: DatasetSnapshot, root: Path, features: Features | No
     return _loaded[key]
 
 
-def pinned_sums(snapshot: DatasetSnapshot, root: Path, part: PartName, names: tuple[str, ...]) -> Cumulative:
+def pinned_sums(snapshot: DatasetSnapshot, root: Location, part: PartName, names: tuple[str, ...]) -> Cumulative:
     """The sums that these aggregates are looked up in. The part's rows are in order of the entity, then the day, over its
     files too. DataContractError where the snapshot lacks the part or a counter."""
     _check_pinned(snapshot, part)
@@ -54,7 +54,7 @@ def pinned_sums(snapshot: DatasetSnapshot, root: Path, part: PartName, names: tu
     return Cumulative.of_columns(whole[0].to_numpy(), whole[1].to_numpy(), counters)
 
 
-def _attributes(snapshot: DatasetSnapshot, root: Path, features: Features) -> AttributeCodes:
+def _attributes(snapshot: DatasetSnapshot, root: Location, features: Features) -> AttributeCodes:
     _check_pinned(snapshot, "user_attributes")
     wanted = schemas.USER_ATTRIBUTES
     whole = pa.concat_tables([wanted.empty_table(), *part_tables(snapshot, root, "user_attributes", wanted)])

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +14,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.ctr.batch import ImpressionBatch, check_impressions
 from nightrank.ranker.ctr.config import CtrShapes
 from nightrank.trainer.config.training import ReaderName
@@ -34,7 +34,7 @@ class ImpressionSource:
     """Every row of one part once an epoch over all ranks, in the order of its ReadPlan."""
 
     snapshot: DatasetSnapshot
-    tables: Path
+    tables: Location
     part: PartName
     shapes: CtrShapes
     seed: int

@@ -1,7 +1,6 @@
 """What the snapshot knows of items, as tables by dense id: text vectors, category codes, numbers, counts; and raw ids."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.inputs import ItemInputs, Tokens
 from nightrank.trainer.data.conformance import check_part, part_of, pinned_paths
 from nightrank.trainer.data.plan import Indices
@@ -28,7 +28,7 @@ REBUILD: Final = "build the training set again (stage build_training_set)"
 Table = npt.NDArray[np.float32]
 
 
-def load_item_inputs(snapshot: DatasetSnapshot, root: Path, with_tokens: bool = False) -> ItemInputs:
+def load_item_inputs(snapshot: DatasetSnapshot, root: Location, with_tokens: bool = False) -> ItemInputs:
     """Everything a ranker reads of items 0..snapshot.items. An item the parts do not name has zeros. Popularity counts the
     events of the `train` part. DataContractError for an id twice or outside the vocabulary, or a list of the wrong width, and
     where tokens are asked for of a snapshot that was made without."""
@@ -47,7 +47,7 @@ def load_item_inputs(snapshot: DatasetSnapshot, root: Path, with_tokens: bool = 
     )
 
 
-def text_matrix(snapshot: DatasetSnapshot, root: Path) -> Table | None:
+def text_matrix(snapshot: DatasetSnapshot, root: Location) -> Table | None:
     """[items + 1, text_width] float32, zeros where an item has no text; None for a snapshot without text."""
     if snapshot.text_width == 0:
         return None
@@ -60,7 +60,7 @@ def text_matrix(snapshot: DatasetSnapshot, root: Path) -> Table | None:
     return matrix
 
 
-def token_table(snapshot: DatasetSnapshot, root: Path) -> Tokens:
+def token_table(snapshot: DatasetSnapshot, root: Location) -> Tokens:
     """The text tokens of items 0..snapshot.items, none where an item has no text."""
     if snapshot.text_width == 0:
         raise DataContractError("the snapshot has no item texts", "set text.encoder and build the training set again")
@@ -79,7 +79,7 @@ def token_table(snapshot: DatasetSnapshot, root: Path) -> Tokens:
     return Tokens(torch.from_numpy(flat), torch.from_numpy(starts))
 
 
-def item_counts(snapshot: DatasetSnapshot, root: Path, parts: tuple[PartName, ...] = ("train",)) -> Indices:
+def item_counts(snapshot: DatasetSnapshot, root: Location, parts: tuple[PartName, ...] = ("train",)) -> Indices:
     """[items + 1] events of each item in the parts. Context repeated for a later chunk is not counted again,
     and a replayed row not at all: the champion has counted it. A part that the snapshot is without has no events."""
     counts = np.zeros(snapshot.items + 1, np.int64)
@@ -96,7 +96,7 @@ def item_counts(snapshot: DatasetSnapshot, root: Path, parts: tuple[PartName, ..
     return counts
 
 
-def load_vocabulary(snapshot: DatasetSnapshot, root: Path, kind: Literal["item", "user"] = "item") -> list[str]:
+def load_vocabulary(snapshot: DatasetSnapshot, root: Location, kind: Literal["item", "user"] = "item") -> list[str]:
     """Raw ids in dense order: that of id i is at i - 1. DataContractError unless dense ids are exactly 1..count."""
     raw: list[pa.Array] = []
     dense: list[Array] = []
@@ -113,7 +113,7 @@ def load_vocabulary(snapshot: DatasetSnapshot, root: Path, kind: Literal["item",
     return result
 
 
-def part_tables(snapshot: DatasetSnapshot, root: Path, name: PartName, schema: pa.Schema) -> Iterator[pa.Table]:
+def part_tables(snapshot: DatasetSnapshot, root: Location, name: PartName, schema: pa.Schema) -> Iterator[pa.Table]:
     """The part's row groups in file order, with the schema's columns; pinned files are checked first."""
     part = part_of(snapshot, name)
     check_part(part, root, schema)
@@ -126,7 +126,7 @@ def part_tables(snapshot: DatasetSnapshot, root: Path, name: PartName, schema: p
             raise DataContractError(f"pinned file {path} is not readable: {error}", "restore it, or " + REBUILD) from None
 
 
-def _side_tables(snapshot: DatasetSnapshot, root: Path) -> tuple[Indices | None, Table | None]:
+def _side_tables(snapshot: DatasetSnapshot, root: Location) -> tuple[Indices | None, Table | None]:
     """Category codes [items + 1, slots] filled up with 0, and numbers [items + 1, numeric]; None where there are none."""
     width = len(snapshot.normalisation.numeric)
     numeric = np.zeros((snapshot.items + 1, width), np.float32) if width else None

@@ -1,19 +1,18 @@
 """Baselines' lists from the table `baseline_lists`, read without a JVM: Delta's log names the files, Arrow reads them."""
 
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.trainer.evaluation.recommenders import ListRecommender
 
 KNOWN: Final = ("popular_7d", "als", "item_cooccurrence")
@@ -21,20 +20,16 @@ SPARE: Final = 40
 """Stored places read beyond the longest list asked for, in case a list names items that a row has seen."""
 
 
-def load_baselines(root: Path, split: str, k: int, version: int | None = None) -> dict[str, ListRecommender]:
+def load_baselines(root: Location, split: str, k: int, version: int | None = None) -> dict[str, ListRecommender]:
     """The recommenders that have lists for the split, at the table's version (None: the newest). Empty without the table."""
-    try:
-        table = DeltaTable(str(Lake(root).table(tables.BASELINE_LISTS.name)), version=version)
-        files = table.file_uris()
-    except TableNotFoundError:
+    lake, name = Lake(root), tables.BASELINE_LISTS.name
+    at = delta_read.table_version(lake, name)
+    if at is None:
         return {}
-    except DeltaError as error:
-        raise DataContractError(
-            f"table baseline_lists, version {version}: {error}", "run stage score_baselines again"
-        ) from None
+    files = delta_read.files_of(lake, name, at if version is None else version)
     if not files:
         return {}
-    scan = ds.dataset(files, schema=tables.BASELINE_LISTS.schema, format="parquet")
+    scan = delta_read.dataset(lake, name, files, tables.BASELINE_LISTS.schema)
     return {recommender: found for recommender in KNOWN if (found := _lists(scan, recommender, split, k + SPARE)) is not None}
 
 

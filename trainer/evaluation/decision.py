@@ -1,12 +1,12 @@
 """The gate's rule: champion and challenger on the same hold-out rows, a paired bootstrap, a decision with its reasons."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.metrics.ranking import paired_delta
 from nightrank.trainer.config.evaluation import EvaluationConfig, GateConfig
 from nightrank.trainer.evaluation.measure import measure
@@ -43,7 +43,7 @@ def first() -> Decision:
     return Decision("first", ("there is no champion yet",))
 
 
-def paired(snapshot: DatasetSnapshot, root: Path, challenger: Recommender, champion: Recommender) -> PairedRows:
+def paired(snapshot: DatasetSnapshot, root: Location, challenger: Recommender, champion: Recommender) -> PairedRows:
     """Both measured on the rows of `holdout`."""
     if not snapshot.rows("holdout"):
         return PairedRows(np.zeros(0), np.zeros(0))

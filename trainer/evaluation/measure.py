@@ -5,13 +5,13 @@ Shapes: N rows that have a target left, K list length.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.metrics.ranking import novelty, per_row
 from nightrank.trainer.config.evaluation import EvaluationConfig
 from nightrank.trainer.data.epoch import iter_part
@@ -44,7 +44,7 @@ class SplitMeasures:
 
 def measure(
     snapshot: DatasetSnapshot,
-    root: Path,
+    root: Location,
     part: PartName,
     recommenders: Mapping[str, Recommender],
     training_events: Ids,

@@ -9,6 +9,7 @@ from nightrank.feature_store.contracts.outputs.trained import Trained
 from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.storage import Location, local_folder
 from nightrank.ranker.bundle.bundle import load_bundle
 from nightrank.trainer.evaluation.recommenders import BundleRecommender
 
@@ -22,10 +23,10 @@ def run_bundle(context: StageContext, phase: Literal["measured", "live"]) -> Bun
     """The bundle stage train left for the phase; None where it made none."""
     files = context.output(Trained).model_files
     folder = files.measured if phase == "measured" else files.live
-    return None if folder is None else opened(context.root / folder)
+    return None if folder is None else opened(local_folder(context.root / folder))
 
 
-def of_ref(root: Path, ref: ModelRef) -> BundleRecommender:
+def of_ref(root: Location, ref: ModelRef) -> BundleRecommender:
     """The bundle the reference names. DataContractError if it is not there or not the one registered."""
     folder = root / ref.bundle
     if not folder.exists():
@@ -33,7 +34,7 @@ def of_ref(root: Path, ref: ModelRef) -> BundleRecommender:
             f"bundle {ref.bundle} of model {ref.name} version {ref.version} is missing",
             "restore it from the registry (`download_artifacts`), or roll back to another version",
         )
-    return opened(folder, ref.manifest_sha256)
+    return opened(local_folder(folder), ref.manifest_sha256)
 
 
 def opened(folder: Path, expected: str | None = None) -> BundleRecommender:

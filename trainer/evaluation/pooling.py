@@ -5,13 +5,13 @@ whether what the nights learn since that champion is better than the champion.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.gate_rows import FILE, earlier_rows
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.metrics.ranking import Floats
 
 
@@ -26,7 +26,7 @@ class PairedRows:
     def __len__(self) -> int:
         return len(self.ours)
 
-    def save(self, run_dir: Path, *, date: str, champion: str, challenger: str) -> None:
+    def save(self, run_dir: Location, *, date: str, champion: str, challenger: str) -> None:
         body = {"date": date, "champion": champion, "challenger": challenger}
         write_json(run_dir / FILE, {**body, "ours": self.ours.tolist(), "theirs": self.theirs.tolist()})
 

@@ -4,7 +4,6 @@ Shapes: B rows, K list length, L length of a stored list.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.bundle.bundle import Bundle
 from nightrank.ranker.features import FeatureTables
@@ -39,7 +39,7 @@ class BundleRecommender:
     tables: FeatureTables | None = None
     """What its histories are filled from; `on` gives it those of a snapshot."""
 
-    def on(self, snapshot: DatasetSnapshot, root: Path) -> "BundleRecommender":
+    def on(self, snapshot: DatasetSnapshot, root: Location) -> "BundleRecommender":
         """The recommender with the features that its own ranker reads, whichever the snapshot's does."""
         return replace(self, tables=load_features(snapshot, root, self.bundle.info.features))
 

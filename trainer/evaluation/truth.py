@@ -8,7 +8,6 @@ forbid importing it from here. Shapes: B rows, I1 = items + 1 by dense id, S sty
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ import torch
 
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
+from nightrank.feature_store.contracts.storage import Location, local_copy
 from nightrank.trainer.data.item_inputs import load_vocabulary
 from nightrank.trainer.evaluation.recommenders import Ids
 from nightrank.trainer.loop.validation import Queries
@@ -44,7 +44,7 @@ def true_probabilities(
 class TruthRecommender:
     """Ranks by the true probabilities of each row's day. Users without a truth that day get an empty list."""
 
-    root: Path
+    root: Location
     items_S: Floats
     bias: Floats
     category: Ids
@@ -100,12 +100,12 @@ class UsersOfDay:
         return np.where(self.ids[place] == users, place, -1)
 
 
-def load_truth(snapshot: DatasetSnapshot, root: Path) -> TruthRecommender | None:
+def load_truth(snapshot: DatasetSnapshot, root: Location) -> TruthRecommender | None:
     """The simulator's truth about the snapshot's items and users; None where the lake holds none or has no clock."""
     path = Lake(root).truth / "items.parquet"
     if not path.exists() or snapshot.clock != "real":
         return None
-    table = pq.read_table(path, partitioning=None)
+    table = pq.read_table(local_copy(path), partitioning=None)
     dense = {raw: place for place, raw in enumerate(load_vocabulary(snapshot, root), 1)}
     ids = np.array([dense.get(str(raw), 0) for raw in table["item_id"].to_pylist()], np.int64)
     style = np.stack(table["style"].to_numpy()).astype(np.float64)
@@ -120,11 +120,11 @@ def load_truth(snapshot: DatasetSnapshot, root: Path) -> TruthRecommender | None
     return TruthRecommender(root, items_S, bias, category, since, users)
 
 
-def _users_of_day(root: Path, day: int, dense: dict[str, int], categories: int) -> UsersOfDay:
+def _users_of_day(root: Location, day: int, dense: dict[str, int], categories: int) -> UsersOfDay:
     path = Lake(root).truth / "users" / f"day={(EPOCH + timedelta(days=day)).isoformat()}.parquet"
     if not path.exists():
         return UsersOfDay(np.zeros(0, np.int64), np.zeros((0, 1)), np.zeros((0, categories)))
-    table = pq.read_table(path, partitioning=None)
+    table = pq.read_table(local_copy(path), partitioning=None)
     ids = np.array([dense.get(str(raw), 0) for raw in table["user_id"].to_pylist()], np.int64)
     style = np.stack(table["style"].to_numpy()).astype(np.float64)
     codes, weights = table["categories"].to_pylist(), table["weights"].to_pylist()

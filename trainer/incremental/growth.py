@@ -7,6 +7,7 @@ from torch import Tensor
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Parent, load_snapshot
+from nightrank.feature_store.contracts.storage import Location, local_folder
 from nightrank.ranker.bundle.bundle import Bundle, load_bundle, shapes_of
 from nightrank.ranker.growth import grow_optimizer_state, grown_rows
 from nightrank.ranker.inputs import ItemInputs, ItemShapes
@@ -19,9 +20,9 @@ LIVE = "live"
 """Name of the checkpoint beside a live bundle."""
 
 
-def champion(root: Path, parent: Parent) -> Bundle:
+def champion(root: Location, parent: Parent) -> Bundle:
     """The parent's bundle, checked against its manifest and lineage. DataContractError where it is not the one named."""
-    bundle = load_bundle(root / parent.bundle, Path(parent.bundle).name)
+    bundle = load_bundle(local_folder(root / parent.bundle), Path(parent.bundle).name)
     if bundle.info.lineage != parent.lineage:
         raise DataContractError(
             f"bundle {parent.bundle} has lineage {bundle.info.lineage[:12]}, the champion has {parent.lineage[:12]}",
@@ -67,7 +68,7 @@ def grown(bundle: Bundle, inputs: ItemInputs, text_encoder: Path | None = None) 
     return bundle.ranker(inputs, text_encoder)
 
 
-def grown_moments(root: Path, parent: Parent, bundle: Bundle, shapes: ItemShapes) -> dict[str, Tensor]:
+def grown_moments(root: Location, parent: Parent, bundle: Bundle, shapes: ItemShapes) -> dict[str, Tensor]:
     """The champion's optimizer state with zeros for the new rows of tables of those shapes; empty, with a warning, without its
     checkpoint."""
     try:
@@ -79,7 +80,7 @@ def grown_moments(root: Path, parent: Parent, bundle: Bundle, shapes: ItemShapes
     return {key: _longer(key, value, longer) for key, value in moments.items()}
 
 
-def _moments(root: Path, parent: Parent) -> dict[str, Tensor]:
+def _moments(root: Location, parent: Parent) -> dict[str, Tensor]:
     if parent.checkpoint is None:
         raise DataContractError("the champion has no checkpoint", "")
     return CheckpointFolder(root / parent.checkpoint).load(LIVE).optimizer

@@ -11,6 +11,7 @@ from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef
 from nightrank.feature_store.contracts.settings import TextSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.text_model import text_model
 from nightrank.ranker.bundle.bundle import Bundle
 from nightrank.ranker.bundle.grown_copy import store_grown_copy
@@ -27,7 +28,7 @@ def write_list_model(context: StageContext, champion: ModelRef, snapshot: Datase
     lists as it is, and the sentence says why.
     """
     path = context.run_dir / LIST_MODEL
-    path.unlink(missing_ok=True)
+    path.unlink()
     new = snapshot.items - champion.vocabulary_items
     if new <= 0:
         return ""
@@ -35,7 +36,7 @@ def write_list_model(context: StageContext, champion: ModelRef, snapshot: Datase
         manifest = _copy(context, champion, snapshot)
     except DataContractError as error:
         return f"{new} new items are not in the lists: {error.message}"
-    bundle = str((context.lake.bundles / manifest).relative_to(context.root))
+    bundle = (context.lake.bundles / manifest).below(context.root)
     grown = {"manifest_sha256": manifest, "bundle": bundle, "vocabulary_items": snapshot.items, "alias": None}
     with context.commit():
         champion.model_copy(update=grown).save(path)
@@ -54,7 +55,7 @@ def _copy(context: StageContext, champion: ModelRef, snapshot: DatasetSnapshot) 
     return store_grown_copy(context.lake.bundles, bundle, inputs, raw_ids, folder)
 
 
-def _check_same_features(bundle: Bundle, snapshot: DatasetSnapshot, before: Path) -> None:
+def _check_same_features(bundle: Bundle, snapshot: DatasetSnapshot, before: Location) -> None:
     """DataContractError where a feature column means something else than when the champion was trained."""
     known, now = base_revision(bundle.info.text_revision), snapshot.text_revision
     if bundle.info.text_width and known != now:

@@ -3,23 +3,23 @@
 import signal
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
 from nightrank.feature_store.contracts.process import ProcessId
+from nightrank.feature_store.contracts.storage import Location, workplace
 from nightrank.trainer.ranks.heartbeats import Beat
 
 STACK_SECONDS: float = 1.0
 """How long a rank is given to write its stack before it is killed."""
 
 
-def read_stack(folder: Path, rank: int) -> str:
-    path = folder / f"rank-{rank}.stack.txt"
+def read_stack(folder: Location, rank: int) -> str:
+    path = workplace(folder) / f"rank-{rank}.stack.txt"
     return path.read_text().strip() if path.exists() else ""
 
 
-def take_stack(beat: Beat, folder: Path) -> str:
+def take_stack(beat: Beat, folder: Location) -> str:
     """The stacks of a rank on this machine that no longer beats: a stopped process is woken just to write them."""
     worker = worker_of(beat)
     if worker is None:

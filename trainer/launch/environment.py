@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from nightrank.feature_store.contracts.environment import named
+from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.trainer.config.job import Job
 
 FILE: Final = "NIGHTRANK_WORKER_ENVIRONMENT"
@@ -31,7 +32,7 @@ def handed_over(job: Job, environ: Mapping[str, str]) -> Iterator[dict[str, str]
         yield {}
         return
     with tempfile.TemporaryDirectory(prefix="nightrank-") as private:
-        folder = job.ranks if job.config.hosts else Path(private)
+        folder = _shared(job) if job.config.hosts else Path(private)
         path = folder / f".environment-{uuid.uuid4().hex}"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -40,6 +41,16 @@ def handed_over(job: Job, environ: Mapping[str, str]) -> Iterator[dict[str, str]
             yield {FILE: str(path)}
         finally:
             path.unlink(missing_ok=True)
+
+
+def _shared(job: Job) -> Path:
+    """A folder that other hosts see. ConfigError in a bucket: variables may be secret, and a bucket's readers are others."""
+    if not job.ranks.is_local:
+        raise ConfigError(
+            "trainer.environment reaches no other host from a lake in a bucket",
+            "set those variables on the hosts themselves, and leave trainer.environment empty",
+        )
+    return job.ranks.path
 
 
 def take_over() -> None:

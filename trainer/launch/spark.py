@@ -4,13 +4,13 @@ import argparse
 import importlib
 import os
 import sys
-from pathlib import Path
 from typing import Final
 
 from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.environment import named, plain
 from nightrank.feature_store.contracts.errors import StalledError
 from nightrank.feature_store.contracts.settings import SparkSettings
+from nightrank.feature_store.contracts.storage import locate
 from nightrank.trainer.config.job import Job, load_job
 from nightrank.trainer.launch.environment import take_over
 
@@ -24,7 +24,7 @@ def command(job: Job) -> list[str]:
 def train_on_executor(job_path: str) -> int:
     """Runs in an executor's Python, which must see the lake and have this project installed. Returns the worker's exit code."""
     work = importlib.import_module(WORKER).work  # by name: a launcher starts workers, whatever they are made of
-    code = int(work(load_job(Path(job_path))))
+    code = int(work(load_job(locate(job_path))))
     if code:
         os._exit(code)  # Horovod on Spark takes a lost task as the end of the job; a returned code would look like success.
     return code
@@ -38,7 +38,7 @@ def spark_settings(job: Job) -> SparkSettings:
 def main(arguments: list[str] | None = None) -> int:
     """Starts a session as `spark.*` of the configuration says, or joins the one spark-submit made, and trains on it."""
     parser = argparse.ArgumentParser(prog="nightrank.trainer.launch.spark")
-    parser.add_argument("--job", type=Path, required=True)
+    parser.add_argument("--job", type=locate, required=True)
     job = load_job(parser.parse_args(arguments).job)
     import horovod.spark
 

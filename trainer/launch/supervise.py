@@ -84,7 +84,7 @@ def end_leftovers(job: Job) -> None:
     kill(Heartbeats(job.ranks).read())
     for path in (*job.ranks.glob("rank-*"), *job.ranks.glob(".environment-*")):
         path.unlink()
-    job.ranks.mkdir(parents=True, exist_ok=True)
+    job.ranks.mkdir()
 
 
 def _end_all(process: "subprocess.Popen[str]", beats: list[Beat]) -> None:

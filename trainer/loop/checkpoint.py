@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
@@ -19,6 +18,7 @@ from torch import Tensor
 from nightrank.feature_store.contracts.errors import ConflictError, DataContractError
 from nightrank.feature_store.contracts.files import Moved, read_json, sha256_file, unwatched, write_json
 from nightrank.feature_store.contracts.logs import log
+from nightrank.feature_store.contracts.storage import Location, local_copy, workplace
 from nightrank.ranker.tensor_file import write_tensors
 from nightrank.trainer.loop.state import TrainState
 
@@ -41,7 +41,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class CheckpointFolder:
-    path: Path
+    path: Location
     keep_last: int = 2
     moved: Moved = unwatched
     """Called between the blocks of a large file: writing or reading one is progress."""
@@ -63,14 +63,14 @@ class CheckpointFolder:
         tensors = {MODEL + key: value for key, value in model.items()}
         tensors |= {OPTIMIZER + key: value for key, value in optimizer.items()}
         data = self.path / f"{name}-{state.total_steps:09d}-{uuid.uuid4().hex[:8]}.safetensors"
-        digest = write_tensors(data, tensors, self.moved)
+        digest = self._write(data, tensors)
         body = {"schema": SCHEMA, "name": name, "tensors": data.name, "sha256": digest, "facts": dict(facts)}
         try:
             with self.commit():
                 write_json(self.path / f"{name}.json", {**body, "state": state.model_dump(mode="json")})
                 self._forget(name, data)
         except ConflictError:
-            data.unlink(missing_ok=True)
+            data.unlink()
             raise
 
     def save_running(
@@ -98,12 +98,17 @@ class CheckpointFolder:
         """DataContractError where it is missing or incomplete."""
         body = self._body(name)
         data = self.path / body["tensors"]
-        if not data.exists() or sha256_file(data, self.moved) != body["sha256"]:
+        try:
+            copy = local_copy(data)
+            whole = sha256_file(copy, self.moved) == body["sha256"]
+        except FileNotFoundError:
+            whole = False
+        if not whole:
             raise DataContractError(
                 f"checkpoint {name} in {self.path} is incomplete", "an older checkpoint, or the bundle, is used"
             )
         try:
-            tensors = load_file(data)
+            tensors = load_file(copy)
         except SafetensorError as error:
             raise DataContractError(f"checkpoint {name} in {self.path}: {error}", "remove it") from None
         return Checkpoint(
@@ -119,9 +124,22 @@ class CheckpointFolder:
 
     def remove(self, name: str) -> None:
         with self.commit():
-            (self.path / f"{name}.json").unlink(missing_ok=True)
+            (self.path / f"{name}.json").unlink()
             for data in self.path.glob(f"{name}-*.safetensors"):
-                data.unlink(missing_ok=True)
+                data.unlink()
+
+    def _write(self, data: Location, tensors: Mapping[str, Tensor]) -> str:
+        """The tensors are at `data`; returns their sha256. To a bucket they go by a file of this machine."""
+        if data.is_local:
+            return write_tensors(data.path, tensors, self.moved)
+        here = workplace(data)
+        try:
+            digest = write_tensors(here, tensors, self.moved)
+            data.upload(here)
+        finally:
+            here.unlink(missing_ok=True)
+        self.moved()
+        return digest
 
     def _body(self, name: str) -> dict[str, Any]:
         try:
@@ -135,8 +153,8 @@ class CheckpointFolder:
     def _age(self, name: str) -> int:
         return int(name.split("-")[1])
 
-    def _forget(self, name: str, newest: Path) -> None:
+    def _forget(self, name: str, newest: Location) -> None:
         """Tensors that an earlier checkpoint of this name left behind, or a crash between its two files."""
         for data in self.path.glob(f"{name}-*.safetensors"):
             if data != newest:
-                data.unlink(missing_ok=True)
+                data.unlink()

@@ -3,12 +3,12 @@
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.features import FeatureTables
 from nightrank.trainer.config.training import ReaderName
@@ -37,7 +37,7 @@ class PartSource:
     """Every row of one part once per epoch over all ranks, in the order of its ReadPlan."""
 
     snapshot: DatasetSnapshot
-    tables: Path
+    tables: Location
     part: PartName
     seed: int
     rank: int

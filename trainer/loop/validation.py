@@ -5,13 +5,13 @@ Shapes: B rows, T tokens, d width.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.features import FeatureTables
 from nightrank.ranker.metrics.ranking import per_row
@@ -36,7 +36,7 @@ class Validator:
     """Measures a ranker on `part`; the same numbers on every rank, and the same for any number of ranks."""
 
     snapshot: DatasetSnapshot
-    tables: Path
+    tables: Location
     part: PartName
     config: ValidationConfig
     communicator: Communicator

@@ -1,10 +1,11 @@
 """The heartbeat files of a run's ranks, as the launcher and the ranks themselves read them."""
 
 import time
-from pathlib import Path
 from typing import Any
 
+from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.storage import Location
 
 Beat = dict[str, Any]
 
@@ -16,10 +17,10 @@ class Heartbeats:
     rank. Silence is measured by this process' own clock, because hosts' clocks may differ.
     """
 
-    def __init__(self, folder: Path, leave_out: Path | None = None) -> None:
+    def __init__(self, folder: Location, leave_out: Location | None = None) -> None:
         self._folder = folder
         self._leave_out = leave_out
-        self._known: dict[Path, Beat] = {}
+        self._known: dict[Location, Beat] = {}
         self._changed: dict[int, float] = {}
 
     def read(self) -> list[Beat]:
@@ -34,10 +35,10 @@ class Heartbeats:
         """How long ago this rank's current heartbeat was first seen."""
         return time.monotonic() - self._changed[rank]
 
-    def _read(self, path: Path, now: float) -> None:
+    def _read(self, path: Location, now: float) -> None:
         try:
             beat = read_json(path)
-        except (OSError, ValueError):
+        except (OSError, ValueError, NightrankError):
             return
         known = self._known.get(path)
         if known is None or known["at"] != beat["at"]:
@@ -48,7 +49,7 @@ class Heartbeats:
 class Peers:
     """The other ranks of a run, as one rank sees them."""
 
-    def __init__(self, own: Path, timeout_seconds: float) -> None:
+    def __init__(self, own: Location, timeout_seconds: float) -> None:
         self._beats = Heartbeats(own.parent, leave_out=own)
         self._timeout = timeout_seconds
 

@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, TextIO
 
-from nightrank.feature_store.contracts.errors import StalledError
+from nightrank.feature_store.contracts.errors import NightrankError, StalledError
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.process import ProcessId, this_process
+from nightrank.feature_store.contracts.storage import Location, workplace
 from nightrank.trainer.config.training import WatchdogConfig
 from nightrank.trainer.ranks.heartbeats import Peers
 
@@ -72,9 +72,9 @@ class Progress:
 class Heartbeat:
     """The thread that beats. `start` after the rank is known; `stop` leaves `how` it ended in the heartbeat file."""
 
-    def __init__(self, folder: Path, rank: int, progress: Progress, config: WatchdogConfig, launcher: ProcessId) -> None:
+    def __init__(self, folder: Location, rank: int, progress: Progress, config: WatchdogConfig, launcher: ProcessId) -> None:
         self.path = folder / f"rank-{rank}.json"
-        self.stack_path = folder / f"rank-{rank}.stack.txt"
+        self.stack_path = workplace(folder) / f"rank-{rank}.stack.txt"
         self.rank = rank
         self._progress = progress
         self._config = config
@@ -124,7 +124,7 @@ class Heartbeat:
         for attempt in range(attempts):
             try:
                 self._beat(ended)
-            except OSError as error:
+            except (OSError, NightrankError) as error:
                 self._note(error)
             else:
                 self._unwritten = 0
@@ -132,7 +132,7 @@ class Heartbeat:
             if attempt + 1 < attempts:
                 time.sleep(min(self._config.beat_seconds, 1.0))
 
-    def _note(self, error: OSError) -> None:
+    def _note(self, error: Exception) -> None:
         """The first of several failed writes in a row is named."""
         if self._unwritten == 0:
             log.warning(f"rank {self.rank}: its heartbeat could not be written; it will be tried again: {error}")

@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-from deltalake import DeltaTable
 
+from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.outputs.evaluated import Evaluated, SplitFacts
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.trainer.config.evaluation import EvaluationConfig
 from nightrank.trainer.data.item_inputs import item_counts
 from nightrank.trainer.evaluation.baselines import load_baselines
@@ -76,19 +76,21 @@ def recommenders_of(
     return found if truth is None else {**found, "truth": truth}
 
 
-def training_events(snapshot: DatasetSnapshot, root: Path, split: PartName) -> Ids:
+def training_events(snapshot: DatasetSnapshot, root: Location, split: PartName) -> Ids:
     """[items + 1] events of each item that training knew before the split: the training parts of a full run; on a night, whose
     snapshot holds only the day and a replay, the interactions that landed before the day."""
     if snapshot.kind == "full":
         parts: tuple[PartName, ...] = ("train",) if split == "test" else ("train", "refit")
         return item_counts(snapshot, root, tuple(part for part in parts if snapshot.rows(part)))
     name = tables.INTERACTIONS.name
-    files = DeltaTable(str(root / "tables" / name), version=snapshot.tables.get(name)).file_uris()
+    lake = Lake(root)
+    version = snapshot.tables.get(name)
+    files = delta_read.files_of(lake, name, delta_read.open_table(lake, name).version() if version is None else version)
     counts = np.zeros(snapshot.items + 1, np.int64)
     if not files:
         return counts
     day = datetime.fromisoformat(snapshot.date).replace(tzinfo=UTC).date()
-    scan = ds.dataset(files, schema=tables.INTERACTIONS.schema, format="parquet")
+    scan = delta_read.dataset(lake, name, files, tables.INTERACTIONS.schema)
     for batch in scan.to_batches(columns=[c.ITEM], filter=pc.field(c.LANDING_DATE) < day):
         counts += np.bincount(batch.column(c.ITEM).to_numpy(), minlength=len(counts))
     return counts

@@ -1,6 +1,5 @@
 """Stage `gate`: does the challenger go live? Measured on hold-out rows that are in no model's loss."""
 
-from pathlib import Path
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import DataContractError
@@ -48,7 +47,7 @@ def run(context: StageContext) -> StageResult:
         registry.promote(context, ref, over=facts.champion)
         failpoint("gate.promoted")
         with context.commit():
-            (context.run_dir / LIST_MODEL).unlink(missing_ok=True)
+            (context.run_dir / LIST_MODEL).unlink()
         return _result(facts, ref)
     assert champion is not None  # without one the decision is `first`
     return _kept(context, facts, champion)
@@ -87,7 +86,7 @@ def _result(facts: GateFacts, live: ModelRef) -> StageResult:
 
 def challenger_ref(context: StageContext) -> ModelRef:
     """What stage register left. DataContractError where the model was trained but is not registered."""
-    path: Path = context.run_dir / "model_ref.json"
+    path = context.run_dir / "model_ref.json"
     if not path.exists():
         raise DataContractError(f"run {context.run_id} has no registered model", "run stage register first")
     return load_model_ref(path)

@@ -17,6 +17,7 @@ from nightrank.feature_store.contracts.outputs.trained import Trained
 from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
 from nightrank.feature_store.contracts.ranker_facts import ranker_facts
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.feature_store.contracts.storage import local_folder
 from nightrank.ranker.bundle.files import BundleInfo, read_info, verify_manifest
 from nightrank.trainer.tracking.logged_model import log_model
 from nightrank.trainer.tracking.runs import log_snapshot, stage_run
@@ -36,7 +37,7 @@ def run(context: StageContext) -> StageResult:
     """
     reconcile(context)
     trained = context.output(Trained)
-    folder = context.root / trained.model_files.live
+    folder = local_folder(context.root / trained.model_files.live)
     manifest = verify_manifest(folder, expected=folder.name)
     facts = ranker_facts(read_info(folder).ranker.model_dump(mode="json"))
     notes = notes_of(context.run_id, context.day.isoformat(), facts)

@@ -16,6 +16,7 @@ from nightrank.feature_store.contracts.outputs.ctr import CtrFacts, CtrTraining,
 from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.feature_store.contracts.storage import local_folder
 from nightrank.ranker.bundle.files import verify_manifest
 from nightrank.ranker.ctr.bundle import CODES, read_ctr_info
 from nightrank.trainer.ctr.logged_model import log_ctr_model
@@ -38,7 +39,7 @@ def run(context: StageContext) -> StageResult:
     if not context.has(TrainedCtr):
         raise UsageError(f"run {context.run_id} has trained no click ranker", f"run stage {TRAINED} first")
     trained = context.output(TrainedCtr).ctr_training
-    folder = context.root / trained.model_files.live
+    folder = local_folder(context.root / trained.model_files.live)
     manifest = verify_manifest(folder, expected=folder.name, files=read_ctr_info(folder).files)
     with stage_run(context, NAME) as (found, mlflow_run):
         settings = found.settings.model_copy(update={"model_name": registered_name(found.settings.model_name)})

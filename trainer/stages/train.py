@@ -1,6 +1,5 @@
 """Stage `train`: writes the job, launches the workers, passes on what they left."""
 
-from pathlib import Path
 from typing import Any
 
 from nightrank.feature_store.contracts.errors import DataContractError, NothingToDo, UsageError
@@ -13,6 +12,7 @@ from nightrank.feature_store.contracts.process import this_process
 from nightrank.feature_store.contracts.settings import SparkSettings, TextSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Parent, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.config.pretrained import with_architectures
 from nightrank.trainer.config.training import TrainerConfig
@@ -59,18 +59,18 @@ def result_of(job: Job) -> dict[str, Any] | None:
     return body if answer == job.answer else None
 
 
-def build_job(context: StageContext, snapshot: Path, name: str = NAME) -> Job:
+def build_job(context: StageContext, snapshot: Location, name: str = NAME) -> Job:
     """Everything that the workers are given. A night's rankers of lists grow from the champion that its snapshot pins."""
     text = context.section("text", TextSettings)
     return Job(
-        root=str(context.root.resolve()),
+        root=str(context.root),
         run_id=context.run_id,
         kind="full" if context.kind == "full" else "nightly",
         date=context.day.isoformat(),
         seed=context.seed,
         attempt=context.attempt,
         fence=context.fence,
-        snapshot=str(snapshot.resolve()),
+        snapshot=str(snapshot),
         config=with_architectures(context.section("trainer", TrainerConfig), text),
         spark=context.section("spark", SparkSettings),
         parent=None if context.kind == "full" or name != NAME else _parent(context, load_snapshot(snapshot)),
@@ -81,7 +81,7 @@ def build_job(context: StageContext, snapshot: Path, name: str = NAME) -> Job:
     )
 
 
-def _snapshot(context: StageContext) -> tuple[Path, DatasetSnapshot]:
+def _snapshot(context: StageContext) -> tuple[Location, DatasetSnapshot]:
     path = context.lake.snapshot(context.output(TrainingSet).snapshot.id)
     snapshot = load_snapshot(path)
     if snapshot.rows("train") == 0:
@@ -97,8 +97,8 @@ def _parent(context: StageContext, snapshot: DatasetSnapshot) -> Parent:
     return snapshot.parent
 
 
-def _bytes_of(root: Path, files: ModelFiles) -> int:
-    return sum(file.stat().st_size for folder in files.bundles for file in (root / folder).iterdir())
+def _bytes_of(root: Location, files: ModelFiles) -> int:
+    return sum(file.size for folder in files.bundles for file in (root / folder).children())
 
 
 if __name__ == "__main__":

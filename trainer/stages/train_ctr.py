@@ -29,7 +29,7 @@ def run(context: StageContext) -> StageResult:
         name=NAME,
         rows_in=sum(left.training["rows_read"]),
         bytes_read=sum(file.bytes for part in parts for file in part.files),
-        bytes_written=sum(file.stat().st_size for file in folder.iterdir()),
+        bytes_written=sum(file.size for file in folder.children()),
         output=TrainedCtr(ctr_training=left),
     )
 

@@ -7,13 +7,13 @@ parent run and closes it.
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.errors import DependencyUnreachable
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.stage import StageContext, load_context
+from nightrank.feature_store.contracts.storage import Location, local_copy, locate
 from nightrank.trainer.tracking.stage_times import span_of
 from nightrank.trainer.tracking.tracked import params_of, result_points, stage_points
 from nightrank.trainer.tracking.tracker import LAKE, MANIFEST, RUN, Tracker, lake_key, tracker_of
@@ -41,26 +41,26 @@ def stage_run(context: StageContext, name: str) -> Iterator[tuple[Tracker, str]]
             tracker.client.set_terminated(run_id, status)
 
 
-def log_snapshot(tracker: Tracker, run_id: str, snapshot_path: Path, snapshot_id: str) -> None:
+def log_snapshot(tracker: Tracker, run_id: str, snapshot_path: Location, snapshot_id: str) -> None:
     """The snapshot is an input of the run, and its JSON an artifact. Logging it again changes nothing."""
     from mlflow.data.http_dataset_source import HTTPDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
     from mlflow.entities import DatasetInput, InputTag
 
-    source = HTTPDatasetSource(snapshot_path.resolve().as_uri())
+    source = HTTPDatasetSource(snapshot_path.uri)
     dataset = MetaDataset(source, name=f"snapshot-{snapshot_id[:12]}", digest=snapshot_id[:36])  # type: ignore[abstract]
     tags = [InputTag("mlflow.data.context", "training")]
     tracker.client.log_inputs(run_id, [DatasetInput(dataset._to_mlflow_entity(), tags)])
-    tracker.client.log_artifact(run_id, str(snapshot_path), "snapshot")
+    tracker.client.log_artifact(run_id, str(local_copy(snapshot_path)), "snapshot")
 
 
-def log_report(context: StageContext, path: Path) -> None:
+def log_report(context: StageContext, path: Location) -> None:
     """The report (one file) and result.json are artifacts of the parent run. DependencyUnreachable where MLflow is away."""
     with tracker_of(context) as tracker:
         run_id = tracker.run_of(context)
         for file in (path, context.run_dir / "result.json"):
             if file.exists():
-                tracker.client.log_artifact(run_id, str(file))
+                tracker.client.log_artifact(run_id, str(local_copy(file)))
 
 
 def finish(context: StageContext) -> None:
@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     """0 when the run is logged and closed, 8 with a warning when MLflow is away. The runner notes that and tries again on the
     next same command; a finished night does not fail for it."""
     parser = argparse.ArgumentParser(prog="nightrank.trainer.tracking.runs", description="Log a finished run to MLflow")
-    parser.add_argument("--run-dir", type=Path, required=True, help="the run's folder, with result.json in it")
+    parser.add_argument("--run-dir", type=locate, required=True, help="the run's folder, with result.json in it")
     parser.add_argument("--finish", action="store_true", required=True, help="log the result and close the parent run")
     arguments = parser.parse_args(argv)
     try:

@@ -11,11 +11,11 @@ def span_of(context: StageContext, stage: str) -> tuple[Milliseconds, Millisecon
     record = context.stage_file(stage)
     if not record.exists():
         return None
-    end = record.stat().st_mtime
+    end = record.entry().modified
     return int(1000 * (end - read_json(record)["seconds"])), int(1000 * end)
 
 
 def start_of_run(context: StageContext) -> Milliseconds | None:
     """Start of the earliest stage that is done; None before there is one."""
-    spans = [span_of(context, path.stem) for path in (context.run_dir / "stages").glob("*.json") if path.suffixes == [".json"]]
+    spans = [span_of(context, path.stem) for path in (context.run_dir / "stages").glob("*.json") if path.name.count(".") == 1]
     return min((span[0] for span in spans if span is not None), default=None)

@@ -17,6 +17,7 @@ from nightrank.feature_store.contracts.errors import DependencyUnreachable
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.settings import MlflowSettings
 from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.storage import workplace
 from nightrank.trainer.tracking.stage_times import span_of, start_of_run
 from nightrank.trainer.tracking.tracked import Point
 
@@ -95,12 +96,13 @@ def tracker_of(context: StageContext) -> Iterator[Tracker]:
 
 
 def tracking_uri(settings: MlflowSettings, lake: Lake) -> str:
-    return settings.tracking_uri or f"sqlite:///{(lake.mlflow / 'mlflow.db').resolve()}"
+    """The server, or SQLite in the lake. ConfigError in a bucket without a server: SQLite needs a disk."""
+    return settings.address(lake.mlflow)
 
 
 def lake_key(lake: Lake) -> str:
     """Tells lakes apart on one server without naming their paths."""
-    return hashlib.sha256(str(lake.root.resolve()).encode()).hexdigest()[:16]
+    return hashlib.sha256(lake.root.uri.encode()).hexdigest()[:16]
 
 
 def probe(uri: str, timeout_seconds: float) -> None:
@@ -152,7 +154,7 @@ def _open(uri: str, settings: MlflowSettings, lake: Lake) -> Tracker:
         found = client.get_experiment_by_name(settings.experiment)
         if found is not None:
             return Tracker(client, uri, found.experiment_id, settings)
-        artifacts = None if settings.tracking_uri else (lake.mlflow / "artifacts").resolve().as_uri()
+        artifacts = None if settings.tracking_uri else (lake.mlflow / "artifacts").uri
         return Tracker(client, uri, client.create_experiment(settings.experiment, artifact_location=artifacts), settings)
 
 
@@ -175,7 +177,8 @@ def _alone(lake: Lake, uri: str) -> Iterator[None]:
     if not uri.startswith("sqlite:"):
         yield
         return
-    lake.mlflow.mkdir(parents=True, exist_ok=True)
-    with open(lake.mlflow / ".open.lock", "w") as handle:
+    folder = workplace(lake.mlflow)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".open.lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -1,18 +1,18 @@
 """The best trial as a configuration file that `nightrank full --config` takes as it is."""
 
-from pathlib import Path
 from typing import Final
 
 import yaml
 
 from nightrank.feature_store.contracts.files import write_atomic
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.trainer.tune.space import Params, applied
 from nightrank.trainer.tune.spec import NOTE, StudySpec
 
 OVERLAY: Final = "best.yaml"
 
 
-def write_overlay(spec: StudySpec, params: Params, number: int, value: float) -> Path:
+def write_overlay(spec: StudySpec, params: Params, number: int, value: float) -> Location:
     """All that differs from the defaults, with the trial's parameters: alone it is the configuration of that trial."""
     tree = applied(spec.differing, params)
     head = [

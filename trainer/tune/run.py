@@ -8,7 +8,6 @@ import argparse
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -18,6 +17,7 @@ from nightrank.feature_store.contracts.errors import DependencyUnreachable, Nigh
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.stage import exit_codes
+from nightrank.feature_store.contracts.storage import locate, workplace
 from nightrank.trainer.config.tune import TuneConfig
 from nightrank.trainer.tune import record
 from nightrank.trainer.tune import study as studies
@@ -35,8 +35,9 @@ def run(spec: StudySpec) -> dict[str, Any]:
     """The study's result, also on disk and in MLflow, once it has as many trials as were asked for."""
     started = time.monotonic()
     config = spec.config.section("tune", TuneConfig)
-    studies.mend(spec.folder)
-    study = studies.open_study(spec.folder, config.pruner)
+    here = workplace(spec.folder)
+    studies.mend(here)
+    study = studies.open_study(here, config.pruner)
     parent = record.open_parent(spec)
     search = Search(
         study=study,
@@ -80,7 +81,7 @@ def _closed(spec: StudySpec, study: optuna.Study, config: TuneConfig, parent: st
             f"{trials[-1].user_attrs.get(studies.REASON, 'pruned')}",
             "fix that fault, or narrow the space; a larger --trials tries more",
         )
-    pictures = draw(study, spec.space, config, spec.seed, spec.folder)
+    pictures = draw(study, spec.space, config, spec.seed, workplace(spec.folder))
     overlay = None
     if best is not None and best.value is not None:
         overlay = write_overlay(spec, dict(best.params), best.number, best.value)
@@ -131,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="nightrank.trainer.tune.run", description="Search for settings over a finished run's snapshot"
     )
-    parser.add_argument("--study-dir", type=Path, required=True, help="the study's folder, with study.json in it")
+    parser.add_argument("--study-dir", type=locate, required=True, help="the study's folder, with study.json in it")
     spec = load_spec(parser.parse_args(argv).study_dir)
     with exit_codes() as outcome:
         try:

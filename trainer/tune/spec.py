@@ -1,7 +1,6 @@
 """StudySpec: everything that a search is given, written by the command as `LAKE/tune/<study>/study.json`."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, ConfigDict, PlainSerializer
@@ -10,6 +9,7 @@ from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.files import read_json, sha256_of, write_json
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.trainer.tune.space import Space
 
 HOW_IT_IS_RUN: Final = ("hosts", "environment", "threads_per_worker", "log_seconds", "checkpoint", "watchdog")
@@ -53,7 +53,7 @@ class StudySpec(FrozenConfig):
 
     @property
     def lake(self) -> Lake:
-        return Lake(Path(self.root))
+        return Lake(self.root)
 
     @property
     def seed(self) -> int:
@@ -75,22 +75,22 @@ class StudySpec(FrozenConfig):
         return f"tune/{self.study}"
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Location:
         return self.lake.root / self.relative
 
     @property
-    def result_path(self) -> Path:
+    def result_path(self) -> Location:
         return self.folder / "result.json"
 
     @property
-    def error_path(self) -> Path:
+    def error_path(self) -> Location:
         return self.folder / "error.json"
 
     def save(self) -> None:
         write_json(self.folder / "study.json", self.model_dump(mode="json"))
 
 
-def load_spec(folder: Path) -> StudySpec:
+def load_spec(folder: Location) -> StudySpec:
     return StudySpec.model_validate(read_json(folder / "study.json"))
 
 

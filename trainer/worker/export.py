@@ -24,7 +24,6 @@ def export_bundle(training: Training) -> str:
         "of_items": None if training.features is None else training.features.item,
     }
     models = training.job.lake.bundles
-    models.mkdir(parents=True, exist_ok=True)
     return store_bundle(models, training.ranker, load_vocabulary(snapshot, training.job.lake.root), **facts)
 
 

@@ -5,11 +5,11 @@ import os
 import sys
 import time
 import traceback
-from pathlib import Path
 from typing import Any
 
 from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.feature_store.contracts.logs import log, within
+from nightrank.feature_store.contracts.storage import locate
 from nightrank.trainer.config.job import Job, load_job
 from nightrank.trainer.launch.environment import take_over
 from nightrank.trainer.ranks.communicator import Communicator, Horovod, SingleProcess
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="nightrank.trainer.worker.main", description="One training worker, started by nightrank.trainer.launch"
     )
-    parser.add_argument("--job", type=Path, required=True, help="the job's JSON")
+    parser.add_argument("--job", type=locate, required=True, help="the job's JSON")
     parser.add_argument("--single", action="store_true", help="a world of size one, without Horovod")
     options = parser.parse_args(arguments)
     take_over()

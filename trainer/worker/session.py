@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts.failpoints import failpoint
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
+from nightrank.feature_store.contracts.storage import locate
 from nightrank.ranker.bundle.bundle import Bundle
 from nightrank.ranker.compose import compose
 from nightrank.ranker.config.ranker import RankerConfig
@@ -89,7 +89,7 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
 
 
 def _read(job: Job, model: RankerConfig) -> tuple[DatasetSnapshot, ItemInputs, list[str]]:
-    snapshot = load_snapshot(Path(job.snapshot))
+    snapshot = load_snapshot(locate(job.snapshot))
     inputs = load_item_inputs(snapshot, job.lake.root, with_tokens=model.reads_texts and snapshot.text_width > 0)
     if not model.encoder.reads_features:
         inputs = replace(inputs, features=None)

@@ -1,6 +1,20 @@
 """Where a lake stands: on a disk or in a bucket. Nothing else in nightrank reads or writes a lake's files by itself."""
 
-from nightrank.feature_store.contracts.storage.location import Location, locate
+from nightrank.feature_store.contracts.storage.addresses import lake_root, locate
+from nightrank.feature_store.contracts.storage.location import Location
+from nightrank.feature_store.contracts.storage.node_cache import local_copy, local_folder, node_cache, workplace
 from nightrank.feature_store.contracts.storage.store import Entry, Store, Stored, Version
 
-__all__ = ["Entry", "Location", "Store", "Stored", "Version", "locate"]
+__all__ = [
+    "Entry",
+    "Location",
+    "Store",
+    "Stored",
+    "Version",
+    "lake_root",
+    "local_copy",
+    "local_folder",
+    "locate",
+    "node_cache",
+    "workplace",
+]

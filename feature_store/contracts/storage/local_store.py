@@ -100,7 +100,7 @@ def _hidden(path: Path) -> bool:
 
 def _entry(path: Path) -> Entry:
     status = path.stat()
-    return Entry(str(path), status.st_size, status.st_mtime, f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}")
+    return Entry(str(path), status.st_size, status.st_mtime, str(status.st_mtime_ns))
 
 
 def _version(data: bytes) -> Version:

@@ -4,13 +4,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final
+from typing import IO, Any
 
-from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.storage.matching import matching
 from nightrank.feature_store.contracts.storage.store import Entry, Store, Stored, Version
-
-SCHEMES: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "abfss": "abfss", "az": "abfss"}
-"""What an address may begin with, and the name that is kept of it."""
 
 
 @dataclass(frozen=True, order=True)
@@ -38,6 +35,16 @@ class Location:
     @property
     def is_local(self) -> bool:
         return self.scheme == "file"
+
+    @property
+    def uri(self) -> str:
+        """As other programs know it: `file:///…` with links of the disk resolved, or the address in the bucket."""
+        return self.path.resolve().as_uri() if self.is_local else str(self)
+
+    @property
+    def hadoop(self) -> str:
+        """As Spark's file systems know it."""
+        return f"s3a://{str(self).removeprefix('s3://')}" if self.scheme == "s3" else str(self)
 
     @property
     def path(self) -> Path:
@@ -82,18 +89,42 @@ class Location:
         """The file that is here; None for a folder and for nothing."""
         return self.store.find(self.key)
 
+    def entry(self) -> Entry:
+        """The file that is here. FileNotFoundError for a folder and for nothing."""
+        found = self.find()
+        if found is None:
+            raise FileNotFoundError(str(self))
+        return found
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file that is here. FileNotFoundError where none is."""
+        return self.entry().size
+
     def is_file(self) -> bool:
         return self.find() is not None
 
+    def is_dir(self) -> bool:
+        """A folder is here. In a bucket that is a place with something below."""
+        return self.path.is_dir() if self.is_local else next(self.store.walk(self.key), None) is not None
+
     def exists(self) -> bool:
-        """A file is here, or something is below."""
-        return self.is_file() or next(self.store.walk(self.key), None) is not None
+        """A file or a folder is here."""
+        return self.path.exists() if self.is_local else self.is_file() or self.is_dir()
+
+    def mkdir(self) -> None:
+        """On a disk the folder is there, also those above it. A bucket needs none."""
+        if self.is_local:
+            self.path.mkdir(parents=True, exist_ok=True)
 
     def read(self) -> Stored:
         return self.store.read(self.key)
 
     def read_bytes(self) -> bytes:
         return self.read().data
+
+    def read_text(self) -> str:
+        return self.read_bytes().decode()
 
     def read_json(self) -> Any:
         return json.loads(self.read_bytes())
@@ -104,6 +135,19 @@ class Location:
     def write_bytes(self, data: bytes) -> None:
         """Seen whole or not at all."""
         self.store.write(self.key, data)
+
+    def write_text(self, text: str) -> None:
+        self.write_bytes(text.encode())
+
+    def upload(self, source: Path) -> None:
+        """The content of a file of this machine is here, seen whole or not at all."""
+        self.store.upload(self.key, source)
+
+    def upload_folder(self, source: Path, last: str | None = None) -> None:
+        """The files below `source` are here, `last` after all others: it says that they are whole."""
+        files = sorted(path for path in source.rglob("*") if path.is_file())
+        for path in sorted(files, key=lambda path: path.name == last):
+            (self / path.relative_to(source).as_posix()).upload(path)
 
     def create(self, data: bytes) -> bool:
         """True if this writer made it; False if it was there. See `Store.create`."""
@@ -118,6 +162,10 @@ class Location:
         files, folders = self.store.children(self.key)
         return sorted(self._at(key) for key in [*(entry.key for entry in files), *folders])
 
+    def glob(self, pattern: str) -> list["Location"]:
+        """Files and folders below whose names match, part by part (`runs/*/gate.json`), by name. `**/` is any depth."""
+        return sorted(self._at(key) for key in matching(self.store, self.key, pattern))
+
     def walk(self) -> Iterator[tuple["Location", Entry]]:
         """Every file below, in order of their keys."""
         return ((self._at(entry.key), entry) for entry in self.store.walk(self.key))
@@ -130,26 +178,3 @@ class Location:
 
     def _at(self, key: str) -> "Location":
         return Location(self.scheme, self.bucket, key)
-
-
-def locate(text: str | Path | Location) -> Location:
-    """The place that a user named. UsageError for an address of a kind that nightrank does not know."""
-    if isinstance(text, Location):
-        return text
-    scheme, separator, rest = str(text).partition("://")
-    if not separator:
-        return Location("file", "", str(Path(text).absolute()))
-    if scheme == "file":
-        return Location("file", "", str(Path(rest).absolute()))
-    if scheme not in SCHEMES:
-        raise UsageError(
-            f"{scheme}:// is no storage that nightrank can use",
-            f"name a folder, or one of {', '.join(SCHEMES)}://bucket/folder",
-        )
-    bucket, _, key = rest.partition("/")
-    if not bucket:
-        raise UsageError(f"{text} names no bucket", f"write {scheme}://bucket/folder")
-    parts = [part for part in key.split("/") if part]
-    if ".." in parts or "." in parts:
-        raise UsageError(f"{text} has . or .. in it", "name the folder itself")
-    return Location(SCHEMES[scheme], bucket, "/".join(parts))

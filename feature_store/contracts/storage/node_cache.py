@@ -6,6 +6,7 @@ A disk's files are their own copies. What is read again in every epoch, and by e
 import errno
 import hashlib
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -36,56 +37,72 @@ class NodeCache:
     most_bytes: int
 
     def local_copy(self, place: Location, entry: Entry | None = None) -> Path:
-        """A file of this machine with the content that is at `place` now. FileNotFoundError if nothing does.
+        """A file of this machine, of the same name, with the content that is at `place` now. FileNotFoundError if none is.
 
         `entry`, from a listing, saves asking the store again. The copy stays for ten minutes at least, and while it is open.
         """
         if place.is_local:
             return place.path
-        found = entry or place.find()
-        if found is None:
+        found = entry or place.entry()
+        return self._unit(place, [(place.name, found)]) / place.name
+
+    def local_folder(self, place: Location) -> Path:
+        """A folder of this machine, of the same name, with the files that are below `place` now. FileNotFoundError if none are.
+
+        A bundle is such a folder: its files are opened by name. Nobody may write into it.
+        """
+        if place.is_local:
+            return place.path
+        listed = [(f"{place.name}/{each.below(place)}", entry) for each, entry in place.walk()]
+        if not listed:
             raise FileNotFoundError(str(place))
-        copy = self._path(place, found)
-        if not _touched(copy):
-            with locked(copy.with_suffix(".lock"), exclusive=True, seconds=FETCH_SECONDS):
-                if not _touched(copy):
-                    self._fetch(place, found, copy)
-        return copy
+        return self._unit(place, listed) / place.name
 
-    def _path(self, place: Location, entry: Entry) -> Path:
-        name = hashlib.sha256(f"{place}\n{entry.tag}\n{entry.size}".encode()).hexdigest()
-        return self.folder / name[:2] / f"{name}{place.suffix}"
+    def _unit(self, place: Location, files: list[tuple[str, Entry]]) -> Path:
+        """The folder that holds these files under these names, fetched whole or found."""
+        facts = [[name, entry.tag, entry.size] for name, entry in files]
+        name = hashlib.sha256(f"{place}\n{facts}".encode()).hexdigest()
+        unit = self.folder / name[:2] / name
+        if not _touched(unit):
+            with locked(unit.with_suffix(".lock"), exclusive=True, seconds=FETCH_SECONDS):
+                if not _touched(unit):
+                    self._fetch(place, files, unit)
+        return unit
 
-    def _fetch(self, place: Location, entry: Entry, copy: Path) -> None:
-        self._make_room(entry.size)
-        draft = copy.with_name(f".{uuid.uuid4().hex}.tmp")
+    def _fetch(self, place: Location, files: list[tuple[str, Entry]], unit: Path) -> None:
+        self._make_room(sum(entry.size for _, entry in files))
+        draft = unit.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
             with _room(self.folder):
-                place.store.download(place.key, draft)
-            if draft.stat().st_size != entry.size:
-                raise DependencyUnreachable(f"{place} changed while it was fetched", "start the stage again")
-            draft.replace(copy)
+                for name, entry in files:
+                    target = draft / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    place.store.download(entry.key, target)
+                    if target.stat().st_size != entry.size:
+                        raise DependencyUnreachable(f"{place} changed while it was fetched", "start the stage again")
+            draft.rename(unit)
         finally:
-            draft.unlink(missing_ok=True)
+            shutil.rmtree(draft, ignore_errors=True)
 
     def _make_room(self, wanted: int) -> None:
-        """The files used longest ago go until `wanted` bytes fit; young ones stay, also where they are too many."""
-        files = sorted(self._files(), key=lambda status: status[1])
-        held = sum(size for _, _, size in files)
-        for path, used, size in files:
+        """What was used longest ago goes until `wanted` bytes fit; what is young stays, also where it is too much."""
+        units = sorted(self._units(), key=lambda status: status[1])
+        held = sum(size for _, _, size in units)
+        for path, used, size in units:
             if held + wanted <= self.most_bytes:
                 return
             if time.time() - used > YOUNG_SECONDS:
-                path.unlink(missing_ok=True)
+                shutil.rmtree(path, ignore_errors=True)
                 path.with_suffix(".lock").unlink(missing_ok=True)
                 held -= size
 
-    def _files(self) -> Iterator[tuple[Path, float, int]]:
+    def _units(self) -> Iterator[tuple[Path, float, int]]:
+        """(folder, when it was used last, bytes)"""
         for path in self.folder.glob("??/*"):
             if path.suffix != ".lock":
                 with suppress(FileNotFoundError):
-                    status = path.stat()
-                    yield path, status.st_mtime, status.st_size
+                    size = sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+                    yield path, path.stat().st_mtime, size
 
 
 def node_cache() -> NodeCache:
@@ -98,6 +115,23 @@ def node_cache() -> NodeCache:
         return NodeCache(Path(folder), int(float(given) * 2**30))
     except ValueError:
         raise ConfigError(f"{GIBIBYTES} is {given!r}", "give a number of gibibytes") from None
+
+
+def local_copy(place: Location) -> Path:
+    """See `NodeCache.local_copy`."""
+    return place.path if place.is_local else node_cache().local_copy(place)
+
+
+def local_folder(place: Location) -> Path:
+    """See `NodeCache.local_folder`."""
+    return place.path if place.is_local else node_cache().local_folder(place)
+
+
+def workplace(place: Location) -> Path:
+    """The folder of this machine for what belongs at `place` and is written in pieces: `place` itself on a disk."""
+    if place.is_local:
+        return place.path
+    return node_cache().folder / "work" / hashlib.sha256(str(place).encode()).hexdigest()[:32] / place.name
 
 
 def _touched(copy: Path) -> bool:
