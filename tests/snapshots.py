@@ -53,7 +53,7 @@ def random_examples(rows: int, items: int, seed: int = 0, longest: int = 12) -> 
 def write_part(root: Path, table: str, rows: pa.Table, groups: Sequence[Sequence[int]]) -> Part:
     """The rows as one file per entry of `groups`, each with row groups of the given sizes, pinned."""
     folder = Lake(root).table(table)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir()
     files, start = [], 0
     for number, sizes in enumerate(groups):
         path = folder / f"part-{number:05d}.parquet"

@@ -45,7 +45,7 @@ def event(
 def fill(spark, lake, events, described=(), *, users=None, items=None, segments=None, clock="real") -> None:
     """What build_features would leave: raw ids are u<dense> and i<dense>. `described` = (item_id, categories, price)."""
     context = make_context(lake, run_id="fill")
-    lake.landing_meta_path.parent.mkdir(parents=True, exist_ok=True)
+    lake.landing_meta_path.parent.mkdir()
     lake.landing_meta_path.write_text(json.dumps({"clock": clock, "id_type": "string", "source": "test"}))
     append(spark, lake, tables.INTERACTIONS, events, context)
     counts = {"user": users or max(e["user"] for e in events), "item": items or max(e["item"] for e in events)}

@@ -201,7 +201,7 @@ def test_the_bundle_comes_from_the_registry(lake, tmp_path):
 
     bundle = crown(lake, 3)
     folder = lake.bundles / bundle.manifest_sha256
-    lake.mlflow.mkdir(parents=True)
+    lake.mlflow.mkdir()
     uri = f"sqlite:///{lake.mlflow / 'mlflow.db'}"
     client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
     client.create_registered_model("nightrank")

@@ -41,7 +41,7 @@ def landed_lake(root: Path, days: int = 3) -> Lake:
     write_json(lake.landing_meta_path, {"clock": "real", "id_type": "string", "source": "test"})
     for number in range(days):
         folder = lake.landing_day("events", date.fromordinal(DAY.toordinal() + number))
-        folder.mkdir(parents=True)
+        folder.mkdir()
         row = dict.fromkeys(schemas.LANDING_EVENTS.names) | {"user_id": "u", "item_id": "i", "action": "view"}
         pq.write_table(pa.Table.from_pylist([row], schemas.LANDING_EVENTS), folder / "part-0.parquet")
     return lake

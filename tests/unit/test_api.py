@@ -38,7 +38,7 @@ def test_numbers_of_items_are_a_list_of_columns(tmp_path: Path) -> None:
     named = {"item_id": "sku", "title": "name", "numbers": ("kg",)}
     with pytest.raises(ConfigError, match=r"trainer\.speed"):
         nightrank.fit(EVENTS, tmp_path, items=items, columns=COLUMNS, item_columns=named, overrides=["trainer.speed=9"])
-    landed = pq.ParquetFile(next(Lake(tmp_path).landing("items").glob("day=*/*.parquet"))).read()
+    landed = pq.ParquetFile(str(Lake(tmp_path).landing("items").glob("day=*/*.parquet")[0])).read()
     assert [dict(numbers) for numbers in landed["numbers"].to_pylist()] == [{"kg": 1.5}, {"kg": None}]
 
 

@@ -23,7 +23,7 @@ def lake(tmp_path):
 def write(lake, name, schema, rows):
     columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in schema]
     path = lake.table(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir()
     write_deltalake(str(path), pa.table(columns, schema=schema), mode="append")
 
 

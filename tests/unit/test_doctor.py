@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nightrank.feature_store.contracts.settings import DataSettings
+from nightrank.feature_store.contracts.storage import locate
 from nightrank.pipeline.doctor.ambient import check_clock, check_telemetry
 from nightrank.pipeline.doctor.caches import check_caches
 from nightrank.pipeline.doctor.finding import Finding, worst
@@ -219,14 +220,14 @@ def places(found):
 
 def test_places_are_measured_for_a_lake_that_is_not_there_yet(tmp_path):
     lake = tmp_path / "a" / "lake"
-    found = places(check_places(machine(tmp_path, environ={"TMPDIR": str(tmp_path)}), SETTINGS, lake))
+    found = places(check_places(machine(tmp_path, environ={"TMPDIR": str(tmp_path)}), SETTINGS, locate(lake)))
     assert set(found) == {"free_disk_lake", "write_access_lake", "free_disk_tmp", "write_access_tmp"}
     assert found["write_access_lake"].status == "ok" and str(lake) in found["free_disk_lake"].seen
     assert not lake.exists() and list(tmp_path.iterdir()) == []
 
 
 def test_a_place_that_takes_no_files(tmp_path):
-    found = places(check_places(machine(tmp_path, environ={"TMPDIR": str(tmp_path)}), SETTINGS, Path("/proc/lake")))
+    found = places(check_places(machine(tmp_path, environ={"TMPDIR": str(tmp_path)}), SETTINGS, locate("/proc/lake")))
     assert found["write_access_lake"].status == "fail" and "cannot write to /proc" in found["write_access_lake"].seen
 
 

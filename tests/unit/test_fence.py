@@ -60,7 +60,7 @@ def tracker(lake):
     """Versions 1 and 2 of a model in the lake's own MLflow; 1 is champion by file and alias."""
     import mlflow
 
-    lake.mlflow.mkdir(parents=True)
+    lake.mlflow.mkdir()
     client = mlflow.MlflowClient(f"sqlite:///{lake.mlflow / 'mlflow.db'}", f"sqlite:///{lake.mlflow / 'mlflow.db'}")
     client.create_registered_model("ranker")
     for version in (1, 2):

@@ -34,7 +34,7 @@ def context(tmp_path: Path) -> StageContext:
 
 def land(context: StageContext, day: date, name: str = "part-0.parquet", data: bytes = b"rows") -> Path:
     path = context.lake.landing_day("events", day) / name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir()
     path.write_bytes(data)
     return path
 

@@ -103,7 +103,7 @@ def test_the_files_used_longest_ago_make_room_and_young_ones_stay(cache, root, m
     assert [path.exists() for path in (first, second, third)] == [True, True, True], "all are young"
     long_ago = time.time() - caches.YOUNG_SECONDS - 10
     for age, path in enumerate((second, first, third)):
-        os.utime(path, (long_ago + age, long_ago + age))
+        os.utime(path.parent, (long_ago + age, long_ago + age))
     (root / "d").write_bytes(b"d" * 400)
     with open(second, "rb") as reading:
         cache.local_copy(root / "d")

@@ -27,7 +27,7 @@ def test_the_staging_of_an_import_is_swept_only_where_its_writer_is_known_to_be_
     owner, stays = OWNERS[name]
     lake = Lake(tmp_path)
     staging = lake.landing("events").parent / ".import-0123456789ab"
-    staging.mkdir(parents=True)
+    staging.mkdir()
     write_json(staging / OWNER, owner.to_json())
     (staging / "events-None-0.part").write_bytes(b"rows of another")
     with LandingWriter(lake, "test") as writer:

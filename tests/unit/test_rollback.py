@@ -20,7 +20,7 @@ def promoted(lake: Lake, version: int, day: str, over: str | None) -> ModelRef:
     """A champion of that version with its lists, as a run leaves them."""
     manifest = f"{version}" * 64
     ref = evaluation_lake.ref_of(f"models/{manifest}", f"run-{version}", version, day)
-    (lake.root / ref.bundle).mkdir(parents=True)
+    (lake.root / ref.bundle).mkdir()
     champion = replace_champion(evaluation_lake.context_of(lake.root, ref.run_id), ref, over)
     write_lists(lake, lists())
     at = delta_read.table_version(lake, "recommendations")

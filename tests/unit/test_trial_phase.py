@@ -60,7 +60,7 @@ def test_a_trial_leaves_its_files_in_its_study_and_no_bundle(lake):
     job = trial_job(lake, 3)
     state = fit_trial(training_of(job), never)
     folder = lake[0] / "tune" / "s" / "trial-0003"
-    assert (job.path, job.checkpoints) == (folder / "job.json", folder / "checkpoints")
+    assert (job.path.path, job.checkpoints.path) == (folder / "job.json", folder / "checkpoints")
     assert any(job.checkpoints.iterdir())
     assert (state.bundles, (lake[0] / "models").exists(), (lake[0] / "checkpoints").exists()) == ({}, False, False)
 

@@ -34,7 +34,7 @@ def test_the_heart_writes_what_the_rank_does_and_how_it_ended(tmp_path):
 def test_a_rank_stuck_in_a_python_loop_ends_itself_with_6_and_leaves_its_stack(tmp_path):
     script = textwrap.dedent(
         f"""
-        from pathlib import Path
+        from nightrank.feature_store.contracts.storage import locate
         from nightrank.feature_store.contracts.process import ProcessId
         from nightrank.trainer.config.training import WatchdogConfig
         from nightrank.trainer.ranks.watchdog import Heartbeat, Progress
@@ -45,7 +45,7 @@ def test_a_rank_stuck_in_a_python_loop_ends_itself_with_6_and_leaves_its_stack(t
 
         progress = Progress()
         config = WatchdogConfig(beat_seconds=0.05, timeout_seconds=0.5, startup_seconds=0.5)
-        Heartbeat(Path({str(tmp_path)!r}), 1, progress, config, {this_process()!r}).start()
+        Heartbeat(locate({str(tmp_path)!r}), 1, progress, config, {this_process()!r}).start()
         progress.moved("fit", 12)
         goes_round_for_ever()
         """
@@ -95,7 +95,7 @@ def test_two_containers_share_a_host_s_name_and_pids_and_no_rank_is_taken_for_an
 def test_a_rank_falls_silent_because_another_ended_or_by_itself(tmp_path, ended, guilty):
     watchdog = {"timeout_seconds": 0.1}
     job = job_of(tmp_path, small_lake(tmp_path, users=20), {"launcher": "horovodrun", "workers": 2, "watchdog": watchdog})
-    job.ranks.mkdir(parents=True)
+    job.ranks.mkdir()
     write_json(job.ranks / "rank-0.json", beat(0, waiting_in="allreduce"))
     write_json(job.ranks / "rank-1.json", beat(1, ended))
     watch = _Watch(job)
@@ -110,7 +110,7 @@ def test_a_silent_process_of_this_machine_that_is_no_more_was_lost(tmp_path):
     ended.wait()
     one, config = small_lake(tmp_path, users=20), {"launcher": "horovodrun", "workers": 1, "watchdog": {"timeout_seconds": 0.1}}
     job = job_of(tmp_path, one, config)
-    job.ranks.mkdir(parents=True)
+    job.ranks.mkdir()
     write_json(job.ranks / "rank-0.json", beat(0, **{**this_process().to_json(), "pid": ended.pid}))
     watch = _Watch(job)
     watch.look()

@@ -81,7 +81,7 @@ def test_named_variables_go_by_a_file_of_this_user_that_is_gone_afterwards(lake,
 
 def test_other_hosts_find_the_file_beside_the_heartbeats(lake):
     job = job_of(*lake, {"environment": ["AWS_*"], "hosts": "a:1,b:1"})
-    job.ranks.mkdir(parents=True, exist_ok=True)
+    job.ranks.mkdir()
     with handed_over(job, PLANTED) as where:
         assert Path(where[FILE]).parent == job.ranks
     assert list(job.ranks.iterdir()) == []

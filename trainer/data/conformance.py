@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Part, PartName, PinnedFile
-from nightrank.feature_store.contracts.storage import Entry, Location, node_cache
+from nightrank.feature_store.contracts.storage import Entry, Location
+from nightrank.feature_store.contracts.storage.node_cache import node_cache
 
 REMEDY = "restore the file, or build the training set again (stage build_training_set)"
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from nightrank.feature_store.contracts.errors import ConflictError, DataContractError
 from nightrank.feature_store.contracts.files import Moved, read_json, sha256_file, unwatched, write_json
 from nightrank.feature_store.contracts.logs import log
-from nightrank.feature_store.contracts.storage import Location, local_copy, workplace
+from nightrank.feature_store.contracts.storage import Location, local_copy, locate, workplace
 from nightrank.ranker.tensor_file import write_tensors
 from nightrank.trainer.loop.state import TrainState
 
@@ -47,6 +47,9 @@ class CheckpointFolder:
     """Called between the blocks of a large file: writing or reading one is progress."""
     commit: Commit = nullcontext
     """Around what makes a checkpoint count, and around removing one: the run's fence. ConflictError once it was superseded."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", locate(self.path))
 
     def save(
         self,

@@ -2,7 +2,7 @@
 
 from nightrank.feature_store.contracts.storage.addresses import lake_root, locate
 from nightrank.feature_store.contracts.storage.location import Location
-from nightrank.feature_store.contracts.storage.node_cache import local_copy, local_folder, node_cache, workplace
+from nightrank.feature_store.contracts.storage.node_cache import local_copy, local_folder, workplace
 from nightrank.feature_store.contracts.storage.store import Entry, Store, Stored, Version
 
 __all__ = [
@@ -15,6 +15,5 @@ __all__ = [
     "local_copy",
     "local_folder",
     "locate",
-    "node_cache",
     "workplace",
 ]

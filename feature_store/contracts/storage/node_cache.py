@@ -117,20 +117,20 @@ def node_cache() -> NodeCache:
         raise ConfigError(f"{GIBIBYTES} is {given!r}", "give a number of gibibytes") from None
 
 
-def local_copy(place: Location) -> Path:
+def local_copy(place: Location | Path) -> Path:
     """See `NodeCache.local_copy`."""
-    return place.path if place.is_local else node_cache().local_copy(place)
+    return place if isinstance(place, Path) else node_cache().local_copy(place)
 
 
-def local_folder(place: Location) -> Path:
+def local_folder(place: Location | Path) -> Path:
     """See `NodeCache.local_folder`."""
-    return place.path if place.is_local else node_cache().local_folder(place)
+    return place if isinstance(place, Path) else node_cache().local_folder(place)
 
 
-def workplace(place: Location) -> Path:
+def workplace(place: Location | Path) -> Path:
     """The folder of this machine for what belongs at `place` and is written in pieces: `place` itself on a disk."""
-    if place.is_local:
-        return place.path
+    if isinstance(place, Path) or place.is_local:
+        return Path(place)
     return node_cache().folder / "work" / hashlib.sha256(str(place).encode()).hexdigest()[:32] / place.name
 
 
