@@ -13,7 +13,7 @@ from nightrank.feature_store.contracts.features import Features, plugins_of
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.plugins import ENCODERS, FEATURES, origin
 from nightrank.feature_store.contracts.process import OWNER, is_left_over, this_process
-from nightrank.feature_store.contracts.storage import Location, workplace
+from nightrank.feature_store.contracts.storage import Location, locate, workplace
 from nightrank.ranker.bundle import files as files
 from nightrank.ranker.bundle.files import BundleInfo, ItemNumber
 from nightrank.ranker.config.encoders import PluginEncoderConfig
@@ -77,6 +77,7 @@ def stored(models: Location, save: Callable[[Path], str]) -> str:
 
     A folder in a bucket cannot be renamed: its manifest comes last, and without one there is no bundle.
     """
+    models = locate(models)
     here = workplace(models)
     here.mkdir(parents=True, exist_ok=True)
     _sweep(here)

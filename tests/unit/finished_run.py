@@ -68,8 +68,8 @@ def _snapshot(lake: Lake) -> DatasetSnapshot:
 
 
 def _bundle(lake: Lake) -> str:
-    draft = lake.bundles / "draft"
-    draft.mkdir()
+    draft = (lake.bundles / "draft").path
+    draft.mkdir(parents=True)
     (draft / "weights.safetensors").write_bytes(b"weights")
     (draft / "manifest.json").write_bytes(canonical_json({"weights.safetensors": sha256_file(draft / "weights.safetensors")}))
     name = sha256_file(draft / "manifest.json")

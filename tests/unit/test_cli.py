@@ -100,7 +100,7 @@ def test_with_json_a_fault_is_one_object_on_stdout(tmp_path: Path) -> None:
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     lake = landed_lake(tmp_path / "lake")
-    before = sorted(lake.root.rglob("*"))
+    before = sorted(lake.root.path.rglob("*"))
     done = nightrank("full", "--root", str(lake.root), "--dry-run", "--json")
     plan = json.loads(done.stdout)
     assert (done.returncode, plan["run_id"], plan["status"]) == (0, "full-2024-01-03", "planned")
@@ -110,7 +110,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     there = json.loads(nightrank("full", "--root", str(lake.root), "--dry-run", "--json", *cluster).stdout)
     assert len(there["processes"]) == len(plan["processes"])
     assert there["processes"][0][0].endswith("spark-submit") and "spark://host:7077" in there["processes"][0]
-    assert sorted(lake.root.rglob("*")) == before
+    assert sorted(lake.root.path.rglob("*")) == before
 
 
 def test_tune_without_a_finished_full_run_has_nothing_to_do(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_a_run_says_what_its_workers_are_told(lake):
     trainer = {"launcher": "one_process", "batch_rows": 7}
     job = job_of(load_context(write_ctr_run(root, "told", snapshot, ctr=ctr_section("din"), trainer=trainer)))
     assert job.ctr.model.name == "din" and job.parent is None
-    assert job.folder == root / "runs" / "told" / "train_ctr" and job.checkpoints == root / "checkpoints" / "told-ctr"
+    assert job.folder.path == root / "runs" / "told" / "train_ctr" and job.checkpoints.path == root / "checkpoints" / "told-ctr"
     job.save()
     assert type(job).model_validate(read_json(job.path)) == job
 

@@ -63,10 +63,10 @@ def test_a_users_list_at_the_released_version_from_the_files_that_may_hold_it(la
     released(lake, "r1", fence=1, version=1)
     listed(lake, ["b"], "later")
     opened = []
-    original = delta_read._dataset
+    original = delta_read.dataset
     monkeypatch.setattr(
         delta_read,
-        "_dataset",
+        "dataset",
         lambda lake, name, paths, schema: opened.append((name, len(paths))) or original(lake, name, paths, schema),
     )
     release, rows = delta_read.recommendations_for(lake, "b")

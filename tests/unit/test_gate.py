@@ -110,7 +110,7 @@ def test_a_decision_outlives_a_fault_between_it_and_the_alias(tmp_path, promoted
     os.utime(context.run_dir / "gate.json", (1, 1))
     assert gate.run(context).output.sections["gate"] == written
     assert promoted.calls == [written["challenger"]]
-    assert (context.run_dir / "gate.json").stat().st_mtime == 1, "it was not decided again"
+    assert (context.run_dir / "gate.json").entry().modified == 1, "it was not decided again"
 
 
 def test_a_resumed_gate_does_not_put_its_challenger_over_a_champion_it_was_not_compared_with(tmp_path, promoted):

@@ -18,7 +18,7 @@ def test_a_day_or_a_later_one_has_landed(tmp_path: Path) -> None:
     lake = landed_lake(tmp_path / "lake", days=3)
     assert landed_since(lake, DAY) == DAY
     (lake.landing_day("events", date(2024, 1, 2)) / "part-0.parquet").unlink()
-    lake.landing_day("events", date(2024, 1, 2)).rmdir()
+    lake.landing_day("events", date(2024, 1, 2)).path.rmdir()
     assert landed_since(lake, date(2024, 1, 2)) == date(2024, 1, 3), "a later day says that this one brings none"
     assert landed_since(lake, date(2024, 1, 4)) is None
 

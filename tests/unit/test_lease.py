@@ -37,7 +37,7 @@ while turn < 4:
         time.sleep(0.002)
         continue
     turn += 1
-    inside = lake.root / "inside"
+    inside = lake.root.path / "inside"
     inside.open("x").close()           # fails if somebody else is inside
     print(lease.fence, flush=True)
     time.sleep(0.001)

@@ -77,5 +77,5 @@ def test_every_line_of_a_run_s_logs_names_run_and_stage_and_a_stage_gets_what_th
     lines = (folder / "logs" / "one.log").read_text().splitlines()
     assert all(re.match(rf"{TIME} full-2024-01-01 one \| ", line) for line in lines)
     assert f"value *** {len(CANARY)}" in [words_of(line) for line in lines]
-    assert [path for path in lake.root.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()] == []
+    assert [path for path in lake.root.path.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()] == []
     assert load_context(folder).config.section("spark", SparkSettings).extra == {"a.b": "***"}

@@ -33,7 +33,7 @@ NAMES = {"events": schemas.LANDING_EVENTS, "items": schemas.LANDING_ITEMS, "user
 
 def land(lake: Lake, kind: LandingKind, day: date, rows: int = 1) -> None:
     folder = lake.landing_day(kind, day)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir()
     pq.write_table(pa.Table.from_pylist([{"item_id": "i"}] * rows, NAMES[kind]), folder / "part-1.parquet")
 
 

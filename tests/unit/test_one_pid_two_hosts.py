@@ -56,6 +56,6 @@ def written(folder: Path) -> str:
 
 def test_staging_without_an_owner_yet_belongs_to_somebody(tmp_path):
     staging = Lake(tmp_path).landing("events").parent / ".import-0123456789ab"
-    staging.mkdir(parents=True)
+    staging.mkdir()
     with LandingWriter(Lake(tmp_path), "test"):
         assert staging.exists()

@@ -113,7 +113,7 @@ def test_stages_run_side_by_side_and_both_commit(lake: Lake, modules: Path) -> N
     while "one" not in trace(lake) and time.monotonic() < until:
         time.sleep(0.05)
     assert run.work(request, ["two"])["exit_code"] == 0
-    (lake.root / "go").touch()
+    (lake.root / "go").path.touch()
     slow.join()
     assert run.close(request)["status"] == "done"
     assert sorted(trace(lake)) == ["one", "two"]
@@ -136,7 +136,9 @@ print(result["status"], flush=True)
 
 def test_a_retry_shuts_its_zombie_out(lake: Lake, modules: Path) -> None:
     """The orchestrator lost its task, started it again, and the old driver still lives and comes to its commit later."""
-    stuck = "(context.root / f'in-{context.fence}').touch()\n    while not (context.root / 'go').exists(): time.sleep(0.05)"
+    stuck = (
+        "(context.root / f'in-{context.fence}').path.touch()\n    while not (context.root / 'go').exists(): time.sleep(0.05)"
+    )
     run = of((write_stage(modules, "one", stuck),))
     request = request_for(lake)
     run.open(request)
@@ -147,7 +149,7 @@ def test_a_retry_shuts_its_zombie_out(lake: Lake, modules: Path) -> None:
     while not list(lake.root.glob("in-*")) and time.monotonic() < until:
         time.sleep(0.05)
     zombie.send_signal(signal.SIGSTOP)
-    (lake.root / "go").touch()
+    (lake.root / "go").path.touch()
     assert run.work(request, ["one"])["status"] == "done"
     before = result_of(lake, RUN)
     zombie.send_signal(signal.SIGCONT)

@@ -53,9 +53,9 @@ def test_the_champion_and_the_lists_before_are_current_and_there_is_nothing_befo
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(lake):
-    before = sorted((path, path.stat().st_mtime_ns) for path in lake.root.rglob("*"))
+    before = sorted((path, path.stat().st_mtime_ns) for path in lake.root.path.rglob("*"))
     assert roll_back(lake, dry_run=True)["release"]["release_id"] == "r1"
-    assert sorted((path, path.stat().st_mtime_ns) for path in lake.root.rglob("*")) == before
+    assert sorted((path, path.stat().st_mtime_ns) for path in lake.root.path.rglob("*")) == before
 
 
 def test_cut_off_between_champion_and_lists_the_same_command_ends_it_and_goes_no_further(lake, monkeypatch):

@@ -35,7 +35,7 @@ def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Stage, ...]
 
 
 def records(lake: Lake, run_id: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (lake.run_dir(run_id) / "stages").iterdir()}
+    return {path.name: path.read_bytes() for path in (lake.run_dir(run_id) / "stages").children()}
 
 
 def newer_champion(lake: Lake, day: date) -> None:

@@ -75,7 +75,7 @@ def test_redo_is_a_run_of_its_own(lake: Lake, modules: Path) -> None:
 
 
 def test_a_stage_killed_with_sigkill_is_named_and_the_same_command_continues(lake: Lake, modules: Path) -> None:
-    once = "(context.root / 'mark').exists() or ((context.root / 'mark').touch(), os.kill(os.getpid(), signal.SIGKILL))"
+    once = "(context.root / 'mark').exists() or ((context.root / 'mark').path.touch(), os.kill(os.getpid(), signal.SIGKILL))"
     run = runner(three(modules, once))
     first = run.run(request_for(lake))
     assert (first["status"], first["exit_code"]) == ("failed", 1)
@@ -181,10 +181,10 @@ def test_one_stage_alone_needs_what_it_stands_on(lake: Lake, modules: Path) -> N
 
 
 def test_a_plan_touches_nothing(lake: Lake, modules: Path) -> None:
-    before = sorted(lake.root.rglob("*"))
+    before = sorted(lake.root.path.rglob("*"))
     plan = runner(three(modules)).plan(request_for(lake))
     assert [s["status"] for s in plan["stages"]] == ["would_run"] * 3
-    assert sorted(lake.root.rglob("*")) == before
+    assert sorted(lake.root.path.rglob("*")) == before
     runner(three(modules)).run(request_for(lake))
     done = runner(three(modules)).plan(request_for(lake))
     assert {s["status"] for s in done["stages"]} == {"done"} and done["note"] == ""
@@ -222,7 +222,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-SLOW = "((context.root / 'inside').touch(), __import__('subprocess').Popen(['sleep', '300']), time.sleep(300))"
+SLOW = "((context.root / 'inside').path.touch(), __import__('subprocess').Popen(['sleep', '300']), time.sleep(300))"
 
 
 def marked(lake: Lake) -> list[psutil.Process]:

@@ -61,7 +61,7 @@ def test_a_trial_leaves_its_files_in_its_study_and_no_bundle(lake):
     state = fit_trial(training_of(job), never)
     folder = lake[0] / "tune" / "s" / "trial-0003"
     assert (job.path.path, job.checkpoints.path) == (folder / "job.json", folder / "checkpoints")
-    assert any(job.checkpoints.iterdir())
+    assert any(job.checkpoints.children())
     assert (state.bundles, (lake[0] / "models").exists(), (lake[0] / "checkpoints").exists()) == ({}, False, False)
 
 

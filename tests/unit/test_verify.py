@@ -66,7 +66,7 @@ def change(path: Path, **values: object) -> None:
 
 
 def bundle(lake: Lake) -> Path:
-    return next(lake.bundles.iterdir())
+    return lake.bundles.children()[0]
 
 
 def test_a_click_bundle_is_checked_where_the_run_has_one(lake: Lake) -> None:
@@ -80,14 +80,14 @@ def test_a_click_bundle_is_checked_where_the_run_has_one(lake: Lake) -> None:
 
 
 def a_pinned_file(lake: Lake) -> Path:
-    return next(lake.table("examples_train").glob("*.parquet"))
+    return lake.table("examples_train").glob("*.parquet")[0]
 
 
 def released(lake: Lake, **values: object) -> None:
     """The lists at their newest version, under a release that says so."""
     path = lake.run_dir(RUN) / "stages" / "release.json"
     stage = read_json(path)
-    model, snapshot = read_json(lake.run_dir(RUN) / "model_ref.json"), next(lake.snapshots.iterdir()).stem
+    model, snapshot = read_json(lake.run_dir(RUN) / "model_ref.json"), lake.snapshots.children()[0].stem
     body = {**RELEASE, "recommendations_version": 1, **values}
     write_release(lake, Release(**body, manifest_sha256=model["manifest_sha256"], snapshot_id=snapshot))
     stage["output"]["release"] |= {name: body[name] for name in ("recommendations_version", "users", "rows")}
@@ -122,7 +122,7 @@ BROKEN: dict[str, tuple[Callable[[Lake], object], set[str], str]] = {
     "no_result": (lambda lake: (lake.run_dir(RUN) / "result.json").unlink(), {"result.json", "stages"}, "cannot be read"),
     "no_stage": (lambda lake: (lake.run_dir(RUN) / "stages" / "train.json").unlink(), {"stages"}, "stage train is not_run"),
     "stage": (lambda lake: change(lake.run_dir(RUN) / "stages" / "train.json", rows_in=9), {"stages"}, "train.json differ"),
-    "snapshot": (lambda lake: change(next(lake.snapshots.iterdir()), seed=6), {"snapshot", "pinned files"}, "was changed"),
+    "snapshot": (lambda lake: change(lake.snapshots.children()[0], seed=6), {"snapshot", "pinned files"}, "was changed"),
     "pin_gone": (lambda lake: a_pinned_file(lake).unlink(), {"pinned files"}, "is missing"),
     "pin_cut": (lambda lake: a_pinned_file(lake).write_bytes(b"PAR1"), {"pinned files"}, "4 bytes, pinned with"),
     "weights": (

@@ -83,8 +83,8 @@ def test_other_hosts_find_the_file_beside_the_heartbeats(lake):
     job = job_of(*lake, {"environment": ["AWS_*"], "hosts": "a:1,b:1"})
     job.ranks.mkdir()
     with handed_over(job, PLANTED) as where:
-        assert Path(where[FILE]).parent == job.ranks
-    assert list(job.ranks.iterdir()) == []
+        assert Path(where[FILE]).parent == job.ranks.path
+    assert job.ranks.children() == []
 
 
 def test_without_names_no_file_is_written(lake, monkeypatch):
