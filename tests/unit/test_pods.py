@@ -12,6 +12,7 @@ from nightrank.feature_store.contracts.files import read_json
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.launch import join as joining
 from nightrank.trainer.launch import rendezvous
+from nightrank.trainer.launch.host_name import check_hostname
 from nightrank.trainer.launch.join import join
 from nightrank.trainer.launch.one_rank import Meeting, horovod_environment, interface_of
 from nightrank.trainer.launch.rendezvous import Gathering, gathering
@@ -101,6 +102,13 @@ def test_a_lake_that_is_not_mounted_is_named(lake):
     with gathering(alone) as met, pytest.raises(ConfigError, match=r"not-saved/train/job.json .* is not there") as caught:
         join("127.0.0.1", met.port, 1, 60)
     assert "mount the lake" in caught.value.remedy
+
+
+def test_a_machine_whose_name_stands_for_the_loopback_is_named():
+    check_hostname("localhost", "127.0.0.1")
+    with pytest.raises(ConfigError, match=r"'localhost' stands for 127\.0\.0\.1, .* at 10\.0\.0\.2") as caught:
+        check_hostname("localhost", "10.0.0.2")
+    assert "`10.0.0.2 localhost`" in caught.value.remedy
 
 
 def test_horovod_is_told_a_machine_for_each_rank(monkeypatch):

@@ -4,10 +4,10 @@ import os
 import socket
 from typing import Protocol
 
-from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.launch import horovodrun, one_process, pods, spark
 from nightrank.trainer.launch.environment import environment_of_workers, handed_over
+from nightrank.trainer.launch.host_name import check_hostname
 from nightrank.trainer.launch.supervise import end_leftovers, supervise
 
 __all__ = ["LAUNCHERS", "Launcher", "check_hostname", "environment_of_workers", "launch"]
@@ -35,14 +35,3 @@ def launch(job: Job) -> None:
         return
     with handed_over(job, os.environ) as where:
         supervise(LAUNCHERS[job.config.launcher].command(job), {**environment_of_workers(job), **where}, job)
-
-
-def check_hostname(name: str) -> None:
-    """ConfigError where the machine does not know its own name: Horovod's start would end in a segmentation fault."""
-    try:
-        socket.gethostbyname(name)
-    except OSError:
-        raise ConfigError(
-            f"this machine's own name {name!r} does not resolve, which makes Horovod crash",
-            f"add the line `127.0.0.1 {name}` to /etc/hosts, or set trainer.launcher=one_process",
-        ) from None

@@ -12,6 +12,7 @@ import psutil
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.launch.environment import environment_of_workers, handed_over
+from nightrank.trainer.launch.host_name import check_hostname
 from nightrank.trainer.launch.supervise import supervise
 
 LOOPBACK: Final = "127.0.0.1"
@@ -30,6 +31,7 @@ class Meeting:
 
 def run_rank(job: Job, path: Path, rank: int, meeting: Meeting) -> None:
     """One worker on the job file at `path`, watched by this process until it ends."""
+    check_hostname(socket.gethostname(), meeting.own)
     command = [sys.executable, "-m", "nightrank.trainer.worker.main", "--job", str(path)]
     with handed_over(job, os.environ) as where:
         environment = {**environment_of_workers(job), **horovod_environment(rank, job.config.workers, meeting), **where}
