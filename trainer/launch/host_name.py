@@ -6,7 +6,7 @@ from nightrank.feature_store.contracts.errors import ConfigError
 
 
 def check_hostname(name: str, own: str = "127.0.0.1") -> None:
-    """ConfigError where the machine does not know its own name, or gives it to the loopback though other ranks reach it at `own`.
+    """ConfigError where the machine does not know its own name, or its name is the loopback's though others reach it at `own`.
 
     Horovod ends in a segmentation fault on the one. On the other 0.28 tells the other ranks the loopback: its first connections
     use HOROVOD_GLOO_IFACE, those of the process set look the name up.
