@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from nightrank.feature_store.contracts.errors import NightrankError, UsageError
-from nightrank.pipeline.commands import builds, data, demos, looks, orchestration, rollbacks, runs, tunes
+from nightrank.pipeline.commands import builds, data, demos, looks, orchestration, ranks, rollbacks, runs, tunes
 
 WRONG_USE: Final[Any] = typer.BadParameter.__mro__[1]
 """The parser's own UsageError, whichever copy of click this typer brings."""
@@ -49,6 +49,7 @@ app.command("full")(runs.full)
 app.command("nightly")(runs.nightly)
 app.command("replay")(runs.replay)
 app.command("stage")(runs.stage)
+app.command("join")(ranks.join)
 app.add_typer(orchestration.app, name="run")
 app.command("rollback")(rollbacks.rollback)
 app.command("tune")(tunes.tune)

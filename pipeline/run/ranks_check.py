@@ -10,7 +10,7 @@ from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.pipeline.stages import Stage
 from nightrank.trainer.config.training import TrainerConfig
 
-HERE: Final = ("horovodrun", "spark")
+HERE: Final = ("horovodrun", "spark", "pods")
 """Launchers that need Horovod in the Python of the run. `one_process` needs none."""
 
 

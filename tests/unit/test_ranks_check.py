@@ -31,7 +31,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
     return Runner(stages, LineProgress(), finish=())
 
 
-@pytest.mark.parametrize("launcher", ["horovodrun", "spark"])
+@pytest.mark.parametrize("launcher", ["horovodrun", "spark", "pods"])
 def test_no_stage_runs_where_a_later_one_starts_ranks(no_horovod, runner, tmp_path, launcher):
     lake = landed_lake(tmp_path / "lake")
     request = request_for(lake, trainer={**RANKS, "launcher": launcher})

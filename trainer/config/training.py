@@ -111,12 +111,15 @@ class WatchdogConfig(FrozenConfig):
 class TrainerConfig(FrozenConfig):
     """The section `trainer` of a run's configuration."""
 
-    launcher: Literal["horovodrun", "spark", "one_process"] = "horovodrun"
-    """How ranks are started: by horovodrun, on Spark's executors, or in one process without Horovod."""
+    launcher: Literal["horovodrun", "spark", "pods", "one_process"] = "horovodrun"
+    """How ranks are started: by horovodrun, on Spark's executors, by `nightrank join` in pods of their own, or in one process
+    without Horovod."""
     workers: int = Field(2, ge=1)
     """Horovod ranks."""
     hosts: str | None = None
     """Hosts for horovodrun's -H, such as `a:4,b:4`; null: all workers on this machine."""
+    rendezvous_port: int = Field(29_400, ge=1, le=65_535)
+    """Launcher `pods`: the port on which rank 0 waits for the others."""
     reader: ReaderName = "petastorm"
     """What fetches row groups: Petastorm, or threads of our own (`arrow`). Batches are the same, byte for byte."""
     environment: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""How training workers are given what `trainer.environment` names of the environment.
+"""The environment of training workers, and how they are given what `trainer.environment` names of it.
 
 horovodrun writes the environment it is given on the command line of every rank, where all users of the machine read it. So it
 gets the plain names alone (`contracts.environment.plain`); what is named beside them goes by a file of this user.
@@ -6,6 +6,7 @@ gets the plain names alone (`contracts.environment.plain`); what is named beside
 
 import json
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -13,12 +14,38 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from nightrank.feature_store.contracts.environment import named
+from nightrank import IMPORT_PATH
+from nightrank.feature_store.contracts.environment import named, plain
 from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.secret_settings import VARIABLE
 from nightrank.trainer.config.job import Job
+from nightrank.trainer.ranks.threads import threads_of, workers_here
 
+FOR_SPARK: Final = (VARIABLE, "PYSPARK_SUBMIT_ARGS")
 FILE: Final = "NIGHTRANK_WORKER_ENVIRONMENT"
 """Names the file with the variables of `trainer.environment`. A worker takes them in before it does anything else."""
+
+
+def environment_of_workers(job: Job) -> dict[str, str]:
+    """What of this process' environment the workers get, and what they need on top: threads, import path, Gloo's timeout.
+
+    The process that starts a Spark session also gets Spark's arguments and secrets: it starts no rank by a command line.
+    """
+    threads = threads_of(job.config, workers_here(job.config))
+    paths = [str(IMPORT_PATH), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {
+        **plain(os.environ),
+        **(named(os.environ, FOR_SPARK) if job.config.launcher == "spark" else {}),
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        # Threads that spin while they wait starve whatever else runs on the machine.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore::FutureWarning,ignore::DeprecationWarning"),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "PYTHONUNBUFFERED": "1",
+        "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
+        "HOROVOD_GLOO_TIMEOUT_SECONDS": str(job.config.watchdog.gloo_timeout_seconds),
+    }
 
 
 @contextmanager

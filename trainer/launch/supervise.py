@@ -25,8 +25,11 @@ FIRST_TO_END = re.compile(r"^Process name: (\d+)\s*$")
 ITS_CODE = re.compile(r"^Exit code: (-?\d+)\s*$")
 
 
-def supervise(command: list[str], environment: dict[str, str], job: Job) -> None:
-    """Runs the command until it ends. Raises the ranks' fault, or StalledError naming the rank that hung or was lost."""
+def supervise(command: list[str], environment: dict[str, str], job: Job, rank: int | None = None) -> None:
+    """Runs the command until it ends. Raises the ranks' fault, or StalledError naming the rank that hung or was lost.
+
+    `rank`: the command is this rank alone, and the others are started elsewhere; None: it starts all of them.
+    """
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -44,6 +47,8 @@ def supervise(command: list[str], environment: dict[str, str], job: Job) -> None
         raise
     echo.join(timeout=5)
     if process.returncode != 0:
+        if rank is not None:
+            first[rank] = process.returncode
         raise blame(watch.beats(), job, process.returncode, first)
 
 

@@ -15,7 +15,7 @@ def workers_here(config: TrainerConfig) -> int:
     """Workers that the launcher starts on this machine; as many as any host has, where `hosts` does not name this one.
 
     What each worker finds out when it has come up goes before this (`Communicator.local_size`)."""
-    if config.launcher == "one_process":
+    if config.launcher in ("one_process", "pods"):
         return 1
     if config.launcher == "spark" or not config.hosts:
         return config.workers
