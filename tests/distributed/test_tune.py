@@ -260,6 +260,6 @@ def test_two_ranks_end_a_trial_together_where_the_study_says_so(tmp_path):
     trial = studies.begin(study, spec.space, config, spec.seed, None)
     outcome = run_trial(spec, trial.number, dict(trial.params))
     assert (outcome.state, outcome.facts["epochs"], outcome.facts["pruned"]) == ("pruned", 2, True)
-    assert len(list((spec.folder / record.name_of(trial.number) / "ranks").glob("rank-*.json"))) == 2
+    assert len((spec.folder / record.name_of(trial.number) / "ranks").glob("rank-*.json")) == 2
     again = studies.open_study(spec.folder, config.pruner).trials[trial.number]
     assert sorted(again.intermediate_values) == [1, 2]
