@@ -85,7 +85,7 @@ def test_a_back_fill_of_three_dates_runs_in_order_and_again_as_already_done(few:
 
 
 def test_a_task_whose_worker_died_is_retried_and_its_old_driver_commits_nothing(few: Shop, services: Services) -> None:
-    wait = "(context.root / f'in-{context.fence}').touch()\n    while not (context.root / 'go').exists(): time.sleep(0.05)"
+    wait = "(context.root / f'in-{context.fence}').path.touch()\n    while not (context.root / 'go').exists(): time.sleep(0.05)"
     few.stage("build_features", wait)
     begin(few, services, DAILY)
     words = ("--from-date", few.days[1], "--to-date", few.days[1], "--reprocess-behavior", "failed")

@@ -16,7 +16,7 @@ done
 """
 ONCE = (
     "if not (context.root / 'up').exists():\n"
-    "        (context.root / 'up').touch()\n"
+    "        (context.root / 'up').path.touch()\n"
     "        raise errors.DependencyUnreachable('no hub', 'later')"
 )
 

@@ -229,7 +229,7 @@ def test_a_configuration_file_is_what_a_trial_trains(tmp_path):
     (root / "mine.yaml").write_text(yaml.safe_dump({"trainer": {**SMALL, **changes}}))
     spec = spec_of(TuneRequest(root, [str(root / "mine.yaml")], [], space=root / "space.yaml"))
     config = spec.config.section("tune", TuneConfig)
-    trial = studies.begin(studies.open_study(spec.folder, config.pruner), spec.space, config, spec.seed, None)
+    trial = studies.begin(studies.open_study(spec.folder.path, config.pruner), spec.space, config, spec.seed, None)
     outcome = run_trial(spec, trial.number, {})
     assert (outcome.state, outcome.facts["epochs"]) == ("complete", 2)
     assert (outcome.facts["steps"], outcome.facts["rows_read"]) == (2 * 5, 2 * 300)
@@ -253,13 +253,13 @@ def test_two_ranks_end_a_trial_together_where_the_study_says_so(tmp_path):
     """An earlier trial stands in the study with values that no other reaches."""
     spec = spec_in(tmp_path, launcher="horovodrun", workers=2, batch_rows=16, fit={**SMALL["fit"], "patience": None})
     config = spec.config.section("tune", TuneConfig)
-    study = studies.open_study(spec.folder, config.pruner)
+    study = studies.open_study(spec.folder.path, config.pruner)
     first = studies.begin(study, spec.space, config, spec.seed, None)
     studies.report(study, first.number, {1: 0.97, 2: 0.98, 3: 0.99})
     studies.tell(study, first.number, TrialState.COMPLETE, 0.99)
     trial = studies.begin(study, spec.space, config, spec.seed, None)
     outcome = run_trial(spec, trial.number, dict(trial.params))
     assert (outcome.state, outcome.facts["epochs"], outcome.facts["pruned"]) == ("pruned", 2, True)
-    assert len(list((spec.folder / record.name_of(trial.number) / "ranks").glob("rank-*.json"))) == 2
-    again = studies.open_study(spec.folder, config.pruner).trials[trial.number]
+    assert len((spec.folder / record.name_of(trial.number) / "ranks").glob("rank-*.json")) == 2
+    again = studies.open_study(spec.folder.path, config.pruner).trials[trial.number]
     assert sorted(again.intermediate_values) == [1, 2]

@@ -65,7 +65,7 @@ def trained(context):
             body = train_ctr(job, SingleProcess(), progress, CPU, time.monotonic())
         except Interrupted:
             continue
-    job.result_path.parent.mkdir(parents=True, exist_ok=True)
+    job.result_path.parent.mkdir()
     job.result_path.write_text(json.dumps({**body, "answer": job.answer}))
     return run_stage(stage.NAME, stage.run, context)
 

@@ -78,7 +78,7 @@ def test_the_click_ranker_of_the_night_has_its_sums_and_scored_every_list(runs):
     lake, results = runs
     ref = load_model_ref(lake.root / CTR_MODEL)
     assert ref.run_id == results[1]["run_id"]
-    bundle = load_ctr_bundle(lake.root / ref.bundle, ref.manifest_sha256)
+    bundle = load_ctr_bundle(lake.root.path / ref.bundle, ref.manifest_sha256)
     assert {entity: len(held.table.keys) > 0 for entity, held in bundle.sums.of.items()} == {"user": True, "item": True}
     newest = delta_read.latest_release(lake)
     rows = delta_read.open_table(lake, tables.CLICK_SCORES.name).to_pyarrow_table(columns=["scores", "release_id"]).to_pylist()

@@ -74,7 +74,7 @@ def test_a_full_run_fills_every_section_of_its_result(lake: Lake, full: dict[str
     assert full["ctr"]["model"] == "mmoe" and full["ctr"]["test"]["n"] > 0
     assert full["training"]["world_size"] == 2 and len(set(full["training"]["steps"])) == 1
     assert full["counts"]["events"] > 0
-    assert (lake.root / full["report"]).stat().st_size > 10_000
+    assert (lake.root / full["report"]).size > 10_000
     recommender = {metric["recommender"] for metric in full["metrics"]}
     assert {"challenger", "popular_7d", "als", "item_cooccurrence", "truth"} <= recommender
 
@@ -161,12 +161,12 @@ def test_a_stage_without_a_configuration_takes_the_runs_own_and_leaves_the_finis
 ) -> None:
     """The example of `nightrank stage --help`, on a run of another configuration that a later one has followed."""
     before = versions(lake)
-    stages = sorted(path.name for path in (lake.run_dir(full["run_id"]) / "stages").iterdir())
+    stages = sorted(path.name for path in (lake.run_dir(full["run_id"]) / "stages").children())
     report = nightrank(lake, "stage", "report", "--date", str(days[-3]))
     assert (report["status"], report["exit_code"]) == ("done", 0)
     refused = nightrank(lake, "stage", "report", "--date", str(days[-3]), "--set", "trainer.model.width=12", expect=2)
     assert "not done with this configuration" in refused["error"]["message"]
-    assert sorted(path.name for path in (lake.run_dir(full["run_id"]) / "stages").iterdir()) == stages
+    assert sorted(path.name for path in (lake.run_dir(full["run_id"]) / "stages").children()) == stages
     assert versions(lake) == before
     assert nightrank(lake, "verify", "--run", full["run_id"])["failed"] == []
 

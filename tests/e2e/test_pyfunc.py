@@ -59,7 +59,7 @@ def finished_training(root: Path, run_id: str, day="2026-01-01", seed=1, fence=0
     made.save(context.lake.snapshot(made.id))
     known = ItemInputs(len(RAW), text=torch.eye(len(RAW) + 1), popularity=torch.arange(len(RAW) + 1))
     model = compose(RankerConfig(width=8, encoder=TransformerConfig(max_length=6)), known, seed=seed)
-    context.lake.bundles.mkdir(exist_ok=True)
+    context.lake.bundles.mkdir()
     name = store_bundle(context.lake.bundles, model, RAW, snapshot_id=made.id, lineage="l", default_action=2)
     StageResult("build_training_set", output=training_set(made)).save(context)
     files = {"measured": None, "live": f"models/{name}", "checkpoint": f"checkpoints/{run_id}"}
@@ -104,7 +104,7 @@ def test_the_reference_says_what_was_registered(registered):
         f"checkpoints/{context.run_id}",
     )
     assert aliases(context)["challenger"] == 1
-    assert load_bundle(context.root / ref.bundle, ref.manifest_sha256).info.default_action == 2
+    assert load_bundle(context.root.path / ref.bundle, ref.manifest_sha256).info.default_action == 2
 
 
 def test_registering_again_finds_the_same_version(registered):
@@ -142,7 +142,7 @@ def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(registered, tm
     assert not told["ranker"].startswith(str(ROOT))
     (got,) = told["answers"]
     assert got["columns"] == ["row", "rank", "item_id", "score"]
-    bundle = load_bundle(context.root / ref.bundle)
+    bundle = load_bundle(context.root.path / ref.bundle)
     wanted = [
         (row, rank, item, pytest.approx(score, abs=1e-5))
         for row, request in enumerate(rows)
@@ -244,7 +244,7 @@ def test_a_server_that_does_not_answer_is_named_in_time_and_the_bundle_stays(tmp
         registry.run(context)
     assert time.monotonic() - started < 10
     assert "secret" not in caught.value.message
-    assert len(list(context.lake.bundles.iterdir())) == 1
+    assert len(context.lake.bundles.children()) == 1
     done = stage(context)
     assert done.returncode == 8
     assert "mlflow.tracking_uri" in done.stderr

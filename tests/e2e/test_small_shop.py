@@ -115,8 +115,8 @@ def test_a_catalogue_reaches_the_lists_on_a_date_without_events(shop: Shop, clos
 def test_the_model_stayed_and_the_copy_that_made_the_lists_has_its_rows(shop: Shop, closed: dict[str, Any]) -> None:
     champion = shop.lake.expect_champion()
     assert champion.run_id == "full-2024-05-05"
-    before = load_bundle(shop.lake.root / champion.bundle)
-    after = load_bundle(shop.lake.bundles / closed["release"]["model"]["manifest_sha256"])
+    before = load_bundle(shop.lake.root.path / champion.bundle)
+    after = load_bundle(shop.lake.bundles.path / closed["release"]["model"]["manifest_sha256"])
     assert (before.info.items, after.info.items) == (40, 41)
     for name, value in before.weights.items():
         assert torch.equal(after.weights[name][: len(value)] if value.dim() else after.weights[name], value), name

@@ -58,7 +58,7 @@ def land(lake: Lake, kind: LandingKind, day: date, rows: list[dict], name: str =
     """Rows in landing layout; fields that a row leaves out are null. `meta` goes to landing/meta.json."""
     schema = SCHEMAS[kind]
     columns = {f.name: pa.array([row.get(f.name) for row in rows], f.type) for f in schema}
-    path = lake.landing_day(kind, day) / name
+    path = lake.landing_day(kind, day).path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns, schema=schema), path)
     body = {"clock": "real", "id_type": "string", "source": "test", **meta}

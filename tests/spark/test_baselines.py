@@ -5,6 +5,7 @@ import pytest
 
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.storage import locate
 from nightrank.feature_store.transforms.cooccurrence import neighbours, popularity
 from nightrank.spark_jobs import build_training_set, score_baselines
 from nightrank.spark_jobs.executor.baselines import fold_in, read_fitted
@@ -52,7 +53,7 @@ def test_folding_in_gives_mllibs_own_user_factors(spark, tmp_path):
     pairs = sorted({(int(u), int(i)) for u, i in zip(rng.integers(1, 30, 200), rng.integers(1, 12, 200), strict=True)})
     known = spark.createDataFrame([(u, i, 0) for u, i in pairs], "user int, item int, event_time long")
     config = score_baselines.BaselineSettings(als_rank=4, als_iterations=3)
-    score_baselines.fit(known, None, config, 5, tmp_path)
+    score_baselines.fit(known, None, config, 5, locate(tmp_path))
     fitted = read_fitted(str(tmp_path), 12)
     model = score_baselines.als(config, 5).fit(known.withColumn("rating", (known.item * 0 + 1).cast("float")))
     theirs = {row["id"]: row["features"] for row in model.userFactors.collect()}

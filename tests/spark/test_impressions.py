@@ -213,7 +213,7 @@ def _lists_are_scored(spark, lake, context, snapshot):
         schema=pa.schema([(n, pa.string()) for n in snapshot.impressions.fields] + [
             ("log_price", pa.float32()), ("log_history", pa.float32()), ("history", pa.list_(pa.string()))]),
     )  # fmt: skip
-    wanted = load_ctr_bundle(lake.bundles / name).predict(row_table)[0].tolist()
+    wanted = load_ctr_bundle(lake.bundles.path / name).predict(row_table)[0].tolist()
     assert row["scores"] == {"click": approx(wanted[0]), "cart": approx(wanted[1])}
     again = score_ctr.run(as_stage(context, "score_ctr"))
     assert again.tables[0]["from"] == again.tables[0]["to"]

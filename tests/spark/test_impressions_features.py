@@ -116,7 +116,7 @@ def _scores_are_of_the_next_day(spark, lake, context, snapshot):
     # Of u1 seven events in seven days, of i2 five days since and one purchase; of i4 nothing.
     given = {"item_recency_days": [5, LONGEST], "user_count_7d": [7, 1], "item_purchase_all": [1, 0], "user_age_days": [6, 5]}
     numbers = {key: [log(1 + value) * SCALE for value in values] for key, values in given.items()}
-    bundle = load_ctr_bundle(lake.bundles / name)
+    bundle = load_ctr_bundle(lake.bundles.path / name)
     wanted_scores = bundle.predict(pa.table({**columns, **history, **numbers}))[:, 0].tolist()
     assert [found["u1", "i2"], found["u2", "i4"]] == approx(wanted_scores, rel=1e-5)
     moment = pa.array([micros("2024-03-11 08:00:00")] * 2)

@@ -198,7 +198,7 @@ def test_hashed_user_ids_leave_no_raw_id_anywhere(spark, lake, tmp_path):
     assert len(quarantine) == 1
     assert raw not in quarantine[0]["row"]
     assert [row["context"] for row in rows_of(spark, lake, tables.EVENTS) if row["context"]] == [{"device": "web"}]
-    parquet = b"".join(path.read_bytes() for path in (lake.root / "tables").rglob("*") if path.is_file())
+    parquet = b"".join(path.read_bytes() for path in (lake.root / "tables").path.rglob("*") if path.is_file())
     assert raw.encode() not in parquet
 
 

@@ -15,6 +15,7 @@ from nightrank.feature_store.contracts.errors import ConflictError, DataContract
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.settings import IdSettings
 from nightrank.feature_store.contracts.stage import run_stage
+from nightrank.feature_store.contracts.storage import locate
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.retrieval.topk import exact_topk
 from nightrank.spark_jobs import release, score_users
@@ -185,15 +186,15 @@ def test_what_is_not_whole_is_not_committed(spark):
 def test_no_champion_no_bundle_and_a_changed_bundle(spark, lake, tmp_path):
     mlflow = settings(context_of(lake)).mlflow
     with pytest.raises(UsageError, match="no champion"):
-        open_champion(lake, mlflow, tmp_path / "into")
+        open_champion(lake, mlflow, locate(tmp_path / "into"))
     bundle = crown(lake, 3)
     manifest = lake.bundles / bundle.manifest_sha256 / "manifest.json"
     manifest.write_text(manifest.read_text() + " ")
     with pytest.raises(DataContractError, match=r"champion\.json names"):
-        open_champion(lake, mlflow, tmp_path / "into")
-    manifest.parent.rename(tmp_path / "moved")
+        open_champion(lake, mlflow, locate(tmp_path / "into"))
+    manifest.parent.path.rename(tmp_path / "moved")
     with pytest.raises(DependencyUnreachable, match="does not exist"):
-        open_champion(lake, mlflow, tmp_path / "into")
+        open_champion(lake, mlflow, locate(tmp_path / "into"))
 
 
 def test_the_bundle_comes_from_the_registry(lake, tmp_path):
@@ -207,6 +208,6 @@ def test_the_bundle_comes_from_the_registry(lake, tmp_path):
     client.create_registered_model("nightrank")
     client.create_model_version("nightrank", str(folder))
     client.set_registered_model_alias("nightrank", "champion", "1")
-    found = open_champion(lake, settings(context_of(lake)).mlflow, tmp_path / "into")
+    found = open_champion(lake, settings(context_of(lake)).mlflow, locate(tmp_path / "into"))
     assert found.note is None and tmp_path in found.folder.parents
     assert found.ref.manifest_sha256 == bundle.manifest_sha256

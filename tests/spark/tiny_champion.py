@@ -30,4 +30,4 @@ def crown(lake: Lake, items: int, *, snapshot_id: str = "snap", version: int = 1
         vocabulary_items=items, snapshot_id=snapshot_id, run_id="trained", date="2024-03-10", bundle=f"models/{name}",
     )  # fmt: skip
     write_json(lake.root / "champion.json", ref.model_dump(mode="json"))
-    return load_bundle(lake.bundles / name)
+    return load_bundle(lake.bundles.path / name)

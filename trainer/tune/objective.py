@@ -1,6 +1,5 @@
 """One trial as the search sees it: a job of its own, launched and supervised; its checkpoints are removed at the end."""
 
-import shutil
 from typing import Any
 
 from nightrank.feature_store.contracts.config import validate
@@ -85,5 +84,5 @@ def _outcome(facts: dict[str, Any]) -> Outcome:
 
 
 def _without_checkpoints(job: Job, outcome: Outcome) -> Outcome:
-    shutil.rmtree(job.checkpoints, ignore_errors=True)
+    job.checkpoints.remove_tree()
     return outcome
