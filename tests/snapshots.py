@@ -1,6 +1,5 @@
 """Small snapshots on real Parquet files, for tests that need rows but no Spark."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +61,7 @@ def write_part(root: Path, table: str, rows: pa.Table, groups: Sequence[Sequence
             for size in sizes:
                 writer.write_table(rows.slice(start, size), row_group_size=max(size, 1))
                 start += size
-        files.append(PinnedFile(path=path.name, rows=sum(sizes), row_groups=tuple(sizes), bytes=os.path.getsize(path)))
+        files.append(PinnedFile(path=path.name, rows=sum(sizes), row_groups=tuple(sizes), bytes=path.size))
     assert start == rows.num_rows, "groups must cover the rows"
     return Part(table=table, version=0, files=tuple(files), schema_fingerprint=sha256_of(str(rows.schema)))
 
