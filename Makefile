@@ -74,8 +74,8 @@ bench-accuracy: setup ## accuracy tables on public sets under DATA=FOLDER, peers
 	nice $(BIN)/python -m benchmarks.accuracy.tables --data $(or $(DATA),$(error say where the data sets are: make bench-accuracy DATA=FOLDER)) $(if $(PEERS),--peer-python $(PEERS))
 	$(BIN)/python -m benchmarks.accuracy.draw
 
-package: setup ## dist/: the wheel, its lock, the zip for --py-files; ARCHIVE=1: an environment for --archives too (gigabytes)
-	$(BIN)/python -m scripts.package $(if $(ARCHIVE),--archive)
+package: setup ## dist/: the wheel, its lock, the zip for --py-files; ARCHIVE=1: an environment for --archives too (gigabytes), CUDA=0: without what only GPUs need
+	$(BIN)/python -m scripts.package $(if $(ARCHIVE),--archive) $(if $(filter 0,$(CUDA)),--no-cuda)
 
 doctor: setup ## what is missing or risky on this machine, and how to fix it
 	@$(BIN)/nightrank doctor
