@@ -74,8 +74,8 @@ bench-accuracy: setup ## accuracy tables on public sets under DATA=FOLDER, peers
 	nice $(BIN)/python -m benchmarks.accuracy.tables --data $(or $(DATA),$(error say where the data sets are: make bench-accuracy DATA=FOLDER)) $(if $(PEERS),--peer-python $(PEERS))
 	$(BIN)/python -m benchmarks.accuracy.draw
 
-package: setup ## dist/: the wheel, its lock, the zip for --py-files; ARCHIVE=1: an environment for --archives too (gigabytes)
-	$(BIN)/python -m scripts.package $(if $(ARCHIVE),--archive)
+package: setup ## dist/: the wheel, its lock, the zip for --py-files; ARCHIVE=1: an environment for --archives too (gigabytes), CUDA=0: without what only GPUs need
+	$(BIN)/python -m scripts.package $(if $(ARCHIVE),--archive) $(if $(filter 0,$(CUDA)),--no-cuda)
 
 doctor: setup ## what is missing or risky on this machine, and how to fix it
 	@$(BIN)/nightrank doctor
@@ -83,4 +83,4 @@ doctor: setup ## what is missing or risky on this machine, and how to fix it
 clean: ## remove the environment and every cache of the checkout; Horovod's wheel and lakes are kept
 	rm -rf .venv .build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -f trainer/data/*.so
+	rm -f trainer/data/*.so ranker/retrieval/*.so

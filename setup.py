@@ -1,6 +1,7 @@
 """The compiled parts; all else is in pyproject.toml."""
 
 import importlib.util
+import platform
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -18,6 +19,20 @@ def native() -> Extension:
         depends=HEADERS,
         language="c++",
         extra_compile_args=FLAGS,
+    )
+
+
+def tiles() -> Extension:
+    """Exact top-k by bf16 tiles. A compiler that does not know them leaves it out, and torch's own products do the work."""
+    folder = Path("ranker/retrieval/native")
+    return Extension(
+        "nightrank.ranker.retrieval._tiles",
+        [str(folder / "module.cpp")],
+        depends=[str(path) for path in sorted(folder.glob("*.hpp"))] + HEADERS,
+        language="c++",
+        extra_compile_args=[*FLAGS, "-pthread", "-Wno-uninitialized", "-Wno-maybe-uninitialized"],
+        extra_link_args=["-pthread"],
+        optional=True,
     )
 
 
@@ -41,4 +56,5 @@ def parquet() -> Extension:
     )
 
 
-setup(ext_modules=[native(), parquet()])
+X86 = [tiles()] if platform.machine() in ("x86_64", "AMD64") else []
+setup(ext_modules=[native(), parquet(), *X86])

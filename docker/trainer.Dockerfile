@@ -1,5 +1,5 @@
 # The trainer: the same, with Horovod built against the torch of the lock. For NCCL give a CUDA development image:
-# docker build -f docker/trainer.Dockerfile --build-arg BASE=nvidia/cuda:13.0.1-devel-ubuntu22.04 -t nightrank-trainer dist
+# docker build -f docker/trainer.Dockerfile --build-arg BASE=nvidia/cuda:13.0.1-devel-ubuntu22.04 -t nightrank-trainer:0.1.0 dist
 ARG BASE=debian:bookworm-slim
 # hadolint ignore=DL3006
 FROM ${BASE}
@@ -18,9 +18,10 @@ RUN python3.11 -m venv /opt/nightrank \
   && rm -r /tmp/dist
 RUN NIGHTRANK_CACHE=/tmp/cache /opt/nightrank/bin/nightrank horovod && rm -r /tmp/cache
 
+COPY --chmod=755 entrypoint /usr/local/bin/nightrank-entrypoint
 ENV PATH=/opt/nightrank/bin:$PATH PYSPARK_PYTHON=/opt/nightrank/bin/python PYTHONUNBUFFERED=1 DO_NOT_TRACK=1
-RUN useradd --uid 10001 --create-home nightrank
+RUN useradd --uid 10001 --create-home nightrank && install --directory --owner 10001 /lake
 USER 10001
 WORKDIR /home/nightrank
-ENTRYPOINT ["tini", "--"]
+ENTRYPOINT ["nightrank-entrypoint"]
 CMD ["nightrank", "--help"]

@@ -12,13 +12,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBE = "import torch, pyarrow, horovod.torch, nightrank.spark_jobs.executor.score, nightrank.trainer.data.compiled"
+MAPPED = "; print(*{line.split()[-1] for line in open('/proc/self/maps') if '.so' in line}, sep='\\n')"
 
 
-def build_archive(wheel: Path, path: Path, tools: Path) -> Path:
-    """The archive at `path`; its size and unpacking time are printed, and an unpacked copy has imported what jobs need."""
+def build_archive(wheel: Path, path: Path, tools: Path, cuda: bool = True) -> Path:
+    """The archive at `path`; its size and unpacking time are printed, and an unpacked copy has imported what jobs need.
+
+    `cuda`: with what a GPU needs.
+    """
     with tempfile.TemporaryDirectory(prefix="nightrank-") as scratch:
         environment = Path(scratch) / "built"
         _fill(environment, wheel, tools)
+        if not cuda:
+            _leave_gpus_out(environment, tools)
         started = time.monotonic()
         _run("tar", "--create", "--use-compress-program", "gzip -1", "--file", str(path), "--directory", str(environment), ".")
         packed = time.monotonic() - started
@@ -42,6 +48,18 @@ def _fill(environment: Path, wheel: Path, tools: Path) -> None:
         str(ROOT / "scripts" / "horovod_wheel"), python, PYTHONPATH=packages, CMAKE=str(tools / "bin" / "cmake")
     ).splitlines()[-1]
     _run(uv, "pip", "install", "--quiet", "--python", python, "--no-deps", horovod, str(wheel.resolve()))
+
+
+def _leave_gpus_out(environment: Path, tools: Path) -> None:
+    """Triton and those of NVIDIA's libraries that work on a CPU never loads are gone. This torch is linked to the others."""
+    python = str(environment / "bin" / "python")
+    _run(str(tools / "bin" / "uv"), "pip", "uninstall", "--quiet", "--python", python, "triton")
+    loaded = {Path(line).resolve() for line in _run(python, "-I", "-c", PROBE + MAPPED).splitlines()}
+    packages = next(environment.glob("lib/python*/site-packages"))
+    theirs = [file for file in (packages / "nvidia").rglob("*") if file.is_file() and not file.is_symlink()]
+    for file in [*theirs, packages / "torch" / "lib" / "libtorch_cuda_linalg.so"]:
+        if file.resolve() not in loaded and file.suffix != ".py":
+            file.unlink()
 
 
 def _run(*command: str, **environ: str) -> str:

@@ -80,9 +80,10 @@ def test_everything_missing_is_named_at_once(bare):
 @pytest.fixture
 def stood(tmp_path):
     """(runs the script, its folder): a checkout that says it is set up."""
-    folder, source = tmp_path / "trainer/data", "trainer/data/native/module.cpp"
+    folder, source, tiles = tmp_path / "trainer/data", "trainer/data/native/module.cpp", "ranker/retrieval/native/module.cpp"
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
-    (folder / "native").mkdir(parents=True)
+    for path in (source, tiles):
+        (tmp_path / path).parent.mkdir(parents=True)
     for name in (
         "requirements.lock",
         "requirements-horovod.lock",
@@ -90,6 +91,7 @@ def stood(tmp_path):
         "pyproject.toml",
         "setup.py",
         source,
+        tiles,
     ):
         shutil.copy(ROOT / name, tmp_path / name)
 
@@ -119,11 +121,12 @@ def test_a_set_up_that_stands_is_recognised_soon_and_only_for_the_same_lock(stoo
 def test_a_compiled_part_that_is_gone_or_changed_is_built_again(stood):
     setup, folder = stood
     assert setup("--status").returncode == 0
-    with open(folder / "trainer/data/native/module.cpp", "a") as source:
-        source.write("// changed\n")
-    assert setup("--status").returncode == 1
-    (folder / ".venv/.nightrank-setup").write_text(setup("--status").stdout)
-    assert setup("--status").returncode == 0
+    for native in ("trainer/data/native", "ranker/retrieval/native"):
+        with open(folder / native / "module.cpp", "a") as source:
+            source.write("// changed\n")
+        assert setup("--status").returncode == 1
+        (folder / ".venv/.nightrank-setup").write_text(setup("--status").stdout)
+        assert setup("--status").returncode == 0
     for part in COMPILED:
         (folder / "trainer/data" / part).unlink()
         assert setup("--status").returncode == 1
