@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
-NOT_SLOW := -m "not slow and not night and not cluster"
+NOT_SLOW := -m "not slow and not night and not cluster and not bucket"
 # Two workers with a Spark session each; tests/conftest.py says what never runs beside what.
 TWO := -n 2 --no-loadscope-reorder
 # Packages ask home less: nothing of a build is anybody else's business (`nightrank doctor` reports these).
@@ -13,7 +13,7 @@ export DO_NOT_TRACK ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-cluster test-airflow test-slow mutation check format bench bench-accuracy doctor package clean
+.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-cluster test-bucket test-airflow test-slow mutation check format bench bench-accuracy doctor package clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test-night: setup ## a tiny market: a full run, a night, the same night again, a
 
 test-cluster: setup ## a Spark standalone master and two workers as processes; WHAT="-k doctor" for a part
 	$(PYTEST) -m cluster tests/cluster $(WHAT)
+
+test-bucket: setup ## a full run and two nights in a bucket of a local S3 server, with faults of it; WHAT="-k two_runs" for a part
+	$(PYTEST) -m bucket tests/bucket $(WHAT)
 
 test-airflow: setup ## the DAG in an Airflow of its own: parsing, runs, a back-fill, a real date; WHAT="-k parse" for a part
 	@scripts/setup_airflow

@@ -11,6 +11,7 @@ from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake
 from nightrank.feature_store.contracts.landing_files import has_rows, landing_files
 from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.feature_store.contracts.settings import MlflowSettings
 from nightrank.feature_store.contracts.storage import Location, locate
 
 FINISHED: Final = ("done", "gate_rejected")
@@ -92,8 +93,9 @@ def landed_since(lake: Lake, day: date) -> date | None:
 
 
 def check_ready(request: RunRequest) -> None:
-    """UsageError where the lake cannot take this run at all. Reads only."""
+    """UsageError where the lake cannot take this run at all; ConfigError where its tracker needs a disk. Reads only."""
     request.lake.landing_meta()
+    request.config.section("mlflow", MlflowSettings).address(request.lake.mlflow)
     if request.kind == "nightly" and not _has_model(request.lake):
         raise UsageError(
             f"a night needs a live model, and no full run has finished on {request.root}",
