@@ -2,7 +2,6 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -10,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nightrank.feature_store.contracts.errors import NightrankError
+from nightrank.feature_store.contracts.storage import locate
 
 
 def out(text: str = "", end: str = "\n") -> None:
@@ -65,7 +65,7 @@ def print_run(result: dict[str, Any], as_json: bool, root: Any = None) -> None:
     if current := result.get("back_fill_of"):
         out(f"  a back-fill: its data was read; the model and lists of {current} stay current")
     if result["report"] and root:
-        out(f"  report: {Path(root) / result['report']}")
+        out(f"  report: {locate(root) / result['report']}")
     if figures := quality(result.get("metrics") or []):
         out(f"  quality: {figures}")
     if result["release"]:
