@@ -28,6 +28,7 @@ from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import MADE_BY, TableRef
 from nightrank.feature_store.delta_log import exists, version
 from nightrank.feature_store.lineage import sources
+from nightrank.feature_store.object_storage.addresses import hadoop_uri
 from nightrank.feature_store.spark_schema import conform, to_spark, with_all_columns
 from nightrank.feature_store.table_commit import committing
 from nightrank.feature_store.table_properties import constrain, properties_of
@@ -68,7 +69,7 @@ def read(spark: SparkSession, lake: Lake, table: TableRef, version: int | None =
     reader = spark.read.format("delta")
     if version is not None:
         reader = reader.option("versionAsOf", version)
-    return with_all_columns(reader.load(str(lake.table(table.name))), table)
+    return with_all_columns(reader.load(hadoop_uri(lake.table(table.name))), table)
 
 
 def read_or_empty(spark: SparkSession, lake: Lake, table: TableRef) -> DataFrame:
@@ -120,7 +121,7 @@ def upsert(
         replaceable = _differs(table) & F.expr(update_if or "true")
         stale = stored.alias("t").select(F.struct("*").alias("t"))
         source = source.join(stale, matched, "left").where(F.col("t").isNull() | replaceable).select("s.*").alias("s")
-    merge = DeltaTable.forPath(df.sparkSession, str(lake.table(table.name))).alias("t").merge(source, matched)
+    merge = DeltaTable.forPath(df.sparkSession, hadoop_uri(lake.table(table.name))).alias("t").merge(source, matched)
     merge = merge.whenNotMatchedInsertAll().withSchemaEvolution()
     with _noted(df.sparkSession, _note(rows, context, key)), _writing(df.sparkSession, lake, table, context, key, before):
         (merge.whenMatchedUpdateAll() if update else merge).execute()
@@ -146,7 +147,7 @@ def _write(
         # One commit makes the table and fills it: a table of its own costs two more, and as many looks at its log.
         writer = writer.options(**properties_of(table)).partitionBy(*table.partitions)
     with _writing(df.sparkSession, lake, table, context, key, before):
-        writer.save(str(lake.table(table.name)))
+        writer.save(hadoop_uri(lake.table(table.name)))
     return _close(lake, table, key, before)
 
 

@@ -1,24 +1,23 @@
 """What a table's transaction log says, read as files: no Spark job and no JVM."""
 
 import json
-from pathlib import Path
+import re
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.storage import Location, locate
 from nightrank.feature_store.contracts.tables import TableRef
 
 RUN: Final = "run_id"
 KEY: Final = "key"
+VERSION: Final = re.compile(r"(\d{20})\.(?:json|checkpoint\..*parquet)")
+"""A commit, or a checkpoint in one or several parts."""
 
 
 def version(lake: Lake, table: TableRef) -> int | None:
     """The newest committed version; None where the table does not exist."""
-    log = _log(lake, table)
-    if not log.is_dir():
-        return None
-    commits = [int(path.stem) for path in log.glob("*.json") if path.stem.isdigit()]
-    checkpoints = [int(path.name.split(".")[0]) for path in log.glob("*.checkpoint*.parquet")]
-    return max([*commits, *checkpoints], default=None)
+    names = [place.name for place in _log(lake, table).children()]
+    return max((int(found.group(1)) for name in names if (found := VERSION.fullmatch(name))), default=None)
 
 
 def exists(lake: Lake, table: TableRef) -> bool:
@@ -27,15 +26,15 @@ def exists(lake: Lake, table: TableRef) -> bool:
 
 def commit_info(lake: Lake, table: TableRef, at: int) -> dict[str, Any]:
     """The `commitInfo` of one version; empty where the log no longer holds it."""
-    path = _log(lake, table) / f"{at:020d}.json"
-    if not path.exists():
+    try:
+        commit = (_log(lake, table) / f"{at:020d}.json").read_bytes()
+    except FileNotFoundError:
         return {}
-    with open(path) as lines:
-        for line in lines:
-            action = json.loads(line)
-            if "commitInfo" in action:
-                info: dict[str, Any] = action["commitInfo"]
-                return info
+    for line in commit.splitlines():
+        action = json.loads(line)
+        if "commitInfo" in action:
+            info: dict[str, Any] = action["commitInfo"]
+            return info
     return {}
 
 
@@ -75,5 +74,5 @@ def _run_of(note: str | None) -> str | None:
     return body.get(RUN) if isinstance(body, dict) else None
 
 
-def _log(lake: Lake, table: TableRef) -> Path:
-    return lake.table(table.name) / "_delta_log"
+def _log(lake: Lake, table: TableRef) -> Location:
+    return locate(lake.table(table.name)) / "_delta_log"

@@ -1,6 +1,5 @@
 """Reading the lake without a JVM: versions, files, the current release and one user's list."""
 
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,13 +13,19 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
+from nightrank.feature_store.contracts.storage import Location, locate
 from nightrank.feature_store.contracts.tables import MADE_BY, RECOMMENDATIONS, RELEASES
+from nightrank.feature_store.object_storage import arrow
+from nightrank.feature_store.object_storage.addresses import storage_options
+from nightrank.feature_store.object_storage.faults import of_delta_rs
 
 
 def open_table(lake: Lake, name: str, version: int | None = None) -> DeltaTable:
     """The table at `version`, or the newest. DataContractError where there is no such table or version any more."""
+    place = locate(lake.table(name))
     try:
-        return DeltaTable(str(lake.table(name)), version=version)
+        with of_delta_rs(place):
+            return DeltaTable(str(place), version=version, storage_options=storage_options(place))
     except TableNotFoundError:
         maker = f"stage {MADE_BY[name]}" if name in MADE_BY else "the stage that makes it"
         raise DataContractError(
@@ -34,7 +39,10 @@ def open_table(lake: Lake, name: str, version: int | None = None) -> DeltaTable:
 
 def table_version(lake: Lake, name: str) -> int | None:
     """The newest version; None where the table does not exist."""
-    return open_table(lake, name).version() if DeltaTable.is_deltatable(str(lake.table(name))) else None
+    place = locate(lake.table(name))
+    with of_delta_rs(place):
+        there = DeltaTable.is_deltatable(str(place), storage_options=storage_options(place))
+    return open_table(lake, name).version() if there else None
 
 
 def files_of(lake: Lake, name: str, version: int) -> list[str]:
@@ -60,7 +68,7 @@ def is_bare(table: DeltaTable) -> bool:
 def rows_of(lake: Lake, name: str, version: int) -> int:
     """How many rows the version holds, from the log's statistics or else the files' footers."""
     counts = [
-        add["num_records"] if add.get("num_records") is not None else _footer_rows(lake.table(name) / add["path"])
+        add["num_records"] if add.get("num_records") is not None else _footer_rows(locate(lake.table(name)) / add["path"])
         for add in _adds(open_table(lake, name, version))
     ]
     return sum(counts)
@@ -124,8 +132,10 @@ def _may_hold(add: dict[str, Any], user_id: str) -> bool:
 
 
 def _dataset(lake: Lake, name: str, paths: list[str], schema: pa.Schema) -> ds.Dataset:
-    return ds.dataset([str(lake.table(name) / path) for path in paths], schema=schema, format="parquet")
+    folder = locate(lake.table(name))
+    return arrow.dataset([folder / path for path in paths], schema)
 
 
-def _footer_rows(path: Path) -> int:
-    return int(pq.ParquetFile(path).metadata.num_rows)
+def _footer_rows(place: Location) -> int:
+    with place.open() as file:
+        return int(pq.ParquetFile(file).metadata.num_rows)

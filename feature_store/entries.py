@@ -8,7 +8,9 @@ from pyspark.sql import DataFrame, SparkSession
 from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.content_hash import content_hashes
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.storage import locate
 from nightrank.feature_store.contracts.tables import TableRef
+from nightrank.feature_store.object_storage.addresses import hadoop_uri
 from nightrank.feature_store.spark_schema import to_spark
 
 
@@ -27,6 +29,6 @@ def _files(spark: SparkSession, lake: Lake, table: TableRef, at: DeltaTable) -> 
     the state of every table just written (three queries each)."""
     if not delta_read.is_bare(at):
         return delta_io.read(spark, lake, table, at.version())
-    paths = [str(lake.table(table.name) / path) for path in delta_read.file_paths(at)]
+    paths = [hadoop_uri(locate(lake.table(table.name)) / path) for path in delta_read.file_paths(at)]
     schema = to_spark(table.schema)
     return spark.read.schema(schema).parquet(*paths) if paths else spark.createDataFrame([], schema)

@@ -1,5 +1,6 @@
 """Freezing table versions into a DatasetSnapshot: the pinned files, read from the Delta log without a JVM."""
 
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Part, PinnedFile
 from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.storage import Location, locate
 
 
 def pin(lake: Lake, name: str, version: int) -> Part:
@@ -20,7 +22,8 @@ def pin(lake: Lake, name: str, version: int) -> Part:
     """
     table = delta_read.open_table(lake, name, version)
     _refuse_what_files_do_not_tell(table, name)
-    files = tuple(file for path in delta_read.file_paths(table) if (file := _pinned(lake.table(name), path)).rows)
+    folder = locate(lake.table(name))
+    files = tuple(file for path in delta_read.file_paths(table) if (file := _pinned(folder, path)).rows)
     return Part(table=name, version=version, files=files, schema_fingerprint=fingerprint(table))
 
 
@@ -38,10 +41,12 @@ def publish(snapshot: DatasetSnapshot, context: StageContext) -> Path:
     return path
 
 
-def _pinned(folder: Path, path: str) -> PinnedFile:
-    footer = pq.ParquetFile(folder / path).metadata
+def _pinned(folder: Location, path: str) -> PinnedFile:
+    with (folder / path).open() as file:
+        footer = pq.ParquetFile(file).metadata
+        size = file.seek(0, os.SEEK_END)
     groups = tuple(footer.row_group(index).num_rows for index in range(footer.num_row_groups))
-    return PinnedFile(path=path, rows=footer.num_rows, row_groups=groups, bytes=(folder / path).stat().st_size)
+    return PinnedFile(path=path, rows=footer.num_rows, row_groups=groups, bytes=size)
 
 
 def _refuse_what_files_do_not_tell(table: DeltaTable, name: str) -> None:

@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.tables import EVENTS, INTERACTIONS, ITEMS, USERS, TableRef
+from nightrank.feature_store.object_storage.addresses import hadoop_uri
 
 CHANGE_FEED: Final = {table.name for table in (EVENTS, ITEMS, USERS, INTERACTIONS)}
 CONSTRAINT: Final = "delta.constraints."
@@ -27,7 +28,7 @@ def constrain(spark: SparkSession, lake: Lake, table: TableRef) -> None:
     stored = delta_read.open_table(lake, table.name).metadata().configuration
     for name, condition in table.checks.items():
         if CONSTRAINT + name not in stored:
-            _add(spark, f"delta.`{lake.table(table.name)}`", name, condition)
+            _add(spark, f"delta.`{hadoop_uri(lake.table(table.name))}`", name, condition)
 
 
 def _add(spark: SparkSession, path: str, name: str, condition: str) -> None:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from scripts.package.archive import build_archive
-from scripts.package.wheel import ROOT, build_wheel, zip_beside
+from scripts.package.wheel import LOG_STORE, ROOT, build_wheel, zip_beside
 
 
 def main() -> None:
@@ -15,6 +15,8 @@ def main() -> None:
     parser.add_argument("--tools", type=Path, default=ROOT / ".build" / "tools", help="the environment with uv and CMake")
     options = parser.parse_args()
     wheel = build_wheel(options.out)
+    if not LOG_STORE.exists():
+        print(f"package: without {LOG_STORE.name}: no lake in S3. `make setup` builds it where there is a JDK (javac)")
     zipped = zip_beside(wheel)
     lock = options.out / "requirements.lock"
     shutil.copy(ROOT / "requirements.lock", lock)

@@ -77,3 +77,8 @@ def test_the_zip_beside_the_wheel_holds_all_but_compiled_parts_and_imports(wheel
         "import nightrank.spark_jobs.executor.score as s, importlib.metadata as m; print(m.version('nightrank'), s.__file__)"
     )
     assert run(zipped, "-c", program).strip() == f"0.1.0 {zipped}/nightrank/spark_jobs/executor/score.py"
+
+
+def test_a_wheel_holds_the_log_store_that_was_compiled(wheel: Path) -> None:
+    name = "feature_store/object_storage/log_store.jar"
+    assert (f"nightrank/{name}" in zipfile.ZipFile(wheel).namelist()) is (ROOT / name).exists()
