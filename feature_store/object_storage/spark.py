@@ -1,7 +1,7 @@
 """The packages and properties with which Spark and Delta read and write a lake in a bucket. Strings only, no engine.
 
-S3 was run, with Delta tables of several writers. For `gs` and `abfss` the packages resolve and the class names are those of the
-connectors; neither was run against a service. Credentials are never among the properties: each connector has its usual chain.
+S3 was run, with Delta tables of several writers. For `gs` and `abfss` the connectors resolve and load; neither was run against
+a service. Credentials are never among the properties: each connector has its usual chain.
 """
 
 import math
