@@ -117,7 +117,7 @@ class Cases:
             "committer": json.loads(success.read_bytes())["committer"],
             "files": sorted({place.suffix for place, _ in folder.walk() if place.name.startswith("part-")}),
             "left": [str(place) for place, _ in folder.walk() if place.name != "_SUCCESS" and place.parent != folder],
-            "copied": any("_temporary" in line for line in self.faults.seen),
+            "copied": any(line.startswith("PUT") and "_temporary" in line for line in self.faults.seen),
         }
 
     def absent(self) -> list[Any]:

@@ -40,7 +40,9 @@ def test_a_wheel_holds_every_configuration_template_and_the_licence(wheel: Path)
     names = set(zipfile.ZipFile(wheel).namelist())
     tracked = {path.relative_to(ROOT).as_posix() for path in tracked_files()}
     rooms = ("conf/", "feature_store/", "ranker/", "spark_jobs/", "trainer/", "pipeline/")
-    wanted = {f"nightrank/{name}" for name in tracked if name.startswith(rooms) and not name.endswith((".cpp", ".hpp", ".java"))}
+    wanted = {
+        f"nightrank/{name}" for name in tracked if name.startswith(rooms) and not name.endswith((".cpp", ".hpp", ".java"))
+    }
     assert wanted - names == set()
     assert "nightrank/conf/models/ctr/mmoe.yaml" in names and "nightrank/py.typed" in names
     assert any(name.endswith("LICENSE") for name in names)
