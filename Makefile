@@ -86,4 +86,4 @@ doctor: setup ## what is missing or risky on this machine, and how to fix it
 clean: ## remove the environment and every cache of the checkout; Horovod's wheel and lakes are kept
 	rm -rf .venv .build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -f trainer/data/*.so ranker/retrieval/*.so
+	rm -f trainer/data/*.so ranker/retrieval/*.so feature_store/object_storage/log_store.jar

@@ -9,6 +9,7 @@ from typing import Final
 from pyspark.sql import SparkSession
 
 from nightrank.feature_store.contracts.stage import StageContext
+from nightrank.feature_store.contracts.storage import Location, locate
 
 KINDS: Final = {"nightly": "night"}
 """What a kind of run is called where people read it."""
@@ -25,6 +26,7 @@ class StageJobs:
 
 
 _application: ContextVar[str] = ContextVar("application", default="nightrank")
+_root: ContextVar[Location | None] = ContextVar("root", default=None)
 _jobs: ContextVar[StageJobs | None] = ContextVar("jobs", default=None)
 
 
@@ -35,12 +37,13 @@ def application_name(context: StageContext, stages: Sequence[str]) -> str:
 
 @contextmanager
 def application(context: StageContext, stages: Sequence[str]) -> Iterator[None]:
-    """A session that is started inside has the names of the run and its stages."""
-    token = _application.set(application_name(context, stages))
+    """A session that is started inside has the names of the run and its stages, and can use the storage the lake is in."""
+    token, root = _application.set(application_name(context, stages)), _root.set(locate(context.root))
     try:
         yield
     finally:
         _application.reset(token)
+        _root.reset(root)
 
 
 @contextmanager
@@ -59,6 +62,11 @@ def stage_jobs(context: StageContext, stage: str, sentence: str) -> Iterator[Non
 def current_application() -> str:
     """The name for a session that is started now; `nightrank` outside any stage."""
     return _application.get()
+
+
+def current_root() -> Location | None:
+    """The lake of the stages that run now; None outside any stage."""
+    return _root.get()
 
 
 def labelled(session: SparkSession) -> SparkSession:

@@ -1,10 +1,10 @@
 """Which faults of a Spark write say that another writer was faster, and not that anything is wrong with ours."""
 
 import re
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from nightrank.feature_store import delta_read
+from nightrank.feature_store.causes import causes
 from nightrank.feature_store.contracts.lake import Lake
 
 KINDS: Final = frozenset(
@@ -35,7 +35,7 @@ CONDITION: Final = re.compile(r"\[(DELTA_[A-Z_]+)")
 
 def conflict_of(error: BaseException) -> str | None:
     """Delta's name for the conflict, wherever it is in the chain of causes; None for any other fault."""
-    for kind, message in _chain(error):
+    for kind, message in causes(error):
         if kind in KINDS:
             return kind
         if (named := CONDITION.match(message)) and named.group(1) in CONDITIONS:
@@ -51,15 +51,3 @@ def reshaped(lake: Lake, table: str, since: int | None) -> str | None:
     before, now = (delta_read.open_table(lake, table, version) for version in (since, None))
     same = before.metadata().id == now.metadata().id and before.schema().to_json() == now.schema().to_json()
     return None if same else "its columns were changed"
-
-
-def _chain(error: BaseException) -> Iterator[tuple[str, str]]:
-    """(class, message) of the fault and of its causes, in Python and in the JVM."""
-    seen: Any = error
-    while seen is not None:
-        yield type(seen).__name__, str(getattr(seen, "_desc", ""))
-        java = getattr(seen, "java_exception", None) or getattr(seen, "_origin", None)
-        while java is not None:
-            yield str(java.getClass().getSimpleName()), str(java.getMessage())
-            java = java.getCause()
-        seen = getattr(seen, "_cause", None)

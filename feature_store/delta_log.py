@@ -1,7 +1,7 @@
 """What a table's transaction log says, read as files: no Spark job and no JVM."""
 
 import json
-from fnmatch import fnmatchcase
+import re
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.lake import Lake
@@ -10,15 +10,14 @@ from nightrank.feature_store.contracts.tables import TableRef
 
 RUN: Final = "run_id"
 KEY: Final = "key"
+VERSION: Final = re.compile(r"(\d{20})\.(?:json|checkpoint\..*parquet)")
+"""A commit, or a checkpoint in one or several parts."""
 
 
 def version(lake: Lake, table: TableRef) -> int | None:
     """The newest committed version; None where the table does not exist."""
-    log = _log(lake, table)
-    names = [path.name for path in log.children()]
-    commits = [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
-    checkpoints = [int(name.split(".")[0]) for name in names if fnmatchcase(name, "*.checkpoint*.parquet")]
-    return max([*commits, *checkpoints], default=None)
+    names = [place.name for place in _log(lake, table).children()]
+    return max((int(found.group(1)) for name in names if (found := VERSION.fullmatch(name))), default=None)
 
 
 def exists(lake: Lake, table: TableRef) -> bool:
@@ -28,10 +27,10 @@ def exists(lake: Lake, table: TableRef) -> bool:
 def commit_info(lake: Lake, table: TableRef, at: int) -> dict[str, Any]:
     """The `commitInfo` of one version; empty where the log no longer holds it."""
     try:
-        lines = (_log(lake, table) / f"{at:020d}.json").read_text().splitlines()
+        commit = (_log(lake, table) / f"{at:020d}.json").read_bytes()
     except FileNotFoundError:
         return {}
-    for line in lines:
+    for line in commit.splitlines():
         action = json.loads(line)
         if "commitInfo" in action:
             info: dict[str, Any] = action["commitInfo"]

@@ -13,14 +13,19 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
-from nightrank.feature_store.contracts.storage import Location, local_copy
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.contracts.tables import MADE_BY, RECOMMENDATIONS, RELEASES
+from nightrank.feature_store.object_storage import arrow
+from nightrank.feature_store.object_storage.addresses import storage_options
+from nightrank.feature_store.object_storage.faults import of_delta_rs
 
 
 def open_table(lake: Lake, name: str, version: int | None = None) -> DeltaTable:
     """The table at `version`, or the newest. DataContractError where there is no such table or version any more."""
+    place = lake.table(name)
     try:
-        return DeltaTable(str(lake.table(name)), version=version)
+        with of_delta_rs(place):
+            return DeltaTable(str(place), version=version, storage_options=storage_options(place))
     except TableNotFoundError:
         maker = f"stage {MADE_BY[name]}" if name in MADE_BY else "the stage that makes it"
         raise DataContractError(
@@ -34,7 +39,10 @@ def open_table(lake: Lake, name: str, version: int | None = None) -> DeltaTable:
 
 def table_version(lake: Lake, name: str) -> int | None:
     """The newest version; None where the table does not exist."""
-    return open_table(lake, name).version() if DeltaTable.is_deltatable(str(lake.table(name))) else None
+    place = lake.table(name)
+    with of_delta_rs(place):
+        there = DeltaTable.is_deltatable(str(place), storage_options=storage_options(place))
+    return open_table(lake, name).version() if there else None
 
 
 def files_of(lake: Lake, name: str, version: int) -> list[str]:
@@ -124,10 +132,11 @@ def _may_hold(add: dict[str, Any], user_id: str) -> bool:
 
 
 def dataset(lake: Lake, name: str, paths: list[str], schema: pa.Schema) -> ds.Dataset:
-    """Rows of files of the table; those in a bucket are fetched first."""
-    return ds.dataset([str(local_copy(lake.table(name) / path)) for path in paths], schema=schema, format="parquet")
+    """Rows of files of the table, whichever of its versions names them."""
+    folder = lake.table(name)
+    return arrow.dataset([folder / path for path in paths], schema)
 
 
-def _footer_rows(path: Location) -> int:
-    with path.open() as file:
+def _footer_rows(place: Location) -> int:
+    with place.open() as file:
         return int(pq.read_metadata(file).num_rows)

@@ -1,5 +1,7 @@
 """Freezing table versions into a DatasetSnapshot: the pinned files, read from the Delta log without a JVM."""
 
+import os
+
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
@@ -19,7 +21,8 @@ def pin(lake: Lake, name: str, version: int) -> Part:
     """
     table = delta_read.open_table(lake, name, version)
     _refuse_what_files_do_not_tell(table, name)
-    files = tuple(file for path in delta_read.file_paths(table) if (file := _pinned(lake.table(name), path)).rows)
+    folder = lake.table(name)
+    files = tuple(file for path in delta_read.file_paths(table) if (file := _pinned(folder, path)).rows)
     return Part(table=name, version=version, files=files, schema_fingerprint=fingerprint(table))
 
 
@@ -40,8 +43,9 @@ def publish(snapshot: DatasetSnapshot, context: StageContext) -> Location:
 def _pinned(folder: Location, path: str) -> PinnedFile:
     with (folder / path).open() as file:
         footer = pq.ParquetFile(file).metadata
+        size = file.seek(0, os.SEEK_END)
     groups = tuple(footer.row_group(index).num_rows for index in range(footer.num_row_groups))
-    return PinnedFile(path=path, rows=footer.num_rows, row_groups=groups, bytes=(folder / path).size)
+    return PinnedFile(path=path, rows=footer.num_rows, row_groups=groups, bytes=size)
 
 
 def _refuse_what_files_do_not_tell(table: DeltaTable, name: str) -> None:

@@ -8,10 +8,12 @@ from typing import Final
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-from nightrank.feature_store.application import current_application, labelled
-from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.application import current_application, current_root, labelled
 from nightrank.feature_store.contracts.secret_settings import check_whole
 from nightrank.feature_store.contracts.settings import SparkSettings
+from nightrank.feature_store.contracts.storage import Location, locate
+from nightrank.feature_store.object_storage.jars import jar_properties
+from nightrank.feature_store.object_storage.spark import spark_access
 from nightrank.feature_store.py_files import SETTING, check_py_files
 from nightrank.feature_store.spark_properties import check_arguments, handed_over
 from nightrank.feature_store.submitted import is_submitted, master_of, set_python
@@ -38,8 +40,10 @@ SHORT_LIVED: Final[dict[str, str]] = {
 }
 
 
-def get_session(settings: SparkSettings, app: str | None = None) -> SparkSession:
+def get_session(settings: SparkSettings, app: str | None = None, root: str | Path | Location | None = None) -> SparkSession:
     """The active session, or a new one with Delta, UTC and the settings above, named `app` or after the run and its stages.
+
+    It can use the storage that the lake `root` is in, by default the lake of the stages that run now; a disk otherwise.
 
     A new JVM belongs to this process: it reads our end of a pipe and exits when we die, SIGKILL included. It takes the settings
     from a private file, not as arguments. The JVM of spark-submit keeps the master it was given. ConfigError if the settings
@@ -54,7 +58,8 @@ def get_session(settings: SparkSettings, app: str | None = None) -> SparkSession
     builder = SparkSession.builder.appName(app or current_application())
     if master is not None:
         builder = builder.master(master)
-    options = _options(settings, master)
+    place = current_root() if root is None else locate(root)
+    options = _options(settings, master, place or locate(Path.cwd()))
     session = _joined(builder, options) if _has_jvm() else _started(builder, options)
     check_py_files(session.sparkContext.getConf().get(SETTING) or "")
     session.sparkContext.setLogLevel("ERROR")
@@ -84,8 +89,9 @@ def _started(builder: SparkSession.Builder, options: dict[str, str]) -> SparkSes
     return session
 
 
-def _options(settings: SparkSettings, master: str | None) -> dict[str, str]:
+def _options(settings: SparkSettings, master: str | None, root: Location) -> dict[str, str]:
     local = _is_local(master)
+    access = spark_access(root)
     shown = settings.ui if settings.ui is not None else not local
     return {
         **FIXED,
@@ -94,18 +100,7 @@ def _options(settings: SparkSettings, master: str | None) -> dict[str, str]:
         "spark.driver.memory": settings.driver_memory,
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir()) / f"nightrank-warehouse-{os.getuid()}"),
-        **_jars(settings),
+        **access.properties,
         **settings.extra,
+        **jar_properties(settings, access),
     }
-
-
-def _jars(settings: SparkSettings) -> dict[str, str]:
-    if settings.jar_folder is None:
-        return {"spark.jars.packages": ",".join(settings.packages)} if settings.packages else {}
-    jars = sorted(Path(settings.jar_folder).glob("*.jar"))
-    if not any(jar.name.startswith("delta-spark") for jar in jars):
-        raise ConfigError(
-            f"spark.jar_folder {settings.jar_folder} holds no delta-spark jar",
-            "put delta-spark, delta-storage and antlr4-runtime jars there, or unset it to resolve spark.packages",
-        )
-    return {"spark.jars": ",".join(map(str, jars))}

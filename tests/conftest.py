@@ -14,7 +14,14 @@ ALONE: Final = ("tests/distributed/", "tests/e2e/")
 """They have watchdogs and two processes of their own: two at once would time each other."""
 ORDER: Final = ("tests/spark/", *ALONE, "")
 """What takes long starts first, and the many short files fill up the worker that is done."""
-LONGEST: Final = ("test_features.py", "test_ingest.py", "test_submit.py", "test_score_users.py", "test_training_set.py")
+LONGEST: Final = (
+    "test_bucket.py",
+    "test_features.py",
+    "test_ingest.py",
+    "test_submit.py",
+    "test_score_users.py",
+    "test_training_set.py",
+)
 
 
 class ByFile(LoadScopeScheduling):

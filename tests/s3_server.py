@@ -84,6 +84,8 @@ class Faults:
     status: int = 503
     code: str = "SlowDown"
     delay: float = 0.0
+    together: threading.Barrier | None = None
+    """Requests wait for each other before the server hears of any."""
     seen: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -96,7 +98,7 @@ class Faults:
                 if getattr(self, name) > 0:
                     setattr(self, name, getattr(self, name) - 1)
                     return name
-            return "delay" if self.delay else ""
+            return "together" if self.together else "delay" if self.delay else ""
 
 
 @contextmanager
@@ -123,6 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.faults.take(self.command, self.path)
         if fault == "refuse":
             return self._answer(self.faults.status, [], f"<Error><Code>{self.faults.code}</Code></Error>".encode())
+        if fault == "together":
+            self.faults.together.wait(60)
         if fault == "delay":
             time.sleep(self.faults.delay)
         upstream = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=60)

@@ -14,11 +14,14 @@ from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import DependencyUnreachable
 from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.feature_store.contracts.storage import Location
+from nightrank.feature_store.object_storage.jars import EXCLUDES, JARS, PACKAGES, jar_properties
+from nightrank.feature_store.object_storage.spark import SparkAccess, spark_access
 from nightrank.feature_store.spark_properties import FLAG, WITH_DEFAULTS, check_arguments, private_file
 from nightrank.pipeline.stages import Stage
 
 HOST: Final = "nightrank.spark_jobs.driver.host"
 """The program of several stages in one session."""
+FLAGS: Final = {"--jars": JARS, "--packages": PACKAGES, "--exclude-packages": EXCLUDES}
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,9 @@ def steps_of(todo: Sequence[Stage], run_dir: Location, config: Configuration) ->
     for stages in _groups(todo, shared=spark.application == "shared"):
         program, arguments = _program(stages, run_dir)
         if stages[0].engine == "spark" and not local:
-            steps.append(Step(stages, (*_submit(spark), _file_of(program), *arguments), _properties(spark)))
+            access = spark_access(run_dir)
+            jars = jar_properties(spark, access)
+            steps.append(Step(stages, (*_submit(spark, jars), _file_of(program), *arguments), _properties(spark, access, jars)))
         else:
             steps.append(Step(stages, (sys.executable, "-m", program, *arguments)))
     return steps
@@ -72,7 +77,7 @@ def _program(stages: tuple[Stage, ...], run_dir: Location) -> tuple[str, tuple[s
     return HOST, ("--run-dir", str(run_dir), "--stages", ",".join(stage.name for stage in stages))
 
 
-def _submit(spark: SparkSettings) -> tuple[str, ...]:
+def _submit(spark: SparkSettings, jars: Mapping[str, str]) -> tuple[str, ...]:
     """spark-submit with the settings that have a key of their own; where `spark.extra` names one too, that is taken."""
     submit = shutil.which("spark-submit", path=str(Path(sys.executable).parent)) or shutil.which("spark-submit")
     if submit is None:
@@ -80,21 +85,20 @@ def _submit(spark: SparkSettings) -> tuple[str, ...]:
     options = [] if "spark.driver.memory" in spark.extra else ["--driver-memory", spark.driver_memory]
     if spark.master:
         options += ["--master", spark.master]
-    if spark.jar_folder:
-        if "spark.jars" not in spark.extra:
-            options += ["--jars", ",".join(str(path) for path in sorted(Path(spark.jar_folder).glob("*.jar")))]
-    elif spark.packages and "spark.jars.packages" not in spark.extra:
-        options += ["--packages", ",".join(spark.packages)]
+    for option, name in FLAGS.items():
+        if name in jars and name not in spark.extra:
+            options += [option, jars[name]]
     return (submit, *options)
 
 
-def _properties(spark: SparkSettings) -> dict[str, str]:
-    """All of `spark.extra`: executors, queues, archives and the JVM's options are decided before our Python starts.
+def _properties(spark: SparkSettings, access: SparkAccess, jars: Mapping[str, str]) -> dict[str, str]:
+    """All of `spark.extra`, and what the lake's storage needs: executors, queues, archives and the JVM's options are decided
+    before our Python starts.
 
     The driver keeps this Python where `spark.pyspark.python` names another, such as one that only executors unpack.
     """
     check_arguments(spark.extra)
-    return {"spark.pyspark.driver.python": sys.executable, **spark.extra}
+    return {"spark.pyspark.driver.python": sys.executable, **access.properties, **spark.extra, **jars}
 
 
 def _file_of(module: str) -> str:

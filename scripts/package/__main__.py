@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from scripts.package.archive import build_archive
-from scripts.package.wheel import ROOT, build_wheel, zip_beside
+from scripts.package.wheel import LOG_STORE, ROOT, build_wheel, zip_beside
 
 LOCKS = ("requirements.lock", "requirements-airflow.lock", "requirements-mlflow.lock")
 FOR_IMAGES = (*(ROOT / name for name in LOCKS), ROOT / "docker" / "entrypoint")
@@ -20,6 +20,8 @@ def main() -> None:
     parser.add_argument("--tools", type=Path, default=ROOT / ".build" / "tools", help="the environment with uv and CMake")
     options = parser.parse_args()
     wheel = build_wheel(options.out)
+    if not LOG_STORE.exists():
+        print(f"package: without {LOG_STORE.name}: no lake in S3. `make setup` builds it where there is a JDK (javac)")
     zipped = zip_beside(wheel)
     others = [options.out / path.name for path in FOR_IMAGES]
     for source, path in zip(FOR_IMAGES, others, strict=True):

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+LOG_STORE = ROOT / "feature_store" / "object_storage" / "log_store.jar"
 BUILD = "import setuptools.build_meta as b, sys; print(b.build_wheel(sys.argv[1]))"
 
 
@@ -17,6 +18,8 @@ def build_wheel(folder: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="nightrank-") as scratch:
         copy = Path(scratch)
         _copy_tracked(copy)
+        if LOG_STORE.exists():  # compiled by `make setup`, against jars that a build does not fetch
+            shutil.copy(LOG_STORE, copy / LOG_STORE.relative_to(ROOT))
         done = subprocess.run(
             [sys.executable, "-c", BUILD, str(folder.resolve())], cwd=copy, capture_output=True, text=True, check=False
         )

@@ -5,17 +5,20 @@ from typing import Any
 
 from nightrank.feature_store.application import stage_jobs
 from nightrank.feature_store.contracts.stage import StageContext, StageFunction, StageResult
+from nightrank.feature_store.object_storage.spark_faults import explained
 from nightrank.spark_jobs.driver.executors import check_executors
 
 
 def as_job(name: str, function: StageFunction) -> StageFunction:
     """The same function. Its Spark jobs have the stage's name and first sentence; `bytes_read` is what its tasks read (tables,
-    landing files and caches alike), where it does not say so itself. On a cluster the executors are checked before it."""
+    landing files and caches alike), where it does not say so itself. On a cluster the executors are checked before it. A
+    fault of the lake's bucket is one of our errors."""
 
     @wraps(function)
     def run(context: StageContext) -> StageResult:
         before = _input_bytes()
-        with stage_jobs(context, name, (function.__doc__ or name).strip().splitlines()[0]):
+        sentence = (function.__doc__ or name).strip().splitlines()[0]
+        with stage_jobs(context, name, sentence), explained(context.root):
             check_executors(context)
             result = function(context)
         result.bytes_read = result.bytes_read or max(0, _input_bytes() - before)

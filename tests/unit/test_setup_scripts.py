@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+LOG_STORE = "feature_store/object_storage/log_store.jar"
 COMPILED = ("_native.here.so", "_parquet.here.so")
 SHELL_TOOLS = ("bash", "sh", "env", "grep", "head", "sort", "xargs", "sed", "dirname", "cat", "make", "echo", "printf")
 
@@ -84,6 +85,8 @@ def stood(tmp_path):
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     for path in (source, tiles):
         (tmp_path / path).parent.mkdir(parents=True)
+    (folder / "native").mkdir(parents=True)
+    shutil.copytree(ROOT / "feature_store/object_storage", tmp_path / "feature_store/object_storage")
     for name in (
         "requirements.lock",
         "requirements-horovod.lock",
@@ -102,6 +105,7 @@ def stood(tmp_path):
     assert before.returncode == 1
     for part in COMPILED:
         (folder / part).touch()
+    (tmp_path / LOG_STORE).touch()
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/.nightrank-setup").write_text(before.stdout)
     return setup, tmp_path
@@ -132,6 +136,8 @@ def test_a_compiled_part_that_is_gone_or_changed_is_built_again(stood):
         assert setup("--status").returncode == 1
         (folder / "trainer/data" / part).touch()
     assert setup("--status").returncode == 0
+    (folder / LOG_STORE).unlink()
+    assert setup("--status").returncode == (1 if shutil.which("javac") else 0)
 
 
 def test_help_names_every_target():

@@ -86,8 +86,8 @@ def test_what_spark_extra_names_itself_stands_on_no_command_line(tmp_path):
     named = steps(master=MASTER, extra=extra)[0]
     assert option(named, "--driver-memory") is None and option(named, "--packages") is None
     assert extra.items() <= named.properties.items()
-    (tmp_path / "delta.jar").touch()
-    assert option(steps(master=MASTER, jar_folder=str(tmp_path))[0], "--jars") == str(tmp_path / "delta.jar")
+    (tmp_path / "delta-spark.jar").touch()
+    assert option(steps(master=MASTER, jar_folder=str(tmp_path))[0], "--jars") == str(tmp_path / "delta-spark.jar")
     assert option(steps(master=MASTER, jar_folder=str(tmp_path), extra={"spark.jars": "z"})[0], "--jars") is None
 
 

@@ -40,7 +40,9 @@ def test_a_wheel_holds_every_configuration_template_and_the_licence(wheel: Path)
     names = set(zipfile.ZipFile(wheel).namelist())
     tracked = {path.relative_to(ROOT).as_posix() for path in tracked_files()}
     rooms = ("conf/", "feature_store/", "ranker/", "spark_jobs/", "trainer/", "pipeline/")
-    wanted = {f"nightrank/{name}" for name in tracked if name.startswith(rooms) and not name.endswith((".cpp", ".hpp"))}
+    wanted = {
+        f"nightrank/{name}" for name in tracked if name.startswith(rooms) and not name.endswith((".cpp", ".hpp", ".java"))
+    }
     assert wanted - names == set()
     assert "nightrank/conf/models/ctr/mmoe.yaml" in names and "nightrank/py.typed" in names
     assert any(name.endswith("LICENSE") for name in names)
@@ -77,3 +79,8 @@ def test_the_zip_beside_the_wheel_holds_all_but_compiled_parts_and_imports(wheel
         "import nightrank.spark_jobs.executor.score as s, importlib.metadata as m; print(m.version('nightrank'), s.__file__)"
     )
     assert run(zipped, "-c", program).strip() == f"0.1.0 {zipped}/nightrank/spark_jobs/executor/score.py"
+
+
+def test_a_wheel_holds_the_log_store_that_was_compiled(wheel: Path) -> None:
+    name = "feature_store/object_storage/log_store.jar"
+    assert (f"nightrank/{name}" in zipfile.ZipFile(wheel).namelist()) is (ROOT / name).exists()

@@ -1,6 +1,7 @@
 """One client a bucket and process. Credentials come from the usual chain of each cloud, never from the lake."""
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -17,11 +18,12 @@ LOCAL: Final = LocalStore()
 
 def store_of(scheme: str, bucket: str) -> Store:
     """The disk, or the bucket. ConfigError where obstore is absent or the environment's settings are no numbers."""
-    return LOCAL if scheme == "file" else _bucket(scheme, bucket, _seconds(), os.getpid())
+    return LOCAL if scheme == "file" else _bucket(scheme, bucket, storage_seconds(), os.getpid())
 
 
-def _seconds() -> float:
-    given = os.environ.get(RETRY_VARIABLE)
+def storage_seconds(environ: Mapping[str, str] = os.environ) -> float:
+    """How long a bucket may be silent. ConfigError where the variable holds no number."""
+    given = environ.get(RETRY_VARIABLE)
     try:
         return float(given) if given else RETRY_SECONDS
     except ValueError:
