@@ -70,8 +70,8 @@ format: setup ## let ruff fix what check reports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## speed against peers and limits, results under benchmarks/results; training compared with PEERS on DATA=Beauty.txt
-	nice $(BIN)/python -m benchmarks $(if $(PEERS),--data $(DATA) --peer-python $(PEERS))
+bench: setup ## speed against peers and limits, results under benchmarks/results; training compared with PEERS on DATA=Beauty.txt, top-k with what TOPK=PYTHON has
+	nice $(BIN)/python -m benchmarks $(if $(PEERS),--data $(DATA) --peer-python $(PEERS)) $(if $(TOPK),--topk-python $(TOPK))
 
 bench-accuracy: setup ## accuracy tables on public sets under DATA=FOLDER, peers by PEERS="rectools=PYTHON replay=PYTHON"; hours
 	nice $(BIN)/python -m benchmarks.accuracy.tables --data $(or $(DATA),$(error say where the data sets are: make bench-accuracy DATA=FOLDER)) $(if $(PEERS),--peer-python $(PEERS))

@@ -1,7 +1,8 @@
 """All speed benchmarks, one after the other, each in a process of its own; figures go to benchmarks/results/<name>.json.
 
-`python -m benchmarks [--data Beauty.txt --peer-python rectools=ENV/bin/python replay=ENV/bin/python]`: training beside a peer
-runs where the peer's own environment is named (docs/figures.md says what is in it).
+`python -m benchmarks [--data Beauty.txt --peer-python rectools=ENV/bin/python replay=ENV/bin/python] [--topk-python
+ENV/bin/python]`: what is measured beside a peer runs where the peer's own environment is named (docs/figures.md says what is in
+it).
 """
 
 import argparse
@@ -20,19 +21,23 @@ WRITING: Final = (
     ("benchmarks.encode",),
 )
 """These write their files themselves."""
-PRINTING: Final = ("train_tokens", "scoring", "demo_stages")
+PRINTING: Final = ("train_tokens", "demo_stages")
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--data", type=Path, help="Amazon Beauty's file of `user item item ...` lines")
+    parser.add_argument("--topk-python", help="Python of an environment with implicit and faiss-cpu; without it no top-k")
     add_pythons(parser)
     options = parser.parse_args(arguments)
     peers = pythons(parser, options)
     if bool(peers) != bool(options.data):
         parser.error("--data goes with --peer-python")
     RESULTS.mkdir(exist_ok=True)
-    failed = [name for name in map(_written, [*WRITING, *(_beside(name, peers[name], options.data) for name in peers)]) if name]
+    topk = [("benchmarks.topk", "--peer-python", options.topk_python)] if options.topk_python else []
+    failed = [
+        name for name in map(_written, [*WRITING, *topk, *(_beside(name, peers[name], options.data) for name in peers)]) if name
+    ]
     failed += [name for name in PRINTING if not _printed(name)]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

@@ -2,7 +2,10 @@
 
 #pragma once
 
-#include "product.hpp"
+#include <utility>
+#include <vector>
+
+#include "candidates.hpp"
 
 namespace nightrank {
 

@@ -2,7 +2,8 @@
 
 #include "../../../trainer/data/native/buffers.hpp"
 #include "exact.hpp"
-#include "product.hpp"
+#include "rounded.hpp"
+#include "scan.hpp"
 #include "threads.hpp"
 
 namespace {
@@ -35,41 +36,21 @@ PyObject* scan_block(PyObject*, PyObject* arguments) {
     if (width <= 0 || !users_of(held, k, users) || held.size<uint16_t>(7) != groups * GROUP * stride ||
         (held.size<uint8_t>(9) != 0 && held.size<uint8_t>(9) != rows))
         return refused("buffers of different sizes");
-    Lengths all;
+    int64_t faulty = 0;
     Py_BEGIN_ALLOW_THREADS;
-    thread_local std::vector<int32_t> wanted, ids;
-    thread_local std::vector<uint16_t> space;
+    static thread_local Rounded memory;
+    Rounded& block = memory;
     const uint8_t* eligible = held.size<uint8_t>(9) != 0 ? held.values<const uint8_t>(9) : nullptr;
-    wanted.clear();
-    for (int64_t row = 0; row < rows; ++row)
-        if ((eligible == nullptr || eligible[row]) && first + row > 0)
-            wanted.push_back(static_cast<int32_t>(row));
-        else
-            all.faulty += faulty(held.values<const float>(8) + row * width, width);
-    const int64_t count = static_cast<int64_t>(wanted.size()), whole = (count + GROUP - 1) / GROUP * GROUP;
-    ids.resize(count);
-    for (int64_t at = 0; at < count; ++at) ids[at] = static_cast<int32_t>(first + wanted[at]);
-    space.resize(whole * stride + 32);
-    uint16_t* rounded = reinterpret_cast<uint16_t*>((reinterpret_cast<uintptr_t>(space.data()) + 63) / 64 * 64);
-    std::fill(rounded + count * stride, rounded + whole * stride, uint16_t{0});
-    std::vector<Lengths> lengths(std::max<int64_t>(threads, 1));
-    const int32_t *chosen = wanted.data(), *names = ids.data();
-    in_parts(count, threads, [&, chosen](int64_t part, int64_t from, int64_t to) {
-        lengths[part] = round_rows(held.values<const float>(8), chosen + from, to - from, width, stride, rounded + from * stride);
-    });
-    for (const Lengths& part : lengths) {
-        all.norm = part.norm > all.norm || std::isnan(part.norm) ? part.norm : all.norm;
-        all.residual = part.residual > all.residual || std::isnan(part.residual) ? part.residual : all.residual;
-        all.faulty += part.faulty;
-    }
-    if (all.faulty == 0) {
-        users.widen(all.norm, all.residual);
-        in_parts(groups, threads, [&, names](int64_t, int64_t from, int64_t to) {
-            scan(users, from, to, held.values<const uint16_t>(7), {rounded, names, count, depths});
+    const Lengths lengths = block.take(held.values<const float>(8), rows, width, stride, GROUP, first, eligible, threads);
+    faulty = lengths.faulty;
+    if (faulty == 0) {
+        users.widen(lengths.norm, lengths.residual);
+        in_parts(groups, threads, [&](int64_t, int64_t from, int64_t to) {
+            scan(users, from, to, held.values<const uint16_t>(7), {block.values, block.ids.data(), block.count(), depths});
         });
     }
     Py_END_ALLOW_THREADS;
-    return PyLong_FromLongLong(all.faulty);
+    return PyLong_FromLongLong(faulty);
 }
 
 PyObject* finished(PyObject*, PyObject* arguments) {
