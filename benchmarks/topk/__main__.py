@@ -11,6 +11,7 @@ and topk_vs_gemm under benchmarks/results.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -58,6 +59,7 @@ def brute_force(users_BD: Tensor, items_ID: Tensor, k: int) -> Tensor:
 
 def race(items: int, width: int, threads: int, options: argparse.Namespace) -> Row:
     torch.set_num_threads(threads)
+    load = round(os.getloadavg()[0], 1)
     random = torch.Generator().manual_seed(SEED)
     users_BD = torch.randn(options.users, width, generator=random)
     items_ID = torch.randn(items + 1, width, generator=random)
@@ -86,6 +88,9 @@ def race(items: int, width: int, threads: int, options: argparse.Namespace) -> R
         "items": items,
         "width": width,
         "threads": threads,
+        "users": options.users,
+        "rounds": options.rounds,
+        "load_before": load,
         **_figures(
             {name: [min(part) for part in zip(*values[1:], strict=True)] for name, values in seconds.items()}, options.users
         ),
@@ -117,17 +122,18 @@ def _ratios(seconds: dict[str, float]) -> dict[str, float]:
 
 def written(rows: list[Row], before: Row, options: argparse.Namespace) -> None:
     """The three files, each with all rows; the figures on top are those of the row TOLD, or of the first."""
-    told = next((row for row in rows if all(row[name] == value for name, value in TOLD.items())), rows[0])
+    ordered = sorted(rows, key=lambda row: [row[name] for name in TOLD])
+    told = next((row for row in ordered if all(row[name] == value for name, value in TOLD.items())), ordered[0])
     for name, ratio in (("implicit", "over_implicit"), ("best_exact", "over_best_exact"), ("gemm", "over_torch")):
         result = {
             "name": f"topk_vs_{name}",
             "ours_over_peer": told[ratio],
             "ours_over_limit": told["over_gemm"],
-            "equal": all(row["equal"] for row in rows),
+            "equal": all(row["equal"] for row in ordered),
             "of": {key: told[key] for key in TOLD},
-            "rows": [{"ours_over_peer": row[ratio], "ours_over_limit": row["over_gemm"], **row} for row in rows],
+            "rows": [{**row, "ours_over_peer": row[ratio], "ours_over_limit": row["over_gemm"]} for row in ordered],
             "command": "python -m benchmarks.topk --peer-python ENV/bin/python",
-            "settings": {"users": options.users, "k": options.k, "rounds": options.rounds, "seconds": options.seconds},
+            "settings": {"k": options.k, "seconds": options.seconds},
             "seed": SEED,
             "machine": before,
         }
@@ -143,13 +149,15 @@ def main() -> int:
     for name, default in (("users", 512), ("k", 10), ("rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--seconds", type=float, default=0.3, help="at least so many of each in a round")
+    parser.add_argument("--add", action="store_true", help="keep the rows of the files that are not measured now")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    before = machine()
-    rows = []
+    before, kept = machine(), options.out / "topk_vs_gemm.json"
+    rows: list[Row] = json.loads(kept.read_text())["rows"] if options.add else []
     for items, width, threads in ((i, w, t) for i in options.items for w in options.widths for t in options.threads):
-        rows.append(race(items, width, threads, options))
-        print({name: value for name, value in rows[-1].items() if name != "seconds"}, file=sys.stderr, flush=True)
+        row = race(items, width, threads, options)
+        rows = [*(old for old in rows if any(old[name] != row[name] for name in TOLD)), row]
+        print({name: value for name, value in row.items() if name != "seconds"}, file=sys.stderr, flush=True)
         written(rows, before, options)
     return 0
 

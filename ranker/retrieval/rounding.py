@@ -38,21 +38,25 @@ class Bounds:
 
 def bounds_of(users_BD: Tensor, kind: torch.dtype) -> Bounds:
     """fp32, for a product of `kind` with fp32 sums."""
-    exact, rounded, width = users_BD.double(), users_BD.to(kind).double(), users_BD.shape[1]
-    norm, rounded_norm = exact.norm(dim=1), rounded.norm(dim=1)
+    width = users_BD.shape[1]
+    rounded = users_BD.to(kind).float()
+    norm, rounded_norm, residual = (_norms(part) for part in (users_BD, rounded, users_BD - rounded))
     own = (width + 2) * 2.0**-23
     if kind == torch.float32:
         own += INPUTS[torch.get_float32_matmul_precision()]
     # 2^-22 |u|: scores that differ by less are equal in fp32. Below 2^-120 numbers may be taken for zero.
-    by_norm = (exact - rounded).norm(dim=1) + own * rounded_norm + 2.0**-22 * norm + width * 2.0**-120
+    by_norm = residual + own * rounded_norm + 2.0**-22 * norm + width * 2.0**-120
     by_residual = rounded_norm if kind != torch.float32 else torch.zeros_like(norm)
     constant = width * 2.0**-120 * (1 + norm)
-    return Bounds(*((ROOM * part).float() for part in (by_norm, by_residual, constant)))
+    return Bounds(*(ROOM * part for part in (by_norm, by_residual, constant)))
 
 
 def lengths_of(items_TD: Tensor, rounded_TD: Tensor) -> tuple[Tensor, Tensor]:
     """(the largest |i|, the largest |i - i'|) of fp32 items, or a little more."""
-    room = ROOM + items_TD.shape[1] * 2.0**-23
-    norms = (items_TD.norm(dim=1), (items_TD - rounded_TD.float()).norm(dim=1))
-    norm, residual = (part.max() * room + 2.0**-50 for part in norms)  # squares below 2^-126 are lost
+    norm, residual = (_norms(part).max() for part in (items_TD, items_TD - rounded_TD.float()))
     return norm, residual
+
+
+def _norms(values_TD: Tensor) -> Tensor:
+    """[T], or a little more: the sum may be rounded down, and squares below 2^-126 are lost."""
+    return values_TD.norm(dim=1) * (ROOM + values_TD.shape[1] * 2.0**-23) + 2.0**-50

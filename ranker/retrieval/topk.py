@@ -70,7 +70,10 @@ def fastest(items_ID: Tensor) -> Product:
 
 
 def _check(name: str, values: Tensor) -> None:
-    """By parts: what is made of a whole catalogue on the way is as large as it, in every process that scores."""
+    """By parts: what is made of a whole catalogue on the way is as large as it, in every process that scores. A sum of numbers
+    that is one says that all are."""
+    if all(bool(torch.isfinite(part.sum(dtype=torch.float32))) for part in values.split(ITEMS)):
+        return
     if faulty := sum(int((~torch.isfinite(part).all(dim=1)).sum()) for part in values.split(ITEMS)):
         raise DataContractError(f"{name}: {faulty} of {len(values)} rows hold a NaN or an infinity", "train the model again")
 

@@ -48,12 +48,19 @@ struct Lists {
 inline void finish(const Users& users, int64_t from, int64_t to, const float* vectors, const float* items, int64_t width, Lists out) {
     Score score(width);
     std::vector<std::pair<float, int32_t>> listed;
+    const auto fetch = [&](int64_t user) {  // the rows that it needs, while another's are scored
+        for (int32_t at = 0; at < users.states[user].count; ++at) {
+            const float* item = items + int64_t{users.ids[user * users.room + at]} * width;
+            for (int64_t place = 0; place < width; place += SIDE) __builtin_prefetch(item + place);
+        }
+    };
+    for (int64_t user = from; user < to; ++user)
+        if (users.states[user].count > 0) users.sieve(user);
+    if (from < to) fetch(from);
     for (int64_t user = from; user < to; ++user) {
+        if (user + 1 < to) fetch(user + 1);
         if (users.states[user].count < 0) continue;
-        users.sieve(user);
         const int32_t *ids = users.ids + user * users.room, *end = ids + users.states[user].count;
-        for (const int32_t* id = ids; id < end; ++id)
-            for (int64_t at = 0; at < width; at += 16) __builtin_prefetch(items + int64_t{*id} * width + at);
         listed.clear();
         for (const int32_t* id = ids; id < end; ++id)
             listed.emplace_back(-score(vectors + user * width, items + int64_t{*id} * width), *id);
