@@ -27,6 +27,8 @@ DEPTH: Final = 32
 STATE: Final = np.dtype([("level", "<f4"), ("error", "<f4"), ("count", "<i4"), ("sieved", "<i4"), ("limit", "<i4")])
 BLOCK: Final = 1 << 21
 """Bytes of items in bf16 for each thread, which its cache holds."""
+SERIAL: Final = 1 << 15
+"""Numbers that torch works on in one thread."""
 NEAR: Final = 256
 """Candidates beyond 2 k before a user is given up."""
 
@@ -61,11 +63,9 @@ def tile_lists(
     rows, width = users_BD.shape
     threads = torch.get_num_threads()
     states = _states(rows, k)
-    packed = _packed(users_BD)
+    packed, limits = _prepared(users_BD)
     items = items_ID.detach().numpy()
     eligible = np.zeros(0, np.bool_) if eligible_I is None else eligible_I.numpy()
-    bounds = bounds_of(users_BD, torch.bfloat16)
-    limits = torch.stack([bounds.by_norm_B, bounds.by_residual_B, bounds.constant_B], 1).contiguous().numpy()
     candidates = (limits, excluded.ids, excluded.offsets, *states)
     step = item_rows or max(GROUP, threads * BLOCK // (2 * -(-width // DEPTH) * DEPTH))
     faulty = 0
@@ -93,6 +93,16 @@ def _states(
 def room_for(k: int) -> int:
     """Candidates of a user: whole registers."""
     return -(-(2 * k + NEAR) // 16) * 16
+
+
+def _prepared(users_BD: Tensor) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
+    """(`_packed`, bounds [B, 3]), made in parts so small that torch starts no threads for them."""
+    packed, limits = [], []
+    for users in users_BD.split(max(GROUP, SERIAL // users_BD.shape[1] // GROUP * GROUP)):
+        bounds = bounds_of(users, torch.bfloat16)
+        packed.append(_packed(users))
+        limits.append(torch.stack([bounds.by_norm_B, bounds.by_residual_B, bounds.constant_B], 1).numpy())
+    return np.concatenate(packed), np.concatenate(limits)
 
 
 def _packed(users_BD: Tensor) -> npt.NDArray[np.int16]:

@@ -17,7 +17,7 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.ranker.retrieval.chunks import SPARE as SPARE
 from nightrank.ranker.retrieval.chunks import Hidden, block_lists
 from nightrank.ranker.retrieval.exact import whole_row
-from nightrank.ranker.retrieval.tiles import exclusions, room_for, tile_lists, usable
+from nightrank.ranker.retrieval.tiles import SERIAL, exclusions, room_for, tile_lists, usable
 
 Exclusions = tuple[Tensor, Tensor]
 """(ids, offsets [B + 1]): ids never to be listed for each row. Ids outside the matrix are ignored."""
@@ -72,7 +72,8 @@ def fastest(items_ID: Tensor) -> Product:
 def _check(name: str, values: Tensor) -> None:
     """By parts: what is made of a whole catalogue on the way is as large as it, in every process that scores. A sum of numbers
     that is one says that all are."""
-    if all(bool(torch.isfinite(part.sum(dtype=torch.float32))) for part in values.split(ITEMS)):
+    rows = max(1, SERIAL // max(1, values.shape[1]))
+    if all(bool(torch.isfinite(part.sum(dtype=torch.float32))) for part in values.split(rows)):
         return
     if faulty := sum(int((~torch.isfinite(part).all(dim=1)).sum()) for part in values.split(ITEMS)):
         raise DataContractError(f"{name}: {faulty} of {len(values)} rows hold a NaN or an infinity", "train the model again")
