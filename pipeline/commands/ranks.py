@@ -18,8 +18,8 @@ def join(
 ) -> None:
     """Be one rank of a training with trainer.launcher=pods. Rank 0 is the process that runs the training stage.
 
-    The lake must be mounted at the same path as there. Ends like the training: 6 if a rank was lost (start it again: training
-    resumes), 8 if no training began.
+    The lake must be at the same path or address as there. Ends like the training: 6 if a rank was lost (start it again:
+    training resumes), 8 if no training began.
 
     Example: nightrank join --rank 1 --at train-0.train:29400
     """

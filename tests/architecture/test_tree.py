@@ -35,7 +35,13 @@ def test_no_file_names_this_machine_or_a_package_registry():
 
 
 def test_locks_hold_hashes_and_no_address():
-    for name in ("requirements.lock", "requirements-horovod.lock", "requirements-tools.lock", "requirements-airflow.lock", "requirements-mlflow.lock"):
+    for name in (
+        "requirements.lock",
+        "requirements-horovod.lock",
+        "requirements-tools.lock",
+        "requirements-airflow.lock",
+        "requirements-mlflow.lock",
+    ):
         text = (ROOT / name).read_text()
         assert "://" not in text and " @ " not in text
         pinned = re.findall(r"^[A-Za-z0-9._-]+(?:\[[^\]]+\])?==", text, re.M)

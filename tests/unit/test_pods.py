@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_the_others_are_given_the_job_with_themselves_as_its_launcher(job, monke
     job.save()
     started = {}
     monkeypatch.setattr(
-        joining, "run_rank", lambda job, path, rank, meeting: started.update({rank: (read_json(path), meeting)})
+        joining, "run_rank", lambda job, path, rank, meeting: started.update({rank: (read_json(Path(path)), meeting)})
     )
     with gathering(job) as met:
         others = [threading.Thread(target=join, args=("localhost", met.port, rank, 60)) for rank in (1, 2)]
@@ -101,7 +102,7 @@ def test_a_lake_that_is_not_mounted_is_named(lake):
     alone = job_of(*lake, {"launcher": "pods", "workers": 2, "rendezvous_port": free_port()}, run_id="not-saved")
     with gathering(alone) as met, pytest.raises(ConfigError, match=r"not-saved/train/job.json .* is not there") as caught:
         join("127.0.0.1", met.port, 1, 60)
-    assert "mount the lake" in caught.value.remedy
+    assert "every pod reaches the lake" in caught.value.remedy
 
 
 def test_a_machine_whose_name_stands_for_the_loopback_is_named():

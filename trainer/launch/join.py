@@ -27,14 +27,14 @@ def join(host: str, port: int, rank: int, wait_seconds: float) -> Job:
     job, meeting = _job_at(host, port, rank, wait_seconds)
     if not job.path.exists():
         raise ConfigError(
-            f"{job.path} of this training is not there", "mount the lake in every pod at the same path as in rank 0's"
+            f"{job.path} of this training is not there", "every pod reaches the lake at the same path or address as rank 0"
         )
     log.info(f"rank {rank} of {job.config.workers} trains {job.run_id}")
     with tempfile.TemporaryDirectory(prefix="nightrank-") as private:
         path = Path(private) / "job.json"
         # Its worker ends when this process is gone, whatever becomes of rank 0's.
         write_json(path, {**job.model_dump(mode="json"), "launcher": this_process().to_json()})
-        run_rank(job, path, rank, meeting)
+        run_rank(job, str(path), rank, meeting)
     return job
 
 

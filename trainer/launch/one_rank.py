@@ -4,7 +4,6 @@ import os
 import socket
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import psutil
@@ -33,7 +32,7 @@ class Meeting:
 def run_rank(job: Job, path: Path | Location, rank: int, meeting: Meeting) -> None:
     """One worker on the job file at `path`, watched by this process until it ends."""
     check_hostname(socket.gethostname(), meeting.own)
-    command = [sys.executable, "-m", "nightrank.trainer.worker.main", "--job", str(path)]
+    command = [sys.executable, "-m", "nightrank.trainer.worker.main", "--job", path]
     with handed_over(job, os.environ) as where:
         environment = {**environment_of_workers(job), **horovod_environment(rank, job.config.workers, meeting), **where}
         supervise(command, environment, job, rank)

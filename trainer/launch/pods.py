@@ -17,4 +17,4 @@ def lead(job: Job) -> None:
     with gathering(job) as gathered:
         log.info(f"rank 0 waits on port {gathered.port} for {others} other ranks (`nightrank join`)")
         own = gathered.wait(job.config.watchdog.startup_seconds) if others else LOOPBACK
-        run_rank(job, job.path, 0, Meeting(LOOPBACK, gathered.port, own))
+        run_rank(job, str(job.path), 0, Meeting(LOOPBACK, gathered.port, own))
