@@ -9,7 +9,6 @@ from typing import Final
 import psutil
 
 from nightrank.feature_store.contracts.errors import ConfigError
-from nightrank.feature_store.contracts.storage import Location
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.launch.environment import environment_of_workers, handed_over
 from nightrank.trainer.launch.host_name import check_hostname
@@ -29,7 +28,7 @@ class Meeting:
     """Address by which the others reach this rank."""
 
 
-def run_rank(job: Job, path: Path | Location, rank: int, meeting: Meeting) -> None:
+def run_rank(job: Job, path: str, rank: int, meeting: Meeting) -> None:
     """One worker on the job file at `path`, watched by this process until it ends."""
     check_hostname(socket.gethostname(), meeting.own)
     command = [sys.executable, "-m", "nightrank.trainer.worker.main", "--job", path]
