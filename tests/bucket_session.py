@@ -28,7 +28,7 @@ from tests.s3_server import Faults, environment, proxy, s3_server
 from tests.spark.conftest import INTERPRETED, make_context
 
 TABLE = tables.ITEM_FEATURES
-LAKE = Lake(locate("s3://lake/some/root"))  # type: ignore[arg-type]
+LAKE = Lake(locate("s3://lake/some/root"))
 
 
 COUNT = TABLE.schema.names[2]
@@ -120,7 +120,7 @@ class Cases:
         }
 
     def absent(self) -> list[Any]:
-        other = Lake(locate("s3://absent/root"))  # type: ignore[arg-type]
+        other = Lake(locate("s3://absent/root"))
         rows = features(self.spark, {1: 1})
         return [
             self.error(lambda: self.spark.read.format("delta").load("s3a://absent/t").count(), other),
