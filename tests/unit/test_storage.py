@@ -1,6 +1,7 @@
 """One set of laws for a disk and for a bucket on a real S3 server."""
 
 import threading
+import urllib.request
 import uuid
 from pathlib import Path
 
@@ -169,3 +170,14 @@ def test_a_bucket_that_is_absent_is_named(server, monkeypatch):
     for ask in (place.read_bytes, lambda: place.write_bytes(b""), lambda: place.create(b""), place.exists, place.children):
         with pytest.raises(ConfigError, match="bucket s3://no-such-bucket does not exist"):
             ask()
+
+
+def test_the_empty_objects_by_which_hadoop_marks_folders_are_no_files(server, tmp_path, monkeypatch):
+    use(monkeypatch, server)
+    root = locate(f"s3://lakes/{tmp_path.name}")
+    for key in ("marked/", "marked/empty"):
+        address = f"http://127.0.0.1:{server}/lakes/{tmp_path.name}/{key}"
+        urllib.request.urlopen(urllib.request.Request(address, data=b"", method="PUT"), timeout=30)
+    assert [place for place, _ in root.walk()] == [root / "marked/empty"]
+    (root / "marked/empty").unlink()
+    assert not root.exists()

@@ -64,7 +64,7 @@ class BucketStore:
     def walk(self, key: str) -> Iterator[Entry]:
         pages = iter(self._ask(key, lambda: obstore.list(self.client, prefix=key or None)))
         while (page := self._ask(key, lambda: next(pages, None))) is not None:
-            yield from (_entry(meta) for meta in page if meta["path"] != key)
+            yield from (_entry(meta) for meta in page if meta["path"] != key and not self._marks_folder(meta))
 
     def delete(self, key: str) -> None:
         try:
@@ -108,6 +108,10 @@ class BucketStore:
                 if (found := self._ours(key, data)) is not None:
                     return found
         raise unknown or AssertionError("no attempt was made")
+
+    def _marks_folder(self, meta: "ObjectMeta") -> bool:
+        """Hadoop leaves empty objects `folder/`; a listing names them without the slash, and no object has that name."""
+        return meta["size"] == 0 and self.find(meta["path"]) is None
 
     def _ours(self, key: str, data: bytes) -> Version | None:
         try:
