@@ -25,8 +25,6 @@ LEAST: Final = 0.9
 TESTS: Final = {
     "ranker.metrics.ranking": ("test_metrics",),
     "ranker.retrieval.topk": ("test_topk", "test_topk_products"),
-    "ranker.retrieval.chunks": ("test_topk", "test_topk_products"),
-    "ranker.retrieval.exact": ("test_topk", "test_topk_products"),
     "feature_store.training_rows": ("test_what_a_label_sees", "test_collapse", "test_training_rows"),
     "trainer.data.plan": ("test_plan", "test_validation_sample"),
     "trainer.evaluation.decision": ("test_decision", "test_decision_figures"),
