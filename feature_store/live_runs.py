@@ -14,6 +14,7 @@ from nightrank.feature_store.contracts.storage import Location
 
 MARGIN_SECONDS: Final = 60.0
 """What the clocks of two hosts may differ by."""
+TRIAL_SECONDS: Final = 24 * 3600.0
 
 
 def hours_of_oldest(context: StageContext) -> float:
@@ -39,11 +40,23 @@ def _started(path: Location) -> float:
 
 
 def _searches(lake: Lake) -> Iterator[float]:
-    """`nightrank tune` holds the lock of its study and writes study.json when it begins."""
-    for lock in (lake.root / "tune").glob("*/.lock"):
-        study = lock.with_name("study.json")
-        with open(lock) as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield (study if study.exists() else lock).entry().modified
+    """When each search that is under way began. `nightrank tune` writes study.json then, and on a disk holds a lock."""
+    for study in (lake.root / "tune").glob("*/study.json"):
+        if _is_searched(study.with_name(".lock")) if lake.root.is_local else _is_young(study.parent):
+            yield study.entry().modified
+
+
+def _is_searched(lock: Location) -> bool:
+    if not lock.exists():
+        return False
+    with open(lock) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _is_young(folder: Location) -> bool:
+    """In a bucket no lock tells: a search counts as under way while its newest file is younger than a trial may take."""
+    return any(entry.modified > time.time() - TRIAL_SECONDS for _, entry in folder.walk())

@@ -73,7 +73,8 @@ def _wait(port: int, process: subprocess.Popen) -> None:
 
 @dataclass
 class Faults:
-    """What the proxy does to requests of `method` whose path holds `key`; each fault is used up by so many requests."""
+    """What the proxy does to requests of `method` (empty: any) whose path holds `key`; each fault is used up by so many
+    requests."""
 
     method: str = "PUT"
     key: str = ""
@@ -92,7 +93,10 @@ class Faults:
     def take(self, method: str, path: str) -> str:
         with self.lock:
             self.seen.append(f"{method} {path}")
-            if method != self.method or self.key not in path:
+            if self.method not in ("", method) or self.key not in path:
+                return ""
+            self.matched += 1
+            if self.matched % self.every:
                 return ""
             for name in ("lose", "refuse"):
                 if getattr(self, name) > 0:

@@ -147,12 +147,19 @@ def _result_of(path: Location) -> StageResult:
 
 
 def load_context(run_dir: Location) -> StageContext:
-    """The facts of the run in that folder; UsageError where it holds none."""
+    """The facts of the run in that folder. UsageError where it holds none, or those of a run in another lake."""
     if not (run_dir / "run.json").exists():
         raise UsageError(
             f"{run_dir} is no run: it holds no run.json", "name a run's folder (LAKE/runs/ID), or a lake and a date"
         )
-    return context_of(read_json(run_dir / "run.json"))
+    context = context_of(read_json(run_dir / "run.json"))
+    lake = locate(run_dir).parent.parent
+    if context.root.uri != lake.uri:
+        raise UsageError(
+            f"the run in {run_dir} is of the lake {context.root}",
+            "name its folder in that lake; in a lake that was moved, give the run's command with --root of the new place",
+        )
+    return context
 
 
 def context_of(body: Mapping[str, Any]) -> StageContext:

@@ -59,4 +59,5 @@ def lengths_of(items_TD: Tensor, rounded_TD: Tensor) -> tuple[Tensor, Tensor]:
 
 def _norms(values_TD: Tensor) -> Tensor:
     """[T], or a little more: the sum may be rounded down, and squares below 2^-126 are lost."""
-    return values_TD.norm(dim=1) * (ROOM + values_TD.shape[1] * 2.0**-23) + 2.0**-50
+    norms: Tensor = values_TD.norm(dim=1)
+    return norms * (ROOM + values_TD.shape[1] * 2.0**-23) + 2.0**-50

@@ -12,12 +12,13 @@ from pipeline_fakes import landed_lake, request_for, trace, write_stage
 
 from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.storage import locate
 from nightrank.pipeline.progress import LineProgress
 from nightrank.pipeline.run.steps import Step, steps_of
 from nightrank.pipeline.runner import Runner
 from nightrank.pipeline.stages import STAGES, Stage
 
-RUN = Path("/lake/runs/r")
+RUN = locate("/lake/runs/r")
 MASTER = "spark://host:7077"
 LISTED = tuple(stage for stage in STAGES if stage.switch is None)
 SHARED = [

@@ -154,8 +154,14 @@ def _open(uri: str, settings: MlflowSettings, lake: Lake) -> Tracker:
         found = client.get_experiment_by_name(settings.experiment)
         if found is not None:
             return Tracker(client, uri, found.experiment_id, settings)
-        artifacts = None if settings.tracking_uri else (lake.mlflow / "artifacts").uri
+        artifacts = _artifacts(uri)
         return Tracker(client, uri, client.create_experiment(settings.experiment, artifact_location=artifacts), settings)
+
+
+def _artifacts(uri: str) -> str | None:
+    """Beside an SQLite file, in the lake or elsewhere; a server decides for itself. MLflow's default is the working folder."""
+    file = uri.removeprefix("sqlite:///")
+    return None if file == uri else (Path(file).absolute().parent / "artifacts").as_uri()
 
 
 def _made_whole(uri: str) -> None:
