@@ -16,8 +16,10 @@ PLAIN: Final = (
     *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
 )
 """A `*` at the end stands for any rest. SSH_AUTH_SOCK is a path, by which horovodrun reaches other hosts."""
+STORAGE: Final = ("AWS_*", "S3_*", "AZURE_*", "GOOGLE_*", "CLOUDSDK_*", "ALIBABA_CLOUD_*", "OSS_*", "OCI_*")
+"""Where a bucket's server is, and what opens it."""
 CHAINS: Final = (
-    *("AWS_*", "S3_*", "AZURE_*", "GOOGLE_*", "CLOUDSDK_*", "ALIBABA_CLOUD_*", "OSS_*", "OCI_*"),
+    *STORAGE,
     *("HADOOP_*", "HDFS_*", "YARN_*", "HIVE_*", "KRB5*", "SPARK_*", "PYSPARK_*", "JAVA_*", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"),
     *("MLFLOW_*", "DATABRICKS_*", "PG*", "MYSQL_*", "HF_*", "HUGGING_FACE_*", "NIGHTRANK_*", "SSH_AUTH_SOCK"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),

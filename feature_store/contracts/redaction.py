@@ -12,6 +12,9 @@ from nightrank.feature_store.contracts.secrets import HIDDEN, looks_secret, with
 SHORTEST: Final = 8
 """A shorter value is a word that may stand anywhere: it is hidden where its key or address is seen, not in running text."""
 
+FOLDERS: Final = frozenset({"PWD", "OLDPWD"})
+"""A shell's working folders, no passwords."""
+
 
 @dataclass(frozen=True)
 class Redactor:
@@ -30,7 +33,7 @@ class Redactor:
 def redactor(config: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Redactor:
     """Knows what the environment keeps under names that look like secrets, the passwords of addresses in it, and `config`'s."""
     environ = os.environ if environ is None else environ
-    found = [value for name, value in environ.items() if looks_secret(name)]
+    found = [value for name, value in environ.items() if looks_secret(name) and name not in FOLDERS]
     settings = [*given(environ), *(secrets_of(config) if config else [])]
     texts = [value for _, value in settings if isinstance(value, str)]
     passwords = [word for value in [*environ.values(), *texts] for word in _passwords(value)]

@@ -95,3 +95,8 @@ def test_a_tree_is_masked_by_key_and_by_address():
         "uri": "http://h",
         "keys": [],
     }
+
+
+def test_a_working_folder_is_no_password():
+    redact = redactor({}, {"PWD": "/home/me/project", "DB_PWD": "a-long-password"})
+    assert redact("/home/me/project/x.py a-long-password") == "/home/me/project/x.py ***"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from nightrank import IMPORT_PATH
-from nightrank.feature_store.contracts.environment import named, plain
+from nightrank.feature_store.contracts.environment import STORAGE, named, plain
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.secret_settings import VARIABLE
 from nightrank.trainer.config.job import Job
@@ -52,9 +52,11 @@ def environment_of_workers(job: Job) -> dict[str, str]:
 def handed_over(job: Job, environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """Inside, the variables of `trainer.environment` are in a file of mode 0600; yields what tells the workers where.
 
-    Workers on this machine find it in a private temporary folder, those of other hosts beside their heartbeats.
+    Workers on this machine find it in a private temporary folder, those of other hosts beside their heartbeats. Where the lake
+    is in a bucket, what opens it goes the same way to workers on this machine; other hosts have their own.
     """
-    found = named(environ, job.config.environment)
+    opens = () if job.ranks.is_local or job.config.hosts else STORAGE
+    found = named(environ, (*job.config.environment, *opens))
     if not found:
         yield {}
         return
