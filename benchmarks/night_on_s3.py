@@ -33,9 +33,8 @@ def main() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, s3_server(BUCKET) as port:
         os.environ.update(environment(port), NIGHTRANK_NODE_CACHE=str(Path(folder) / "cache"))
         lakes = {"disk": f"{folder}/lake", "bucket": f"s3://{BUCKET}/lake"}
-        nights = list(
-            map(str, *{tuple(_made(root, options.preset, options.nights, folder, name)) for name, root in lakes.items()})
-        )
+        for name, root in lakes.items():
+            nights = _made(root, options.preset, options.nights, folder, name)
         seconds: dict[str, list[float]] = {name: [] for name in lakes}
         stages: dict[str, list[dict[str, float]]] = {name: [] for name in lakes}
         contents: dict[str, list[Any]] = {name: [] for name in lakes}

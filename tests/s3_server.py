@@ -85,6 +85,9 @@ class Faults:
     status: int = 503
     code: str = "SlowDown"
     delay: float = 0.0
+    every: int = 1
+    """A fault hits only each so-many-th of the requests that it is for."""
+    matched: int = 0
     together: threading.Barrier | None = None
     """Requests wait for each other before the server hears of any."""
     seen: list[str] = field(default_factory=list)
