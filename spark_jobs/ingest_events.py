@@ -26,7 +26,7 @@ from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.ingest.accounts import accounts, spoken, stored_counts
 from nightrank.spark_jobs.ingest.batch import Batch, judged, refuse_broken
 from nightrank.spark_jobs.ingest.days import quarantined_of
-from nightrank.spark_jobs.ingest.user_key import user_key
+from nightrank.spark_jobs.ingest.user_key import remember, user_key
 
 NAME = "ingest_events"
 NEWER = """(s.availability_time > t.availability_time
@@ -61,6 +61,8 @@ def run(context: StageContext) -> StageResult:
     try:
         for batch in batches.values():
             refuse_broken(batch, settings.ingest.max_quarantine_fraction)
+        with context.commit():
+            remember(context.lake, key)
         commits = _commit(spark, context, settings, batches, hashed=key is not None)
         wanted: tuple[LandingKind, ...] = tuple(batches) if context.without_events else ("events",)
         if not any(batches[kind].valid_rows for kind in wanted):

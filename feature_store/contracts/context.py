@@ -147,25 +147,21 @@ def _result_of(path: Location) -> StageResult:
 
 
 def load_context(run_dir: Location) -> StageContext:
-    """The facts of the run in that folder. UsageError where it holds none, or those of a run in another lake."""
+    """The facts of the run in that folder; UsageError where it holds none.
+
+    Its lake is the one the folder is in now, also where the run was made before the lake was moved or copied.
+    """
     if not (run_dir / "run.json").exists():
         raise UsageError(
             f"{run_dir} is no run: it holds no run.json", "name a run's folder (LAKE/runs/ID), or a lake and a date"
         )
-    context = context_of(read_json(run_dir / "run.json"))
-    lake = locate(run_dir).parent.parent
-    if context.root.uri != lake.uri:
-        raise UsageError(
-            f"the run in {run_dir} is of the lake {context.root}",
-            "name its folder in that lake; in a lake that was moved, give the run's command with --root of the new place",
-        )
-    return context
+    return context_of(read_json(run_dir / "run.json"), locate(run_dir).parent.parent)
 
 
-def context_of(body: Mapping[str, Any]) -> StageContext:
-    """The facts that a run.json holds."""
+def context_of(body: Mapping[str, Any], root: Location) -> StageContext:
+    """The facts that a run.json of the lake `root` holds."""
     return StageContext(
-        root=locate(body["root"]),
+        root=root,
         run_id=body["run_id"],
         kind=body["kind"],
         day=date.fromisoformat(body["date"]),

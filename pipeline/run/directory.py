@@ -30,7 +30,7 @@ class RunDirectory:
 
     @cached_property
     def context(self) -> StageContext:
-        return context_of(self.body)
+        return context_of(self.body, self.folder.parent.parent)
 
     @property
     def note(self) -> str:

@@ -129,6 +129,25 @@ def test_curves_parameters_and_snapshot_stand_in_the_tracker(registered):
     assert (train.info.status, register.info.status) == ("FINISHED", "FINISHED")
 
 
+def test_a_moved_lake_takes_its_runs_versions_and_artifacts_along(tmp_path):
+    import mlflow
+
+    old = finished_training(tmp_path / "old", "full-2026-01-01")
+    before = registry.run(old).output.sections
+    (tmp_path / "old").rename(tmp_path / "new")
+    context = load_context(tmp_path / "new" / "runs" / old.run_id)
+    assert str(context.root) == str(tmp_path / "new")
+    assert registry.run(context).output.sections == before
+    with tracker.tracker_of(context) as opened:
+        (version,) = opened.versions("nightrank", {})
+        files = opened.client.list_artifacts(opened.find_run(context, "train"))
+        loaded = mlflow.pyfunc.load_model("models:/nightrank/1")
+    assert (int(version.version), [file.path for file in files]) == (1, ["snapshot"])
+    assert loaded.metadata.signature is not None
+    database = (tmp_path / "new" / "mlflow" / "mlflow.db").read_bytes()
+    assert f"file://{tmp_path}/old/mlflow".encode() not in database and not (tmp_path / "old").exists()
+
+
 def test_it_loads_with_mlflow_torch_pyarrow_and_safetensors_alone(registered, tmp_path):
     context, _, ref = registered
     rows = [

@@ -211,6 +211,33 @@ def test_the_key_must_exist_and_stand_outside_the_lake(lake, tmp_path):
             ingest_events.run(make_context(lake, ids={"hash_users": True, "key_file": path and str(path)}))
 
 
+def test_a_lake_keeps_to_the_key_it_began_with(spark, lake, tmp_path):
+    keys = [{"hash_users": True, "key_file": str(tmp_path / name)} for name in ("first", "second")]
+    for name in ("first", "second"):
+        (tmp_path / name).write_text(f"{name} 0123456789abcdef")
+    land(lake, "events", DAY, [event()])
+    ingest_events.run(make_context(lake, ids=keys[0]))
+    before = rows_of(spark, lake, tables.EVENTS)
+    assert b"0123456789abcdef" not in (lake.root / "user_ids.json").read_bytes()
+    land(lake, "events", DAY, [event(), event(item="i2")])
+    for ids, words in ((keys[1], "another key"), ({}, "stores hashes of user ids")):
+        with pytest.raises(SafetyRefusal, match=words) as refused:
+            ingest_events.run(make_context(lake, ids=ids))
+        assert refused.value.exit_code == 9
+    assert rows_of(spark, lake, tables.EVENTS) == before
+    ingest_events.run(make_context(lake, ids=keys[0]))
+    after = rows_of(spark, lake, tables.EVENTS)
+    assert (len(after), {row["user_id"] for row in after}) == (2, {row["user_id"] for row in before})
+
+
+def test_a_lake_of_plain_ids_takes_no_hashes(lake, tmp_path):
+    (tmp_path / "key").write_text("0123456789abcdef")
+    land(lake, "events", DAY, [event()])
+    ingest_events.run(make_context(lake))
+    with pytest.raises(SafetyRefusal, match="stores user ids as they are"):
+        ingest_events.run(make_context(lake, ids={"hash_users": True, "key_file": str(tmp_path / "key")}))
+
+
 def test_nothing_landed_is_nothing_to_do(lake):
     land(lake, "events", date(2024, 3, 9), [event()])
     with pytest.raises(NothingToDo, match="2024-03-10"):

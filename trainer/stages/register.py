@@ -19,10 +19,11 @@ from nightrank.feature_store.contracts.ranker_facts import ranker_facts
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.feature_store.contracts.storage import local_folder
 from nightrank.ranker.bundle.files import BundleInfo, read_info, verify_manifest
+from nightrank.trainer.tracking.lake_address import LAKE, lake_key
 from nightrank.trainer.tracking.logged_model import log_model
 from nightrank.trainer.tracking.runs import log_snapshot, stage_run
 from nightrank.trainer.tracking.tracked import curve_points
-from nightrank.trainer.tracking.tracker import LAKE, MANIFEST, RUN, Tracker, lake_key, tracker_of
+from nightrank.trainer.tracking.tracker import MANIFEST, RUN, Tracker, tracker_of
 from nightrank.trainer.tracking.version_notes import MODEL_NOTE, VersionNotes, notes_of
 
 NAME: Final = "register"

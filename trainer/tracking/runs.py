@@ -14,9 +14,10 @@ from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.stage import StageContext, load_context
 from nightrank.feature_store.contracts.storage import Location, local_copy, locate
+from nightrank.trainer.tracking.lake_address import LAKE, lake_key
 from nightrank.trainer.tracking.stage_times import span_of
 from nightrank.trainer.tracking.tracked import params_of, result_points, stage_points
-from nightrank.trainer.tracking.tracker import LAKE, MANIFEST, RUN, Tracker, lake_key, tracker_of
+from nightrank.trainer.tracking.tracker import MANIFEST, RUN, Tracker, tracker_of
 from nightrank.trainer.tracking.version_notes import notes_of
 
 WITHOUT_RUN: Final = ("release", "report", "verdict")

@@ -1,7 +1,6 @@
 """An open MLflow: where it is, whether it answers, and which run of it belongs to which run of nightrank."""
 
 import fcntl
-import hashlib
 import os
 import time
 import urllib.error
@@ -18,10 +17,11 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.settings import MlflowSettings
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.storage import workplace
+from nightrank.trainer.tracking.lake_address import LAKE, follow, lake_key
 from nightrank.trainer.tracking.stage_times import span_of, start_of_run
 from nightrank.trainer.tracking.tracked import Point
 
-RUN, STAGE, LAKE, MANIFEST = "nightrank.run_id", "nightrank.stage", "nightrank.lake", "nightrank.manifest_sha256"
+RUN, STAGE, MANIFEST = "nightrank.run_id", "nightrank.stage", "nightrank.manifest_sha256"
 NIGHT: Final = "night"
 """Value of STAGE on the parent run."""
 AWAY: Final = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
@@ -100,11 +100,6 @@ def tracking_uri(settings: MlflowSettings, lake: Lake) -> str:
     return settings.address(lake.mlflow)
 
 
-def lake_key(lake: Lake) -> str:
-    """Tells lakes apart on one server without naming their paths."""
-    return hashlib.sha256(lake.root.uri.encode()).hexdigest()[:16]
-
-
 def probe(uri: str, timeout_seconds: float) -> None:
     """DependencyUnreachable unless a server given by http answers within the timeout. Other stores are not asked."""
     if urlsplit(uri).scheme not in ("http", "https"):
@@ -151,11 +146,12 @@ def _open(uri: str, settings: MlflowSettings, lake: Lake) -> Tracker:
     with _alone(lake, uri):
         _made_whole(uri)
         client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        if settings.tracking_uri is None:
+            follow(lake.mlflow / "mlflow.db", settings.experiment, lake)
         found = client.get_experiment_by_name(settings.experiment)
         if found is not None:
             return Tracker(client, uri, found.experiment_id, settings)
-        artifacts = _artifacts(uri)
-        return Tracker(client, uri, client.create_experiment(settings.experiment, artifact_location=artifacts), settings)
+        return Tracker(client, uri, client.create_experiment(settings.experiment, artifact_location=_artifacts(uri)), settings)
 
 
 def _artifacts(uri: str) -> str | None:
