@@ -10,6 +10,7 @@ from nightrank.ranker.batch import Batch
 from nightrank.ranker.bundle.bundle import load_bundle
 from nightrank.trainer.config.training import DistillationConfig
 from nightrank.trainer.incremental.distillation import Replayed, adaptive_weight, replayed_of, soft_labels
+from nightrank.trainer.loop import fit as loop
 from nightrank.trainer.worker.phases import train
 from tests.training_jobs import ITEMS, Stopped, job_of, parent_of, small_lake, stop_after, training_of
 from tests.training_lake import row, write_snapshot
@@ -29,9 +30,9 @@ def night(tmp_path_factory):
     return root, parent, snapshot
 
 
-def night_of(night, run_id, **distillation):
+def night_of(night, run_id, epochs=4, **distillation):
     root, parent, snapshot = night
-    changes = {"night": {"epochs": 4, "learning_rate": 5e-3}, "checkpoint": {"every_steps": 2}}
+    changes = {"night": {"epochs": epochs, "learning_rate": 5e-3}, "checkpoint": {"every_steps": 2}}
     if distillation:
         changes["night"]["distillation"] = distillation
     return training_of(job_of(root, snapshot, changes, run_id=run_id, kind="nightly", parent=parent))
@@ -85,14 +86,14 @@ def test_a_night_with_distillation_answers_replayed_users_more_like_its_champion
     champion = load_bundle(root / parent.bundle)
     batch = Batch.from_lists([[u % 50 + 1, u % 50 + 3] for u in range(100, 140)])
     apart = {}
-    for weight in (0.0, 5.0):
-        state = train(night_of(night, f"near-{weight}", weight=weight, adaptive=False))
+    for weight in (0.0, 20.0):
+        state = train(night_of(night, f"near-{weight}", epochs=20, weight=weight, adaptive=False))
         now = load_bundle(root / "models" / state.bundles["live"])
         before, after = (
             (bundle.user_vectors(batch) @ bundle.item_matrix.T)[:, 1 : ITEMS + 1].log_softmax(1) for bundle in (champion, now)
         )
         apart[weight] = float((before.exp() * (before - after)).sum(1).mean())
-    assert apart[5.0] < 0.5 * apart[0.0]
+    assert apart[20.0] < 0.7 * apart[0.0]
 
 
 def test_a_resumed_night_has_the_champion_as_its_teacher_still(night, monkeypatch):
@@ -104,3 +105,12 @@ def test_a_resumed_night_has_the_champion_as_its_teacher_still(night, monkeypatc
     again = train(night_of(night, "stopped", weight=1.0))
     assert again.resumed_from
     assert again.bundles["live"] == whole.bundles["live"]
+
+
+def test_dropout_is_on_in_a_night(night, monkeypatch):
+    seen = []
+    training = night_of(night, "dropout", epochs=1)
+    monkeypatch.setattr(loop.ProgressLog, "step", lambda self, report: seen.append(self.training.ranker.training))
+    train(training)
+    assert training.ranker.config.encoder.dropout == 0.1
+    assert seen and all(seen)

@@ -98,7 +98,7 @@ def test_a_ranker_that_answers_like_its_teacher_has_nothing_to_learn_from_it(los
 def test_another_teacher_adds_to_the_loss_and_not_to_the_weight(loss, model):
     ranker, soft = ranker_of(**model), soft_of(ranker_of(seed=1, **model))
     (plain, weight), (more, same) = loss_of(ranker, loss), loss_of(ranker, loss, soft)
-    assert float(more) > float(plain)
+    assert more.item() > plain.item()
     assert torch.equal(weight, same)
     more.backward()
     assert all(p.grad is None for p in soft.teacher.parameters())

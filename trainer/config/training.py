@@ -83,10 +83,12 @@ class DistillationConfig(FrozenConfig):
 
 
 class NightPhaseConfig(PhaseConfig):
-    """The phase that fine-tunes the champion on new days and replayed histories."""
+    """The phase that fine-tunes the champion on new days and replayed histories, with dropout and from its optimizer state."""
 
     epochs: int = Field(2, ge=0)
     learning_rate: float = Field(2e-4, gt=0)
+    """Highest learning rate of the phase. The default is a fifth of `fit`'s; for small nights a twentieth to a tenth is
+    reported to be best."""
     warmup_steps: int = Field(10, ge=0)
     distillation: DistillationConfig = DistillationConfig()
 
