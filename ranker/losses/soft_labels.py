@@ -36,33 +36,33 @@ class SoftLabels:
     ) -> Tensor | None:
         """Weighted sum over targets, the mean of members; `members` are the learning ranker's scores of the same negatives.
         None where no target has soft labels."""
-        index_R, asked = self.asked(targets)
+        index_R, covered = self.covered(targets)
         if len(index_R) == 0:
             return None
         with torch.no_grad():
-            taught = scores_of(self.teacher, asked, negatives_M, log_q_M, sampler)
+            taught = scores_of(self.teacher, covered, negatives_M, log_q_M, sampler)
         known_M = negatives_M <= self.items
         own = [Scores(s.positive_S[index_R], s.negative_SM[index_R], s.log_q_M) for s in members]
         pairs = zip(own, taught, strict=True)
         losses_R = torch.stack([sampled_divergence(*pair, known_M, self.temperature) for pair in pairs]).mean(0)
-        return self.weight * (losses_R * asked.weight_S.float()).sum()
+        return self.weight * (losses_R * covered.weight_S.float()).sum()
 
     def of_catalogue(
         self, ranker: Ranker, targets: Targets, sides: list[tuple[Tensor, ...]], config: LossConfig
     ) -> Tensor | None:
         """The same over every item the teacher knows; `sides` are (states [S, d], items [I + 1, d]) of each member."""
-        index_R, asked = self.asked(targets)
+        index_R, covered = self.covered(targets)
         if len(index_R) == 0:
             return None
         teacher = self.teacher
         with torch.no_grad():
-            states_Rd = teacher.user_states(asked.inputs, self._inputs_Id).index_select(0, asked.state_S)
+            states_Rd = teacher.user_states(covered.inputs, self._inputs_Id).index_select(0, covered.state_S)
             taught = by_member(teacher, states_Rd, teacher.head.item(self._inputs_Id))
         losses = [
             full_divergence(
                 Side(states_Sd[index_R], table_Id, ranker.items.bias),
                 Side(*of_teacher, teacher.items.bias),
-                asked.weight_S,
+                covered.weight_S,
                 self.items,
                 self.temperature,
                 config.chunk_elements,
@@ -71,7 +71,7 @@ class SoftLabels:
         ]
         return self.weight * torch.stack(losses).mean()
 
-    def asked(self, targets: Targets) -> tuple[Tensor, Targets]:
+    def covered(self, targets: Targets) -> tuple[Tensor, Targets]:
         """Which targets have soft labels, and what the teacher is asked: the rows of these users alone. A target without a
         token before it, or of an item the teacher does not know, has none."""
         inputs = targets.inputs
@@ -80,8 +80,8 @@ class SoftLabels:
         mine_B = torch.isin(inputs.users_B, self.users)
         mine_T = mine_B[inputs.row_T]
         before_S = targets.state_S.clamp_max(inputs.tokens - 1)
-        asked_S = mine_T[before_S] & (targets.state_S < inputs.tokens) & (targets.item_S <= self.items)
-        index_R = asked_S.nonzero().flatten()
+        covered_S = mine_T[before_S] & (targets.state_S < inputs.tokens) & (targets.item_S <= self.items)
+        index_R = covered_S.nonzero().flatten()
         place_T = mine_T.cumsum(0) - 1
         rows = inputs.rows_where(mine_B)
         return index_R, Targets(rows, place_T[before_S[index_R]], targets.item_S[index_R], targets.weight_S[index_R])

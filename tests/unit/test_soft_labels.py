@@ -114,23 +114,23 @@ def test_the_teacher_is_asked_of_its_users_rows_alone_and_of_items_it_knows():
     ranker = ranker_of()
     batch = Batch.from_lists(ROWS, users=USERS, weights=[1, 2, 3, 4, 5])
     targets = ranker.encoder.targets(batch)
-    index, asked = soft_of(ranker).asked(targets)
+    index, covered = soft_of(ranker).covered(targets)
     # Item 16, the last of user 4, is not known.
-    assert asked.item_S.tolist() == [5, 6, 7, 3, 14, 5]
-    assert asked.weight_S.tolist() == [2, 2, 2, 4, 5, 5]
-    assert asked.inputs.users_B.tolist() == [2, 4, 5]
-    assert targets.item_S[index].tolist() == asked.item_S.tolist()
+    assert covered.item_S.tolist() == [5, 6, 7, 3, 14, 5]
+    assert covered.weight_S.tolist() == [2, 2, 2, 4, 5, 5]
+    assert covered.inputs.users_B.tolist() == [2, 4, 5]
+    assert targets.item_S[index].tolist() == covered.item_S.tolist()
     whole = ranker.user_states(targets.inputs)[targets.state_S[index]]
-    torch.testing.assert_close(ranker.user_states(asked.inputs)[asked.state_S], whole)
+    torch.testing.assert_close(ranker.user_states(covered.inputs)[covered.state_S], whole)
 
 
 def test_first_items_that_nothing_comes_before_have_no_soft_labels():
     model = {"encoder": {"name": "transformer", "dropout": 0.0, "blocks": 1, "first_items": True}}
     ranker = ranker_of(**model).train()
     batch = Batch.from_lists([[1], [2, 3]], users=[2, 4])
-    assert soft_of(ranker).asked(ranker.encoder.targets(batch))[1].item_S.tolist() == [3]
+    assert soft_of(ranker).covered(ranker.encoder.targets(batch))[1].item_S.tolist() == [3]
     alone = Batch.from_lists([[1]], users=[2])
-    assert len(soft_of(ranker).asked(ranker.encoder.targets(alone))[0]) == 0
+    assert len(soft_of(ranker).covered(ranker.encoder.targets(alone))[0]) == 0
 
 
 def taken(loss, communicator=None, micro_batch_tokens=1000):

@@ -51,8 +51,8 @@ def replayed_of(snapshot: DatasetSnapshot, root: Location) -> Replayed:
         is_replay = pc.equal(table[c.SOURCE], REPLAY)
         for kind, rows in ((True, table.filter(is_replay)), (False, table.filter(pc.invert(is_replay)))):
             users[kind].append(rows[c.USER].to_numpy())
-            asked = rows[c.N].to_numpy() - np.maximum(rows[c.LOSS_FROM].to_numpy(), 1)
-            labels[kind] += float(rows[c.WEIGHT].to_numpy().astype(np.float64) @ asked)
+            labels_B = rows[c.N].to_numpy() - np.maximum(rows[c.LOSS_FROM].to_numpy(), 1)
+            labels[kind] += float(rows[c.WEIGHT].to_numpy().astype(np.float64) @ labels_B)
     found, others = (np.unique(np.concatenate([np.zeros(0, np.int32), *users[kind]])) for kind in (True, False))
     if len(both := np.intersect1d(found, others)):
         raise DataContractError(
