@@ -16,6 +16,7 @@ from nightrank.feature_store.object_storage.jars import jar_properties
 from nightrank.feature_store.object_storage.spark import spark_access
 from nightrank.feature_store.py_files import SETTING, check_py_files
 from nightrank.feature_store.spark_properties import check_arguments, handed_over
+from nightrank.feature_store.spark_variables import resolved
 from nightrank.feature_store.submitted import is_submitted, master_of, set_python
 
 FIXED: Final[dict[str, str]] = {
@@ -101,6 +102,6 @@ def _options(settings: SparkSettings, master: str | None, root: Location) -> dic
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir()) / f"nightrank-warehouse-{os.getuid()}"),
         **access.properties,
-        **settings.extra,
+        **resolved(settings.extra, master),
         **jar_properties(settings, access),
     }

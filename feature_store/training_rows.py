@@ -36,6 +36,8 @@ class History(NamedTuple):
     """Its event time is of the run's date."""
     weights: Floats | None = None
     """What a label counts in the loss; 0: it is neither learnt nor a target. None: 1 everywhere."""
+    replay: Flags | None = None
+    """Chosen by itself for a night's replay. None: users are chosen."""
 
 
 class Limits(NamedTuple):
@@ -83,6 +85,7 @@ def collapse(history: History, breaks: tuple[int, ...] = ()) -> History:
         fresh=np.logical_and.reduceat(history.fresh, starts),
         today=history.today[first],
         weights=_highest(history.weights, known, starts),
+        replay=None if history.replay is None else np.logical_or.reduceat(history.replay & known, starts),
     )
 
 

@@ -106,10 +106,15 @@ def _global_time(history: History, rules: RowRules, may_be_learnt: Flags, may_be
 
 
 def _night(history: History, rules: RowRules, may_be_learnt: Flags, replayed: bool) -> Iterator[Row]:
-    """What is new, with its history as context; or, for a user taken for replay, the newest `max_length` positions."""
+    """What is new, with its history as context. For a user without news what is replayed: the positions chosen by themselves,
+    or, where users are chosen, the newest `max_length`."""
     labels = history.fresh & may_be_learnt
     yield from _weighted("train", "day", history, labels, rules.limits)
-    if replayed and not history.fresh.any():
+    if history.fresh.any():
+        return
+    if history.replay is not None:
+        yield from _weighted("train", "replay", history, history.replay & may_be_learnt, rules.limits)
+    elif replayed:
         newest = np.arange(len(history.items)) > len(history.items) - rules.limits.max_length
         whole = rules.limits._replace(overlap=rules.limits.min_history)
         yield from _weighted("train", "replay", history, newest & may_be_learnt, whole)

@@ -1,5 +1,6 @@
 """`nightrank …`: the commands. Nothing heavy is imported before a command needs it, so help is there at once."""
 
+import errno
 import os
 import sys
 from typing import Annotated, Any, Final
@@ -11,6 +12,7 @@ from nightrank.pipeline.commands import builds, data, demos, looks, orchestratio
 
 WRONG_USE: Final[Any] = typer.BadParameter.__mro__[1]
 """The parser's own UsageError, whichever copy of click this typer brings."""
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="nightrank",
@@ -83,7 +85,16 @@ def _run(arguments: list[str]) -> int:
     except NightrankError as error:
         return _fault(error, as_json)
     except Exception as error:
-        return _fault(NightrankError(f"{type(error).__name__}: {error}", f"the traceback is in {_traceback()}"), as_json)
+        return _fault(_unexpected(error), as_json)
+
+
+def _unexpected(error: Exception) -> NightrankError:
+    """A full disk is named without a traceback: there may be no room for one."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return NightrankError(
+            f"the disk is full: {error}", "make room, then give the same command again: finished stages are kept"
+        )
+    return NightrankError(f"{type(error).__name__}: {error}", f"the traceback is in {_traceback()}")
 
 
 def _fault(error: NightrankError, as_json: bool) -> int:

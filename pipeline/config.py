@@ -112,5 +112,7 @@ def find(name: str) -> Path:
 
 def packaged_names() -> list[str]:
     """What `--config` takes by name. Column mappings and the search space are in the same folder and are excluded."""
-    models = sorted(str(path.relative_to(CONF).with_suffix("")) for path in (CONF / "models").rglob("*.yaml"))
+    models = sorted(
+        str(path.relative_to(CONF).with_suffix("")) for part in ("env", "models") for path in (CONF / part).rglob("*.yaml")
+    )
     return sorted(path.stem for path in CONF.glob("*.yaml") if not path.stem.startswith(("mapping", "tune"))) + models

@@ -110,6 +110,19 @@ class Batch:
             **self.side(mask_T),
         )
 
+    def rows_where(self, mask_B: Tensor) -> "Batch":
+        """Only the rows in the mask, with all that is known of them."""
+        kept = self.keep(mask_B[self.row_T])
+        gap_B = self.time_to_next_event_B
+        return replace(
+            kept,
+            offsets_B1=torch.cat([self.offsets_B1.new_zeros(1), self.lengths[mask_B].cumsum(0)]),
+            loss_from_B=self.loss_from_B[mask_B],
+            weight_B=self.weight_B[mask_B],
+            users_B=self.users_B[mask_B],
+            time_to_next_event_B=None if gap_B is None else gap_B[mask_B],
+        )
+
     def side(self, index_T: Tensor | slice) -> dict[str, Tensor | None]:
         """What is known beside the tokens, of the tokens at `index_T` alone."""
         return {name: None if (values := getattr(self, name)) is None else values[index_T] for name in SIDE}

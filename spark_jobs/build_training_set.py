@@ -17,8 +17,8 @@ from nightrank.feature_store.contracts.tables import EXAMPLES, INTERACTIONS, VOC
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.training_rows import Limits
-from nightrank.feature_store.transforms.replay import replayed
-from nightrank.feature_store.transforms.sequences import FRESH, known_interactions, user_sequences
+from nightrank.feature_store.transforms.replay import exemplars, is_past_label, replayed, reservoir
+from nightrank.feature_store.transforms.sequences import FRESH, REPLAY, known_interactions, user_sequences
 from nightrank.feature_store.transforms.splits import held_out, split_rule
 from nightrank.feature_store.user_rows import RowRules
 from nightrank.spark_jobs.driver import submit
@@ -51,6 +51,7 @@ def run(context: StageContext) -> StageResult:
     known = _known(spark, context, settings, version, date.fromisoformat(base.snapshot.date) if base else None)
     facts = _facts(context, settings, known)
     rule = _rule_of_night(base) if base else _rule(context, settings, facts["first_day"])
+    known = _with_replay(known, context, settings, facts["past"])
     users = _users(spark, context, settings, known)
     rules = row_rules(settings, rule, context.kind)
     rows = user_sequences(known.join(users.select(c.USER), c.USER, "left_semi")).join(users, c.USER)
@@ -84,9 +85,11 @@ def _known(
 
 
 def _facts(context: StageContext, settings: DataSections, known: DataFrame) -> Row:
-    """`rows` and `first_day` of what the run may know, in one pass; NothingToDo where nothing is there to learn from."""
+    """`rows`, `past` labels and `first_day` of what the run may know, in one pass; NothingToDo where nothing is there to
+    learn from."""
     fresh = F.count_if(FRESH).alias("fresh")
-    row = known.agg(F.count(F.lit(1)).alias("rows"), fresh, F.min(c.EVENT_DATE).alias("first_day")).first()
+    past = F.count_if(is_past_label()).alias("past")
+    row = known.agg(F.count(F.lit(1)).alias("rows"), fresh, past, F.min(c.EVENT_DATE).alias("first_day")).first()
     assert row is not None  # an aggregate without groups has one row
     if not row["fresh" if context.kind == "nightly" else "rows"]:
         raise NothingToDo(
@@ -111,6 +114,15 @@ def _rule(context: StageContext, settings: DataSections, first_day: date) -> Spl
     )
 
 
+def _with_replay(known: DataFrame, context: StageContext, settings: DataSections, past: int) -> DataFrame:
+    """On a night that replays single events: with `replay`, true for those."""
+    rows = settings.training_set
+    if context.kind != "nightly" or rows.replay_choice == "uniform":
+        return known
+    choose = reservoir if rows.replay_choice == "reservoir" else exemplars
+    return choose(known, seed=context.seed, events=rows.replay_events, past=past)
+
+
 def _users(spark: SparkSession, context: StageContext, settings: DataSections, known: DataFrame) -> DataFrame:
     """`user`, `held_out`, `replayed`: all users for a full run, those touched or replayed for a night."""
     draw, rows = settings.training_set, delta_io.read(spark, context.lake, VOCABULARY)
@@ -121,7 +133,15 @@ def _users(spark: SparkSession, context: StageContext, settings: DataSections, k
     )
     if context.kind != "nightly":
         return users
-    touched = known.where(FRESH).select(c.USER).distinct().withColumn("touched", F.lit(True))
+    by_event = REPLAY in known.columns
+    if by_event:
+        users = users.withColumn(REPLAYED, F.lit(False))
+    touched = (
+        known.where(F.col(FRESH) | F.col(REPLAY) if by_event else F.col(FRESH))
+        .select(c.USER)
+        .distinct()
+        .withColumn("touched", F.lit(True))
+    )
     return users.join(touched, c.USER, "left").where(F.col("touched").isNotNull() | F.col(REPLAYED)).drop("touched")
 
 

@@ -12,6 +12,8 @@ PLACES: Final = frozenset({"file", "files", "path", "folder", "dir"})
 """A key that ends with one of these says where a secret is, and holds none."""
 FREE: Final = ("extra",)
 """Sections in which people write settings of other programs: of their values only numbers, sizes and switches are shown."""
+REFERENCE: Final = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+"""Names a variable of the environment that holds a value: `${env:NAME}`."""
 _HARMLESS: Final = re.compile(r"true|false|-?[0-9]+(\.[0-9]+)?[a-z%]{0,2}", re.IGNORECASE)
 _USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s'\"]*@")
 _ARGUMENT: Final = re.compile(r"(?<=[?&;])([^=&;#\s]+)=([^&;#\s'\"]*)")
@@ -27,7 +29,9 @@ def looks_secret(key: str) -> bool:
 
 
 def hides(path: Sequence[str], value: str) -> bool:
-    """Whether the text under this path of keys is not to be shown at all."""
+    """Whether the text under this path of keys is not to be shown at all. The name of a variable may be."""
+    if REFERENCE.fullmatch(value):
+        return False
     free = any(key in FREE for key in path[:-1]) and not _HARMLESS.fullmatch(value)
     return bool(value) and (free or looks_secret(".".join(path)))
 

@@ -80,7 +80,12 @@ class TrainingSetSettings(FrozenConfig):
     collapse_repeats: bool = True
     """Merge successive events of one user on one item into one, with the strongest action."""
     replay_fraction: float = Field(0.1, ge=0, le=1)
-    """Share of the users without new events whose history is trained on again in a night."""
+    """Share of the users without new events whose history is trained on again in a night, under `replay_choice: uniform`."""
+    replay_choice: Literal["uniform", "reservoir", "exemplars"] = "uniform"
+    """What of users without new events is trained on again. uniform: the newest events of some users, others every night;
+    reservoir: single events, each one as likely as any other; exemplars: single events, of each item by its frequency."""
+    replay_events: int = Field(30_000, ge=1)
+    """About so many events, under `reservoir` and `exemplars`. Events of users who have new ones are left out of them."""
     holdout_modulus: int = Field(10, ge=2)
     """One in this many users of a night's day is held out for the gate."""
     rows_per_file: int = Field(100_000, ge=1_000)

@@ -12,6 +12,7 @@ from nightrank.feature_store.transforms.splits import day_start
 
 FRESH = "fresh"
 TODAY = "today"
+REPLAY = "replay"
 _EVENTS = "events"
 _TAKEN_BACK = "_taken_back"
 
@@ -62,11 +63,13 @@ def _weighed(known: DataFrame, codes: list[int], against: list[int], weights: Ma
 
 
 def user_sequences(known: DataFrame) -> DataFrame:
-    """One row a user: items, actions, times, availability times, fresh, today and weight, sorted by (event time, event id)."""
-    fields = (c.EVENT_TIME, c.EVENT_ID, c.ITEM, c.ACTION, c.AVAILABILITY_TIME, FRESH, TODAY, c.WEIGHT)
+    """One row a user: items, actions, times, availability times, fresh, today, weight and, where `known` has it, replay, sorted
+    by (event time, event id)."""
+    chosen = (REPLAY,) if REPLAY in known.columns else ()
+    fields = (c.EVENT_TIME, c.EVENT_ID, c.ITEM, c.ACTION, c.AVAILABILITY_TIME, FRESH, TODAY, c.WEIGHT, *chosen)
     event = F.struct(*[F.col(name) for name in fields])
     names = {c.ITEM: c.ITEMS, c.ACTION: c.ACTIONS, c.EVENT_TIME: c.TIMES}
-    kept = (c.ITEM, c.ACTION, c.EVENT_TIME, c.AVAILABILITY_TIME, FRESH, TODAY, c.WEIGHT)
+    kept = (c.ITEM, c.ACTION, c.EVENT_TIME, c.AVAILABILITY_TIME, FRESH, TODAY, c.WEIGHT, *chosen)
     return (
         known.groupBy(c.USER)
         .agg(F.sort_array(F.collect_list(event)).alias(_EVENTS))

@@ -30,6 +30,7 @@ def rollback(root: Root = DEFAULT_ROOT, as_json: Json = False, dry_run: DryRun =
     model, lists = answer["champion"], answer["release"]
     named = f"{model['name']} version {model['version']} of {model['date']}"
     out(f"{named} {verb} the champion, in place of {answer['replaced']}")
+    verb = "would be" if dry_run else "are"
     out(f"the lists of {lists['date']} {verb} current: {lists['users']:,} users, {lists['rows']:,} rows")
     if answer["note"]:
         out(answer["note"])

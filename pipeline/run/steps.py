@@ -17,6 +17,7 @@ from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.object_storage.jars import EXCLUDES, JARS, PACKAGES, jar_properties
 from nightrank.feature_store.object_storage.spark import SparkAccess, spark_access
 from nightrank.feature_store.spark_properties import FLAG, WITH_DEFAULTS, check_arguments, private_file
+from nightrank.feature_store.spark_variables import resolved
 from nightrank.pipeline.stages import Stage
 
 HOST: Final = "nightrank.spark_jobs.driver.host"
@@ -97,8 +98,9 @@ def _properties(spark: SparkSettings, access: SparkAccess, jars: Mapping[str, st
 
     The driver keeps this Python where `spark.pyspark.python` names another, such as one that only executors unpack.
     """
-    check_arguments(spark.extra)
-    return {"spark.pyspark.driver.python": sys.executable, **access.properties, **spark.extra, **jars}
+    extra = resolved(spark.extra, spark.master)
+    check_arguments(extra)
+    return {"spark.pyspark.driver.python": sys.executable, **access.properties, **extra, **jars}
 
 
 def _file_of(module: str) -> str:

@@ -15,6 +15,7 @@ from nightrank.feature_store.user_rows import Row, RowRules, user_rows
 
 HELD_OUT: Final = "held_out"
 REPLAYED: Final = "replayed"
+_CHOSEN: Final = "replay"
 _LISTS: Final = (c.ITEMS, c.ACTIONS, c.TIMES, c.AVAILABILITY_TIME, "fresh", "today")
 Batches = Iterable[pa.RecordBatch]
 
@@ -37,9 +38,10 @@ def histories(batch: pa.RecordBatch) -> Iterator[History]:
     """Each user's History, as views of the batch's buffers."""
     flat = [flattened(batch.column(name))[0] for name in _LISTS]
     weights = flattened(batch.column(c.WEIGHT))[0]
+    chosen = flattened(batch.column(_CHOSEN))[0] if _CHOSEN in batch.schema.names else None
     for start, end in pairwise(flattened(batch.column(c.ITEMS))[1]):
         mine = weights[start:end]
-        history = History(*(values[start:end] for values in flat))
+        history = History(*(values[start:end] for values in flat), replay=None if chosen is None else chosen[start:end])
         yield history if np.all(mine == 1) else history._replace(weights=mine)
 
 

@@ -28,9 +28,12 @@ def free_port(host: str = "127.0.0.1") -> int:
 class Cluster:
     """Processes of a master and its workers. A worker is known by its address."""
 
-    def __init__(self, folder: Path, import_path: Path) -> None:
-        """Logs and work folders lie in `folder`; executors import the project from `import_path`."""
-        self.folder, self.import_path = folder, import_path
+    def __init__(self, folder: Path, import_path: Path, environ: Mapping[str, str] | None = None) -> None:
+        """Logs and work folders lie in `folder`; executors import the project from `import_path`.
+
+        `environ` is that of the master and of every worker.
+        """
+        self.folder, self.import_path, self.environ = folder, import_path, environ or {}
         self.port = free_port()
         self.master = f"spark://127.0.0.1:{self.port}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -82,7 +85,7 @@ class Cluster:
         with open(self._log(host), "wb") as log:
             self._processes[host] = subprocess.Popen(
                 command,
-                env={**os.environ, **own, **(environ or {})},
+                env={**os.environ, **own, **self.environ, **(environ or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

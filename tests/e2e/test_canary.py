@@ -3,9 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ import yaml
 
 from nightrank.feature_store.contracts.secret_settings import VARIABLE
 from nightrank.feature_store.contracts.stage import RUN_DIR
+from tests.command_lines import watched_command_lines
 
 pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(900)]
 CANARY = "canary4711"
@@ -29,31 +27,6 @@ EXTRA = {
     "spark.hadoop.plainly.named": f"{CANARY}-extra",
     "spark.hadoop.some.address": f"redis://:{CANARY}-redis@cache.invalid:6379/0",
 }
-
-
-@contextmanager
-def watched_command_lines() -> Iterator[set[str]]:
-    """Command lines of this machine's processes that show the canary, looked at all the time."""
-    seen: set[str] = set()
-    stopped = threading.Event()
-
-    def look() -> None:
-        while not stopped.wait(0.02):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    line = path.read_bytes()
-                except OSError:
-                    continue
-                if CANARY.encode() in line:
-                    seen.add(line.replace(b"\0", b" ").decode(errors="replace"))
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def nightrank(*arguments: str, lake: Path, temporary: Path) -> subprocess.CompletedProcess[str]:
@@ -79,7 +52,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_night_leaves_and_shows_no_secret(tmp_path: Path, config: Path) -> None:
     lake, temporary = tmp_path / "lake", tmp_path / "tmp"
     temporary.mkdir()
-    with watched_command_lines() as shown:
+    with watched_command_lines(CANARY) as shown:
         done = [
             nightrank("simulate", "--preset", "tiny", lake=lake, temporary=temporary),
             nightrank("full", "--config", "tiny", "--config", str(config), lake=lake, temporary=temporary),

@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 from math import log
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nightrank.feature_store import delta_io, delta_read
+from nightrank.feature_store import delta_io, delta_read, replay_choice
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, UsageError
@@ -16,7 +17,9 @@ from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.found import Found
 from nightrank.feature_store.contracts.snapshot import Normalisation, SplitRule, load_snapshot
 from nightrank.feature_store.spark_schema import to_spark
-from nightrank.feature_store.transforms import item_inputs
+from nightrank.feature_store.transforms import item_inputs, replay
+from nightrank.feature_store.transforms.replay import is_past_label
+from nightrank.feature_store.transforms.sequences import known_interactions
 from nightrank.spark_jobs import build_training_set
 from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.training_set import snapshot as training_snapshot
@@ -226,3 +229,42 @@ def test_chunks_that_could_hold_nothing_new_are_refused(rows):
     settings = DataSections(Configuration.from_run({"training_set": {"max_length": 4, "overlap": 2, **rows}}))
     with pytest.raises(ConfigError, match="must be below max_length 4"):
         build_training_set.row_rules(settings, SplitRule(kind="leave_one_out", holdout_modulus=10), "full")
+
+
+@pytest.mark.parametrize("choice", ["reservoir", "exemplars"])
+def test_a_night_replays_single_events_as_the_numpy_rules_choose_them(spark, lake, choice):
+    yesterday, events = DAY - timedelta(days=1), 12
+    past = [
+        event(u, (u * step) % 5 + 1, f"2024-03-09 00:{u:02}:{step:02}", yesterday) for u in range(2, 12) for step in range(4)
+    ]
+    fill(spark, lake, [*past, event(1, 4, "2024-03-09 09:00:00", yesterday), event(1, 5, "2024-03-10 09:00:00")])
+    champion(spark, lake, yesterday)
+    settings = {"replay_choice": choice, "replay_events": events, "collapse_repeats": False}
+    _, _, snapshot = build(spark, lake, "nightly", **settings)
+    known = known_interactions(
+        delta_io.read(spark, lake, tables.INTERACTIONS), day=DAY, timezone="UTC", actions=("view", "click", "purchase")
+    )
+    seed = snapshot.seed
+    rows = (
+        known.where(is_past_label())
+        .select("user", "item", "event_time", replay._priority(seed).alias("p"), replay.item_draw(seed).alias("u"))
+        .orderBy("user", "event_time", "event_id")
+        .toPandas()
+    )
+    items, priorities = rows["item"].to_numpy(np.int64), rows["p"].to_numpy()
+    of_items = np.zeros(items.max() + 1)
+    of_items[items] = rows["u"].to_numpy()
+    chosen = (
+        replay_choice.reservoir(priorities, events)
+        if choice == "reservoir"
+        else replay_choice.exemplars(items, priorities, of_items, events)
+    )
+    first = rows.groupby("user").cumcount().to_numpy() == 0
+    expected = sorted(zip(rows["user"][chosen & ~first], rows["item"][chosen & ~first], strict=True))
+    found = [
+        (user, item) for user, row, at, source in rows_of(lake, snapshot, "train") if source == "replay" for item in row[at:]
+    ]
+    assert sorted(found) == [pair for pair in expected if pair[0] != 1] and found
+    assert [row for row in rows_of(lake, snapshot, "train") if row[3] == "day"] == [(1, [4, 5], 1, "day")]
+    again = build(spark, lake, "nightly", **settings)[2]
+    assert again.id == snapshot.id

@@ -40,6 +40,12 @@ def test_of_two_without_last_words_the_launcher_knows_which_ended_first(job):
     assert "rank 1 of 2" in blame([beat(0), beat(1)], job, 1, {1: 137}).message
 
 
+def test_a_launcher_that_was_killed_was_lost_and_one_that_failed_was_not(job):
+    killed, failed = blame([], job, -9), blame([], job, 2)
+    assert killed.exit_code == 6 and killed.message.startswith("the launcher of 2 ranks was lost")
+    assert (failed.exit_code, failed.message) == (1, "the launcher of 2 ranks ended with 2 before any of them came up")
+
+
 def test_a_crash_keeps_its_own_name(job):
     error = blame([beat(0, {"how": "crashed", "error": "ValueError: x"}), beat(1, {"how": "peer_lost"})], job, 1)
     assert (type(error), error.exit_code) == (NightrankError, 1)

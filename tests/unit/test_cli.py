@@ -150,3 +150,11 @@ def test_version_says_version_and_commit() -> None:
     done = nightrank("--version")
     assert done.returncode == 0 and done.stderr == ""
     assert re.fullmatch(r"nightrank \d+\.\d+\.\d+ \(commit ([0-9a-f]{40}(-dirty)?|unknown: not a checkout)\)\n", done.stdout)
+
+
+def test_a_full_disk_is_named_without_a_traceback():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "nightrank.pipeline.cli", "config", "--reference"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the disk is full" in done.stderr and "make room" in done.stderr

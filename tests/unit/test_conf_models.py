@@ -34,9 +34,8 @@ CTR_RANKERS = {"ctr_lr": "lr", "ctr_dnn": "dnn", "dcnv2": "dcnv2", "din": "din",
 def test_no_file_is_forgotten():
     assert sorted(NAMED) == FILES == NAMES and sorted(CTR_RANKERS) == CLICK_FILES
     assert {path.stem for path in CONF.glob("*.yaml")} - set(DATA) == {"mapping-example", "tune"}
-    assert {*DATA, *(f"models/{name}" for name in FILES), *(f"models/ctr/{name}" for name in CLICK_FILES)} == set(
-        packaged_names()
-    )
+    models = {*(f"models/{name}" for name in FILES), *(f"models/ctr/{name}" for name in CLICK_FILES)}
+    assert {*DATA, *models, "env/secure"} == set(packaged_names())
 
 
 @pytest.mark.parametrize("data", DATA)

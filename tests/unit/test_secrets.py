@@ -4,7 +4,7 @@ import pytest
 
 from nightrank.feature_store.contracts.errors import ConfigError, DependencyUnreachable
 from nightrank.feature_store.contracts.redaction import redactor
-from nightrank.feature_store.contracts.secret_settings import check_whole, environment_of, restored
+from nightrank.feature_store.contracts.secret_settings import check_whole, environment_of, restored, secrets_of
 from nightrank.feature_store.contracts.secrets import HIDDEN, looks_secret, masked, without_credentials
 
 
@@ -49,6 +49,12 @@ def test_of_free_settings_only_numbers_sizes_and_switches_are_shown():
     extra = {"spark.a": "4", "spark.b": "true", "spark.c": "512m", "spark.d": "-Dx.password=y", "spark.e": "anything"}
     shown = {"spark.a": "4", "spark.b": "true", "spark.c": "512m", "spark.d": HIDDEN, "spark.e": HIDDEN}
     assert masked({"spark": {"extra": extra}}) == {"spark": {"extra": shown}}
+
+
+def test_the_name_of_a_variable_is_shown_and_travels_in_no_other():
+    tree = {"spark": {"extra": {"spark.authenticate.secret": "${env:A_SECRET}", "spark.b": "x${env:A_SECRET}"}}}
+    assert masked(tree) == {"spark": {"extra": {"spark.authenticate.secret": "${env:A_SECRET}", "spark.b": HIDDEN}}}
+    assert [path[-1] for path, _ in secrets_of(tree)] == ["spark.b"]
 
 
 def test_what_says_where_a_secret_is_holds_none():

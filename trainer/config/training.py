@@ -71,12 +71,26 @@ class RefitConfig(PhaseConfig):
     replay_fraction: float = Field(0.5, ge=0, le=10)
 
 
+class DistillationConfig(FrozenConfig):
+    """Replayed rows also learn what the champion answers (ADER, Mi et al. 2020)."""
+
+    weight: float = Field(0.0, ge=0)
+    """Weight of the divergence from the champion on replayed rows, beside the loss of all rows; 0: no distillation."""
+    temperature: float = Field(1.0, gt=0)
+    """What scores are divided by before they become probabilities; higher: more is learnt of unlikely items."""
+    adaptive: bool = True
+    """Multiply the weight by sqrt(known items / all items * replayed labels / new labels)."""
+
+
 class NightPhaseConfig(PhaseConfig):
-    """The phase that fine-tunes the champion on new days and replayed histories."""
+    """The phase that fine-tunes the champion on new days and replayed histories, with dropout and from its optimizer state."""
 
     epochs: int = Field(2, ge=0)
     learning_rate: float = Field(2e-4, gt=0)
+    """Highest learning rate of the phase. The default is a fifth of `fit`'s; for small nights a twentieth to a tenth is
+    reported to be best."""
     warmup_steps: int = Field(10, ge=0)
+    distillation: DistillationConfig = DistillationConfig()
 
 
 class ValidationConfig(FrozenConfig):

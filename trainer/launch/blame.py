@@ -40,6 +40,8 @@ def blame(beats: list[Beat], job: Job, code: int, first: Mapping[int, int] | Non
     if "silent" in by_how:
         beat = min(by_how["silent"], key=lambda b: (b["rank"] not in first, b["collectives"], b["rank"]))
         return stalled(beat, size, LOST, "")
+    if code < 0:
+        return StalledError(f"the launcher of {size} ranks {LOST}", AGAIN)
     if not beats:
         return NightrankError(f"the launcher of {size} ranks ended with {code} before any of them came up", ABOVE)
     return NightrankError(f"the launcher of {size} ranks ended with {code}, and no rank left an error", ABOVE)

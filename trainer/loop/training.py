@@ -129,6 +129,8 @@ class Training(Resumable):
     lineage: str
     features: FeatureTables | None = None
     """What batches are filled from; None where the ranker reads nothing beside histories."""
+    champion_items: int = 0
+    """A night's champion knows the ids 1 to this one."""
 
     @property
     def facts(self) -> dict[str, Any]:

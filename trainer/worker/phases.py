@@ -12,8 +12,10 @@ from torch import Tensor
 
 from nightrank.feature_store.contracts.failpoints import failpoint
 from nightrank.feature_store.contracts.snapshot import PartName
+from nightrank.ranker.losses.soft_labels import SoftLabels
 from nightrank.trainer.config.job import Job
-from nightrank.trainer.config.training import PhaseConfig
+from nightrank.trainer.config.training import DistillationConfig, NightPhaseConfig, PhaseConfig
+from nightrank.trainer.incremental.distillation import frozen, replayed_of, soft_labels
 from nightrank.trainer.loop.fit import Phase, fit
 from nightrank.trainer.loop.objective import SequenceObjective
 from nightrank.trainer.loop.optim import AdamW, trainable
@@ -22,7 +24,7 @@ from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.step import Anchor, TrainStep
 from nightrank.trainer.loop.training import Training
 from nightrank.trainer.loop.validation import Validator
-from nightrank.trainer.ranks.communicator import broadcast_object
+from nightrank.trainer.ranks.communicator import broadcast_object, run_on_all_ranks
 from nightrank.trainer.worker.export import export_bundle
 
 FIT, REFIT, NIGHT = "fit", "refit", "night"
@@ -62,15 +64,18 @@ def fit_trial(training: Training, prunes: Callable[[TrainState], bool]) -> Train
 def build_phase(training: Training, name: str) -> Phase:
     config = phase_config(training.job, name)
     trainer = training.job.config
+    distillation = config.distillation if isinstance(config, NightPhaseConfig) else DistillationConfig()
+    start = _start_weights(training) if config.anchor or distillation.weight else {}
+    soft = _soft_labels(training, distillation, start) if distillation.weight else None
     step = TrainStep(
         training.ranker,
         training.optimizer,
         training.communicator,
         training.device,
-        SequenceObjective(training.ranker, trainer.loss, trainer.micro_batch_tokens, trainer.reorder),
+        SequenceObjective(training.ranker, trainer.loss, trainer.micro_batch_tokens, trainer.reorder, soft),
         trainer.optimizer,
         phase_seed(training.job.seed, name),
-        Anchor(training.ranker, _start_weights(training), config.anchor) if config.anchor else None,
+        Anchor(training.ranker, start, config.anchor) if config.anchor else None,
     )
     validated = name == FIT and training.snapshot.rows("valid") > 0
     return Phase(name, config, phase_source(training, name, config), step, _validator(training) if validated else None)
@@ -137,6 +142,13 @@ def _export(training: Training) -> str:
         digest = export_bundle(training)
     failpoint("train.bundle.after")
     return digest
+
+
+def _soft_labels(training: Training, config: DistillationConfig, start: dict[str, Tensor]) -> SoftLabels | None:
+    """What the champion, whose weights are those at the start, says of the replayed rows."""
+    replayed = run_on_all_ranks(training.communicator, lambda: replayed_of(training.snapshot, training.job.lake.root))
+    teacher = frozen(training.ranker, start)
+    return soft_labels(teacher, training.champion_items, training.snapshot.items, replayed, config)
 
 
 def _start_weights(training: Training) -> dict[str, Tensor]:

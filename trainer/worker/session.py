@@ -83,6 +83,7 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
         state=TrainState(phase=phase_names(job)[0]),
         lineage=parent.info.lineage if parent is not None else lineage_of(raw_ids),
         features=features,
+        champion_items=0 if parent is None else parent.info.items,
     )
     training.share(_shared_moments(training, parent))
     return training

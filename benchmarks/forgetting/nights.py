@@ -1,0 +1,178 @@
+"""One way to update: from a model of the periods before t to one that has period t too, by the program's own parts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.accuracy.fit import device_of, epoch_batches
+from benchmarks.forgetting.periods import Period, beside, joined, label_rows, labels_of, questions, users_of, whole_rows
+from nightrank.feature_store.replay_choice import exemplars, reservoir
+from nightrank.ranker.compose import compose
+from nightrank.ranker.growth import grow, grow_optimizer_state, grown_rows
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.ranker.metrics.ranking import per_row
+from nightrank.ranker.model import Ranker
+from nightrank.ranker.retrieval.listing import best_items
+from nightrank.trainer.config.training import DistillationConfig, PhaseConfig, TrainerConfig
+from nightrank.trainer.data.plan import ReadPlan
+from nightrank.trainer.data.rows import Rows
+from nightrank.trainer.incremental.distillation import Replayed, frozen, soft_labels
+from nightrank.trainer.loop.objective import SequenceObjective
+from nightrank.trainer.loop.optim import AdamW, trainable
+from nightrank.trainer.loop.schedule import learning_rate
+from nightrank.trainer.loop.step import Anchor, TrainStep, rows_between
+from nightrank.trainer.ranks.communicator import SingleProcess
+
+K: Final = 20
+Moments = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is switched on in a night."""
+
+    dropout: bool = True
+    replay: Literal["uniform", "reservoir", "exemplars"] | None = None
+    distillation: DistillationConfig | None = None
+    anchor: float = 0.0
+    fresh_optimizer: bool = False
+    joint: bool = False
+    """No night: trained again from the start on all periods so far."""
+
+
+@dataclass(frozen=True)
+class Model:
+    ranker: Ranker
+    moments: Moments
+
+
+def first_model(config: TrainerConfig, periods: list[Period], seed: int) -> Model:
+    """Trained from the start on all the periods, as `fit` does but for a fixed number of epochs."""
+    everything = joined(periods)
+    ranker = compose(config.model, _inputs(everything.items), seed)
+    optimizer = AdamW(ranker, config.optimizer)
+    _train(config, config.fit, ranker, optimizer, whole_rows(everything, _longest(config)), seed)
+    return Model(ranker, optimizer.tensors())
+
+
+def next_model(
+    config: TrainerConfig, way: Way, before: Model, past: list[Period], day: Period, events: int, seed: int
+) -> Model:
+    """`before` is of `past`; afterwards it has `day` too, which with replay comes with about `events` labels of the past."""
+    if way.joint:
+        return first_model(config, [*past, day], seed)
+    ranker, moments = _grown(config, way, before, day)
+    optimizer = AdamW(ranker, config.optimizer)
+    optimizer.load({} if way.fresh_optimizer else moments)
+    start = {name: value.detach().clone() for name, value in trainable(ranker).items()}
+    rows, soft = whole_rows(day, _longest(config)), None
+    if way.replay is not None:
+        replay = replayed_rows(way.replay, joined(past), events, _longest(config), seed)
+        counted = Replayed(users_of(replay), labels_of(replay), labels_of(rows))
+        wanted = way.distillation or DistillationConfig()
+        soft = soft_labels(frozen(ranker, {}), before.ranker.shapes.items, ranker.shapes.items, counted, wanted)
+        rows = beside(rows, replay)
+    anchor = Anchor(ranker, start, way.anchor) if way.anchor else None
+    objective = SequenceObjective(ranker, config.loss, config.micro_batch_tokens, config.reorder, soft)
+    _train(config, config.night, ranker, optimizer, rows, seed, objective, anchor)
+    return Model(ranker, optimizer.tensors())
+
+
+def replayed_rows(choice: str, past: Period, events: int, longest: int, seed: int) -> Rows:
+    """About `events` labels. uniform: whole sessions, others every night; else single labels by priorities that stay."""
+    if choice == "uniform":
+        draws = np.random.default_rng([seed, len(past.items)]).random(len(past.sessions))
+        share = events / max(int(past.is_label.sum()), 1)
+        return label_rows(past, np.repeat(draws < share, past.lengths), longest)
+    labels = np.flatnonzero(past.is_label)
+    # Events of earlier periods come first, so they have the same draws every night.
+    priorities, items = np.random.default_rng([seed, 1]).random(len(labels)), past.items[labels]
+    chosen = np.zeros(len(past.items), dtype=bool)
+    if choice == "reservoir":
+        chosen[labels[reservoir(priorities, events)]] = True
+    else:
+        of_items = np.random.default_rng([seed, 2]).random(int(past.items.max()) + 1)
+        chosen[labels[exemplars(items, priorities, of_items, events)]] = True
+    return label_rows(past, chosen, longest)
+
+
+def measure(config: TrainerConfig, ranker: Ranker, period: Period, rows: int = 2048) -> dict[str, float]:
+    """Recall@20 and MRR@20 over all items the ranker knows, in percent, and how many questions there were."""
+    history, target_B = questions(period.known_to(ranker.shapes.items), _longest(config))
+    was, catalogue, found = ranker.training, ranker.all_item_vectors(), []
+    ranker.eval()
+    with torch.no_grad():
+        for first in range(0, history.rows, rows):
+            part = rows_between(history, first, min(first + rows, history.rows))
+            with device_of(config).autocast():
+                vectors = ranker.user_vectors(part)
+            found.append(best_items(ranker.head, vectors.float(), catalogue, K)[0].numpy())
+    ranker.train(was)
+    figures = per_row(np.concatenate(found), target_B.numpy(), np.arange(len(target_B) + 1), (K,))
+    return {f"{name}@{K}": 100 * float(figures[f"{name}@{K}"].mean()) for name in ("recall", "mrr")} | {"n": len(target_B)}
+
+
+def _grown(config: TrainerConfig, way: Way, before: Model, day: Period) -> tuple[Ranker, Moments]:
+    old = before.ranker.shapes
+    counts = before.ranker.items.popularity
+    items = max(old.items, int(day.items.max()))
+    inputs = _inputs(day.items, items)
+    assert inputs.popularity is not None
+    inputs.popularity[: len(counts)] += counts
+    ranker = grow(before.ranker, inputs)
+    if not way.dropout:
+        weights = ranker.state_dict()
+        ranker = compose(without_dropout(config).model, inputs, 0)
+        ranker.load_state_dict(weights)
+    longer = grown_rows(old, ranker.shapes)
+    return ranker.train(), {key: _longer(key, value, longer) for key, value in before.moments.items()}
+
+
+def without_dropout(config: TrainerConfig) -> TrainerConfig:
+    model = config.model.model_dump()
+    model["encoder"]["dropout"], model["item"]["dropout"] = 0.0, 0.0
+    return config.model_copy(update={"model": type(config.model).model_validate(model)})
+
+
+def _longer(key: str, value: Tensor, longer: dict[str, tuple[int, int]]) -> Tensor:
+    name = key.rpartition("/")[0]
+    grown: Tensor = grow_optimizer_state({key: value}, *longer[name])[key] if name in longer else value
+    return grown
+
+
+def _inputs(items: np.ndarray, most: int | None = None) -> ItemInputs:
+    most = int(items.max()) if most is None else most
+    return ItemInputs(most, popularity=torch.from_numpy(np.bincount(items, minlength=most + 1)).float())
+
+
+def _longest(config: TrainerConfig) -> int:
+    return config.model.encoder.max_length
+
+
+def _train(
+    config: TrainerConfig,
+    phase: PhaseConfig,
+    ranker: Ranker,
+    optimizer: AdamW,
+    rows: Rows,
+    seed: int,
+    objective: SequenceObjective | None = None,
+    anchor: Anchor | None = None,
+) -> None:
+    objective = objective or SequenceObjective(ranker, config.loss, config.micro_batch_tokens, config.reorder)
+    step = TrainStep(ranker, optimizer, SingleProcess(), device_of(config), objective, config.optimizer, seed, anchor)
+    ranker.train()
+    for number, batches, steps in _steps(config, phase, rows, seed):
+        step(batches, number, learning_rate(phase, number, steps))
+
+
+def _steps(config: TrainerConfig, phase: PhaseConfig, rows: Rows, seed: int) -> Iterator[tuple[int, Iterator, int]]:
+    for epoch in range(phase.epochs):
+        plan = ReadPlan((len(rows),), seed, epoch, 1, config.batch_rows)
+        batches = epoch_batches(rows, plan)
+        for number in range(epoch * plan.steps, (epoch + 1) * plan.steps):
+            yield number, batches, plan.steps * phase.epochs
