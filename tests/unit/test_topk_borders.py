@@ -58,7 +58,7 @@ def test_users_who_are_done_again_keep_their_own_exclusions(product, monkeypatch
     excluded = (torch.tensor([int(item) for row in seen for item in row]), torch.tensor([0, 6, 8, 14, 17, 23]))
     ids, _ = exact_topk(users, items, 6, excluded, plan=Plan(product))
     assert ids.tolist() == brute_force(users, items, 6, excluded)[0].tolist()
-    assert again[-1] == 2
+    assert again == ([5, 2] if product == "bf16" else [2])
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
