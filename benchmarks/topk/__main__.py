@@ -25,7 +25,8 @@ from torch import Tensor
 from benchmarks.machine import machine
 from benchmarks.peers.process import Peer
 from benchmarks.topk.peer import shortest
-from nightrank.ranker.retrieval.topk import exact_topk, fastest
+from nightrank.ranker.retrieval.plan import plan_for
+from nightrank.ranker.retrieval.topk import exact_topk
 
 SEED: Final = 17
 RESULTS: Final = Path(__file__).parents[1] / "results"
@@ -98,7 +99,7 @@ def race(items: int, width: int, threads: int, options: argparse.Namespace) -> R
         "same_lists": {name: round(float((other == ours).all(1).double().mean()), 4) for name, other in lists.items()},
         "seconds": {name: [float(f"{wall:.4g}") for wall, _ in values[1:]] for name, values in seconds.items()},
         "versions": versions,
-        "product": fastest(items_ID),
+        "product": plan_for(items_ID, options.k).product,
     }
 
 

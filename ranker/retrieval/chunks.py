@@ -11,12 +11,8 @@ import torch
 from torch import Tensor
 
 from nightrank.ranker.retrieval.exact import ordered, scores_of
+from nightrank.ranker.retrieval.plan import Plan
 from nightrank.ranker.retrieval.rounding import LARGEST_ERROR, bounds_of, lengths_of
-
-SPARE: Final = 16
-"""Candidates beyond the k requested."""
-CHUNK: Final = 64
-"""Items of which only the largest score is looked at first."""
 
 STORED: Final = 2.0**-8 + 2.0**-16
 """What a product loses of itself when it is stored in bf16."""
@@ -44,59 +40,59 @@ class Hidden:
         return hidden_I
 
 
-def block_lists(
-    users_BD: Tensor, items_ID: Tensor, k: int, hidden: Hidden, item_rows: int, kind: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """(ids [B, k], scores [B, k], unsure [B], faulty): exact but for users that are unsure, whose candidates in products of
-    `kind` need not hold the k best. Faulty: an item may hold a NaN or an infinity."""
-    count = k * (1 if kind == torch.float32 else 2) + SPARE
+def block_lists(users_BD: Tensor, items_ID: Tensor, k: int, hidden: Hidden, plan: Plan) -> tuple[Tensor, Tensor, Tensor, bool]:
+    """(ids [B, k], scores [B, k], unsure [B], faulty): exact but for users that are unsure, whose candidates in the plan's
+    product need not hold the k best. Faulty: an item may hold a NaN or an infinity."""
+    count = plan.candidates(k)
     values_BC = users_BD.new_full((len(users_BD), count), float("-inf"))
     ids_BC = torch.zeros(len(users_BD), count, dtype=torch.int64, device=users_BD.device)
     norm = residual = users_BD.new_zeros(())
-    stored = 0.0
-    for first, scores, longest, farthest in _products(users_BD, items_ID, item_rows, kind):
+    for first, scores, longest, farthest in _products(users_BD, items_ID, plan):
         norm, residual = torch.maximum(norm, longest), torch.maximum(residual, farthest)
-        stored = STORED if scores.dtype == torch.bfloat16 else 0.0
         hidden.mask(scores, first)
-        values, ids = largest(scores, count)
-        values_BC, order = torch.cat([values_BC, values.float()], 1).topk(count, dim=1)
+        values, ids = largest(scores, count, plan)
+        values_BC, order = torch.cat([values_BC, values.float()], 1).topk(count)
         ids_BC = torch.cat([ids_BC, ids + first], 1).gather(1, order)
-    exact_BC = scores_of(users_BD, items_ID, ids_BC).masked_fill_(values_BC == float("-inf"), float("-inf"))
+    exact_BC = scores_of(users_BD, items_ID, ids_BC, plan.terms)
+    exact_BC = exact_BC.masked_fill_(values_BC == float("-inf"), float("-inf"))
     ids_BK, scores_BK = ordered(ids_BC, exact_BC, k)
-    error_B = bounds_of(users_BD, kind).at(norm, residual)
+    error_B = bounds_of(users_BD, plan.kind).at(norm, residual)
     last_B = values_BC[:, -1]
-    left_B = last_B + error_B + stored * last_B.abs()  # the best score of what is no candidate is below it
+    left_B = last_B + error_B + _stored(users_BD, plan) * last_B.abs()  # the best score of what is no candidate is below it
     unsure_B = (last_B > float("-inf")) & ~(left_B < scores_BK[:, -1]) | ~(error_B < LARGEST_ERROR)
-    return ids_BK, scores_BK, unsure_B, not bool(torch.isfinite(norm))
+    return ids_BK, scores_BK, unsure_B, not torch.isfinite(norm)
 
 
-def _products(
-    users_BD: Tensor, items_ID: Tensor, item_rows: int, kind: torch.dtype
-) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+def _stored(users_BD: Tensor, plan: Plan) -> float:
+    """What the products lose of themselves when they are stored."""
+    return STORED if plan.kind == torch.bfloat16 and not users_BD.is_cuda else 0.0
+
+
+def _products(users_BD: Tensor, items_ID: Tensor, plan: Plan) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
     """(first id, products [B, T], largest length, largest residual) block by block."""
-    users = users_BD.to(kind)
-    for first in range(0, len(items_ID), item_rows):
-        items = items_ID[first : first + item_rows].float()
-        rounded = items.to(kind)
-        if users.is_cuda and kind != torch.float32:  # else partial sums may be rounded to bf16 as well
+    users = users_BD.to(dtype=plan.kind)
+    for first in range(0, len(items_ID), plan.item_rows):
+        items = items_ID[first : first + plan.item_rows].float()
+        rounded = items.to(dtype=plan.kind)
+        if users.is_cuda and plan.kind == torch.bfloat16:  # else partial sums may be rounded to bf16 as well
             scores = torch.mm(users, rounded.T, out_dtype=torch.float32)
         else:
             scores = users @ rounded.T
         yield first, scores, *lengths_of(items, rounded)
 
 
-def largest(scores_BT: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def largest(scores_BT: Tensor, count: int, plan: Plan) -> tuple[Tensor, Tensor]:
     """(values, places) [B, min(count, T)] of the largest scores: chunks by their maxima first, for the best items stand in as
     many chunks at most, then the items of these chunks."""
     width = scores_BT.shape[1]
-    chunks = width // CHUNK
-    if chunks <= 2 * count:
-        best = scores_BT.topk(min(count, width), dim=1)
+    if not plan.by_chunks(width, count):
+        best = scores_BT.topk(min(count, width))
         return best.values, best.indices
-    rest = torch.arange(chunks * CHUNK, width, device=scores_BT.device)
-    whole = scores_BT[:, : chunks * CHUNK].unflatten(1, (chunks, CHUNK))
-    chosen = whole.amax(2).topk(count, dim=1).indices
-    places = (chosen.unsqueeze(2) * CHUNK + torch.arange(CHUNK, device=chosen.device)).flatten(1)
+    inside = torch.arange(plan.chunk, device=scores_BT.device)
+    whole = width - width % plan.chunk
+    rest = torch.arange(whole, width, device=scores_BT.device)
+    chosen = scores_BT[:, :whole].unflatten(1, (-1, plan.chunk)).amax(2).topk(count).indices
+    places = (chosen.unsqueeze(2) * plan.chunk + inside).flatten(1)
     places = torch.cat([places, rest.expand(len(places), -1)], 1)
-    values, order = scores_BT.gather(1, places).topk(count, dim=1)
+    values, order = scores_BT.gather(1, places).topk(count)
     return values, places.gather(1, order)

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from nightrank.ranker.heads.dot import DotHead
 from nightrank.ranker.heads.pairs import PairHead
-from nightrank.ranker.retrieval.topk import SPARE, Exclusions, exact_topk
+from nightrank.ranker.retrieval.plan import SPARE
+from nightrank.ranker.retrieval.topk import Exclusions, exact_topk
 
 
 def best_items(

@@ -44,8 +44,9 @@ def bounds_of(users_BD: Tensor, kind: torch.dtype) -> Bounds:
     own = (width + 2) * 2.0**-23
     if kind == torch.float32:
         own += INPUTS[torch.get_float32_matmul_precision()]
-    # 2^-22 |u|: scores that differ by less are equal in fp32. Below 2^-120 numbers may be taken for zero.
-    by_norm = residual + own * rounded_norm + 2.0**-22 * norm + width * 2.0**-120
+    # 2^-22 |u|: scores that differ by less are equal in fp32. Below 2^-120 numbers may be taken for zero: those of a user
+    # weigh less than the 2^-50 in `_norms`.
+    by_norm = residual + own * rounded_norm + 2.0**-22 * norm
     by_residual = rounded_norm if kind != torch.float32 else torch.zeros_like(norm)
     constant = width * 2.0**-120 * (1 + norm)
     return Bounds(*(ROOM * part for part in (by_norm, by_residual, constant)))

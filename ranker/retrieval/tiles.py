@@ -56,7 +56,7 @@ def exclusions(row: Tensor, ids: Tensor, rows: int) -> Exclusions:
 
 
 def tile_lists(
-    users_BD: Tensor, items_ID: Tensor, k: int, excluded: Exclusions, eligible_I: Tensor | None, item_rows: int | None
+    users_BD: Tensor, items_ID: Tensor, k: int, excluded: Exclusions, eligible_I: Tensor | None, item_rows: int
 ) -> tuple[Tensor, Tensor, Tensor, int]:
     """(ids [B, k], scores [B, k], unsure [B], faulty): exact but for users that are unsure, where more candidates than there is
     room for were too near to each other. If items are faulty, hold a NaN or an infinity, nothing else is said."""
@@ -67,10 +67,9 @@ def tile_lists(
     items = items_ID.detach().numpy()
     eligible = np.zeros(0, np.bool_) if eligible_I is None else eligible_I.numpy()
     candidates = (limits, excluded.ids, excluded.offsets, *states)
-    step = item_rows or max(GROUP, threads * BLOCK // (2 * -(-width // DEPTH) * DEPTH))
     faulty = 0
-    for first in range(0, len(items), step):
-        block = slice(first, first + step)
+    for first in range(0, len(items), item_rows):
+        block = slice(first, first + item_rows)
         faulty += _tiles.scan_block(*candidates, packed, items[block], eligible[block], k, width, first, threads)
     ids_BK, scores_BK = torch.zeros(rows, k, dtype=torch.int64), torch.zeros(rows, k)
     if not faulty:

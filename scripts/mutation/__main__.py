@@ -24,7 +24,10 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 LEAST: Final = 0.9
 TESTS: Final = {
     "ranker.metrics.ranking": ("test_metrics",),
-    "ranker.retrieval.topk": ("test_topk", "test_topk_products"),
+    "ranker.retrieval.topk": ("test_topk", "test_topk_borders", "test_topk_plans"),
+    "ranker.retrieval.chunks": ("test_topk_bounds", "test_topk_borders", "test_topk_plans"),
+    "ranker.retrieval.exact": ("test_exact_scores", "test_topk_borders", "test_topk_plans"),
+    "ranker.retrieval.rounding": ("test_topk_bounds",),
     "feature_store.training_rows": ("test_what_a_label_sees", "test_collapse", "test_training_rows"),
     "trainer.data.plan": ("test_plan", "test_validation_sample"),
     "trainer.evaluation.decision": ("test_decision", "test_decision_figures"),

@@ -16,6 +16,7 @@ from nightrank.ranker.bundle.store import save_bundle
 from nightrank.ranker.compose import compose
 from nightrank.ranker.config.ranker import RankerConfig, TransformerConfig
 from nightrank.ranker.inputs import ItemInputs
+from nightrank.ranker.retrieval.plan import Plan
 from nightrank.ranker.retrieval.topk import exact_topk
 
 ITEMS, WIDTH = 100_000, 32
@@ -95,7 +96,7 @@ def test_a_fault_beyond_the_first_part_of_the_catalogue_is_counted(where):
     values = {"users": torch.ones(2, 3), "items": torch.ones(50, 3)}
     values[where][-1, 1] = float("nan")
     with pytest.raises(DataContractError, match=rf"1 of {len(values[where])} rows hold a NaN"):
-        exact_topk(values["users"], values["items"], 2, item_rows=16)
+        exact_topk(values["users"], values["items"], 2, plan=Plan("fp32", item_rows=16, checked=9))
 
 
 def test_the_file_of_a_scorer_may_go_while_it_scores(folder, tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.ranker.retrieval import topk
+from nightrank.ranker.retrieval.plan import Plan
 from nightrank.ranker.retrieval.tiles import AVAILABLE
 from nightrank.ranker.retrieval.topk import exact_topk
 
@@ -42,17 +43,18 @@ def exclusions(rng, rows, items):
     items=st.integers(1, 400),
     k=st.integers(1, 30),
     levels=st.sampled_from([1, 2, 5, None]),
-    item_rows=st.sampled_from([7, 64, 10_000]),
+    rows_of_block=st.sampled_from([7, 64, 10_000]),
     product=st.sampled_from(PRODUCTS),
 )
-def test_equals_brute_force(seed, rows, items, k, levels, item_rows, product):
+def test_equals_brute_force(seed, rows, items, k, levels, rows_of_block, product):
     """Integer vectors make whole rows of equal scores; `levels` None draws real numbers."""
     rng = np.random.default_rng(seed)
     draw = rng.standard_normal if levels is None else (lambda shape: rng.integers(0, levels, shape))
     users, matrix = (torch.from_numpy(np.asarray(draw(shape), dtype=np.float32)) for shape in ((rows, 4), (items, 4)))
     excluded = exclusions(rng, rows, items)
     eligible = torch.from_numpy(rng.random(items) < 0.8)
-    ids, scores = exact_topk(users, matrix, k, excluded, eligible, user_rows=4, item_rows=item_rows, product=product)
+    plan = Plan(product, user_rows=4, item_rows=rows_of_block, tile_rows=rows_of_block)
+    ids, scores = exact_topk(users, matrix, k, excluded, eligible, plan)
     wanted_ids, wanted_scores = brute_force(users, matrix, k, excluded, eligible) if rows else (np.zeros((0, k)),) * 2
     assert ids.shape == (rows, k)
     np.testing.assert_array_equal(ids.numpy(), wanted_ids)
@@ -66,7 +68,7 @@ def test_a_large_catalogue_of_near_ties_is_exact(product):
     base = torch.randn(64)
     items = base + torch.randn(5000, 64) * 1e-7
     users = torch.randn(8, 64)
-    ids, _ = exact_topk(users, items, 10, product=product)
+    ids, _ = exact_topk(users, items, 10, plan=Plan(product))
     np.testing.assert_array_equal(ids.numpy(), brute_force(users, items, 10)[0])
 
 
@@ -75,7 +77,7 @@ def test_a_list_does_not_depend_on_the_batch_it_is_made_in():
     users, items = torch.randn(50, 32), torch.randn(3000, 32)
     together = exact_topk(users, items, 20)
     for row in (0, 17, 49):
-        alone = exact_topk(users[row : row + 1], items, 20, item_rows=512)
+        alone = exact_topk(users[row : row + 1], items, 20, plan=Plan("fp32", item_rows=512))
         assert torch.equal(alone[0][0], together[0][row])
         assert torch.equal(alone[1][0], together[1][row])
 
@@ -87,9 +89,11 @@ def test_bf16_inputs_are_scored_as_the_numbers_they_are():
     np.testing.assert_array_equal(ids.numpy(), brute_force(users.float(), items.float(), 10)[0])
 
 
-def test_ids_outside_the_matrix_are_ignored_in_exclusions():
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_ids_outside_the_matrix_are_ignored_in_exclusions(product):
     items = torch.tensor([[0.0], [3.0], [2.0]])
-    ids, _ = exact_topk(torch.ones(1, 1), items, 2, (torch.tensor([1, 99, -4]), torch.tensor([0, 3])))
+    excluded = (torch.tensor([1, 99, -4, 3]), torch.tensor([0, 4]))
+    ids, _ = exact_topk(torch.ones(1, 1), items, 2, excluded, plan=Plan(product))
     assert ids.tolist() == [[2, 0]]
 
 
@@ -99,12 +103,13 @@ def test_a_vector_that_is_no_number_is_refused(users, items, named):
         exact_topk(torch.full((2, 2), users), torch.full((3, 2), items), 1)
 
 
-def test_exclusions_of_a_row_that_is_scored_whole_may_name_ids_outside_the_matrix():
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_exclusions_of_a_row_that_is_scored_whole_may_name_ids_outside_the_matrix(product):
     """All scores but the last item's are equal: the rows are scored in fp64, and the ids -1, 0 and I are nobody's."""
     items = torch.ones(40, 2)
     items[39] = 2
     excluded = (torch.tensor([-1, 40, 1000, 1, 0, 39]), torch.tensor([0, 2, 6]))
-    ids, _ = exact_topk(torch.ones(2, 2), items, 3, excluded)
+    ids, _ = exact_topk(torch.ones(2, 2), items, 3, excluded, plan=Plan(product))
     assert ids.tolist() == [[39, 1, 2], [2, 3, 4]]
 
 
@@ -139,7 +144,7 @@ def column(scores):
 @pytest.mark.parametrize(("gap", "whole"), [(47, True), (48, True), (49, False)])
 def test_a_row_is_scored_whole_where_rounding_could_hide_an_item_and_only_there(scored_whole, gap, whole):
     """A product of width 2 is off by (2 + 2) 2^-23 |u||i|, and 2^-22 |u||i| may be lost in fp32: (8 + 4) x 4 = 48 ulp."""
-    ids, _ = exact_topk(torch.tensor([[1.0, 0.0]]), column([1 - ULP, *[1 - ULP - gap * ULP] * 30]), 1, product="fp32")
+    ids, _ = exact_topk(torch.tensor([[1.0, 0.0]]), column([1 - ULP, *[1 - ULP - gap * ULP] * 30]), 1, plan=Plan("fp32"))
     assert ids.tolist() == [[1]]
     assert bool(scored_whole) == whole
 
@@ -147,20 +152,22 @@ def test_a_row_is_scored_whole_where_rounding_could_hide_an_item_and_only_there(
 @pytest.mark.parametrize(("last", "whole"), [(1 - 9 * ULP, True), (0.5, False)])
 def test_the_kth_and_the_last_candidate_decide_whether_a_row_is_scored_whole(scored_whole, last, whole):
     """k = 2: the best stands far above, the others right under the second but for the last of 18 candidates."""
-    ids, _ = exact_topk(torch.tensor([[1.0, 0.0]]), column([3.0, 1 - ULP, *[1 - 2 * ULP] * 15, *[last] * 9]), 2, product="fp32")
+    ids, _ = exact_topk(
+        torch.tensor([[1.0, 0.0]]), column([3.0, 1 - ULP, *[1 - 2 * ULP] * 15, *[last] * 9]), 2, plan=Plan("fp32")
+    )
     assert ids.tolist() == [[1, 2]]
     assert bool(scored_whole) == whole
 
 
 def test_a_user_of_great_length_does_not_make_others_be_scored_whole(scored_whole):
     users = torch.tensor([[1.0, 0.0], [0.0, 100.0]])
-    ids, _ = exact_topk(users, column([1 - ULP, *[1 - 100 * ULP] * 30]), 1, product="fp32")
+    ids, _ = exact_topk(users, column([1 - ULP, *[1 - 100 * ULP] * 30]), 1, plan=Plan("fp32"))
     assert ids.tolist() == [[1], [32]]
     assert scored_whole == []
 
 
 def test_well_separated_scores_are_never_scored_twice(scored_whole):
-    exact_topk(torch.tensor([[1.0, 0.0]]), column(range(1, 60)), 5, product="fp32")
+    exact_topk(torch.tensor([[1.0, 0.0]]), column(range(1, 60)), 5, plan=Plan("fp32"))
     assert scored_whole == []
 
 
