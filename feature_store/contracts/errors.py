@@ -65,6 +65,12 @@ class GateRejected(NightrankError):
     exit_code, code = 7, "gate_rejected"
 
 
+class DayHeld(NightrankError):
+    """A guard held the date back before anything was learnt of it; lists stay as they are."""
+
+    exit_code, code = 7, "held"
+
+
 class DependencyUnreachable(NightrankError):
     """A service this stage needs did not answer. Retry."""
 
@@ -88,6 +94,7 @@ BY_CODE: dict[str, type[NightrankError]] = {
         ConflictError,
         StalledError,
         GateRejected,
+        DayHeld,
         DependencyUnreachable,
         SafetyRefusal,
     )

@@ -1,8 +1,10 @@
-"""Which landing days a run takes in: all up to its date, or for a night all that its champion has not learnt."""
+"""Which landing days a run takes in: all up to its date, or for a night all that its champion has not learnt. No held day."""
 
 from datetime import date, timedelta
 from typing import Protocol
 
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.holds import held_days
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake, LandingKind
 from nightrank.feature_store.contracts.landing_files import has_rows, landing_files
 from nightrank.feature_store.contracts.model_ref import ModelRef
@@ -38,10 +40,20 @@ def landing_days(context: OfADay, kind: LandingKind) -> list[date]:
 
     Of items and users also the newest day before those: a catalogue may have been imported again after that day's night.
     """
-    first = first_day(context)
-    until = [day for day in context.lake.landing_days(kind) if day <= context.day]
-    days = [day for day in until if first is None or day >= first]
+    first, held, folded = first_day(context), held_days(context.lake), folded_days(context)
+    until = [day for day in context.lake.landing_days(kind) if day <= context.day and day not in held]
+    days = [day for day in until if first is None or day >= first or day in folded]
     return days if days or kind == "events" else until[-1:]
+
+
+def folded_days(context: OfADay) -> frozenset[date]:
+    """Days before a night's own that its champion was trained without, because they were held, and that are no longer held."""
+    champion = context.champion_found()
+    if context.kind == "full" or champion is None or context.day <= date.fromisoformat(champion.date):
+        return frozenset()
+    record = context.lake.run_dir(champion.run_id) / "stages" / "check_day.json"
+    without = read_json(record)["output"]["guards"]["without"] if record.exists() else ()
+    return frozenset(map(date.fromisoformat, without)) - held_days(context.lake)
 
 
 def fresh_days(context: OfADay) -> bool:
@@ -53,7 +65,8 @@ def fresh_days(context: OfADay) -> bool:
 def brings_no_event(lake: Lake, day: date, before: date | None) -> bool:
     """Whether rows of items or users landed on the day, and no event did, on it or after the date of the run `before`."""
     described: tuple[LandingKind, ...] = ("items", "users")
-    waiting = [each for each in lake.landing_days("events") if each <= day and (each == day or before is None or each > before)]
+    until = [each for each in lake.landing_days("events") if each <= day and each not in held_days(lake)]
+    waiting = [each for each in until if each == day or before is None or each > before]
     events = landing_files(lake, "events", waiting)
     others = [path for kind in described for path in landing_files(lake, kind, [day])]
     return any(map(has_rows, others)) and not any(map(has_rows, events))

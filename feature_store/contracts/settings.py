@@ -9,6 +9,7 @@ from nightrank.feature_store.contracts.actions import ACTION_CODES, AGAINST
 from nightrank.feature_store.contracts.config import Day, FrozenConfig
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.feature_settings import FeatureSettings
+from nightrank.feature_store.contracts.guard_settings import GuardSettings
 from nightrank.feature_store.contracts.impression_settings import ImpressionSettings
 from nightrank.feature_store.contracts.storage import Location
 
@@ -199,6 +200,7 @@ class DataSettings(FrozenConfig):
     calendar: CalendarSettings = CalendarSettings()
     ids: IdSettings = IdSettings()
     ingest: IngestSettings = IngestSettings()
+    guards: GuardSettings = GuardSettings()
     features: FeatureSettings = FeatureSettings()
     text: TextSettings = TextSettings()
     training_set: TrainingSetSettings = TrainingSetSettings()

@@ -10,7 +10,7 @@ SKIPPED: Final = 3
 FINAL: Final = {
     2: "wrong use or configuration",
     4: "a file or table breaks its contract",
-    7: "the gate rejected the challenger; the champion stays and made the lists",
+    7: "the gate rejected the challenger, and the champion made the lists; or the day is held back",
     9: "refused: it would lose data that is still in use",
 }
 """Trying again would come to the same."""

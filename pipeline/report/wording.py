@@ -25,9 +25,17 @@ STATUS: Final = {
     "nothing": "nothing to do",
     "failed": "failed",
     "gate_rejected": "challenger rejected",
+    "held": "the day is held back",
     "running": "still running when this page was made",
 }
-TONE: Final = {"done": "good", "already_done": "good", "nothing": "calm", "failed": "bad", "gate_rejected": "warn"}
+TONE: Final = {
+    "done": "good",
+    "already_done": "good",
+    "nothing": "calm",
+    "failed": "bad",
+    "gate_rejected": "warn",
+    "held": "warn",
+}
 
 
 def count(value: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts.configuration import Configuration
-from nightrank.feature_store.contracts.errors import ConflictError
+from nightrank.feature_store.contracts.errors import ConflictError, DayHeld
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lease import Lease
 from nightrank.feature_store.contracts.logs import file_log
@@ -183,7 +183,8 @@ class Attempt:
         if fault is None:
             every = not self._left(self.stages)
             return self._write("done" if every else "running", 0)
-        return self._write(STATUS_OF_CODE.get(fault.exit_code, "failed"), fault.exit_code, fault.to_json())
+        status = "held" if fault.code == DayHeld.code else STATUS_OF_CODE.get(fault.exit_code, "failed")
+        return self._write(status, fault.exit_code, fault.to_json())
 
     def _write(self, status: str, exit_code: int, error: dict[str, Any] | None = None) -> dict[str, Any]:
         result = self._composed(status, exit_code, error)

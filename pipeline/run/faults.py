@@ -14,7 +14,7 @@ from nightrank.pipeline.stages import Stage
 
 TAIL_LINES: Final = 20
 AGAIN: Final = "the same command continues at this stage"
-_CODES: Final = {kind.exit_code: kind.code for kind in BY_CODE.values() if kind.code != "configuration"}
+_CODES: Final = {kind.exit_code: kind.code for kind in BY_CODE.values() if kind.code not in ("configuration", "held")}
 
 
 @dataclass(frozen=True)

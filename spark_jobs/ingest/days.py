@@ -1,8 +1,12 @@
 """The run's landing days as conditions on tables (`contracts.landing_days` says which they are)."""
 
+from collections.abc import Iterable
+from datetime import date
+
 from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.holds import held_days
 from nightrank.feature_store.contracts.lake import LandingKind
-from nightrank.feature_store.contracts.landing_days import OfADay, first_day, landing_days
+from nightrank.feature_store.contracts.landing_days import OfADay, first_day, folded_days, landing_days
 
 
 def quarantined_of(context: OfADay) -> str:
@@ -19,5 +23,15 @@ def quarantined_of(context: OfADay) -> str:
 def landed_in(context: OfADay, column: str) -> str:
     """SQL condition on a landing date: true for the run's days."""
     first = first_day(context)
-    until = f"{column} <= DATE'{context.day}'"
-    return until if first is None else f"({until} AND {column} >= DATE'{first}')"
+    found = f"{column} <= DATE'{context.day}'"
+    if first is not None:
+        found = f"({found} AND {column} >= DATE'{first}')"
+    if folded := folded_days(context):
+        found = f"({found} OR {column} IN ({_listed(folded)}))"
+    if held := held_days(context.lake):
+        found = f"({found} AND {column} NOT IN ({_listed(held)}))"
+    return found
+
+
+def _listed(days: Iterable[date]) -> str:
+    return ", ".join(f"DATE'{day}'" for day in sorted(days))
