@@ -34,4 +34,5 @@ def exemplars(items: Ids, priorities: Draws, item_draws: Draws, events: int) -> 
 def quota(counts: Ids, item_draws: Draws, events: int) -> Ids:
     """Labels of each item: events * count / all, rounded up where the draw is above 1 less what is over."""
     share = events / max(int(counts.sum()), 1) * counts
-    return np.floor(share + item_draws).astype(np.int64)
+    labels: Ids = np.floor(share + item_draws).astype(np.int64)
+    return labels

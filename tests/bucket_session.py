@@ -51,7 +51,7 @@ class Cases:
         again = self.write(delta_io.append, {4: 40}, "added"), self.write(delta_io.append, {4: 40}, "added")
         entry = table_entries(self.spark, LAKE, [(TABLE, None)])[0]
         part = publish.pin(LAKE, TABLE.name, again[1].to_version)
-        by_arrow = delta_read._dataset(LAKE, TABLE.name, [file.path for file in part.files], TABLE.schema).to_table()
+        by_arrow = delta_read.dataset(LAKE, TABLE.name, [file.path for file in part.files], TABLE.schema).to_table()
         return {
             "versions": [made.to_version, merged.to_version, *(commit.to_version for commit in again)],
             "merged_rows": merged.rows,

@@ -50,7 +50,7 @@ def features(profile: Profile, reference: Reference, settings: GuardSettings) ->
     for action in profile.clock:
         before = reference.summed_of("values", action)
         values = profile.values[action]
-        compared = {
+        compared: dict[str, tuple[Mapping[str, float], Mapping[str, float]]] = {
             "hour": (profile.clock[action], reference.summed_of("clock", action)),
             "whether there is a value": (_given(values), _given(before)),
             "value": (_without_none(values), _without_none(before)),

@@ -39,7 +39,7 @@ class Reference:
     @property
     def catalogue(self) -> int:
         """Size of the newest complete export; 0 where there is none."""
-        return next((profile.catalogue for profile in reversed(self.profiles.values()) if profile.catalogue), 0)
+        return next((profile.catalogue for profile in reversed(list(self.profiles.values())) if profile.catalogue), 0)
 
     def summed(self, name: str) -> dict[str, float]:
         """A field of the chosen profiles, added up: of `actions`, `dates` or `activity`."""

@@ -61,13 +61,13 @@ class SoftLabels:
         losses = [
             full_divergence(
                 Side(states_Sd[index_R], table_Id, ranker.items.bias),
-                Side(*of_teacher, teacher.items.bias),
+                Side(teacher_Rd, known_Id, teacher.items.bias),
                 covered.weight_S,
                 self.items,
                 self.temperature,
                 config.chunk_elements,
             )
-            for (states_Sd, table_Id), of_teacher in zip(sides, taught, strict=True)
+            for (states_Sd, table_Id), (teacher_Rd, known_Id) in zip(sides, taught, strict=True)
         ]
         return self.weight * torch.stack(losses).mean()
 

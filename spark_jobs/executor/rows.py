@@ -41,8 +41,9 @@ def histories(batch: pa.RecordBatch) -> Iterator[History]:
     chosen = flattened(batch.column(_CHOSEN))[0] if _CHOSEN in batch.schema.names else None
     for start, end in pairwise(flattened(batch.column(c.ITEMS))[1]):
         mine = weights[start:end]
-        history = History(*(values[start:end] for values in flat), replay=None if chosen is None else chosen[start:end])
-        yield history if np.all(mine == 1) else history._replace(weights=mine)
+        history = History(*(values[start:end] for values in flat))
+        replay = None if chosen is None else chosen[start:end]
+        yield history._replace(weights=None if np.all(mine == 1) else mine, replay=replay)
 
 
 def flattened(column: pa.ListArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:

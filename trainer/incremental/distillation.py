@@ -2,7 +2,7 @@
 
 import copy
 import math
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -37,15 +37,16 @@ class Replayed(NamedTuple):
 
 
 def adaptive_weight(base: float, *, known_items: int, items: int, replayed: float, new: float) -> float:
-    """lambda_t = lambda_base * sqrt(|I_{t-1}| / |I_t| * |E_{t-1}| / |D_t|) (ADER, Mi et al. 2020, section 3.3, "adaptive
-    distillation"): I_{t-1} are the items the champion knows and I_t all that are known now, E the replayed and D the new
-    labels."""
+    """lambda_t = lambda_base * sqrt(|I_{t-1}| / |I_t| * |E_{t-1}| / |D_t|) (ADER, Mi et al. 2020, "adaptive distillation").
+
+    I_{t-1} are the items the champion knows and I_t all that are known now, E the replayed and D the new labels.
+    """
     return base * math.sqrt(known_items / items * replayed / new) if items and new else base
 
 
 def replayed_of(snapshot: DatasetSnapshot, root: Location) -> Replayed:
     """DataContractError where a user has rows of both kinds."""
-    users: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    users: dict[bool, list[Any]] = {True: [], False: []}
     labels = {True: 0.0, False: 0.0}
     for table in part_tables(snapshot, root, "train", COLUMNS):
         is_replay = pc.equal(table[c.SOURCE], REPLAY)
