@@ -12,7 +12,7 @@ import pytest
 from nightrank.feature_store.contracts.files import read_json
 from tests.training_jobs import SMALL, small_lake
 from tests.training_lake import write_run
-from tests.unit.test_pods import free_port
+from tests.unit.test_pods_launcher import free_port
 
 pytestmark = pytest.mark.distributed
 

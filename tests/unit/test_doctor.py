@@ -318,8 +318,8 @@ def test_the_worst_finding_counts():
 
 def test_the_command_prints_one_object_and_ends_with_1_on_a_failure(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from nightrank.pipeline.doctor import main; "
-        "sys.exit(main(Path(sys.argv[1]), True))"
+        "import sys; from nightrank.feature_store.contracts.storage import locate; from nightrank.pipeline.doctor import main; "
+        "sys.exit(main(locate(sys.argv[1]), True))"
     )
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "JAVA_HOME": "/nowhere"}
     command = [sys.executable, "-c", program, str(tmp_path / "lake")]

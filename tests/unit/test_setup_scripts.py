@@ -85,7 +85,6 @@ def stood(tmp_path):
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     for path in (source, tiles):
         (tmp_path / path).parent.mkdir(parents=True)
-    (folder / "native").mkdir(parents=True)
     shutil.copytree(ROOT / "feature_store/object_storage", tmp_path / "feature_store/object_storage")
     for name in (
         "requirements.lock",
