@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from nightrank.feature_store.contracts.files import read_json
@@ -81,6 +82,14 @@ def test_two_pods_make_the_bundle_of_two_local_ranks(lake):
     assert two["curves"] == one["curves"]
 
 
+def is_alive(pid: int) -> bool:
+    """One that has ended and that nobody waited for, because its pod was killed first, is not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.parametrize("lost", [0, 1])
 @pytest.mark.parametrize("what", ["worker", "pod"])
 def test_a_lost_rank_or_pod_ends_the_others_with_6_and_its_name(lake, lost, what):
@@ -101,9 +110,7 @@ def test_a_lost_rank_or_pod_ends_the_others_with_6_and_its_name(lake, lost, what
         else:
             assert code == 6, errors
             assert f"rank {lost} of 2" in errors and "was lost" in errors
-    for pid in workers:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    assert [pid for pid in workers if is_alive(pid)] == []
 
 
 def test_a_pod_that_is_started_again_resumes_the_training(lake):
