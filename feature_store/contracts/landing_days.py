@@ -6,7 +6,7 @@ from typing import Protocol
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.holds import held_days
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake, LandingKind
-from nightrank.feature_store.contracts.landing_files import has_rows, landing_files
+from nightrank.feature_store.contracts.landing_files import has_rows, identity_of, landing_entries, landing_files
 from nightrank.feature_store.contracts.model_ref import ModelRef
 
 
@@ -53,7 +53,7 @@ def folded_days(context: OfADay) -> frozenset[date]:
         return frozenset()
     record = context.lake.run_dir(champion.run_id) / "stages" / "check_day.json"
     without = read_json(record)["output"]["guards"]["without"] if record.exists() else ()
-    return frozenset(map(date.fromisoformat, without)) - held_days(context.lake)
+    return frozenset(map(date.fromisoformat, without)) - held_days(context.lake) if without else frozenset()
 
 
 def fresh_days(context: OfADay) -> bool:
@@ -65,7 +65,8 @@ def fresh_days(context: OfADay) -> bool:
 def brings_no_event(lake: Lake, day: date, before: date | None) -> bool:
     """Whether rows of items or users landed on the day, and no event did, on it or after the date of the run `before`."""
     described: tuple[LandingKind, ...] = ("items", "users")
-    until = [each for each in lake.landing_days("events") if each <= day and each not in held_days(lake)]
+    held = held_days(lake)
+    until = [each for each in lake.landing_days("events") if each <= day and each not in held]
     waiting = [each for each in until if each == day or before is None or each > before]
     events = landing_files(lake, "events", waiting)
     others = [path for kind in described for path in landing_files(lake, kind, [day])]
@@ -73,12 +74,7 @@ def brings_no_event(lake: Lake, day: date, before: date | None) -> bool:
 
 
 def landing_identity(context: OfADay) -> list[tuple[str, int, str]]:
-    """(path in the lake, bytes, tag) of the files that the run takes in. On a disk the tag is the time of change, in a bucket
-    the store's own mark of the content.
-
-    As `make` does, by what the storage says: hashing years of files for every look would cost more than taking a file in
-    again whose rows are there already.
-    """
+    """The identity of the files that the run takes in (`landing_files.identity_of`)."""
     lake = context.lake
-    files = [path for kind in LANDING_KINDS for path in landing_files(lake, kind, landing_days(context, kind))]
-    return [(path.below(lake.root), entry.size, entry.tag) for path in files for entry in (path.entry(),)]
+    found = [pair for kind in LANDING_KINDS for pair in landing_entries(lake, kind, landing_days(context, kind))]
+    return identity_of(lake, found)

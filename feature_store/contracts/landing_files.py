@@ -13,7 +13,8 @@ from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
-from nightrank.feature_store.contracts.storage import Location
+from nightrank.feature_store.contracts.parquet_footer import footer_of
+from nightrank.feature_store.contracts.storage import Entry, Location
 
 SCHEMAS: Final[dict[LandingKind, pa.Schema]] = {
     "events": schemas.LANDING_EVENTS,
@@ -30,21 +31,27 @@ class Landed:
     """The files of one kind for some days. Every one of them keeps its contract."""
 
     kind: LandingKind
-    files: tuple[Location, ...]
+    entries: tuple[tuple[Location, Entry], ...]
     rows: int
-    bytes: int
+
+    @property
+    def files(self) -> tuple[Location, ...]:
+        return tuple(path for path, _ in self.entries)
+
+    @property
+    def bytes(self) -> int:
+        return sum(entry.size for _, entry in self.entries)
 
     @property
     def fingerprint(self) -> str:
         """Changes when a file is added, removed or written again."""
-        return sha256_of([[str(path), entry.size, entry.tag] for path in self.files for entry in (path.entry(),)])
+        return sha256_of([[str(path), entry.size, entry.tag] for path, entry in self.entries])
 
 
 def checked(lake: Lake, kind: LandingKind, days: Iterable[date]) -> Landed:
     """The kind's files on these days. DataContractError names the file and column that break the landing schema."""
-    files = landing_files(lake, kind, days)
-    rows = sum(_checked_rows(path, SCHEMAS[kind]) for path in files)
-    return Landed(kind, tuple(files), rows, sum(path.size for path in files))
+    entries = landing_entries(lake, kind, days)
+    return Landed(kind, tuple(entries), sum(_checked_rows(path, SCHEMAS[kind]) for path, _ in entries))
 
 
 def faults(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[str]:
@@ -59,16 +66,31 @@ def faults(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[str]:
 
 
 def landing_files(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[Location]:
-    files = [path for day in days for path in lake.landing_day(kind, day).glob("*.parquet")]
+    return [path for path, _ in landing_entries(lake, kind, days)]
+
+
+def landing_entries(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[tuple[Location, Entry]]:
+    """The files with what one listing a day says of them. A folder that bears a file's name is among them: ingest names it."""
+    found = [pair for day in days for pair in lake.landing_day(kind, day).listing() if pair[0].suffix == ".parquet"]
     # Spark does not read hidden files either: they are what a writer has not finished.
-    return [path for path in files if not path.name.startswith((".", "_"))]
+    shown = [(path, entry) for path, entry in found if not path.name.startswith((".", "_"))]
+    return [(path, entry or Entry(path.key, 0, 0.0, "folder")) for path, entry in shown]
+
+
+def identity_of(lake: Lake, found: Iterable[tuple[Location, Entry]]) -> list[tuple[str, int, str]]:
+    """(path in the lake, bytes, tag) of each file. On a disk the tag is the time of change, in a bucket the store's own mark of
+    the content.
+
+    As `make` does, by what the storage says: hashing years of files for every look would cost more than taking a file in
+    again whose rows are there already.
+    """
+    return [(path.below(lake.root), entry.size, entry.tag) for path, entry in found]
 
 
 def has_rows(path: Location) -> bool:
     """A file that cannot be read counts: ingest names its fault."""
     try:
-        with path.open() as file:
-            return bool(pq.read_metadata(file).num_rows)
+        return bool(footer_of(path).num_rows)
     except (pa.ArrowException, OSError):
         return True
 

@@ -14,7 +14,14 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.context import StageContext
 from nightrank.feature_store.contracts.files import read_json, sha256_of, write_json
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake
-from nightrank.feature_store.contracts.landing_files import SCHEMAS, checked, faults, landing_files
+from nightrank.feature_store.contracts.landing_files import (
+    SCHEMAS,
+    checked,
+    faults,
+    identity_of,
+    landing_entries,
+    landing_files,
+)
 from nightrank.feature_store.contracts.tables import ITEMS
 from nightrank.feature_store.guards.profile import READ, Profile, profile_of
 from nightrank.feature_store.guards.reference import Reference
@@ -23,8 +30,7 @@ from nightrank.feature_store.object_storage import arrow
 
 def landing_of(lake: Lake, day: date) -> str:
     """The identity of the day's files, by what the storage says of them."""
-    files = [path for kind in LANDING_KINDS for path in landing_files(lake, kind, [day])]
-    return sha256_of([[path.below(lake.root), entry.size, entry.tag] for path in files for entry in (path.entry(),)])
+    return sha256_of(identity_of(lake, (pair for kind in LANDING_KINDS for pair in landing_entries(lake, kind, [day]))))
 
 
 def reference_of(context: StageContext, day: date, timezone: str, most: int, without: frozenset[date]) -> Reference:

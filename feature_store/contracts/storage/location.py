@@ -157,10 +157,15 @@ class Location:
         """The new version, or None if another content than `expected` is here."""
         return self.store.swap(self.key, data, expected)
 
+    def listing(self) -> list[tuple["Location", Entry | None]]:
+        """Files right below with what the listing says of each, and folders with None, by name. One look at the store."""
+        files, folders = self.store.children(self.key)
+        found: list[tuple[Location, Entry | None]] = [(self._at(entry.key), entry) for entry in files]
+        return sorted([*found, *((self._at(key), None) for key in folders)], key=lambda pair: pair[0])
+
     def children(self) -> list["Location"]:
         """Files and folders right below, by name."""
-        files, folders = self.store.children(self.key)
-        return sorted(self._at(key) for key in [*(entry.key for entry in files), *folders])
+        return [place for place, _ in self.listing()]
 
     def glob(self, pattern: str) -> list["Location"]:
         """Files and folders below whose names match, part by part (`runs/*/gate.json`), by name. `**/` is any depth."""
