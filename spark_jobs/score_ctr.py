@@ -16,6 +16,7 @@ from nightrank.feature_store.contracts.outputs.ctr import CtrScores, ScoredCtr
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.snapshot import Impressions, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.contracts.storage import discard
 from nightrank.feature_store.contracts.tables import CLICK_SCORES, ITEMS, RECOMMENDATIONS, VOCABULARY
 from nightrank.feature_store.days import day_number
 from nightrank.feature_store.entries import table_entries
@@ -59,7 +60,7 @@ def run(context: StageContext) -> StageResult:
         scored = rows.mapInArrow(ctr_scorer(rules), to_spark(OUTPUT))
         result = _commit(context, ref, release, scored)
     finally:
-        work.remove_tree()
+        discard(work)
     result.rows_in = release.rows
     if result.rows_out not in (0, release.rows):
         raise DataContractError(

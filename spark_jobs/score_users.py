@@ -15,7 +15,7 @@ from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.outputs.gated import Gated
 from nightrank.feature_store.contracts.outputs.scored import ListFacts, Scored
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
-from nightrank.feature_store.contracts.storage import Location
+from nightrank.feature_store.contracts.storage import Location, discard
 from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, RECOMMENDATIONS, VOCABULARY
 from nightrank.feature_store.current import refuse_older
 from nightrank.feature_store.entries import table_entries
@@ -81,7 +81,7 @@ def run(context: StageContext) -> StageResult:
         named = {**facts, **left_out, **_facts(context, champion, versions), "catalogue": catalogue}
         result.output = Scored(lists=ListFacts.model_validate({**named, "note": champion.note, "model": model}))
     finally:
-        (context.run_dir / NAME).remove_tree()
+        discard(context.run_dir / NAME)
     return result
 
 

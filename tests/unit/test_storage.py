@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nightrank.feature_store.contracts.errors import ConfigError, UsageError
-from nightrank.feature_store.contracts.storage import Location, locate
+from nightrank.feature_store.contracts.storage import Location, discard, locate, workplace
 from tests.s3_server import s3_server, use
 
 
@@ -181,3 +181,25 @@ def test_the_empty_objects_by_which_hadoop_marks_folders_are_no_files(server, tm
     assert [place for place, _ in root.walk()] == [root / "marked/empty"]
     (root / "marked/empty").unlink()
     assert not root.exists()
+
+
+def test_a_listing_tells_files_from_folders_and_says_what_find_says(root):
+    for name in ("day/b.json", "day/a.json", "day/below/c.json"):
+        (root / name).write_bytes(b"{}")
+    found = (root / "day").listing()
+    assert [place.name for place, _ in found] == ["a.json", "b.json", "below"] == [p.name for p in (root / "day").children()]
+    assert [entry and entry.size for _, entry in found] == [2, 2, None]
+    assert found[0][1].tag == (root / "day" / "a.json").find().tag
+
+
+def test_what_is_discarded_is_gone_from_the_store_and_from_its_workplace(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("NIGHTRANK_NODE_CACHE", str(tmp_path / "cache"))
+    work = root / "runs" / "r" / "score_users"
+    (work / "one" / "lists.json").write_bytes(b"{}")
+    here = workplace(work / "one" / "champion")
+    here.mkdir(parents=True, exist_ok=True)
+    (here / "weights").write_bytes(b"0")
+    assert here.is_relative_to(workplace(work)) and here.is_relative_to(workplace(root)), "places below share a workplace"
+    discard(work)
+    assert not here.exists() and not work.exists()
+    discard(work)

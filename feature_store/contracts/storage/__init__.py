@@ -2,7 +2,7 @@
 
 from nightrank.feature_store.contracts.storage.addresses import lake_root, locate
 from nightrank.feature_store.contracts.storage.location import Location
-from nightrank.feature_store.contracts.storage.node_cache import local_copy, local_folder, workplace
+from nightrank.feature_store.contracts.storage.node_cache import discard, local_copy, local_folder, workplace
 from nightrank.feature_store.contracts.storage.store import Entry, Store, Stored, Version
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Store",
     "Stored",
     "Version",
+    "discard",
     "lake_root",
     "local_copy",
     "local_folder",

@@ -131,7 +131,15 @@ def workplace(place: Location | Path) -> Path:
     """The folder of this machine for what belongs at `place` and is written in pieces: `place` itself on a disk."""
     if isinstance(place, Path) or place.is_local:
         return Path(place)
-    return node_cache().folder / "work" / hashlib.sha256(str(place).encode()).hexdigest()[:32] / place.name
+    bucket = hashlib.sha256(f"{place.scheme}://{place.bucket}".encode()).hexdigest()[:16]
+    return node_cache().folder / "work" / bucket / place.key
+
+
+def discard(place: Location) -> None:
+    """Nothing is at `place` or below it afterwards, in its workplace neither."""
+    place.remove_tree()
+    if not place.is_local:
+        shutil.rmtree(workplace(place), ignore_errors=True)
 
 
 def _touched(copy: Path) -> bool:
