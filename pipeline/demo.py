@@ -78,9 +78,8 @@ def _somebody(lake: Lake, day: date) -> str:
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    users = ds.dataset(str(local_folder(lake.landing_day("events", day))), format="parquet").to_table(columns=["user_id"])[
-        "user_id"
-    ]
+    landed = ds.dataset(str(local_folder(lake.landing_day("events", day))), format="parquet")
+    users = landed.to_table(columns=["user_id"])["user_id"]
     counted = sorted(pc.value_counts(pc.drop_null(users)).to_pylist(), key=lambda row: (-row["counts"], row["values"]))
     if not counted:
         raise NightrankError(f"no events landed on {day}", "delete the demo's folder and run it again")

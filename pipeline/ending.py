@@ -83,7 +83,7 @@ class Ending:
             words = f"{type(error).__name__}: {without_credentials(str(error))}"
             self.progress.note(f"warning: no page was made of {directory.run_id}: {words}")
             return result
-        result = {**result, "report": page.below(directory.folder.parent.parent)}
+        result = {**result, "report": page.below(directory.context.root)}
         results.write(directory.folder, result)
         return result
 

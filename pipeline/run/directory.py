@@ -43,7 +43,7 @@ class RunDirectory:
 
     def recorded(self, stage: Stage) -> bool:
         """The stage has left a record; of what, `done` says."""
-        return (self.folder / "stages" / f"{stage.name}.json").exists()
+        return (self.folder / "stages" / f"{stage.name}.json").is_file()
 
     def done(self, stage: Stage) -> bool:
         """What the stage left was made of what it would be made of now (`contracts.fingerprint`)."""

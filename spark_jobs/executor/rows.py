@@ -41,9 +41,8 @@ def histories(batch: pa.RecordBatch) -> Iterator[History]:
     chosen = flattened(batch.column(_CHOSEN))[0] if _CHOSEN in batch.schema.names else None
     for start, end in pairwise(flattened(batch.column(c.ITEMS))[1]):
         mine = weights[start:end]
-        history = History(*(values[start:end] for values in flat))
-        replay = None if chosen is None else chosen[start:end]
-        yield history._replace(weights=None if np.all(mine == 1) else mine, replay=replay)
+        extra = (None if np.all(mine == 1) else mine, None if chosen is None else chosen[start:end])
+        yield History._make([*(values[start:end] for values in flat), *extra])
 
 
 def flattened(column: pa.ListArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
