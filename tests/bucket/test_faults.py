@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bucket.lakes import BUCKET, hashes, nightrank, runs, simulated
+from tests.bucket.lakes import BUCKET, runs, simulated
+from tests.commands import hashes, nightrank
 from tests.s3_server import Faults
 
 pytestmark = [pytest.mark.bucket, pytest.mark.timeout(3600)]

@@ -1,9 +1,12 @@
 """A full run and two nights in a bucket: the same content as on a disk, nothing of the lake on this machine's disk."""
 
+import subprocess
+
 import pytest
 
 from nightrank.feature_store.contracts.lake import Lake
-from tests.bucket.lakes import BUCKET, command_of, hashes, nightrank, runs, simulated
+from tests.bucket.lakes import BUCKET, runs, simulated
+from tests.commands import command, environment, hashes, nightrank
 from tests.s3_server import Faults
 
 pytestmark = [pytest.mark.bucket, pytest.mark.timeout(3600)]
@@ -12,7 +15,7 @@ pytestmark = [pytest.mark.bucket, pytest.mark.timeout(3600)]
 @pytest.fixture(scope="module")
 def in_bucket(faults: Faults, tmp_path_factory):
     lake, options = simulated(f"s3://{BUCKET}/plain", tmp_path_factory.mktemp("tracker"))
-    return lake, options, [nightrank(lake, *command, expect=(0, 7)) for command in runs(lake, options)]
+    return lake, options, [nightrank(lake, *each, expect=(0, 7)) for each in runs(lake, options)]
 
 
 def test_runs_in_a_bucket_leave_the_content_that_runs_on_a_disk_leave(in_bucket, on_disk):
@@ -54,15 +57,10 @@ def first_user(lake: Lake) -> str:
 
 
 def test_of_two_runs_at_once_one_is_refused(faults, tmp_path):
-    import subprocess
-
-    from tests.bucket.lakes import clean_environment
-
     lake, options = simulated(f"s3://{BUCKET}/two", tmp_path)
-    command = command_of(lake, *runs(lake, options)[0])
+    full = command(lake, *runs(lake, options)[0])
     both = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(), text=True)
-        for _ in range(2)
+        subprocess.Popen(full, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True) for _ in range(2)
     ]
     codes = sorted(process.wait() for process in both if process.communicate() is not None)
     assert codes == [0, 5]

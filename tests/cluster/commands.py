@@ -1,16 +1,13 @@
 """nightrank's commands on the cluster, and what they leave: results, content hashes, event logs."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.stage import RUN_DIR
 from tests.cluster.conftest import PYTHON
 from tests.cluster.standalone import Cluster
+from tests.commands import nightrank
 
 CONFIG = ("--config", "tiny", "--set", "trainer.launcher=one_process")
 QUICK = {
@@ -21,21 +18,6 @@ QUICK = {
 }
 """Three JVMs that live for minutes on two cores: no second compiler, and no Java made of queries over a few rows."""
 FIRST = ("ingest_events", "build_features")
-
-
-def command(lake: Lake, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "nightrank.pipeline.cli", *arguments, "--root", str(lake.root), "--json"]
-
-
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != RUN_DIR}
-
-
-def nightrank(lake: Lake, *arguments: str, expect: tuple[int, ...] = (0,)) -> dict[str, Any]:
-    done = subprocess.run(command(lake, *arguments), capture_output=True, text=True, env=environment(), check=False)
-    assert done.returncode in expect, f"{done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
-    body: dict[str, Any] = json.loads(done.stdout)
-    return body
 
 
 def on(cluster: Cluster, events: Path) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ import pytest
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.tables import CATALOGUE
-from tests.cluster.commands import CONFIG, new_lake, nightrank, on
+from tests.cluster.commands import CONFIG, new_lake, on
 from tests.cluster.conftest import PYTHON, PYTHON_LINE
 from tests.cluster.standalone import Cluster
+from tests.commands import nightrank
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from nightrank.feature_store.contracts.lake import Lake
-from tests.cluster.commands import CONFIG, FIRST, applications, command, environment, hashes, new_lake, nightrank, on
+from tests.cluster.commands import CONFIG, FIRST, applications, hashes, new_lake, on
 from tests.cluster.conftest import WORKERS, start_worker
 from tests.cluster.standalone import Cluster
+from tests.commands import command, environment, nightrank
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.commands import QUICK, environment
+from tests.cluster.commands import QUICK
 from tests.cluster.conftest import ROOT
 from tests.cluster.secured import MARK
 from tests.cluster.standalone import Cluster
 from tests.command_lines import watched_command_lines
+from tests.commands import environment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 SECRET = "canary4711-of-the-cluster"

@@ -1,9 +1,6 @@
 """Features through the real pipeline, of a ranker of lists and of a click ranker at once: a full run, a night, and a check."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +12,9 @@ from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import CTR_MODEL, load_model_ref
 from nightrank.feature_store.contracts.snapshot import load_snapshot
-from nightrank.feature_store.contracts.stage import RUN_DIR as MARKER
 from nightrank.pipeline.verify import verify_run
 from nightrank.ranker.ctr.bundle import load_ctr_bundle
+from tests.commands import nightrank
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "result.schema.json").read_text())
@@ -32,15 +29,6 @@ impressions:
 ctr: {epochs: 2, model: {width: 4, hidden: [8]}}
 """
 FEATURES = ("user_click_28d", "user_recency_days", "item_count_7d")
-
-
-def nightrank(lake: Lake, *arguments: str, expect: tuple[int, ...] = (0,)) -> dict[str, Any]:
-    command = [sys.executable, "-m", "nightrank.pipeline.cli", *arguments, "--root", str(lake.root), "--json"]
-    clean = {name: value for name, value in os.environ.items() if name != MARKER}
-    done = subprocess.run(command, capture_output=True, text=True, env=clean)
-    assert done.returncode in expect, f"{done.returncode} from {arguments}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    body: dict[str, Any] = json.loads(done.stdout)
-    return body
 
 
 @pytest.fixture(scope="module")

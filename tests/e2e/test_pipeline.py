@@ -1,9 +1,6 @@
 """The tiny market through the real pipeline, as a user calls it: full, a night, the same again, an empty day, a look."""
 
 import json
-import os
-import subprocess
-import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,26 +10,14 @@ import pytest
 
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.stage import RUN_DIR as MARKER
 from nightrank.feature_store.contracts.tables import CATALOGUE
 from nightrank.trainer.tracking.runs import WITHOUT_RUN
+from tests.commands import nightrank
 
 # A suite of its own (`make test-night`): with it `make test` would take more than its 12 minutes.
 pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(900)]
 CONFIG = ("--config", "tiny", "--config", "models/ctr/mmoe", "--set", "ctr.epochs=1")
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "result.schema.json").read_text())
-
-
-def nightrank(lake: Lake, *arguments: str, expect: int | tuple[int, ...] = 0, **environment: str) -> dict[str, Any]:
-    """The command's one object on stdout. Its words are shown where the exit code is another than expected."""
-    command = [sys.executable, "-m", "nightrank.pipeline.cli", *arguments, "--root", str(lake.root), "--json"]
-    clean = {name: value for name, value in os.environ.items() if name != MARKER}
-    done = subprocess.run(command, capture_output=True, text=True, env={**clean, **environment})
-    assert done.returncode in (expect if isinstance(expect, tuple) else (expect,)), (
-        f"{done.returncode} from {' '.join(arguments)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    )
-    body: dict[str, Any] = json.loads(done.stdout)
-    return body
 
 
 def versions(lake: Lake) -> dict[str, int | None]:

@@ -1,27 +1,16 @@
 """A full run and a night cut off by SIGKILL once at every commit boundary they pass: the same content as undisturbed ones."""
 
-import json
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
-from test_pipeline import nightrank
 
-from nightrank.feature_store.contracts.failpoints import EACH_ONCE, VARIABLE
-from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.failpoints import VARIABLE
 from nightrank.feature_store.contracts.lake import Lake
+from tests.commands import hashes, nightrank, until_done
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(7200)]
-MOST_KILLS = 120
 STAGES = ("ingest_events", "build_features", "embed_items", "build_training_set", "train", "register", "gate", "score_users")
-
-
-def hashes(lake: Lake, result: dict[str, Any]) -> dict[str, str]:
-    """Content of every table and of the weights. Ids of snapshots and bundles name files, which two lakes name differently."""
-    tables = {table["name"]: table["content_sha256"] for stage in result["stages"] for table in stage["tables"]}
-    manifest = read_json(lake.root / "models" / result["model"]["manifest_sha256"] / "manifest.json")
-    return {**tables, "weights": manifest["weights.safetensors"]}
 
 
 def days(lake: Lake) -> list[date]:
@@ -44,19 +33,6 @@ def simulated(folder: Path) -> Lake:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     lake = simulated(tmp_path_factory.mktemp("whole"))
     return [hashes(lake, nightrank(lake, *command, expect=(0, 7))) for command in runs(lake)]
-
-
-def until_done(lake: Lake, command: tuple[str, ...], died_at: Path) -> dict[str, Any]:
-    """The same command again and again, each time killed at the next boundary, until none is left."""
-    for _ in range(MOST_KILLS):
-        before = died_at.read_text().split()
-        result = nightrank(lake, *command, expect=(0, 1, 6, 7), **{EACH_ONCE: str(died_at)})
-        if result["exit_code"] in (0, 7):
-            return result
-        new = died_at.read_text().split()[len(before) :]
-        assert new, f"it failed at no failpoint: {result['error']}"
-        assert any(word in json.dumps(result["error"]) for word in ("SIGKILL", "lost")), (new, result["error"])
-    raise AssertionError(f"not done after {MOST_KILLS} kills")
 
 
 def test_killed_once_at_every_boundary_it_ends_in_the_same_content(

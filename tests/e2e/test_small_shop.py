@@ -4,7 +4,6 @@ The cases catalogue_update, small_shop_gate and report_model.
 """
 
 import json
-import os
 import subprocess
 import sys
 from datetime import date
@@ -17,11 +16,11 @@ import torch
 
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.stage import RUN_DIR as MARKER
 from nightrank.feature_store.contracts.tables import CATALOGUE
 from nightrank.pipeline.verify import verify_run
 from nightrank.ranker.bundle.bundle import load_bundle
 from nightrank.spark_jobs.sources.imports import import_data
+from tests.commands import nightrank
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 CASE = Path(__file__).parents[1] / "cases" / "catalogue_update"
@@ -48,13 +47,7 @@ class Shop:
         import_data(layout, self.folder, self.lake.root, mapping=mapping, day=day, progress=lambda line: None)
 
     def nightrank(self, *arguments: str, expect: int = 0) -> dict[str, Any]:
-        command = [sys.executable, "-m", "nightrank.pipeline.cli", *arguments, *CONFIG, "--root", str(self.lake.root), "--json"]
-        clean = {name: value for name, value in os.environ.items() if name != MARKER}
-        done = subprocess.run(command, capture_output=True, text=True, env=clean)
-        told = f"{done.returncode} from {arguments}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-        assert done.returncode == expect, told
-        body: dict[str, Any] = json.loads(done.stdout)
-        return body
+        return nightrank(self.lake, *arguments, *CONFIG, expect=expect)
 
     def listed(self) -> set[str]:
         """Items in somebody's list."""
