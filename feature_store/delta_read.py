@@ -37,12 +37,18 @@ def open_table(lake: Lake, name: str, version: int | None = None) -> DeltaTable:
         ) from None
 
 
-def table_version(lake: Lake, name: str) -> int | None:
-    """The newest version; None where the table does not exist."""
+def newest(lake: Lake, name: str) -> DeltaTable | None:
+    """The table at its newest version; None where it does not exist."""
     place = lake.table(name)
     with of_delta_rs(place):
         there = DeltaTable.is_deltatable(str(place), storage_options=storage_options(place))
-    return open_table(lake, name).version() if there else None
+    return open_table(lake, name) if there else None
+
+
+def table_version(lake: Lake, name: str) -> int | None:
+    """The newest version; None where the table does not exist."""
+    table = newest(lake, name)
+    return None if table is None else table.version()
 
 
 def files_of(lake: Lake, name: str, version: int) -> list[str]:
@@ -85,13 +91,12 @@ def latest_release(lake: Lake) -> Release | None:
 
 def releases(lake: Lake) -> list[Release]:
     """Every release, oldest first: by fence, then by when it was made."""
-    version = table_version(lake, RELEASES.name)
-    if version is None:
+    table = newest(lake, RELEASES.name)
+    if table is None:
         return []
-    table = dataset(lake, RELEASES.name, files_of(lake, RELEASES.name, version), RELEASES.schema).to_table(
-        columns=[c.FENCE, c.CREATED_AT, c.BODY]
-    )
-    rows = sorted(table.to_pylist(), key=lambda row: (row[c.FENCE], row[c.CREATED_AT]))
+    stored = dataset(lake, RELEASES.name, file_paths(table), RELEASES.schema)
+    found = stored.to_table(columns=[c.FENCE, c.CREATED_AT, c.BODY]).to_pylist()
+    rows = sorted(found, key=lambda row: (row[c.FENCE], row[c.CREATED_AT]))
     return [Release.model_validate_json(row[c.BODY]) for row in rows]
 
 

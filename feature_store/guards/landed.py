@@ -54,11 +54,11 @@ def profile(context: StageContext, day: date, timezone: str) -> Profile:
 
 def unknown_share(lake: Lake, day: date) -> float | None:
     """The share of the day's events on items that are neither stored nor landed with it; None before the first run."""
-    version = delta_read.table_version(lake, ITEMS.name)
+    table = delta_read.newest(lake, ITEMS.name)
     events = landing_files(lake, "events", [day])
-    if version is None or not events:
+    if table is None or not events:
         return None
-    stored = delta_read.dataset(lake, ITEMS.name, delta_read.files_of(lake, ITEMS.name, version), ITEMS.schema)
+    stored = delta_read.dataset(lake, ITEMS.name, delta_read.file_paths(table), ITEMS.schema)
     known = [stored.to_table(columns=[c.ITEM_ID]).column(c.ITEM_ID)]
     if items := landing_files(lake, "items", [day]):
         known.append(arrow.dataset(items, SCHEMAS["items"]).to_table(columns=[c.ITEM_ID]).column(c.ITEM_ID))
