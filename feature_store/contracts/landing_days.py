@@ -6,7 +6,7 @@ from typing import Protocol
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.holds import held_days
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake, LandingKind
-from nightrank.feature_store.contracts.landing_files import has_rows, landing_files
+from nightrank.feature_store.contracts.landing_files import has_rows, identities, landing_files
 from nightrank.feature_store.contracts.model_ref import ModelRef
 
 
@@ -40,20 +40,24 @@ def landing_days(context: OfADay, kind: LandingKind) -> list[date]:
 
     Of items and users also the newest day before those: a catalogue may have been imported again after that day's night.
     """
-    first, held, folded = first_day(context), held_days(context.lake), folded_days(context)
+    first, held, missed = first_day(context), held_days(context.lake), _trained_without(context)
     until = [day for day in context.lake.landing_days(kind) if day <= context.day and day not in held]
-    days = [day for day in until if first is None or day >= first or day in folded]
+    days = [day for day in until if first is None or day >= first or day in missed]
     return days if days or kind == "events" else until[-1:]
 
 
 def folded_days(context: OfADay) -> frozenset[date]:
     """Days before a night's own that its champion was trained without, because they were held, and that are no longer held."""
+    return _trained_without(context) - held_days(context.lake)
+
+
+def _trained_without(context: OfADay) -> frozenset[date]:
     champion = context.champion_found()
     if context.kind == "full" or champion is None or context.day <= date.fromisoformat(champion.date):
         return frozenset()
     record = context.lake.run_dir(champion.run_id) / "stages" / "check_day.json"
     without = read_json(record)["output"]["guards"]["without"] if record.exists() else ()
-    return frozenset(map(date.fromisoformat, without)) - held_days(context.lake)
+    return frozenset(map(date.fromisoformat, without))
 
 
 def fresh_days(context: OfADay) -> bool:
@@ -65,7 +69,8 @@ def fresh_days(context: OfADay) -> bool:
 def brings_no_event(lake: Lake, day: date, before: date | None) -> bool:
     """Whether rows of items or users landed on the day, and no event did, on it or after the date of the run `before`."""
     described: tuple[LandingKind, ...] = ("items", "users")
-    until = [each for each in lake.landing_days("events") if each <= day and each not in held_days(lake)]
+    held = held_days(lake)
+    until = [each for each in lake.landing_days("events") if each <= day and each not in held]
     waiting = [each for each in until if each == day or before is None or each > before]
     events = landing_files(lake, "events", waiting)
     others = [path for kind in described for path in landing_files(lake, kind, [day])]
@@ -73,12 +78,11 @@ def brings_no_event(lake: Lake, day: date, before: date | None) -> bool:
 
 
 def landing_identity(context: OfADay) -> list[tuple[str, int, str]]:
-    """(path in the lake, bytes, tag) of the files that the run takes in. On a disk the tag is the time of change, in a bucket
-    the store's own mark of the content.
+    """`identities` of the files that the run takes in.
 
     As `make` does, by what the storage says: hashing years of files for every look would cost more than taking a file in
     again whose rows are there already.
     """
     lake = context.lake
     files = [path for kind in LANDING_KINDS for path in landing_files(lake, kind, landing_days(context, kind))]
-    return [(path.below(lake.root), entry.size, entry.tag) for path in files for entry in (path.entry(),)]
+    return identities(lake, files)

@@ -64,6 +64,12 @@ def landing_files(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[L
     return [path for path in files if not path.name.startswith((".", "_"))]
 
 
+def identities(lake: Lake, files: Iterable[Location]) -> list[tuple[str, int, str]]:
+    """(path in the lake, bytes, tag) of each. On a disk the tag is the time of change, in a bucket the store's own mark of the
+    content."""
+    return [(path.below(lake.root), entry.size, entry.tag) for path in files for entry in (path.entry(),)]
+
+
 def has_rows(path: Location) -> bool:
     """A file that cannot be read counts: ingest names its fault."""
     try:

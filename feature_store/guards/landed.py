@@ -1,6 +1,7 @@
 """Profiles of the landing days of a lake. Each is read once and kept under `profiles/` while its files are the same."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -12,9 +13,10 @@ from pydantic import ValidationError
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.context import StageContext
+from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import read_json, sha256_of, write_json
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake
-from nightrank.feature_store.contracts.landing_files import SCHEMAS, checked, faults, landing_files
+from nightrank.feature_store.contracts.landing_files import SCHEMAS, checked, identities, landing_files
 from nightrank.feature_store.contracts.tables import ITEMS
 from nightrank.feature_store.guards.profile import READ, Profile, profile_of
 from nightrank.feature_store.guards.reference import Reference
@@ -24,15 +26,17 @@ from nightrank.feature_store.object_storage import arrow
 def landing_of(lake: Lake, day: date) -> str:
     """The identity of the day's files, by what the storage says of them."""
     files = [path for kind in LANDING_KINDS for path in landing_files(lake, kind, [day])]
-    return sha256_of([[path.below(lake.root), entry.size, entry.tag] for path in files for entry in (path.entry(),)])
+    return sha256_of(identities(lake, files))
 
 
 def reference_of(context: StageContext, day: date, timezone: str, most: int, without: frozenset[date]) -> Reference:
     """The newest `most` days with events before the day, but those `without`. A day with a broken file is left out."""
-    lake = context.lake
-    before = [each for each in lake.landing_days("events") if each < day and each not in without][-most:]
-    whole = [each for each in before if not faults(lake, "events", [each])]
-    return Reference({each: profile(context, each, timezone) for each in whole}, day)
+    before = [each for each in context.lake.landing_days("events") if each < day and each not in without][-most:]
+    found: dict[date, Profile] = {}
+    for each in before:
+        with suppress(DataContractError):
+            found[each] = profile(context, each, timezone)
+    return Reference(found, day)
 
 
 def profile(context: StageContext, day: date, timezone: str) -> Profile:
@@ -43,7 +47,7 @@ def profile(context: StageContext, day: date, timezone: str) -> Profile:
     if kept is not None and kept.landing == landing:
         return kept
     events = checked(lake, "events", [day])
-    batches = arrow.dataset(events.files, SCHEMAS["events"]).to_batches(columns=READ) if events.files else ()
+    batches = arrow.dataset(events.files, SCHEMAS["events"]).to_batches(columns=READ)
     made = profile_of(
         batches, rows=events.rows, day=day, timezone=timezone, landing=landing, catalogue=_complete_items(lake, day)
     )
