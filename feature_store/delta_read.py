@@ -100,13 +100,14 @@ def releases(lake: Lake) -> list[Release]:
     return [Release.model_validate_json(row[c.BODY]) for row in rows]
 
 
-def recommendations_for(lake: Lake, user_id: str) -> tuple[Release, list[dict[str, Any]]]:
-    """The current release and the user's list in it, best first; an empty list where the user is not known to it.
+def recommendations_for(lake: Lake, user_id: str, release: Release | None = None) -> tuple[Release, list[dict[str, Any]]]:
+    """The release, by default the current one, and the user's list in it, best first; an empty list where the user is not
+    known to it.
 
     Opens only the files whose statistics admit the user. DataContractError before the first release, or where the
     user's rows are not all of that release.
     """
-    release = latest_release(lake)
+    release = release or latest_release(lake)
     if release is None:
         raise DataContractError(f"nothing is released in {lake.root} yet", "run `nightrank full` first")
     table = open_table(lake, RECOMMENDATIONS.name, release.recommendations_version)
