@@ -5,7 +5,6 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -13,7 +12,6 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
-from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.contracts.tables import MADE_BY, RECOMMENDATIONS, RELEASES
 from nightrank.feature_store.object_storage import arrow
 from nightrank.feature_store.object_storage.addresses import storage_options
@@ -74,7 +72,7 @@ def is_bare(table: DeltaTable) -> bool:
 def rows_of(lake: Lake, name: str, version: int) -> int:
     """How many rows the version holds, from the log's statistics or else the files' footers."""
     counts = [
-        add["num_records"] if add.get("num_records") is not None else _footer_rows(lake.table(name) / add["path"])
+        add["num_records"] if add.get("num_records") is not None else arrow.footer(lake.table(name) / add["path"]).num_rows
         for add in _adds(open_table(lake, name, version))
     ]
     return sum(counts)
@@ -141,8 +139,3 @@ def dataset(lake: Lake, name: str, paths: list[str], schema: pa.Schema) -> ds.Da
     """Rows of files of the table, whichever of its versions names them."""
     folder = lake.table(name)
     return arrow.dataset([folder / path for path in paths], schema)
-
-
-def _footer_rows(place: Location) -> int:
-    with place.open() as file:
-        return int(pq.read_metadata(file).num_rows)

@@ -1,9 +1,10 @@
-"""Parquet files of a lake as one Arrow dataset, read through the store they are in."""
+"""Parquet files of a lake, read by Arrow through the store they are in."""
 
 from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from nightrank.feature_store.contracts.storage import Location
 
@@ -15,3 +16,8 @@ def dataset(places: Sequence[Location], schema: pa.Schema) -> ds.Dataset:
         return ds.dataset([str(place) for place in places], schema=schema, format="parquet")
     parquet = ds.ParquetFileFormat()
     return ds.FileSystemDataset([parquet.make_fragment(place.open()) for place in places], schema, parquet)
+
+
+def footer(place: Location) -> pq.FileMetaData:
+    with place.open() as file:
+        return pq.read_metadata(file)
