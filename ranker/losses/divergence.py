@@ -7,7 +7,6 @@ candidates. Its gradient is that of the cross entropy of Hinton et al. (2015, se
 keeps gradients of one size at any temperature.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from nightrank.ranker.blocks.one_dnn import times_transposed
 from nightrank.ranker.losses.full_softmax import LEAST_ROWS
-from nightrank.ranker.losses.sampled import Scores
+from nightrank.ranker.losses.sampled import Scores, corrected
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,7 @@ def sampled_divergence(ranker: Scores, teacher: Scores, known_M: Tensor, tempera
 
 
 def _candidates(scores: Scores, known_M: Tensor, temperature: float) -> Tensor:
-    negative_RM = scores.negative_SM / temperature
-    if scores.log_q_M is not None:
-        negative_RM = negative_RM - (scores.log_q_M + math.log(negative_RM.shape[1]))
-    negative_RM = negative_RM.masked_fill(~known_M, float("-inf"))
+    negative_RM = corrected(scores.negative_SM / temperature, scores.log_q_M).masked_fill(~known_M, float("-inf"))
     return torch.cat([scores.positive_S.unsqueeze(1) / temperature, negative_RM], dim=1)
 
 
