@@ -76,6 +76,7 @@ class _FullDivergence(torch.autograd.Function):
         grad_bias = None if bias_I is None else torch.zeros_like(bias_I, dtype=torch.float32)
         total = torch.zeros((), dtype=torch.float32, device=states_Rd.device)
         rows = max(LEAST_ROWS, chunk_elements // max(1, known))
+        table_dK = own.table_Id.T.contiguous()
         with torch.autocast(device, enabled=False):
             for start in range(0, len(states_Rd), rows):
                 part = slice(start, start + rows)
@@ -83,7 +84,7 @@ class _FullDivergence(torch.autograd.Function):
                 share_CK, weight_C1 = log_taught_CK.exp(), weights_R[part].unsqueeze(1)
                 total += (weight_C1 * share_CK * (log_taught_CK - log_own_CK)).sum() * temperature**2
                 grad_CK = temperature * weight_C1 * (log_own_CK.exp() - share_CK)
-                grad_states[part] = times_transposed(grad_CK.to(kind), own.table_Id.T.contiguous())
+                grad_states[part] = times_transposed(grad_CK.to(kind), table_dK)
                 grad_table[1:known] += times_transposed(grad_CK.T.to(kind).contiguous(), own.states_Rd[part].T.contiguous())[1:]
                 if grad_bias is not None:
                     grad_bias[1:known] += grad_CK.sum(0)[1:]
