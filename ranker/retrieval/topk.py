@@ -46,7 +46,7 @@ def exact_topk(
     parts = []
     for start in range(0, users_BD.shape[0], plan.user_rows):
         users = users_BD[start : start + plan.user_rows].detach().float().contiguous()
-        pairs = _coordinates(excluded, start, len(users), items_ID)
+        pairs = coordinates(excluded, start, len(users), items_ID)
         parts.append(_lists(users, items_ID, k, pairs, eligible, plan, reach))
     if not parts:
         return torch.zeros(0, k, dtype=torch.int64), torch.zeros(0, k)
@@ -67,8 +67,8 @@ def _faulty_rows(values: Tensor) -> int:
     return int((~torch.isfinite(values).all(dim=1)).sum())
 
 
-def _coordinates(excluded: Exclusions | None, start: int, rows: int, items_ID: Tensor) -> tuple[Tensor, Tensor]:
-    """(row inside the block, id) of every exclusion of the block."""
+def coordinates(excluded: Exclusions | None, start: int, rows: int, items_ID: Tensor) -> tuple[Tensor, Tensor]:
+    """(row inside the block, id) of every exclusion of the rows from `start` on, of ids that the catalogue has."""
     device = items_ID.device
     if excluded is None:
         nothing = torch.tensor([], dtype=torch.int64, device=device)
@@ -95,7 +95,7 @@ def _lists(
         own = exclusions(*pairs, len(users_BD))
         ids_BK, scores_BK, unsure_B, faulty = tile_lists(users_BD, items_ID, k, own, eligible_I, plan.tile_rows)
     else:
-        hidden = Hidden(_blocked(items_ID, eligible_I), *pairs)
+        hidden = Hidden(blocked(items_ID, eligible_I), *pairs)
         ids_BK, scores_BK, unsure_B, faulty = block_lists(users_BD, items_ID, k, hidden, plan, reach(plan))
     if faulty:
         _check("item matrix", items_ID, plan)
@@ -116,7 +116,7 @@ def _of_rows(pairs: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor
     return torch.searchsorted(rows, row[kept]), ids[kept]
 
 
-def _blocked(items_ID: Tensor, eligible_I: Tensor | None) -> Tensor:
+def blocked(items_ID: Tensor, eligible_I: Tensor | None) -> Tensor:
     """[I] bool: id 0, and what is not eligible."""
     nothing = torch.zeros(len(items_ID), dtype=torch.bool, device=items_ID.device)
     blocked_I = nothing if eligible_I is None else ~eligible_I
