@@ -9,7 +9,7 @@ from typing import Final
 from pyspark.sql import SparkSession
 
 from nightrank.feature_store.contracts.stage import StageContext
-from nightrank.feature_store.contracts.storage import Location, locate
+from nightrank.feature_store.contracts.storage import Location
 
 KINDS: Final = {"nightly": "night"}
 """What a kind of run is called where people read it."""
@@ -38,7 +38,7 @@ def application_name(context: StageContext, stages: Sequence[str]) -> str:
 @contextmanager
 def application(context: StageContext, stages: Sequence[str]) -> Iterator[None]:
     """A session that is started inside has the names of the run and its stages, and can use the storage the lake is in."""
-    token, root = _application.set(application_name(context, stages)), _root.set(locate(context.root))
+    token, root = _application.set(application_name(context, stages)), _root.set(context.root)
     try:
         yield
     finally:

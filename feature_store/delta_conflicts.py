@@ -46,8 +46,9 @@ def conflict_of(error: BaseException) -> str | None:
 def reshaped(lake: Lake, table: str, since: int | None) -> str | None:
     """What happened to the table's columns since that version; None where they are the same. A write that was prepared for
     others can end with any fault."""
-    if since is None or delta_read.table_version(lake, table) in (None, since):
+    now = None if since is None else delta_read.newest(lake, table)
+    if now is None or now.version() == since:
         return None
-    before, now = (delta_read.open_table(lake, table, version) for version in (since, None))
+    before = delta_read.open_table(lake, table, since)
     same = before.metadata().id == now.metadata().id and before.schema().to_json() == now.schema().to_json()
     return None if same else "its columns were changed"

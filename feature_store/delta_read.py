@@ -11,7 +11,6 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.parquet_footer import footer_of
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.tables import MADE_BY, RECOMMENDATIONS, RELEASES
 from nightrank.feature_store.object_storage import arrow
@@ -36,12 +35,18 @@ def open_table(lake: Lake, name: str, version: int | None = None) -> DeltaTable:
         ) from None
 
 
-def table_version(lake: Lake, name: str) -> int | None:
-    """The newest version; None where the table does not exist."""
+def newest(lake: Lake, name: str) -> DeltaTable | None:
+    """The table at its newest version; None where it does not exist."""
     place = lake.table(name)
     with of_delta_rs(place):
         there = DeltaTable.is_deltatable(str(place), storage_options=storage_options(place))
-    return open_table(lake, name).version() if there else None
+    return open_table(lake, name) if there else None
+
+
+def table_version(lake: Lake, name: str) -> int | None:
+    """The newest version; None where the table does not exist."""
+    table = newest(lake, name)
+    return None if table is None else table.version()
 
 
 def files_of(lake: Lake, name: str, version: int) -> list[str]:
@@ -67,7 +72,7 @@ def is_bare(table: DeltaTable) -> bool:
 def rows_of(lake: Lake, name: str, version: int) -> int:
     """How many rows the version holds, from the log's statistics or else the files' footers."""
     counts = [
-        add["num_records"] if add.get("num_records") is not None else footer_of(lake.table(name) / add["path"]).num_rows
+        add["num_records"] if add.get("num_records") is not None else arrow.footer(lake.table(name) / add["path"]).num_rows
         for add in _adds(open_table(lake, name, version))
     ]
     return sum(counts)
@@ -84,23 +89,23 @@ def latest_release(lake: Lake) -> Release | None:
 
 def releases(lake: Lake) -> list[Release]:
     """Every release, oldest first: by fence, then by when it was made."""
-    version = table_version(lake, RELEASES.name)
-    if version is None:
+    table = newest(lake, RELEASES.name)
+    if table is None:
         return []
-    table = dataset(lake, RELEASES.name, files_of(lake, RELEASES.name, version), RELEASES.schema).to_table(
-        columns=[c.FENCE, c.CREATED_AT, c.BODY]
-    )
-    rows = sorted(table.to_pylist(), key=lambda row: (row[c.FENCE], row[c.CREATED_AT]))
+    stored = dataset(lake, RELEASES.name, file_paths(table), RELEASES.schema)
+    found = stored.to_table(columns=[c.FENCE, c.CREATED_AT, c.BODY]).to_pylist()
+    rows = sorted(found, key=lambda row: (row[c.FENCE], row[c.CREATED_AT]))
     return [Release.model_validate_json(row[c.BODY]) for row in rows]
 
 
-def recommendations_for(lake: Lake, user_id: str) -> tuple[Release, list[dict[str, Any]]]:
-    """The current release and the user's list in it, best first; an empty list where the user is not known to it.
+def recommendations_for(lake: Lake, user_id: str, release: Release | None = None) -> tuple[Release, list[dict[str, Any]]]:
+    """The release, by default the current one, and the user's list in it, best first; an empty list where the user is not
+    known to it.
 
     Opens only the files whose statistics admit the user. DataContractError before the first release, or where the
     user's rows are not all of that release.
     """
-    release = latest_release(lake)
+    release = release or latest_release(lake)
     if release is None:
         raise DataContractError(f"nothing is released in {lake.root} yet", "run `nightrank full` first")
     table = open_table(lake, RECOMMENDATIONS.name, release.recommendations_version)

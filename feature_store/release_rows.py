@@ -8,7 +8,6 @@ from deltalake import write_deltalake
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
-from nightrank.feature_store.contracts.storage import locate
 from nightrank.feature_store.contracts.tables import RELEASES
 from nightrank.feature_store.object_storage.addresses import storage_options
 from nightrank.feature_store.object_storage.faults import of_delta_rs
@@ -19,7 +18,7 @@ def append(lake: Lake, release: Release) -> None:
     body = release.model_dump()
     row = {name: body.get(name) for name in schemas.RELEASES.names}
     row |= {"date": date.fromisoformat(release.date), "body": release.model_dump_json(), "created_at": datetime.now(UTC)}
-    place = locate(lake.table(RELEASES.name))
+    place = lake.table(RELEASES.name)
     rows = pa.Table.from_pylist([row], schemas.RELEASES)
     with of_delta_rs(place):
         write_deltalake(str(place), rows, mode="append", storage_options=storage_options(place))

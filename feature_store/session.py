@@ -11,9 +11,9 @@ from pyspark.sql import SparkSession
 from nightrank.feature_store.application import current_application, current_root, labelled
 from nightrank.feature_store.contracts.secret_settings import check_whole
 from nightrank.feature_store.contracts.settings import SparkSettings
-from nightrank.feature_store.contracts.storage import Location, locate
+from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.object_storage.jars import jar_properties
-from nightrank.feature_store.object_storage.spark import spark_access
+from nightrank.feature_store.object_storage.spark import SparkAccess, spark_access
 from nightrank.feature_store.py_files import SETTING, check_py_files
 from nightrank.feature_store.spark_properties import check_arguments, handed_over
 from nightrank.feature_store.spark_variables import resolved
@@ -41,7 +41,7 @@ SHORT_LIVED: Final[dict[str, str]] = {
 }
 
 
-def get_session(settings: SparkSettings, app: str | None = None, root: str | Path | Location | None = None) -> SparkSession:
+def get_session(settings: SparkSettings, app: str | None = None, root: Location | None = None) -> SparkSession:
     """The active session, or a new one with Delta, UTC and the settings above, named `app` or after the run and its stages.
 
     It can use the storage that the lake `root` is in, by default the lake of the stages that run now; a disk otherwise.
@@ -59,8 +59,7 @@ def get_session(settings: SparkSettings, app: str | None = None, root: str | Pat
     builder = SparkSession.builder.appName(app or current_application())
     if master is not None:
         builder = builder.master(master)
-    place = current_root() if root is None else locate(root)
-    options = _options(settings, master, place or locate(Path.cwd()))
+    options = _options(settings, master, current_root() if root is None else root)
     session = _joined(builder, options) if _has_jvm() else _started(builder, options)
     check_py_files(session.sparkContext.getConf().get(SETTING) or "")
     session.sparkContext.setLogLevel("ERROR")
@@ -90,9 +89,9 @@ def _started(builder: SparkSession.Builder, options: dict[str, str]) -> SparkSes
     return session
 
 
-def _options(settings: SparkSettings, master: str | None, root: Location) -> dict[str, str]:
+def _options(settings: SparkSettings, master: str | None, root: Location | None) -> dict[str, str]:
     local = _is_local(master)
-    access = spark_access(root)
+    access = SparkAccess() if root is None else spark_access(root)
     shown = settings.ui if settings.ui is not None else not local
     return {
         **FIXED,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import yaml
 
@@ -19,7 +18,7 @@ from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import BY_CODE, NightrankError, UsageError
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.storage import Location, lake_root, local_copy
+from nightrank.feature_store.contracts.storage import Location, lake_root
 from nightrank.feature_store.contracts.tables import RECOMMENDATIONS
 from nightrank.pipeline.config import configured
 from nightrank.pipeline.progress import LineProgress, Progress
@@ -91,9 +90,8 @@ def recommend(data: Data, users: Sequence[str] | None = None, **options: Any) ->
     if release is None:
         raise UsageError(f"nothing is released on {lake.root} yet", "call nightrank.fit first")
     paths = delta_read.files_of(lake, RECOMMENDATIONS.name, release.recommendations_version)
-    files = [str(local_copy(lake.table(RECOMMENDATIONS.name) / path)) for path in paths]
-    table = ds.dataset(files, format="parquet").to_table(columns=list(LIST_COLUMNS))
-    table = table.sort_by([(c.USER_ID, "ascending"), (c.RANK, "ascending")])
+    lists = delta_read.dataset(lake, RECOMMENDATIONS.name, paths, RECOMMENDATIONS.schema)
+    table = lists.to_table(columns=list(LIST_COLUMNS)).sort_by([(c.USER_ID, "ascending"), (c.RANK, "ascending")])
     ids = table[c.ITEM_ID].to_pylist()
     titles = titles_of(lake, sorted(set(ids)))
     return table.append_column(c.TITLE, pa.array([titles.get(item) for item in ids], pa.string())).to_pandas()

@@ -3,10 +3,15 @@
 from datetime import date, timedelta
 from typing import Any, Final
 
+import pyarrow.compute as pc
+
+from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import NightrankError, UsageError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.storage import Location, local_folder
+from nightrank.feature_store.contracts.landing_files import SCHEMAS, landing_files
+from nightrank.feature_store.contracts.storage import Location
+from nightrank.feature_store.object_storage import arrow
 from nightrank.pipeline.config import configured
 from nightrank.pipeline.progress import choose
 from nightrank.pipeline.recommend import recommendations
@@ -75,11 +80,8 @@ def _market(lake: Lake, size: str) -> None:
 
 def _somebody(lake: Lake, day: date) -> str:
     """A user of the last day: the one with the most events, so that the list has something to go by."""
-    import pyarrow.compute as pc
-    import pyarrow.dataset as ds
-
-    landed = ds.dataset(str(local_folder(lake.landing_day("events", day))), format="parquet")
-    users = landed.to_table(columns=["user_id"])["user_id"]
+    events = arrow.dataset(landing_files(lake, "events", [day]), SCHEMAS["events"])
+    users = events.to_table(columns=[c.USER_ID])[c.USER_ID]
     counted = sorted(pc.value_counts(pc.drop_null(users)).to_pylist(), key=lambda row: (-row["counts"], row["values"]))
     if not counted:
         raise NightrankError(f"no events landed on {day}", "delete the demo's folder and run it again")

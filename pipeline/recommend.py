@@ -11,16 +11,17 @@ from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.settings import IdSettings
-from nightrank.feature_store.contracts.storage import local_copy
 from nightrank.feature_store.contracts.tables import ITEMS
 
 
 def recommendations(lake: Lake, user: str, files: list[str], overrides: list[str]) -> dict[str, Any]:
     """The list with its release and model. UsageError where the user has none; the message does not repeat the id."""
-    if delta_read.latest_release(lake) is None:
+    release = delta_read.latest_release(lake)
+    if release is None:
         raise UsageError(f"nothing is released on {lake.root} yet", "run `nightrank full` first")
-    release, rows = delta_read.recommendations_for(lake, _known_as(lake, user, files, overrides))
+    _, rows = delta_read.recommendations_for(lake, _known_as(lake, release, user, files, overrides), release)
     if not rows:
         raise UsageError(
             f"this user has no list in release {release.release_id}", "check the id; a new user has one after the next night"
@@ -39,26 +40,24 @@ def recommendations(lake: Lake, user: str, files: list[str], overrides: list[str
 
 def titles_of(lake: Lake, item_ids: list[str]) -> dict[str, str]:
     """Title by item id, of those that have one."""
-    version = delta_read.table_version(lake, ITEMS.name)
-    paths = delta_read.files_of(lake, ITEMS.name, version) if version is not None else []
-    if not paths:
+    table = delta_read.newest(lake, ITEMS.name)
+    if table is None:
         return {}
-    dataset = ds.dataset([str(local_copy(lake.table(ITEMS.name) / path)) for path in paths], format="parquet")
-    rows = dataset.to_table(columns=[c.ITEM_ID, c.TITLE], filter=ds.field(c.ITEM_ID).isin(item_ids)).to_pylist()
+    items = delta_read.dataset(lake, ITEMS.name, delta_read.file_paths(table), ITEMS.schema)
+    rows = items.to_table(columns=[c.ITEM_ID, c.TITLE], filter=ds.field(c.ITEM_ID).isin(item_ids)).to_pylist()
     return {row[c.ITEM_ID]: row[c.TITLE] for row in rows if row[c.TITLE]}
 
 
-def _known_as(lake: Lake, user: str, files: list[str], overrides: list[str]) -> str:
+def _known_as(lake: Lake, release: Release, user: str, files: list[str], overrides: list[str]) -> str:
     """The id under which the lake knows the user: itself, or its keyed hash where ingest replaced ids."""
     from nightrank.pipeline.config import configured
     from nightrank.spark_jobs.ingest.user_key import user_key
 
-    config = configured(files, overrides) if files or overrides else _of_current_run(lake)
+    config = configured(files, overrides) if files or overrides else _of_run(lake, release)
     key = user_key(config.section("ids", IdSettings), lake)
     return user if key is None else hmac.new(key, user.encode(), "sha256").hexdigest()
 
 
-def _of_current_run(lake: Lake) -> Configuration:
-    release = delta_read.latest_release(lake)
-    run = lake.run_dir(release.run_id) / "run.json" if release else None
-    return Configuration.from_run(read_json(run)["config"] if run and run.exists() else {})
+def _of_run(lake: Lake, release: Release) -> Configuration:
+    run = lake.run_dir(release.run_id) / "run.json"
+    return Configuration.from_run(read_json(run)["config"] if run.exists() else {})

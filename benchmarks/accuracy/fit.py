@@ -115,7 +115,7 @@ def fit(
         plan = ReadPlan((len(rows),), seed, epoch, 1, config.batch_rows)
         started = time.perf_counter()
         batches = (filled_in(batch, known) for batch in epoch_batches(rows, plan))
-        loss, read = _epoch(step, ranker, batches, plan, phase)
+        loss, read = train_epoch(step, ranker, batches, plan, phase)
         renew_texts(ranker, SingleProcess(), device)
         tokens, spent = tokens + read, spent + time.perf_counter() - started
         if valid is None or ((epoch + 1) % every and epoch + 1 < phase.epochs):
@@ -136,7 +136,7 @@ def fit(
     return outcome
 
 
-def _epoch(
+def train_epoch(
     step: TrainStep[Batch], ranker: Ranker, batches: Iterator[Batch], plan: ReadPlan, phase: PhaseConfig
 ) -> tuple[float, int]:
     """(mean loss of the steps, tokens)."""
@@ -145,7 +145,7 @@ def _epoch(
     for number in range(plan.epoch * plan.steps, (plan.epoch + 1) * plan.steps):
         report = step(batches, number, learning_rate(phase, number, plan.steps * phase.epochs))
         losses, tokens = losses + report.loss, tokens + report.tokens
-    return losses / plan.steps, tokens
+    return losses / max(1, plan.steps), tokens
 
 
 def epoch_batches(rows: Rows, plan: ReadPlan) -> Iterator[Batch]:

@@ -1,6 +1,5 @@
 """One way to update: from a model of the periods before t to one that has period t too, by the program's own parts."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -8,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.accuracy.fit import device_of, epoch_batches
+from benchmarks.accuracy.fit import device_of, epoch_batches, train_epoch
 from benchmarks.forgetting.periods import Period, beside, joined, label_rows, labels_of, questions, users_of, whole_rows
 from nightrank.feature_store.replay_choice import exemplars, reservoir
 from nightrank.ranker.compose import compose
-from nightrank.ranker.growth import grow, grow_optimizer_state, grown_rows
+from nightrank.ranker.growth import grow
 from nightrank.ranker.inputs import ItemInputs
 from nightrank.ranker.metrics.ranking import per_row
 from nightrank.ranker.model import Ranker
@@ -21,9 +20,9 @@ from nightrank.trainer.config.training import DistillationConfig, PhaseConfig, T
 from nightrank.trainer.data.plan import ReadPlan
 from nightrank.trainer.data.rows import Rows
 from nightrank.trainer.incremental.distillation import Replayed, frozen, soft_labels
+from nightrank.trainer.incremental.growth import longer_moments
 from nightrank.trainer.loop.objective import SequenceObjective
 from nightrank.trainer.loop.optim import AdamW, trainable
-from nightrank.trainer.loop.schedule import learning_rate
 from nightrank.trainer.loop.step import Anchor, TrainStep, rows_between
 from nightrank.trainer.ranks.communicator import SingleProcess
 
@@ -128,20 +127,13 @@ def _grown(config: TrainerConfig, way: Way, before: Model, day: Period) -> tuple
         weights = ranker.state_dict()
         ranker = compose(without_dropout(config).model, inputs, 0)
         ranker.load_state_dict(weights)
-    longer = grown_rows(old, ranker.shapes)
-    return ranker.train(), {key: _longer(key, value, longer) for key, value in before.moments.items()}
+    return ranker.train(), longer_moments(before.moments, old, ranker.shapes)
 
 
 def without_dropout(config: TrainerConfig) -> TrainerConfig:
     model = config.model.model_dump()
     model["encoder"]["dropout"], model["item"]["dropout"] = 0.0, 0.0
     return config.model_copy(update={"model": type(config.model).model_validate(model)})
-
-
-def _longer(key: str, value: Tensor, longer: dict[str, tuple[int, int]]) -> Tensor:
-    name = key.rpartition("/")[0]
-    grown: Tensor = grow_optimizer_state({key: value}, *longer[name])[key] if name in longer else value
-    return grown
 
 
 def _inputs(items: np.ndarray, most: int | None = None) -> ItemInputs:
@@ -165,14 +157,6 @@ def _train(
 ) -> None:
     objective = objective or SequenceObjective(ranker, config.loss, config.micro_batch_tokens, config.reorder)
     step = TrainStep(ranker, optimizer, SingleProcess(), device_of(config), objective, config.optimizer, seed, anchor)
-    ranker.train()
-    for number, batches, steps in _steps(config, phase, rows, seed):
-        step(batches, number, learning_rate(phase, number, steps))
-
-
-def _steps(config: TrainerConfig, phase: PhaseConfig, rows: Rows, seed: int) -> Iterator[tuple[int, Iterator, int]]:
     for epoch in range(phase.epochs):
         plan = ReadPlan((len(rows),), seed, epoch, 1, config.batch_rows)
-        batches = epoch_batches(rows, plan)
-        for number in range(epoch * plan.steps, (epoch + 1) * plan.steps):
-            yield number, batches, plan.steps * phase.epochs
+        train_epoch(step, ranker, epoch_batches(rows, plan), plan, phase)

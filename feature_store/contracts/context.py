@@ -155,7 +155,7 @@ def load_context(run_dir: Location) -> StageContext:
         raise UsageError(
             f"{run_dir} is no run: it holds no run.json", "name a run's folder (LAKE/runs/ID), or a lake and a date"
         )
-    return context_of(read_json(run_dir / "run.json"), locate(run_dir).parent.parent)
+    return context_of(read_json(run_dir / "run.json"), run_dir.parent.parent)
 
 
 def context_of(body: Mapping[str, Any], root: Location) -> StageContext:

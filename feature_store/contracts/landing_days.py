@@ -6,7 +6,7 @@ from typing import Protocol
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.holds import held_days
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake, LandingKind
-from nightrank.feature_store.contracts.landing_files import has_rows, identity_of, landing_entries, landing_files
+from nightrank.feature_store.contracts.landing_files import has_rows, identities, landing_entries, landing_files
 from nightrank.feature_store.contracts.model_ref import ModelRef
 
 
@@ -40,20 +40,24 @@ def landing_days(context: OfADay, kind: LandingKind) -> list[date]:
 
     Of items and users also the newest day before those: a catalogue may have been imported again after that day's night.
     """
-    first, held, folded = first_day(context), held_days(context.lake), folded_days(context)
+    first, held, missed = first_day(context), held_days(context.lake), _trained_without(context)
     until = [day for day in context.lake.landing_days(kind) if day <= context.day and day not in held]
-    days = [day for day in until if first is None or day >= first or day in folded]
+    days = [day for day in until if first is None or day >= first or day in missed]
     return days if days or kind == "events" else until[-1:]
 
 
 def folded_days(context: OfADay) -> frozenset[date]:
     """Days before a night's own that its champion was trained without, because they were held, and that are no longer held."""
+    return _trained_without(context) - held_days(context.lake)
+
+
+def _trained_without(context: OfADay) -> frozenset[date]:
     champion = context.champion_found()
     if context.kind == "full" or champion is None or context.day <= date.fromisoformat(champion.date):
         return frozenset()
     record = context.lake.run_dir(champion.run_id) / "stages" / "check_day.json"
     without = read_json(record)["output"]["guards"]["without"] if record.exists() else ()
-    return frozenset(map(date.fromisoformat, without)) - held_days(context.lake) if without else frozenset()
+    return frozenset(map(date.fromisoformat, without))
 
 
 def fresh_days(context: OfADay) -> bool:
@@ -74,7 +78,7 @@ def brings_no_event(lake: Lake, day: date, before: date | None) -> bool:
 
 
 def landing_identity(context: OfADay) -> list[tuple[str, int, str]]:
-    """The identity of the files that the run takes in (`landing_files.identity_of`)."""
+    """`identities` of the files that the run takes in."""
     lake = context.lake
     found = [pair for kind in LANDING_KINDS for pair in landing_entries(lake, kind, landing_days(context, kind))]
-    return identity_of(lake, found)
+    return identities(lake, found)

@@ -13,7 +13,6 @@ from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
-from nightrank.feature_store.contracts.parquet_footer import footer_of
 from nightrank.feature_store.contracts.storage import Entry, Location
 
 SCHEMAS: Final[dict[LandingKind, pa.Schema]] = {
@@ -70,14 +69,14 @@ def landing_files(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[L
 
 
 def landing_entries(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[tuple[Location, Entry]]:
-    """The files with what one listing a day says of them. A folder that bears a file's name is among them: ingest names it."""
+    """The files with what one listing a day says of them. A folder with the name of a file is among them: ingest names it."""
     found = [pair for day in days for pair in lake.landing_day(kind, day).listing() if pair[0].suffix == ".parquet"]
     # Spark does not read hidden files either: they are what a writer has not finished.
     shown = [(path, entry) for path, entry in found if not path.name.startswith((".", "_"))]
     return [(path, entry or Entry(path.key, 0, 0.0, "folder")) for path, entry in shown]
 
 
-def identity_of(lake: Lake, found: Iterable[tuple[Location, Entry]]) -> list[tuple[str, int, str]]:
+def identities(lake: Lake, found: Iterable[tuple[Location, Entry]]) -> list[tuple[str, int, str]]:
     """(path in the lake, bytes, tag) of each file. On a disk the tag is the time of change, in a bucket the store's own mark of
     the content.
 
@@ -90,7 +89,8 @@ def identity_of(lake: Lake, found: Iterable[tuple[Location, Entry]]) -> list[tup
 def has_rows(path: Location) -> bool:
     """A file that cannot be read counts: ingest names its fault."""
     try:
-        return bool(footer_of(path).num_rows)
+        with path.open() as file:
+            return bool(pq.read_metadata(file).num_rows)
     except (pa.ArrowException, OSError):
         return True
 

@@ -9,6 +9,8 @@ from nightrank.feature_store.guards.profile import Profile
 from nightrank.feature_store.guards.reference import Reference
 
 GUARDS: Final = (
+    guards.volume,
+    guards.catalogue,
     guards.user_share,
     guards.actions,
     guards.features,
@@ -30,8 +32,7 @@ def judged(profile: Profile, reference: Reference, settings: GuardSettings, unkn
     if reference.usual_events < settings.least_events:
         note = f"a usual day has {reference.usual_events:,.0f} events, {settings.least_events} are needed (guards.least_events)"
         return DayChecked(date=day, verdict="not_judged", note=note, findings=())
-    found = [*guards.volume(profile, reference, settings), *guards.catalogue(profile, reference, settings)]
-    found += [finding for guard in GUARDS for finding in guard(profile, reference, settings)]
+    found = [finding for guard in GUARDS for finding in guard(profile, reference, settings)]
     found += [] if unknown is None else [guards.unknown_items(unknown, settings)]
     held = any(finding.held for finding in found)
     return DayChecked(date=day, verdict="held" if held else "passed", note="", findings=_rounded(found))

@@ -63,10 +63,10 @@ def features(profile: Profile, reference: Reference, settings: GuardSettings) ->
 
 
 def dates(profile: Profile, reference: Reference, settings: GuardSettings) -> Iterator[Finding]:
+    earlier = reference.summed("dates")
     for name in ("before", "after"):
         now = profile.dates.get(name, 0) / max(profile.events, 1)
-        before = reference.summed("dates")
-        usual = before.get(name, 0.0) / max(sum(before.values()), 1.0)
+        usual = earlier.get(name, 0.0) / max(sum(earlier.values()), 1.0)
         words = f"{now:.0%} of the events are of a date {name} the landing day; usual are {usual:.0%}"
         yield _at_most("dates", name, abs(now - usual), settings.other_dates, words)
 

@@ -1,6 +1,7 @@
 """Profiles of the landing days of a lake. Each is read once and kept under `profiles/` while its files are the same."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -12,16 +13,10 @@ from pydantic import ValidationError
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.context import StageContext
+from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import read_json, sha256_of, write_json
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake
-from nightrank.feature_store.contracts.landing_files import (
-    SCHEMAS,
-    checked,
-    faults,
-    identity_of,
-    landing_entries,
-    landing_files,
-)
+from nightrank.feature_store.contracts.landing_files import SCHEMAS, checked, identities, landing_entries, landing_files
 from nightrank.feature_store.contracts.tables import ITEMS
 from nightrank.feature_store.guards.profile import READ, Profile, profile_of
 from nightrank.feature_store.guards.reference import Reference
@@ -30,15 +25,18 @@ from nightrank.feature_store.object_storage import arrow
 
 def landing_of(lake: Lake, day: date) -> str:
     """The identity of the day's files, by what the storage says of them."""
-    return sha256_of(identity_of(lake, (pair for kind in LANDING_KINDS for pair in landing_entries(lake, kind, [day]))))
+    found = [pair for kind in LANDING_KINDS for pair in landing_entries(lake, kind, [day])]
+    return sha256_of(identities(lake, found))
 
 
 def reference_of(context: StageContext, day: date, timezone: str, most: int, without: frozenset[date]) -> Reference:
     """The newest `most` days with events before the day, but those `without`. A day with a broken file is left out."""
-    lake = context.lake
-    before = [each for each in lake.landing_days("events") if each < day and each not in without][-most:]
-    whole = [each for each in before if not faults(lake, "events", [each])]
-    return Reference({each: profile(context, each, timezone) for each in whole}, day)
+    before = [each for each in context.lake.landing_days("events") if each < day and each not in without][-most:]
+    found: dict[date, Profile] = {}
+    for each in before:
+        with suppress(DataContractError):
+            found[each] = profile(context, each, timezone)
+    return Reference(found, day)
 
 
 def profile(context: StageContext, day: date, timezone: str) -> Profile:
@@ -49,7 +47,7 @@ def profile(context: StageContext, day: date, timezone: str) -> Profile:
     if kept is not None and kept.landing == landing:
         return kept
     events = checked(lake, "events", [day])
-    batches = arrow.dataset(events.files, SCHEMAS["events"]).to_batches(columns=READ) if events.files else ()
+    batches = arrow.dataset(events.files, SCHEMAS["events"]).to_batches(columns=READ)
     made = profile_of(
         batches, rows=events.rows, day=day, timezone=timezone, landing=landing, catalogue=_complete_items(lake, day)
     )
@@ -60,11 +58,11 @@ def profile(context: StageContext, day: date, timezone: str) -> Profile:
 
 def unknown_share(lake: Lake, day: date) -> float | None:
     """The share of the day's events on items that are neither stored nor landed with it; None before the first run."""
-    version = delta_read.table_version(lake, ITEMS.name)
+    table = delta_read.newest(lake, ITEMS.name)
     events = landing_files(lake, "events", [day])
-    if version is None or not events:
+    if table is None or not events:
         return None
-    stored = delta_read.dataset(lake, ITEMS.name, delta_read.files_of(lake, ITEMS.name, version), ITEMS.schema)
+    stored = delta_read.dataset(lake, ITEMS.name, delta_read.file_paths(table), ITEMS.schema)
     known = [stored.to_table(columns=[c.ITEM_ID]).column(c.ITEM_ID)]
     if items := landing_files(lake, "items", [day]):
         known.append(arrow.dataset(items, SCHEMAS["items"]).to_table(columns=[c.ITEM_ID]).column(c.ITEM_ID))

@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
-from nightrank.feature_store.contracts.storage import Location, locate
+from nightrank.feature_store.contracts.storage import Location
 
 ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -20,13 +19,12 @@ def region(environ: Mapping[str, str] = os.environ) -> str | None:
     return _first(REGIONS, environ)
 
 
-def storage_options(place: str | Path | Location, environ: Mapping[str, str] = os.environ) -> dict[str, str] | None:
+def storage_options(place: Location, environ: Mapping[str, str] = os.environ) -> dict[str, str] | None:
     """What `deltalake` is given beside the address; None for a disk. Credentials are not in it: deltalake looks for them in
     the usual chain of each cloud. A commit is a conditional write, so several processes may write one table."""
-    found = locate(place)
-    if found.is_local:
+    if place.is_local:
         return None
-    if found.scheme != "s3":
+    if place.scheme != "s3":
         return {}
     server = endpoint(environ)
     given = {"AWS_ENDPOINT_URL": server, "AWS_REGION": region(environ), "conditional_put": "etag"}

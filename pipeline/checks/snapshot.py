@@ -1,9 +1,9 @@
 """The snapshot a run was trained on: unchanged, and every pinned file there with the rows it was pinned with."""
 
-from nightrank.feature_store.contracts.parquet_footer import footer_of
 from nightrank.feature_store.contracts.settings import MaintenanceSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PinnedFile, load_snapshot
 from nightrank.feature_store.contracts.storage import Location
+from nightrank.feature_store.object_storage import arrow
 from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 
 
@@ -35,7 +35,7 @@ def _same(path: Location, file: PinnedFile, part: str) -> None:
     expect(path.exists(), f"part {part}: {path} is missing")
     size = path.size
     expect(size == file.bytes, f"part {part}: {path} has {size} bytes, pinned with {file.bytes}")
-    footer = footer_of(path)
+    footer = arrow.footer(path)
     groups = tuple(footer.row_group(number).num_rows for number in range(footer.num_row_groups))
     expect(groups == file.row_groups, f"part {part}: {path} has row groups {groups}, pinned with {file.row_groups}")
 

@@ -14,8 +14,8 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.files import read_json, write_atomic, write_json
 from nightrank.feature_store.contracts.lake import Lake, LandingKind
-from nightrank.feature_store.contracts.parquet_footer import footer_of
 from nightrank.feature_store.contracts.storage import Location
+from nightrank.feature_store.object_storage import arrow
 from nightrank.pipeline.simulate import catalogue, population
 from nightrank.pipeline.simulate.catalogue import Catalogue
 from nightrank.pipeline.simulate.config import MarketConfig, market
@@ -102,7 +102,7 @@ class MarketWriter:
     def finish(self, config: MarketConfig, goods: Catalogue) -> dict[str, Any]:
         items = self.lake.truth / "items.parquet"
         if not self.dry_run:
-            if not items.exists() or footer_of(items).num_rows != len(goods.truth.item_id):
+            if not items.exists() or arrow.footer(items).num_rows != len(goods.truth.item_id):
                 write_atomic(items, _parquet(catalogue.truth_table(goods.truth)))
             meta = {"clock": "real", "id_type": config.id_type, "source": "simulate", "timezone": "UTC"}
             write_json(self.lake.landing_meta_path, meta)

@@ -7,7 +7,6 @@ candidates. Its gradient is that of the cross entropy of Hinton et al. (2015, se
 keeps gradients of one size at any temperature.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from nightrank.ranker.blocks.one_dnn import times_transposed
 from nightrank.ranker.losses.full_softmax import LEAST_ROWS
-from nightrank.ranker.losses.sampled import Scores
+from nightrank.ranker.losses.sampled import Scores, corrected
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,7 @@ def sampled_divergence(ranker: Scores, teacher: Scores, known_M: Tensor, tempera
 
 
 def _candidates(scores: Scores, known_M: Tensor, temperature: float) -> Tensor:
-    negative_RM = scores.negative_SM / temperature
-    if scores.log_q_M is not None:
-        negative_RM = negative_RM - (scores.log_q_M + math.log(negative_RM.shape[1]))
-    negative_RM = negative_RM.masked_fill(~known_M, float("-inf"))
+    negative_RM = corrected(scores.negative_SM / temperature, scores.log_q_M).masked_fill(~known_M, float("-inf"))
     return torch.cat([scores.positive_S.unsqueeze(1) / temperature, negative_RM], dim=1)
 
 
@@ -80,6 +76,7 @@ class _FullDivergence(torch.autograd.Function):
         grad_bias = None if bias_I is None else torch.zeros_like(bias_I, dtype=torch.float32)
         total = torch.zeros((), dtype=torch.float32, device=states_Rd.device)
         rows = max(LEAST_ROWS, chunk_elements // max(1, known))
+        table_dK = own.table_Id.T.contiguous()
         with torch.autocast(device, enabled=False):
             for start in range(0, len(states_Rd), rows):
                 part = slice(start, start + rows)
@@ -87,7 +84,7 @@ class _FullDivergence(torch.autograd.Function):
                 share_CK, weight_C1 = log_taught_CK.exp(), weights_R[part].unsqueeze(1)
                 total += (weight_C1 * share_CK * (log_taught_CK - log_own_CK)).sum() * temperature**2
                 grad_CK = temperature * weight_C1 * (log_own_CK.exp() - share_CK)
-                grad_states[part] = times_transposed(grad_CK.to(kind), own.table_Id.T.contiguous())
+                grad_states[part] = times_transposed(grad_CK.to(kind), table_dK)
                 grad_table[1:known] += times_transposed(grad_CK.T.to(kind).contiguous(), own.states_Rd[part].T.contiguous())[1:]
                 if grad_bias is not None:
                     grad_bias[1:known] += grad_CK.sum(0)[1:]

@@ -32,11 +32,14 @@ def sampled_softmax(scores: Scores) -> Tensor:
     is an unbiased estimate of sum_i exp(s_ti), and the loss is log Z_t - s_ty. Dividing by M q is the importance weight of
     Bengio & Senecal (2008) and the correction of Yi et al. (2019).
     """
-    negative_SM = scores.negative_SM
-    if scores.log_q_M is not None:
-        negative_SM = negative_SM + -(scores.log_q_M + math.log(negative_SM.shape[1]))
+    negative_SM = corrected(scores.negative_SM, scores.log_q_M)
     log_total_S = torch.logaddexp(scores.positive_S, torch.logsumexp(negative_SM, dim=1))
     return log_total_S - scores.positive_S
+
+
+def corrected(negative_SM: Tensor, log_q_M: Tensor | None) -> Tensor:
+    """Logits less log(M q): the sum of their exp estimates that over the catalogue. As they are where q is None."""
+    return negative_SM if log_q_M is None else negative_SM - (log_q_M + math.log(negative_SM.shape[1]))
 
 
 def gbce(scores: Scores, items: int, t: float) -> Tensor:

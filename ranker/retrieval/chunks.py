@@ -5,7 +5,7 @@ Shapes: B users, T items of a block, I item ids with id 0 as padding, D width, K
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +16,15 @@ from nightrank.ranker.retrieval.rounding import LARGEST_ERROR, bounds_of, length
 
 STORED: Final = 2.0**-8 + 2.0**-16
 """What a product loses of itself when it is stored in bf16."""
+
+
+class Reach(NamedTuple):
+    """How far products with any item can be off, as `Bounds.at` asks. It is the same for every block of users."""
+
+    norm: Tensor
+    """The largest length of an item."""
+    residual: Tensor
+    """The largest distance of an item from its rounded one."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +49,22 @@ class Hidden:
         return hidden_I
 
 
-def block_lists(users_BD: Tensor, items_ID: Tensor, k: int, hidden: Hidden, plan: Plan) -> tuple[Tensor, Tensor, Tensor, bool]:
+def reach_of(items_ID: Tensor, plan: Plan) -> Reach:
+    """Block by block."""
+    parts = [lengths_of(items, rounded) for _, items, rounded in _blocks(items_ID, plan)]
+    norm, residual = (torch.stack(part).max() for part in zip(*parts, strict=True))
+    return Reach(norm, residual)
+
+
+def block_lists(
+    users_BD: Tensor, items_ID: Tensor, k: int, hidden: Hidden, plan: Plan, reach: Reach
+) -> tuple[Tensor, Tensor, Tensor, bool]:
     """(ids [B, k], scores [B, k], unsure [B], faulty): exact but for users that are unsure, whose candidates in the plan's
     product need not hold the k best. Faulty: an item may hold a NaN or an infinity."""
     count = plan.candidates(k)
     values_BC = users_BD.new_full((len(users_BD), count), float("-inf"))
     ids_BC = torch.zeros(len(users_BD), count, dtype=torch.int64, device=users_BD.device)
-    norm = residual = users_BD.new_zeros(())
-    for first, scores, longest, farthest in _products(users_BD, items_ID, plan):
-        norm, residual = torch.maximum(norm, longest), torch.maximum(residual, farthest)
+    for first, scores in _products(users_BD, items_ID, plan):
         hidden.mask(scores, first)
         values, ids = largest(scores, count, plan)
         values_BC, order = torch.cat([values_BC, values.float()], 1).topk(count)
@@ -56,11 +72,11 @@ def block_lists(users_BD: Tensor, items_ID: Tensor, k: int, hidden: Hidden, plan
     exact_BC = scores_of(users_BD, items_ID, ids_BC, plan.terms)
     exact_BC = exact_BC.masked_fill_(values_BC == float("-inf"), float("-inf"))
     ids_BK, scores_BK = ordered(ids_BC, exact_BC, k)
-    error_B = bounds_of(users_BD, plan.kind).at(norm, residual)
+    error_B = bounds_of(users_BD, plan.kind).at(*reach)
     last_B = values_BC[:, -1]
     left_B = last_B + error_B + _stored(users_BD, plan) * last_B.abs()  # the best score of what is no candidate is below it
     unsure_B = (last_B > float("-inf")) & ~(left_B < scores_BK[:, -1]) | ~(error_B < LARGEST_ERROR)
-    return ids_BK, scores_BK, unsure_B, not torch.isfinite(norm)
+    return ids_BK, scores_BK, unsure_B, not torch.isfinite(reach.norm)
 
 
 def _stored(users_BD: Tensor, plan: Plan) -> float:
@@ -68,17 +84,22 @@ def _stored(users_BD: Tensor, plan: Plan) -> float:
     return STORED if plan.kind == torch.bfloat16 and not users_BD.is_cuda else 0.0
 
 
-def _products(users_BD: Tensor, items_ID: Tensor, plan: Plan) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
-    """(first id, products [B, T], largest length, largest residual) block by block."""
-    users = users_BD.to(dtype=plan.kind)
+def _blocks(items_ID: Tensor, plan: Plan) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """(first id, items in fp32, items as they are in the plan's product)."""
     for first in range(0, len(items_ID), plan.item_rows):
         items = items_ID[first : first + plan.item_rows].float()
-        rounded = items.to(dtype=plan.kind)
+        yield first, items, items.to(dtype=plan.kind)
+
+
+def _products(users_BD: Tensor, items_ID: Tensor, plan: Plan) -> Iterator[tuple[int, Tensor]]:
+    """(first id, products [B, T]) block by block."""
+    users = users_BD.to(dtype=plan.kind)
+    for first, _, rounded in _blocks(items_ID, plan):
         if users.is_cuda and plan.kind == torch.bfloat16:  # else partial sums may be rounded to bf16 as well
             scores = torch.mm(users, rounded.T, out_dtype=torch.float32)
         else:
             scores = users @ rounded.T
-        yield first, scores, *lengths_of(items, rounded)
+        yield first, scores
 
 
 def largest(scores_BT: Tensor, count: int, plan: Plan) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from nightrank.ranker.heads.dot import DotHead
 from nightrank.ranker.heads.pairs import PairHead
+from nightrank.ranker.retrieval.chunks import Hidden
 from nightrank.ranker.retrieval.plan import SPARE
-from nightrank.ranker.retrieval.topk import Exclusions, exact_topk
+from nightrank.ranker.retrieval.topk import Exclusions, blocked, coordinates, exact_topk
 
 
 def best_items(
@@ -26,14 +27,9 @@ def best_items(
         return exact_topk(queries, catalogue, k, excluded, eligible_I)
     with torch.no_grad():
         scores_BI = head.scores(queries, catalogue)
-    scores_BI[:, 0] = float("-inf")
-    if eligible_I is not None:
-        scores_BI[:, ~eligible_I.to(scores_BI.device)] = float("-inf")
-    if excluded is not None:
-        ids, offsets = (part.to(scores_BI.device) for part in excluded)
-        rows = torch.repeat_interleave(torch.arange(len(queries), device=ids.device), offsets.diff())
-        inside = (ids >= 0) & (ids < scores_BI.shape[1])
-        scores_BI[rows[inside], ids[inside]] = float("-inf")
+    pairs = coordinates(excluded, 0, len(queries), catalogue)
+    eligible = None if eligible_I is None else eligible_I.to(catalogue.device)
+    Hidden(blocked(catalogue, eligible), *pairs).mask(scores_BI, 0)
     return _first(scores_BI, k)
 
 

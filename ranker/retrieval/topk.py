@@ -8,11 +8,14 @@ at last from the exact scores of all items. So lists are those of brute force in
 product they began with.
 """
 
+from collections.abc import Callable
+from functools import cache
+
 import torch
 from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.ranker.retrieval.chunks import Hidden, block_lists
+from nightrank.ranker.retrieval.chunks import Hidden, Reach, block_lists, reach_of
 from nightrank.ranker.retrieval.exact import whole_row
 from nightrank.ranker.retrieval.plan import Plan, plan_for, rows_holding
 from nightrank.ranker.retrieval.tiles import exclusions, tile_lists
@@ -39,11 +42,12 @@ def exact_topk(
     _check("user vectors", users_BD, plan)
     items_ID = items_ID.detach()
     eligible = None if eligible_I is None else eligible_I.to(device=items_ID.device, dtype=torch.bool)
+    reach = cache(lambda plan: reach_of(items_ID, plan))  # once for all users, and only where a product asks
     parts = []
     for start in range(0, users_BD.shape[0], plan.user_rows):
         users = users_BD[start : start + plan.user_rows].detach().float().contiguous()
-        pairs = _coordinates(excluded, start, len(users), items_ID)
-        parts.append(_lists(users, items_ID, k, pairs, eligible, plan))
+        pairs = coordinates(excluded, start, len(users), items_ID)
+        parts.append(_lists(users, items_ID, k, pairs, eligible, plan, reach))
     if not parts:
         return torch.zeros(0, k, dtype=torch.int64), torch.zeros(0, k)
     return torch.cat([ids for ids, _ in parts]), torch.cat([scores for _, scores in parts])
@@ -63,8 +67,8 @@ def _faulty_rows(values: Tensor) -> int:
     return int((~torch.isfinite(values).all(dim=1)).sum())
 
 
-def _coordinates(excluded: Exclusions | None, start: int, rows: int, items_ID: Tensor) -> tuple[Tensor, Tensor]:
-    """(row inside the block, id) of every exclusion of the block."""
+def coordinates(excluded: Exclusions | None, start: int, rows: int, items_ID: Tensor) -> tuple[Tensor, Tensor]:
+    """(row inside the block, id) of every exclusion of the rows from `start` on, of ids that the catalogue has."""
     device = items_ID.device
     if excluded is None:
         nothing = torch.tensor([], dtype=torch.int64, device=device)
@@ -78,15 +82,21 @@ def _coordinates(excluded: Exclusions | None, start: int, rows: int, items_ID: T
 
 
 def _lists(
-    users_BD: Tensor, items_ID: Tensor, k: int, pairs: tuple[Tensor, Tensor], eligible_I: Tensor | None, plan: Plan
+    users_BD: Tensor,
+    items_ID: Tensor,
+    k: int,
+    pairs: tuple[Tensor, Tensor],
+    eligible_I: Tensor | None,
+    plan: Plan,
+    reach: Callable[[Plan], Reach],
 ) -> tuple[Tensor, Tensor]:
     """Lists by the plan's product, and those of users who are unsure by one that is more exact."""
-    hidden = Hidden(_blocked(items_ID, eligible_I), *pairs)
     if plan.product == "tiles":
         own = exclusions(*pairs, len(users_BD))
         ids_BK, scores_BK, unsure_B, faulty = tile_lists(users_BD, items_ID, k, own, eligible_I, plan.tile_rows)
     else:
-        ids_BK, scores_BK, unsure_B, faulty = block_lists(users_BD, items_ID, k, hidden, plan)
+        hidden = Hidden(blocked(items_ID, eligible_I), *pairs)
+        ids_BK, scores_BK, unsure_B, faulty = block_lists(users_BD, items_ID, k, hidden, plan, reach(plan))
     if faulty:
         _check("item matrix", items_ID, plan)
     rows = unsure_B.nonzero().flatten()
@@ -95,7 +105,7 @@ def _lists(
             ids_BK[row], scores_BK[row] = whole_row(users_BD[row], items_ID, hidden.of(row), k, plan.terms)
     elif len(rows):
         left = _of_rows(pairs, rows)
-        ids_BK[rows], scores_BK[rows] = _lists(users_BD[rows], items_ID, k, left, eligible_I, plan.slower())
+        ids_BK[rows], scores_BK[rows] = _lists(users_BD[rows], items_ID, k, left, eligible_I, plan.slower(), reach)
     return ids_BK, scores_BK
 
 
@@ -106,7 +116,7 @@ def _of_rows(pairs: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor
     return torch.searchsorted(rows, row[kept]), ids[kept]
 
 
-def _blocked(items_ID: Tensor, eligible_I: Tensor | None) -> Tensor:
+def blocked(items_ID: Tensor, eligible_I: Tensor | None) -> Tensor:
     """[I] bool: id 0, and what is not eligible."""
     nothing = torch.zeros(len(items_ID), dtype=torch.bool, device=items_ID.device)
     blocked_I = nothing if eligible_I is None else ~eligible_I

@@ -7,8 +7,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from scripts.log_store import JAR as LOG_STORE
+
 ROOT = Path(__file__).resolve().parents[2]
-LOG_STORE = ROOT / "feature_store" / "object_storage" / "log_store.jar"
 BUILD = "import setuptools.build_meta as b, sys; print(b.build_wheel(sys.argv[1]))"
 
 

@@ -1,4 +1,4 @@
-"""What landed, by one listing a day: files, what is hidden, and a folder that bears a file's name."""
+"""What landed, by one listing a day: files, what is hidden, and a folder with the name of a file."""
 
 from datetime import date
 
@@ -6,7 +6,7 @@ import pytest
 from pipeline_fakes import DAY, landed_lake
 
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.feature_store.contracts.landing_files import checked, faults, has_rows, identity_of, landing_entries
+from nightrank.feature_store.contracts.landing_files import checked, faults, has_rows, identities, landing_entries
 
 NAMED = "part-9.parquet"
 
@@ -30,18 +30,18 @@ def test_the_files_of_the_days_in_their_order_and_no_hidden_one(lake):
 
 
 def test_the_identity_follows_the_content(lake):
-    before = identity_of(lake, landing_entries(lake, "events", [DAY]))
-    assert identity_of(lake, landing_entries(lake, "events", [DAY])) == before
+    before = identities(lake, landing_entries(lake, "events", [DAY]))
+    assert identities(lake, landing_entries(lake, "events", [DAY])) == before
     (path, size, _), file = before[0], lake.landing_day("events", DAY) / "part-0.parquet"
     assert (path, size) == (f"landing/events/day={DAY}/part-0.parquet", file.size)
     file.write_bytes(file.read_bytes())
-    assert identity_of(lake, landing_entries(lake, "events", [DAY])) != before
+    assert identities(lake, landing_entries(lake, "events", [DAY])) != before
 
 
 def test_a_folder_in_place_of_a_file_has_an_identity_and_is_named_by_ingest(lake):
     folder = lake.landing_day("events", DAY) / NAMED
     folder.mkdir()
-    (_, _, _), (path, _, tag) = identity_of(lake, landing_entries(lake, "events", [DAY]))
+    (_, _, _), (path, _, tag) = identities(lake, landing_entries(lake, "events", [DAY]))
     assert path.endswith(NAMED) and tag == "folder"
     assert has_rows(folder), "what cannot be read counts"
     with pytest.raises(DataContractError, match=f"{NAMED}: not a complete Parquet file"):

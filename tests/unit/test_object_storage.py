@@ -42,7 +42,7 @@ def test_a_lake_on_a_disk_changes_nothing_of_a_session(tmp_path):
     access = spark_access(locate(tmp_path), OWN_SERVER)
     assert access == SparkAccess()
     assert jar_properties(SparkSettings(), access) == {PACKAGES: DELTA}
-    assert storage_options(tmp_path, OWN_SERVER) is None
+    assert storage_options(locate(tmp_path), OWN_SERVER) is None
 
 
 def test_a_server_of_ones_own_is_asked_by_path_and_without_tls():
@@ -51,7 +51,7 @@ def test_a_server_of_ones_own_is_asked_by_path_and_without_tls():
     assert found["spark.hadoop.fs.s3a.path.style.access"] == "true"
     assert found["spark.hadoop.fs.s3a.connection.ssl.enabled"] == "false"
     assert found["spark.hadoop.fs.s3a.endpoint.region"] == "eu-north-1"
-    assert storage_options("s3://b/k", OWN_SERVER) == {
+    assert storage_options(locate("s3://b/k"), OWN_SERVER) == {
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
         "AWS_REGION": "eu-north-1",
         "AWS_ALLOW_HTTP": "true",
@@ -62,7 +62,7 @@ def test_a_server_of_ones_own_is_asked_by_path_and_without_tls():
 def test_amazons_own_server_is_found_by_the_libraries():
     found = spark_access(locate("s3://b/k"), SECRETS).properties
     assert not any(name.startswith("spark.hadoop.fs.s3a.endpoint") or "path.style" in name for name in found)
-    assert storage_options("s3://b/k", SECRETS) == {"conditional_put": "etag"}
+    assert storage_options(locate("s3://b/k"), SECRETS) == {"conditional_put": "etag"}
 
 
 def test_the_address_for_s3_alone_comes_first():
@@ -75,8 +75,9 @@ def test_the_address_for_s3_alone_comes_first():
 
 @pytest.mark.parametrize("place", ["s3://b/k", "gs://b/k", "abfss://c@a.dfs.core.windows.net/k"])
 def test_no_credential_is_among_what_spark_and_delta_are_given(place):
-    access = spark_access(locate(place), OWN_SERVER)
-    told = {**access.properties, **jar_properties(SparkSettings(), access), **(storage_options(place, OWN_SERVER) or {})}
+    where = locate(place)
+    access = spark_access(where, OWN_SERVER)
+    told = {**access.properties, **jar_properties(SparkSettings(), access), **(storage_options(where, OWN_SERVER) or {})}
     assert not any("canary" in value or "AKIA0" in value for value in told.values())
 
 

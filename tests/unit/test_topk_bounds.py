@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightrank.ranker.retrieval.chunks import Hidden, block_lists
+from nightrank.ranker.retrieval.chunks import Hidden, block_lists, reach_of
 from nightrank.ranker.retrieval.plan import Plan
 from nightrank.ranker.retrieval.rounding import Bounds, bounds_of, lengths_of
 
@@ -17,7 +17,8 @@ def unsure(user, items, product, k=1):
     """Whether one user's lists cannot be told from candidates of which there are k + 16, or 2 k + 16 in bf16."""
     nothing = torch.zeros(0, dtype=torch.int64)
     hidden = Hidden(torch.arange(len(items)) == 0, nothing, nothing)
-    return block_lists(torch.tensor([user]), items, k, hidden, Plan(product, item_rows=20))[2].tolist() == [True]
+    plan = Plan(product, item_rows=20)
+    return block_lists(torch.tensor([user]), items, k, hidden, plan, reach_of(items, plan))[2].tolist() == [True]
 
 
 @pytest.mark.parametrize(("precision", "lost"), [("highest", 0.0), ("high", 2.0**-9), ("medium", 2.0**-6)])

@@ -10,6 +10,7 @@ from nightrank.ranker.retrieval import chunks
 from nightrank.ranker.retrieval.chunks import largest
 from nightrank.ranker.retrieval.exact import exact_scores
 from nightrank.ranker.retrieval.plan import CANDIDATES, Plan, plan_for, rows_holding
+from nightrank.ranker.retrieval.rounding import lengths_of
 from nightrank.ranker.retrieval.tiles import AVAILABLE, room_for
 from nightrank.ranker.retrieval.topk import exact_topk
 from tests.unit.test_topk import PRODUCTS, brute_force, exclusions
@@ -56,6 +57,13 @@ def test_a_block_of_the_catalogue_has_as_many_items_as_the_plan_says(monkeypatch
     monkeypatch.setattr(chunks, "largest", lambda scores, *rest: widths.append(scores.shape[1]) or largest(scores, *rest))
     exact_topk(torch.ones(2, 3), torch.randn(1000, 3), 4, plan=Plan("fp32", item_rows=300))
     assert widths == [300, 300, 300, 100]
+
+
+def test_items_are_measured_once_for_all_users(monkeypatch):
+    measured = []
+    monkeypatch.setattr(chunks, "lengths_of", lambda items, *rest: measured.append(len(items)) or lengths_of(items, *rest))
+    exact_topk(torch.ones(7, 3), torch.randn(1000, 3), 4, plan=Plan("fp32", user_rows=2, item_rows=300))
+    assert measured == [300, 300, 300, 100]
 
 
 def test_the_fastest_product_of_the_device_is_chosen():

@@ -23,13 +23,12 @@ SPARE: Final = 40
 def load_baselines(root: Location, split: str, k: int, version: int | None = None) -> dict[str, ListRecommender]:
     """The recommenders that have lists for the split, at the table's version (None: the newest). Empty without the table."""
     lake, name = Lake(root), tables.BASELINE_LISTS.name
-    at = delta_read.table_version(lake, name)
-    if at is None:
+    table = delta_read.newest(lake, name)
+    if table is None:
         return {}
-    files = delta_read.files_of(lake, name, at if version is None else version)
-    if not files:
-        return {}
-    scan = delta_read.dataset(lake, name, files, tables.BASELINE_LISTS.schema)
+    if version not in (None, table.version()):
+        table = delta_read.open_table(lake, name, version)
+    scan = delta_read.dataset(lake, name, delta_read.file_paths(table), tables.BASELINE_LISTS.schema)
     return {recommender: found for recommender in KNOWN if (found := _lists(scan, recommender, split, k + SPARE)) is not None}
 
 

@@ -76,7 +76,12 @@ def grown_moments(root: Location, parent: Parent, bundle: Bundle, shapes: ItemSh
     except DataContractError as error:
         log.info(f"train: the champion's optimizer state is not available, starting without it: {error.message}")
         return {}
-    longer = grown_rows(shapes_of(bundle.info), shapes)
+    return longer_moments(moments, shapes_of(bundle.info), shapes)
+
+
+def longer_moments(moments: dict[str, Tensor], old: ItemShapes, new: ItemShapes) -> dict[str, Tensor]:
+    """An optimizer's state with zeros for the new rows of the tables that `grow` made longer."""
+    longer = grown_rows(old, new)
     return {key: _longer(key, value, longer) for key, value in moments.items()}
 
 

@@ -111,7 +111,7 @@ def queries(batch: Batch, snapshot: DatasetSnapshot) -> Queries:
     key_T = row_T * span + batch.items_T
     wanted_T = is_target_T & ~torch.isin(key_T, key_T[seen_T])
     kept_B = torch.bincount(row_T[wanted_T], minlength=batch.rows) > 0
-    history = _rows(batch.cut_at(), kept_B)
+    history = batch.cut_at().rows_where(kept_B)
     return Queries(history, _ragged(batch, seen_T, kept_B), _ragged(batch, wanted_T, kept_B))
 
 
@@ -119,18 +119,3 @@ def _ragged(batch: Batch, mask_T: Tensor, kept_B: Tensor) -> Ragged:
     mask_T = mask_T & kept_B[batch.row_T]
     counts_B = torch.bincount(batch.row_T[mask_T], minlength=batch.rows)[kept_B]
     return batch.items_T[mask_T], torch.cat([counts_B.new_zeros(1), counts_B.cumsum(0)])
-
-
-def _rows(batch: Batch, kept_B: Tensor) -> Batch:
-    """The batch with only the kept rows."""
-    kept = batch.keep(kept_B[batch.row_T])
-    lengths_B = batch.lengths[kept_B]
-    return Batch(
-        items_T=kept.items_T,
-        actions_T=kept.actions_T,
-        times_T=kept.times_T,
-        offsets_B1=torch.cat([lengths_B.new_zeros(1), lengths_B.cumsum(0)]),
-        loss_from_B=batch.loss_from_B[kept_B],
-        weight_B=batch.weight_B[kept_B],
-        users_B=batch.users_B[kept_B],
-    )

@@ -84,13 +84,10 @@ def training_events(snapshot: DatasetSnapshot, root: Location, split: PartName) 
         return item_counts(snapshot, root, tuple(part for part in parts if snapshot.rows(part)))
     name = tables.INTERACTIONS.name
     lake = Lake(root)
-    version = snapshot.tables.get(name)
-    files = delta_read.files_of(lake, name, delta_read.open_table(lake, name).version() if version is None else version)
+    table = delta_read.open_table(lake, name, snapshot.tables.get(name))
     counts = np.zeros(snapshot.items + 1, np.int64)
-    if not files:
-        return counts
     day = datetime.fromisoformat(snapshot.date).replace(tzinfo=UTC).date()
-    scan = delta_read.dataset(lake, name, files, tables.INTERACTIONS.schema)
+    scan = delta_read.dataset(lake, name, delta_read.file_paths(table), tables.INTERACTIONS.schema)
     for batch in scan.to_batches(columns=[c.ITEM], filter=pc.field(c.LANDING_DATE) < day):
         counts += np.bincount(batch.column(c.ITEM).to_numpy(), minlength=len(counts))
     return counts

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.stage import StageContext
-from nightrank.feature_store.contracts.storage import Location, local_copy, locate
+from nightrank.feature_store.contracts.storage import Location, local_copy
 from nightrank.trainer.tracking.runs import log_snapshot
 from nightrank.trainer.tracking.tracked import Point, curve_points, params_of
 from nightrank.trainer.tracking.tracker import tracker_of
@@ -58,7 +58,7 @@ def close_parent(spec: StudySpec, result: dict[str, Any], files: list[Path | Loc
     with tracker_of(context_of(spec)) as tracker:
         run_id = tracker.run_of(context_of(spec))
         for file in files:
-            tracker.client.log_artifact(run_id, str(local_copy(locate(file))))
+            tracker.client.log_artifact(run_id, str(local_copy(file)))
         for name in ("trials", "pruned", "failed"):
             tracker.client.log_metric(run_id, name, result[name], step=result["trials"])
         if result["best"]:
