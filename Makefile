@@ -13,7 +13,7 @@ export DO_NOT_TRACK ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-cluster test-bucket test-airflow test-slow mutation check format bench bench-accuracy doctor package clean
+.PHONY: help setup demo test test-unit test-spark test-distributed test-e2e test-night test-cluster test-bucket test-airflow test-slow mutation check format bench bench-nightly bench-accuracy doctor package clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ format: setup ## let ruff fix what check reports
 
 bench: setup ## speed against peers and limits, results under benchmarks/results; training compared with PEERS on DATA=Beauty.txt, top-k with what TOPK=PYTHON has
 	nice $(BIN)/python -m benchmarks $(if $(PEERS),--data $(DATA) --peer-python $(PEERS)) $(if $(TOPK),--topk-python $(TOPK))
+
+bench-nightly: setup ## seconds and bytes of a night's data stages on a history of 1, 3 and 10 million events; an hour
+	nice $(BIN)/python -m benchmarks.nightly
 
 bench-accuracy: setup ## accuracy tables on public sets under DATA=FOLDER, peers by PEERS="rectools=PYTHON replay=PYTHON"; hours
 	nice $(BIN)/python -m benchmarks.accuracy.tables --data $(or $(DATA),$(error say where the data sets are: make bench-accuracy DATA=FOLDER)) $(if $(PEERS),--peer-python $(PEERS))

@@ -16,18 +16,18 @@ def as_job(name: str, function: StageFunction) -> StageFunction:
 
     @wraps(function)
     def run(context: StageContext) -> StageResult:
-        before = _input_bytes()
+        before = input_bytes()
         sentence = (function.__doc__ or name).strip().splitlines()[0]
         with stage_jobs(context, name, sentence), explained(context.root):
             check_executors(context)
             result = function(context)
-        result.bytes_read = result.bytes_read or max(0, _input_bytes() - before)
+        result.bytes_read = result.bytes_read or max(0, input_bytes() - before)
         return result
 
     return run
 
 
-def _input_bytes() -> int:
+def input_bytes() -> int:
     """Input bytes of all tasks of this process' session so far; 0 where there is none."""
     from pyspark.sql import SparkSession
 
