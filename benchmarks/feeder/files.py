@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Normalisation, Part, PinnedFile, SplitRule
+from nightrank.feature_store.contracts.storage import Location
 
 COLUMNS: Final = tuple(f"f{i:02d}" for i in range(40))
 LISTS: Final = ("items", "actions", "times")
@@ -24,7 +25,7 @@ Make = Callable[[np.random.Generator, int], pa.Table]
 class Files:
     """A table of one row group a file, and what is counted of it: its rows, or the events in them."""
 
-    root: Path
+    root: Path | Location
     part: Part
     units: int
 
