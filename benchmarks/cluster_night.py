@@ -1,9 +1,9 @@
 """A night on a standalone cluster with neighbouring Spark stages in one application, and with an application for each stage.
 
 `python -m benchmarks.cluster_night [--nights 2] [--out FILE]`: a master and two workers as processes of this machine, a tiny
-market, a full run first, which is not timed. Each night runs on two copies of the lake, one after the other. `ours` and `peer`
-are seconds of a night less those of the stages that are no Spark jobs, so with the start of every process; `ours_over_peer` says
-how many times as fast one application is, `whole` the same of whole nights. `equal`: both lakes hold the same tables by content.
+market, a full run first, which is not timed. Each night runs on two copies of the lake, one after the other. `ours`, `peer`:
+seconds of a night less those of the stages that are no Spark jobs, so with the start of every process. `ours_over_peer` says how
+many times as fast one application is, `whole` the same of whole nights. `equal`: both lakes hold the same tables by content.
 """
 
 import argparse
