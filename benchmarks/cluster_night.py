@@ -2,7 +2,7 @@
 
 `python -m benchmarks.cluster_night [--nights 2] [--out FILE]`: a master and two workers as processes of this machine, a tiny
 market, a full run first, which is not timed. Each night runs on two copies of the lake, one after the other. `ours`, `peer`:
-seconds of a night less those of the stages that are no Spark jobs, so with the start of every process. `ours_over_peer` says how
+seconds of a night less those of the stages that are no Spark jobs, so with the start of each process. `ours_over_peer` says how
 many times as fast one application is, `whole` the same of whole nights. `equal`: both lakes hold the same tables by content.
 """
 
