@@ -12,12 +12,12 @@ from nightrank.feature_store.application import current_application, current_roo
 from nightrank.feature_store.contracts.secret_settings import check_whole
 from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.feature_store.contracts.storage import Location
-from nightrank.feature_store.object_storage.jars import jar_properties
+from nightrank.feature_store.object_storage.jars import jar_properties, with_jars
 from nightrank.feature_store.object_storage.spark import SparkAccess, spark_access
 from nightrank.feature_store.py_files import SETTING, check_py_files
 from nightrank.feature_store.spark_properties import check_arguments, handed_over
 from nightrank.feature_store.spark_variables import resolved
-from nightrank.feature_store.submitted import is_submitted, master_of, set_python
+from nightrank.feature_store.submitted import is_submitted, master_of, set_python, submitted_jars
 
 FIXED: Final[dict[str, str]] = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -76,6 +76,8 @@ def _has_jvm() -> bool:
 
 
 def _joined(builder: SparkSession.Builder, options: dict[str, str]) -> SparkSession:
+    if is_submitted():
+        options = with_jars(options, submitted_jars())
     for key, value in options.items():
         builder = builder.config(key, value)
     session: SparkSession = builder.getOrCreate()

@@ -40,6 +40,13 @@ def master_of(settings: SparkSettings) -> str | None:
     return given
 
 
+def submitted_jars() -> list[str]:
+    """The jars that spark-submit was given, with those that it made of packages: executors fetch these."""
+    SparkContext._ensure_initialized()
+    given: str = SparkConf().get("spark.jars", "") or ""
+    return [jar for jar in given.split(",") if jar]
+
+
 def set_python(settings: SparkSettings, *, local: bool) -> None:
     """Executors run the Python that `spark.pyspark.python` or PYSPARK_PYTHON names, else this one, and see this project,
     wherever the command was started from."""

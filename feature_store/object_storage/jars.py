@@ -1,6 +1,6 @@
 """Which jars a session is started with, and where they come from: resolved as Maven packages, or out of a folder."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +31,14 @@ def jar_properties(settings: SparkSettings, access: SparkAccess) -> dict[str, st
         EXCLUDES: [*_listed(settings.extra.get(EXCLUDES)), *(access.excludes if packages else ())],
     }
     return {name: ",".join(parts) for name, parts in found.items() if parts}
+
+
+def with_jars(options: Mapping[str, str], given: Iterable[str]) -> dict[str, str]:
+    """`options` with the jars that are `given` already, and of those in it the ones whose file is not among them."""
+    first = list(given)
+    names = {Path(jar).name for jar in first}
+    jars = [*first, *(jar for jar in _listed(options.get(JARS)) if Path(jar).name not in names)]
+    return {**options, **({JARS: ",".join(jars)} if jars else {})}
 
 
 def _folder(folder: str, access: SparkAccess) -> list[str]:

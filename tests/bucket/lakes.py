@@ -23,6 +23,8 @@ def runs(lake: Lake, options: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [("full", "--as-of", str(full), *options), *(("nightly", "--date", str(night), *options) for night in nights)]
 
 
-def on_a_disk(folder: Path) -> tuple[Lake, list[dict[str, str]]]:
+def on_a_disk(folder: Path, *more: str) -> tuple[Lake, list[dict[str, str]]]:
+    """A full run and two nights on this machine's disk; `more` are options of all three."""
     lake, options = simulated(folder / "lake", folder)
+    options = (*options, *more)
     return lake, [hashes(lake, nightrank(lake, *command, expect=(0, 7))) for command in runs(lake, options)]

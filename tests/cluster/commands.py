@@ -28,15 +28,15 @@ def on(cluster: Cluster, events: Path) -> tuple[str, ...]:
     return ("--set", f"spark.master={cluster.master}", "--set", f"spark.extra={json.dumps(settings)}")
 
 
-def applications(events: Path) -> dict[str, set[str]]:
-    """The hosts whose executors ended a task well, by the name of the application."""
+def applications(events: Path, *, repeated: bool = False) -> dict[str, set[str]]:
+    """The hosts whose executors ended a task well, by the name of the application. `repeated`: attempts share their name."""
     found: dict[str, set[str]] = {}
     for folder in sorted(path for path in events.iterdir() if path.is_dir()):
         lines = [json.loads(line) for path in sorted(folder.glob("events_*")) for line in path.open()]
         (name,) = [line["App Name"] for line in lines if line["Event"] == "SparkListenerApplicationStart"]
-        assert name not in found, "each has a name of its own"
+        assert repeated or name not in found, "each has a name of its own"
         ended = [line for line in lines if line["Event"] == "SparkListenerTaskEnd" and not line["Task Info"]["Failed"]]
-        found[name] = {line["Task Info"]["Host"] for line in ended}
+        found[name] = found.get(name, set()) | {line["Task Info"]["Host"] for line in ended}
     return found
 
 

@@ -13,15 +13,18 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.commands import QUICK
+from tests.cluster.commands import QUICK, new_lake
 from tests.cluster.conftest import ROOT
 from tests.cluster.secured import MARK
-from tests.cluster.standalone import Cluster
+from tests.cluster.standalone import Cluster, free_port
 from tests.command_lines import watched_command_lines
-from tests.commands import environment
+from tests.commands import environment, nightrank
+from tests.mlflow_server import MlflowServer
+from tests.password_door import password_door
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 SECRET = "canary4711-of-the-cluster"
+PASSWORD = "canary0815-of-mlflow"
 NAME = b"nightrank secured application"
 DEFAULTS = {
     "spark.authenticate": "true",
@@ -126,3 +129,28 @@ def test_another_secret_starts_no_application(secured: Cluster, tmp_path: Path) 
     assert "another-secret-0815" not in done.stderr
     assert holding("SparkListenerApplicationEnd", tmp_path / "events") != []
     assert holding("SparkListenerExecutorAdded", tmp_path / "events") == []
+
+
+def test_a_full_run_with_an_mlflow_that_asks_for_a_password(secured: Cluster, tmp_path: Path) -> None:
+    mlflow, events = MlflowServer(tmp_path, free_port()), tmp_path / "events"
+    events.mkdir()
+    lake = new_lake(tmp_path / "lake")
+    variables = {"NIGHTRANK_SPARK_SECRET": SECRET, "NIGHTRANK_SPARK_EVENTS": events.as_uri()}
+    known = {"MLFLOW_TRACKING_USERNAME": "nightrank", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+    mlflow.start()
+    try:
+        with password_door(mlflow.port, "nightrank", PASSWORD) as (port, answers), watched_command_lines(SECRET) as shown:
+            extra = {**QUICK, "spark.eventLog.compress": "false", "spark.pyspark.python": sys.executable}
+            settings = {"spark.master": secured.master, "spark.extra": json.dumps(extra), "trainer.launcher": "one_process"}
+            settings["mlflow.tracking_uri"] = f"http://127.0.0.1:{port}"
+            options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+            words = ("full", "--config", "tiny", "--config", "env/secure", *options)
+            refused = nightrank(lake, *words, expect=(2, 8), **variables)
+            assert "MLflow" in refused["error"]["message"] and 401 in answers
+            result = nightrank(lake, *words, **variables, **known)
+    finally:
+        mlflow.kill()
+    assert (result["status"], result["model"]["version"], shown) == ("done", 1, set())
+    assert nightrank(lake, "verify", "--run", result["run_id"], **known)["failed"] == []
+    assert holding(NAME.decode().split()[0], events) != []
+    assert holding(SECRET, lake.root.path, events, secured.folder) == holding(PASSWORD, tmp_path, secured.folder) == []

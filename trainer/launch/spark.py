@@ -39,12 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Starts a session as `spark.*` of the configuration says, or joins the one spark-submit made, and trains on it."""
     parser = argparse.ArgumentParser(prog="nightrank.trainer.launch.spark")
     parser.add_argument("--job", type=locate, required=True)
-    job = load_job(parser.parse_args(arguments).job)
+    place = parser.parse_args(arguments).job
+    take_over()  # before the job is read: where the lake is in a bucket, this is what opens it
+    job = load_job(place)
     import horovod.spark
 
     from nightrank.feature_store.session import get_session
 
-    take_over()
     workers = job.config.workers
     session = get_session(spark_settings(job), f"nightrank {job.run_id} train")
     try:
