@@ -29,7 +29,7 @@ def _starts(context: StageContext) -> Iterator[float]:
     if holder is not None and not holder[0].released:
         runs.append(context.lake.run_dir(holder[0].run_id))
     yield from (_started(folder / "run.json") for folder in runs if (folder / "run.json").exists())
-    yield from _searches(context.lake)
+    yield from searches(context.lake)
 
 
 def _started(path: Location) -> float:
@@ -39,7 +39,7 @@ def _started(path: Location) -> float:
     return min(written, datetime.fromisoformat(begun).timestamp()) if begun else written
 
 
-def _searches(lake: Lake) -> Iterator[float]:
+def searches(lake: Lake) -> Iterator[float]:
     """When each search that is under way began. `nightrank tune` writes study.json then, and on a disk holds a lock."""
     for study in (lake.root / "tune").glob("*/study.json"):
         if _is_searched(study.with_name(".lock")) if lake.root.is_local else _is_young(study.parent):

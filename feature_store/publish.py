@@ -22,7 +22,7 @@ def pin(lake: Lake, name: str, version: int) -> Part:
     table = delta_read.open_table(lake, name, version)
     _refuse_what_files_do_not_tell(table, name)
     folder = lake.table(name)
-    files = tuple(file for path in delta_read.file_paths(table) if (file := _pinned(folder, path)).rows)
+    files = tuple(file for path in delta_read.file_paths(table) if (file := pinned(folder, path)).rows)
     return Part(table=name, version=version, files=files, schema_fingerprint=fingerprint(table))
 
 
@@ -40,7 +40,8 @@ def publish(snapshot: DatasetSnapshot, context: StageContext) -> Location:
     return path
 
 
-def _pinned(folder: Location, path: str) -> PinnedFile:
+def pinned(folder: Location, path: str) -> PinnedFile:
+    """The file of a table's folder as it is now."""
     with (folder / path).open() as file:
         footer = pq.ParquetFile(file).metadata
         size = file.seek(0, os.SEEK_END)

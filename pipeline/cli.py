@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from nightrank.feature_store.contracts.errors import NightrankError, UsageError
-from nightrank.pipeline.commands import builds, data, demos, looks, orchestration, ranks, rollbacks, runs, tunes
+from nightrank.pipeline.commands import builds, data, demos, erasures, looks, orchestration, ranks, rollbacks, runs, tunes
 
 WRONG_USE: Final[Any] = typer.BadParameter.__mro__[1]
 """The parser's own UsageError, whichever copy of click this typer brings."""
@@ -54,6 +54,7 @@ app.command("stage")(runs.stage)
 app.command("join")(ranks.join)
 app.add_typer(orchestration.app, name="run")
 app.command("rollback")(rollbacks.rollback)
+app.command("erase")(erasures.erase)
 app.command("tune")(tunes.tune)
 app.command("demo")(demos.demo)
 app.command("recommend")(looks.recommend)

@@ -62,8 +62,8 @@ def print_run(result: dict[str, Any], as_json: bool, root: Any = None) -> None:
     if result["gate"]:
         reasons = [*result["gate"]["reasons"], *filter(None, [result["gate"].get("new_items")])]
         out(f"  gate: {result['gate']['decision']} ({'; '.join(reasons)})")
-    if current := result.get("back_fill_of"):
-        out(f"  a back-fill: its data was read; the model and lists of {current} stay current")
+    for line in _remarks(result):
+        out(f"  {line}")
     if result["report"] and root:
         out(f"  report: {locate(root) / result['report']}")
     if figures := quality(result.get("metrics") or []):
@@ -72,6 +72,15 @@ def print_run(result: dict[str, Any], as_json: bool, root: Any = None) -> None:
         out(f"  lists: {result['release']['users']:,} users, {result['release']['rows']:,} rows{_maker(result['release'])}")
         if root:
             out(f"  one user's list: nightrank recommend --root {root} --user ID")
+
+
+def _remarks(result: dict[str, Any]) -> list[str]:
+    found = []
+    if current := result.get("back_fill_of"):
+        found.append(f"a back-fill: its data was read; the model and lists of {current} stay current")
+    if users := result.get("trained_on_erased"):
+        found.append(f"the live model has learnt from {users:,} erased users; run `nightrank full` to leave them out")
+    return found
 
 
 def _maker(release: dict[str, Any]) -> str:

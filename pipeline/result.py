@@ -2,7 +2,9 @@
 
 from typing import Any, Final
 
+from nightrank.feature_store.contracts.erasures import trained_on_erased
 from nightrank.feature_store.contracts.files import read_json, write_json
+from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.stages import Stage
 
@@ -23,6 +25,7 @@ COUNTS: Final = {
     "landed": 0,
     "events": 0,
     "duplicates": 0,
+    "erased": 0,
     "late": 0,
     "quarantined": {},
     "left_out": {},
@@ -54,6 +57,8 @@ def compose(
     result |= {field: left_by_all[field] for field in WHERE_SWITCHED_ON if field in left_by_all}
     newer = (run.get("found") or {}).get("newer")
     result |= {"back_fill_of": newer} if newer else {}
+    trained = trained_on_erased(Lake(run_dir.parent.parent))
+    result |= {"trained_on_erased": trained} if trained else {}
     result["metrics"] = result["metrics"] or []
     result["counts"] = _counts(list(left.values()))
     result["stages"] = [{field: body.get(field) for field in STAGE_FIELDS} for body in left.values()]

@@ -26,6 +26,7 @@ from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.ingest.accounts import accounts, spoken, stored_counts
 from nightrank.spark_jobs.ingest.batch import Batch, judged, refuse_broken
 from nightrank.spark_jobs.ingest.days import quarantined_of
+from nightrank.spark_jobs.ingest.erased import erased_users
 from nightrank.spark_jobs.ingest.user_key import remember, user_key
 
 NAME = "ingest_events"
@@ -42,7 +43,7 @@ def run(context: StageContext) -> StageResult:
     of it is broken.
     """
     settings = submit.settings(context)
-    key = user_key(settings.ids, context.lake)
+    key, erased = user_key(settings.ids, context.lake), erased_users(settings.ids, context.lake)
     meta = context.lake.landing_meta()
     landed = {kind: checked(context.lake, kind, landing_days(context, kind)) for kind in SCHEMAS}
     if not any(kind.rows for kind in landed.values()) or not fresh_days(context):
@@ -56,8 +57,8 @@ def run(context: StageContext) -> StageResult:
         first_date=settings.ingest.first_date,
     )
     described: tuple[LandingKind, ...] = ("items", "users")
-    batches = {kind: judged(spark, context, settings, expect, landed[kind], key) for kind in described}
-    batches["events"] = judged(spark, context, settings, expect, landed["events"], key, batches["items"])
+    batches = {kind: judged(spark, context, settings, expect, landed[kind], key, erased=erased) for kind in described}
+    batches["events"] = judged(spark, context, settings, expect, landed["events"], key, batches["items"], erased)
     try:
         for batch in batches.values():
             refuse_broken(batch, settings.ingest.max_quarantine_fraction)

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.erasures import PREFIX
 from nightrank.feature_store.contracts.files import read_json, sha256_of
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.outputs.gated import Gated
@@ -109,8 +110,10 @@ def _known(spark: SparkSession, context: StageContext, settings: DataSections, v
 
 
 def _ids(spark: SparkSession, context: StageContext, versions: Versions, kind: str) -> DataFrame:
-    """`user`, `user_id` of everybody in the vocabulary."""
+    """`user`, `user_id` of everybody in the vocabulary but erased users."""
     rows = delta_io.read(spark, context.lake, VOCABULARY, versions.vocabulary).where(F.col(c.KIND) == kind)
+    if kind == "user":
+        rows = rows.where(~F.col(c.RAW_ID).startswith(PREFIX))
     return rows.select(F.col(c.DENSE_ID).alias(c.USER), F.col(c.RAW_ID).alias(c.USER_ID))
 
 

@@ -23,7 +23,8 @@ class IdSettings(FrozenConfig):
     hash_users: bool = False
     """Replace user ids by a keyed hash (HMAC-SHA256) at ingest."""
     key_file: str | None = None
-    """The key, outside the lake. Required when `hash_users` is on. A lake refuses another key than its first (exit 9)."""
+    """The key, outside the lake. Required when `hash_users` is on, and to erase users. A lake refuses another key than its
+    first (exit 9)."""
     in_report: bool = False
     """The report names its few sample users by id, so that they can be looked up. Not with `hash_users`."""
 

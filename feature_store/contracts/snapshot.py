@@ -107,8 +107,16 @@ class Impressions(FrozenConfig):
         return {name: value for name, value in body(self).items() if name != "timezone" or value is not None}
 
 
+class ErasureNote(FrozenConfig):
+    """Users were erased since the snapshot was made: its pins were written again, and its id is still the first one."""
+
+    id: str
+    rows: dict[PartName, int]
+    """Rows that the parts have lost."""
+
+
 class DatasetSnapshot(FrozenConfig):
-    """What one run trains and is measured on. Its id is the sha256 of everything else."""
+    """What one run trains and is measured on. Its id is the sha256 of everything else, as it was published."""
 
     schema_version: int = 1
     kind: Literal["full", "nightly"]
@@ -139,10 +147,12 @@ class DatasetSnapshot(FrozenConfig):
     """None where the run wrote no rows for click rankers."""
     features: Features | None = None
     """None where rankers of lists read nothing beside histories."""
+    erasure: ErasureNote | None = None
+    """None where nobody was erased from it."""
 
     @property
     def id(self) -> str:
-        return sha256_of(self.body)
+        return self.erasure.id if self.erasure else sha256_of(self.body)
 
     @property
     def body(self) -> dict[str, Any]:
@@ -152,14 +162,15 @@ class DatasetSnapshot(FrozenConfig):
         return {
             name: value
             for name, value in body.items()
-            if value is not None or name not in ("impressions", "features", "parent")
+            if value is not None or name not in ("impressions", "features", "parent", "erasure")
         }
 
     def rows(self, part: PartName) -> int:
         return self.parts[part].rows if part in self.parts else 0
 
     def save(self, path: Location) -> None:
-        write_json(path, {"id": self.id, **self.body})
+        written = {"sha256": sha256_of(self.body)} if self.erasure else {}
+        write_json(path, {"id": self.id, **written, **self.body})
 
 
 def load_snapshot(path: Location) -> DatasetSnapshot:
@@ -167,8 +178,8 @@ def load_snapshot(path: Location) -> DatasetSnapshot:
     if not path.exists():
         raise DataContractError(f"snapshot {path} does not exist", "run stage build_training_set first")
     body: dict[str, Any] = read_json(path)
-    claimed = body.pop("id", None)
+    claimed, written = body.pop("id", None), body.pop("sha256", None)
     snapshot = DatasetSnapshot.model_validate(body)
-    if claimed != snapshot.id:
+    if claimed != snapshot.id or (snapshot.erasure and written != sha256_of(snapshot.body)):
         raise DataContractError(f"snapshot {path} was changed after it was written", "build the training set again")
     return snapshot

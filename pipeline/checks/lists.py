@@ -6,6 +6,7 @@ import pyarrow.dataset as ds
 
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.erasures import PREFIX, erased_rows
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.settings import MaintenanceSettings, ScoringSettings
 from nightrank.feature_store.contracts.storage import local_copy
@@ -27,11 +28,14 @@ def release(subject: Subject) -> str:
 def complete(subject: Subject) -> str:
     """Ranks 1..n without a gap, no item twice, no list longer than k, and the totals of the release."""
     mine, rows = subject.release, _rows(subject)
-    expect(rows.num_rows == mine.rows, f"{rows.num_rows} rows at version {mine.recommendations_version}, released {mine.rows}")
+    gone_users, gone_rows = erased_rows(subject.lake, mine.release_id)
+    released = mine.rows - gone_rows
+    expect(rows.num_rows == released, f"{rows.num_rows} rows at version {mine.recommendations_version}, released {released}")
     lists = rows.group_by(c.USER_ID).aggregate(
         [(c.RANK, "min"), (c.RANK, "max"), (c.RANK, "count_distinct"), (c.ITEM_ID, "count_distinct"), (c.ITEM_ID, "count")]
     )
-    expect(lists.num_rows == mine.users, f"{lists.num_rows} users have a list, released {mine.users}")
+    users = mine.users - gone_users
+    expect(lists.num_rows == users, f"{lists.num_rows} users have a list, released {users}")
     count = lists[f"{c.ITEM_ID}_count"]
     for name, column in (
         ("ranks", f"{c.RANK}_count_distinct"),
@@ -45,7 +49,7 @@ def complete(subject: Subject) -> str:
     longest = pc.max(count).as_py() or 0
     expect(longest <= k, f"a list has {longest} items, asked for {k}")
     short = pc.sum(pc.less(count, k)).as_py() or 0
-    return f"{mine.users:,} lists, {mine.rows:,} rows" + (f", {short:,} shorter than {k}" if short else "")
+    return f"{users:,} lists, {released:,} rows" + (f", {short:,} shorter than {k}" if short else "")
 
 
 def one_release(subject: Subject) -> str:
@@ -55,9 +59,10 @@ def one_release(subject: Subject) -> str:
 
 
 def every_user(subject: Subject) -> str:
-    """Who is in the vocabulary has a list."""
+    """Who is in the vocabulary, and was not erased, has a list."""
     mine = subject.release
     known = _read(subject, VOCABULARY.name, mine.vocabulary_version, [c.RAW_ID], ds.field(c.KIND) == "user")
+    known = known.filter(pc.invert(pc.starts_with(known[c.RAW_ID], PREFIX)))
     listed = pc.unique(_rows(subject)[c.USER_ID])
     without = pc.sum(pc.invert(pc.is_in(known[c.RAW_ID], value_set=listed))).as_py() or 0
     expect(without == 0, f"{without} of {known.num_rows} known users have no list")

@@ -1,8 +1,7 @@
 """The model a run made, and the one that made its lists: bundles whole, and everybody names the same ones."""
 
-import json
-
 from nightrank.feature_store.contracts.files import sha256_stream
+from nightrank.feature_store.contracts.manifests import listed
 from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
 from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
@@ -92,7 +91,7 @@ def _whole(folder: Location, name: str) -> str:
     manifest = folder / "manifest.json"
     expect(manifest.exists(), f"{manifest} is missing")
     expect(_sha256(manifest) == name, f"{manifest} is not the manifest {name[:12]}")
-    files: dict[str, str] = json.loads(manifest.read_text())
+    files = listed(folder)
     for file, sha256 in files.items():
         expect((folder / file).exists(), f"{folder / file} is missing")
         expect(_sha256(folder / file) == sha256, f"{folder / file} has another sha256 than its manifest says")

@@ -13,7 +13,8 @@ def identity(subject: Subject) -> str:
     expect(body["id"] == snapshot.id, f"result.json names snapshot {body['id'][:12]}, its file holds {snapshot.id[:12]}")
     expect(snapshot.date == subject.run["date"], f"the snapshot is of {snapshot.date}")
     rows = {name: part.rows for name, part in snapshot.parts.items()}
-    differing = [name for name, count in body["rows"].items() if rows.get(name, 0) != count]
+    gone = snapshot.erasure.rows if snapshot.erasure else {}
+    differing = [name for name, count in body["rows"].items() if rows.get(name, 0) + gone.get(name, 0) != count]
     expect(not differing, f"result.json and the snapshot differ in the rows of {', '.join(differing)}")
     return f"{snapshot.id[:12]}, {len(rows)} parts"
 

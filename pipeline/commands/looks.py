@@ -72,18 +72,27 @@ def recommend(
 def verify(
     root: Root = DEFAULT_ROOT,
     run: Annotated[str | None, typer.Option("--run", help="A run id; default: the run that made the current lists.")] = None,
+    erased: Annotated[str | None, typer.Option("--erased", help="Search every file for this user's id instead.")] = None,
+    config: Config = None,
+    overrides: Set = None,
     as_json: Json = False,
 ) -> None:
     """Check every output of a run: files, ids, row counts, lists.
 
-    Reads only. Exit code 4 if a check fails.
+    Reads only. Exit code 4 if a check fails, or if a file holds the user of --erased. Only --erased reads a configuration.
 
     Examples:
 
       nightrank verify --root lake
 
       nightrank verify --root lake --run nightly-2024-01-15
+
+      nightrank verify --root lake --erased u17 --config mine.yaml
     """
+    if erased is not None:
+        from nightrank.pipeline.commands.erasures import answer_search
+
+        return answer_search(root, erased, config, overrides, as_json)
     from nightrank.pipeline.output import print_json, table
     from nightrank.pipeline.verify import verify_run
 

@@ -58,7 +58,15 @@ def headline(result: Result) -> str:
         sentence += f" and {version_of(release['model'])} made the lists"
     if release.get("users"):
         sentence += f", and {wording.count(release['users'])} users have lists of one release"
-    return f"{sentence}."
+    return f"{sentence}.{trained_on_erased(result)}"
+
+
+def trained_on_erased(result: Result) -> str:
+    """A further sentence where the live model has learnt from users who were erased since."""
+    users = result.get("trained_on_erased")
+    if not users:
+        return ""
+    return f" The live model has learnt from {wording.count(users)} erased users; the next full run leaves them out."
 
 
 def tiles(result: Result) -> tuple[Tile, ...]:

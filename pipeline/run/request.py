@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.configuration import Configuration
+from nightrank.feature_store.contracts.erasures import check_none_begun
 from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake
@@ -95,6 +96,7 @@ def landed_since(lake: Lake, day: date) -> date | None:
 def check_ready(request: RunRequest) -> None:
     """UsageError where the lake cannot take this run at all; ConfigError where its tracker needs a disk. Reads only."""
     request.lake.landing_meta()
+    check_none_begun(request.lake)
     request.config.section("mlflow", MlflowSettings).address(request.lake.mlflow)
     if request.kind == "nightly" and not _has_model(request.lake):
         raise UsageError(

@@ -1,6 +1,5 @@
 """The files of a bundle: written with a manifest of sha256, read only where they match it. No pickle anywhere."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +18,7 @@ from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.files import canonical_json, sha256_file, write_atomic
+from nightrank.feature_store.contracts.manifests import listed
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.tensor_file import write_tensors
 
@@ -126,7 +126,7 @@ def verify_manifest(folder: Path, expected: str | None = None, files: tuple[str,
     if expected is not None and name != expected:
         raise DataContractError(f"bundle {folder.name}: {MANIFEST} has sha256 {name}, not {expected}", REMEDY)
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = listed(folder)
     except ValueError:
         raise DataContractError(f"bundle {folder.name}: {MANIFEST} is not JSON", REMEDY) from None
     for file in files:

@@ -1,4 +1,4 @@
-"""What became of every landed event, so that it adds up: landed = taken in + duplicates + quarantined, with samples."""
+"""What became of each landed event, so that it adds up: landed = taken in + duplicates + quarantined + erased, with samples."""
 
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ def stored_counts(spark: SparkSession, context: StageContext, batch: Batch, inse
         "landed": batch.landed.rows,
         "events": taken,
         "duplicates": batch.valid_rows - taken,
+        "erased": batch.erased,
         "late": late,
         "unknown_items": n.get("stubs", (0, 0))[0],
     }
@@ -54,14 +55,15 @@ def _standing(batch: Batch, stored: DataFrame, context: StageContext) -> int:
 
 def accounts(batches: dict[LandingKind, Batch], counts: dict[str, int], *, hashed: bool) -> dict[str, Any]:
     """The section `ingest` of result.json: the sum of the events, and each fault by table, column and reason with samples."""
-    quarantined = sum(batches["events"].faults.values())
-    assert counts["landed"] == counts["events"] + counts["duplicates"] + quarantined, "landed events do not add up"
+    quarantined, erased = sum(batches["events"].faults.values()), batches["events"].erased
+    assert counts["landed"] == counts["events"] + counts["duplicates"] + quarantined + erased, "landed events do not add up"
     faults = [fault for kind, batch in batches.items() for fault in _faults(kind, batch, hashed)]
     return {
         "landed": counts["landed"],
         "events": counts["events"],
         "duplicates": counts["duplicates"],
         "quarantined": quarantined,
+        "erased": erased,
         "unreadable": batches["events"].unreadable,
         "faults": faults,
     }
@@ -94,7 +96,7 @@ def spoken(section: dict[str, Any]) -> list[str]:
     """The lines a user reads while the stage runs."""
     lines = [
         f"{section['landed']:,} events landed = {section['events']:,} taken in + {section['duplicates']:,} duplicates "
-        f"+ {section['quarantined']:,} quarantined"
+        f"+ {section['quarantined']:,} quarantined" + (f" + {section['erased']:,} of erased users" if section["erased"] else "")
     ]
     lines += [f"  {name} could not be read in {rows:,} events, which were kept" for name, rows in section["unreadable"].items()]
     for fault in section["faults"]:

@@ -15,6 +15,7 @@ from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.transforms import events as transforms
 from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.ingest import landing
+from nightrank.spark_jobs.ingest.erased import ERASED, Erased, with_erased
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Batch:
     ids_given: int
     unreadable: dict[str, int]
     """Events by the column whose cell could not be read though the event was kept."""
+    erased: int = 0
+    """Rows of erased users. They are in nothing else here."""
 
     @property
     def valid(self) -> DataFrame:
@@ -36,7 +39,7 @@ class Batch:
 
     @property
     def valid_rows(self) -> int:
-        return self.landed.rows - sum(self.faults.values())
+        return self.landed.rows - self.erased - sum(self.faults.values())
 
 
 def judged(
@@ -47,14 +50,18 @@ def judged(
     landed: Landed,
     key: bytes | None,
     items: Batch | None = None,
+    erased: Erased | None = None,
 ) -> Batch:
-    """The rows with their reason, ids in their one form, users under `key`. `items` are the ones landed with these events."""
+    """The rows with their reason, ids in their one form, users under `key`. `items` are the ones landed with these events.
+    Rows of `erased` users are counted and left out."""
     rules = {"events": quality.event_rules, "items": quality.item_rules, "users": quality.user_rules}[landed.kind](expect)
     rows = quality.judged(landing.read(spark, context.lake, landed), rules)
     if expect.integer_ids:
         rows = transforms.decimal_ids(rows)
     if items is not None and settings.ingest.unknown_items == "quarantine":
         rows = _known_items_only(rows, items.valid, delta_io.read_or_empty(spark, context.lake, tables.ITEMS))
+    if erased is not None and c.USER_ID in rows.columns:
+        rows = with_erased(rows, erased)
     if key is not None and c.USER_ID in rows.columns:
         rows = transforms.hashed_users(rows, key)
     return _profiled(landed, rows, settings.calendar.timezone)
@@ -82,10 +89,12 @@ def _profiled(landed: Landed, rows: DataFrame, timezone: str) -> Batch:
         measures += [F.count_if(quality.unreadable(name)).alias(f"bad_{name}") for name in quality.MAY_BE_UNREADABLE]
     found = {row[c.REASON]: row.asDict() for row in rows.groupBy(c.REASON).agg(*measures).collect()}
     valid = found.pop(None, {})
+    erased = found.pop(ERASED, {}).get("n", 0)
+    rows = rows if not erased else rows.where(~F.col(c.REASON).eqNullSafe(ERASED))
     faults = {reason: row["n"] for reason, row in sorted(found.items())}
     unreadable = {name: n for name in quality.MAY_BE_UNREADABLE if (n := valid.get(f"bad_{name}", 0))}
     days = tuple(sorted(valid.get("dates", ())))
-    return Batch(landed.kind, landed, rows, faults, days, valid.get("given", 0), unreadable)
+    return Batch(landed.kind, landed, rows, faults, days, valid.get("given", 0), unreadable, erased)
 
 
 def refuse_broken(batch: Batch, most: float) -> None:

@@ -8,6 +8,7 @@ import hmac
 from pathlib import Path
 from typing import Any, Final
 
+from nightrank.feature_store.contracts.erasures import check_key
 from nightrank.feature_store.contracts.errors import ConfigError, SafetyRefusal
 from nightrank.feature_store.contracts.files import canonical_json, read_json
 from nightrank.feature_store.contracts.lake import Lake
@@ -26,8 +27,16 @@ def user_key(settings: IdSettings, lake: Lake) -> bytes | None:
     ConfigError if the file is not set, missing or shorter than 16 bytes; SafetyRefusal if it is inside the lake, where
     whoever can read the hashes could read the key, or if the lake knows its users by another key or none.
     """
-    key = _key_of(settings, lake) if settings.hash_users else None
+    key = _key_of(settings, lake, "ids.hash_users is on") if settings.hash_users else None
     _check(lake, key)
+    return key
+
+
+def erasure_key(settings: IdSettings, lake: Lake) -> bytes:
+    """The key that marks erased users; also needed where ids are kept as they are. ConfigError where it is not set,
+    SafetyRefusal for another key than that of the lake's first erasure."""
+    key = _key_of(settings, lake, "the ids of erased users are kept as hashes under a key")
+    check_key(lake, key)
     return key
 
 
@@ -69,9 +78,9 @@ def _check(lake: Lake, key: bytes | None) -> None:
     )
 
 
-def _key_of(settings: IdSettings, lake: Lake) -> bytes:
+def _key_of(settings: IdSettings, lake: Lake, reason: str) -> bytes:
     if settings.key_file is None:
-        raise ConfigError("ids.hash_users is on and ids.key_file is not set", "name a file with the key, outside the lake")
+        raise ConfigError(f"{reason}, and ids.key_file is not set", "name a file with the key, outside the lake")
     path = Path(settings.key_file).resolve()
     if lake.root.is_local and path.is_relative_to(lake.root.path.resolve()):
         raise SafetyRefusal(f"ids.key_file {path} stands inside the lake", "move the key outside the lake")

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.content_hash import content_sha256
 from nightrank.feature_store.contracts import tables
+from nightrank.feature_store.contracts.erasures import Receipt, marker_of, save_receipt
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, SafetyRefusal
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.found import Found
@@ -347,3 +348,21 @@ def test_given_ids_are_merged_without_reading_files_of_other_days(spark, lake, m
     counts = ingest_events.run(make_context(lake)).counts
     assert (counts["events"], counts["duplicates"]) == (1, 1)
     assert delta_io.read(spark, lake, tables.EVENTS).count() == 3
+
+
+def test_rows_of_erased_users_are_dropped_and_counted_and_the_key_is_needed(spark, lake, tmp_path):
+    key = tmp_path / "key"
+    key.write_text("a key of more than sixteen bytes")
+    marker = marker_of(key.read_bytes(), "u2")
+    save_receipt(lake, Receipt(user=marker, status="done", begun="2024-03-01T00:00:00+00:00"))
+    land(lake, "events", DAY, [event(), event(), event(user="u2"), event(user="u2", item=None), event(user=None)])
+    land(lake, "users", DAY, [{"user_id": "u2"}, {"user_id": "u1"}])
+    with pytest.raises(ConfigError, match="key_file is not set"):
+        ingest_events.run(make_context(lake, **LENIENT))
+    result = ingest_events.run(make_context(lake, **LENIENT, ids={"key_file": str(key)}))
+    section = result.output.sections["ingest"]
+    found = {name: section[name] for name in ("landed", "events", "duplicates", "quarantined", "erased")}
+    assert found == {"landed": 5, "events": 1, "duplicates": 1, "quarantined": 1, "erased": 2}
+    assert result.counts["erased"] == 2
+    for table in (tables.EVENTS, tables.USERS, tables.QUARANTINE):
+        assert "u2" not in str(rows_of(spark, lake, table)).replace(marker, "")

@@ -24,6 +24,7 @@ COMMANDS = [
     "demo",
     "recommend",
     "verify",
+    "erase",
     "config",
     "horovod",
     "join",

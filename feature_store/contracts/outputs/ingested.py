@@ -17,12 +17,14 @@ class LandedFault(FrozenConfig):
 
 
 class IngestAccounts(FrozenConfig):
-    """landed = events + duplicates + quarantined."""
+    """landed = events + duplicates + quarantined + erased."""
 
     landed: int
     events: int
     duplicates: int
     quarantined: int
+    erased: int = 0
+    """Events of erased users. They are in no table, and not in quarantine."""
     unreadable: dict[str, int]
     """Events by column whose cell could not be read; the events were kept."""
     faults: list[LandedFault]

@@ -1,0 +1,95 @@
+"""`nightrank erase`: a user is in no file of the lake any more, under the lake's lease."""
+
+import hmac
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from nightrank.feature_store import delta_read, live_runs
+from nightrank.feature_store.contracts import erasures
+from nightrank.feature_store.contracts.configuration import Configuration
+from nightrank.feature_store.contracts.errors import NothingToDo, SafetyRefusal
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.lease import Lease, held
+from nightrank.feature_store.contracts.settings import IdSettings, MlflowSettings
+from nightrank.feature_store.erasure.rewrite import Plan, carry_out, planned
+from nightrank.feature_store.erasure.user import ErasedUser, decimal, dense_id
+from nightrank.spark_jobs.ingest.user_key import erasure_key, user_key
+
+Told = Callable[[str], None]
+
+
+def erase(
+    lake: Lake, ids: Sequence[str], config: Configuration, *, dry_run: bool = False, progress: Told = lambda _: None
+) -> dict[str, Any]:
+    """What was rewritten for each user, in their order and without their ids; with `dry_run` what would be.
+
+    NothingToDo (3) where no file holds any of them. ConflictError while a run works on the lake.
+    """
+    users = [user_of(lake, each, config) for each in dict.fromkeys(ids)]
+    if dry_run:
+        answers = [_planned(lake, planned(lake, user)) for user in users]
+    else:
+        with held(lake, f"erase-{datetime.now(UTC):%Y-%m-%dT%H%M%S}") as lease:
+            _refuse_searches(lake)
+            with lease.commit():
+                erasures.remember_key(lake, _key(lake, config))
+            answers = [_erased(lake, user, lease, progress, f"{place} of {len(users)}") for place, user in enumerate(users, 1)]
+    if all(answer["status"] == "nothing" for answer in answers):
+        raise NothingToDo(
+            f"no file of {lake.root} holds {'this user' if len(users) == 1 else 'any of these users'}",
+            "check the id and --root",
+        )
+    return {"status": "planned" if dry_run else "done", "exit_code": 0, "users": answers, "notes": _notes(lake, config)}
+
+
+def user_of(lake: Lake, user_id: str, config: Configuration) -> ErasedUser:
+    """The user as the lake knows him. ConfigError without a key."""
+    integer = lake.landing_meta().get("id_type") == "int64"
+    key, raw = _key(lake, config), decimal(user_id.strip(), integer=integer)
+    hashing = user_key(config.section("ids", IdSettings), lake)
+    hashed = () if hashing is None else (hmac.new(hashing, raw.encode(), "sha256").hexdigest(),)
+    user = ErasedUser((raw, *hashed), erasures.marker_of(key, raw), integer)
+    return ErasedUser(user.names, user.marker, integer, dense_id(lake, user))
+
+
+def _key(lake: Lake, config: Configuration) -> bytes:
+    return erasure_key(config.section("ids", IdSettings), lake)
+
+
+def _erased(lake: Lake, user: ErasedUser, lease: Lease, progress: Told, which: str) -> dict[str, Any]:
+    progress(f"user {which}: reading every file of the lake")
+    plan = planned(lake, user)
+    if plan.nothing:
+        return {"user": user.marker, "status": "nothing"}
+    progress(f"user {which}: rewriting {len(plan.hits)} files")
+    versions = {folder.name: delta_read.table_version(lake, folder.name) or 0 for folder in lake.root.glob("tables/*")}
+    receipt = carry_out(lake, plan, lease.commit, versions)
+    path = erasures.receipt_path(lake, user.marker).below(lake.root)
+    return {
+        "status": "erased",
+        "receipt": path,
+        **receipt.model_dump(include={"user", "rows", "files", "snapshots", "trained"}),
+    }
+
+
+def _planned(lake: Lake, plan: Plan) -> dict[str, Any]:
+    rows, files = plan.counts(lake)
+    return {"user": plan.user.marker, "status": "nothing" if plan.nothing else "would_erase", "rows": rows, "files": files}
+
+
+def _refuse_searches(lake: Lake) -> None:
+    if next(iter(live_runs.searches(lake)), None) is not None:
+        raise SafetyRefusal(
+            "a search (`nightrank tune`) is under way and reads files that would be rewritten", "end it, then give this again"
+        )
+
+
+def _notes(lake: Lake, config: Configuration) -> list[str]:
+    found = []
+    uri = config.section("mlflow", MlflowSettings).tracking_uri
+    if uri is not None:
+        found.append("MLflow is not in the lake: its artefacts were not searched")
+    if trained := erasures.trained_on_erased(lake):
+        found.append(f"the live model has learnt from {trained} erased users; the next full run leaves them out")
+    return found
