@@ -132,7 +132,7 @@ def _quarantine(spark: SparkSession, context: StageContext, batches: dict[Landin
         return []
     # What an import could not read may hold the raw id that hashing is to hide.
     hidden = (c.CONTEXT, c.ATTRIBUTES) if hashed else ()
-    found = [quality.quarantined(batch.rows, kind, hidden) for kind, batch in batches.items()]
+    found = [quality.quarantined(batch.kept, kind, hidden) for kind, batch in batches.items()]
     rows = found[0].unionByName(found[1]).unionByName(found[2])
     key = f"{NAME}:{sha256_of([batch.landed.fingerprint for batch in batches.values()])}"
     return [delta_io.replace_where(rows, context.lake, tables.QUARANTINE, days, context=context, key=key)]

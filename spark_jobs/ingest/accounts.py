@@ -74,7 +74,7 @@ def _faults(kind: str, batch: Batch, hashed: bool) -> list[dict[str, Any]]:
         return []
     samples: dict[str, list[str]] = {reason: [] for reason in batch.faults}
     nth = F.row_number().over(Window.partitionBy(c.REASON).orderBy(c.FILE))
-    shown = batch.rows.where(F.col(c.REASON).isNotNull()).withColumn("_nth", nth).where(F.col("_nth") <= SAMPLES)
+    shown = batch.kept.where(F.col(c.REASON).isNotNull()).withColumn("_nth", nth).where(F.col("_nth") <= SAMPLES)
     for row in shown.drop("_nth").collect():
         samples[row[c.REASON]].append(_sample(row.asDict(), quality.column_of(row[c.REASON]), hashed))
     return [

@@ -38,6 +38,11 @@ class Batch:
         return self.rows.where(F.col(c.REASON).isNull()).drop(c.REASON)
 
     @property
+    def kept(self) -> DataFrame:
+        """The rows without those of erased users."""
+        return self.rows.where(~F.col(c.REASON).eqNullSafe(ERASED)) if self.erased else self.rows
+
+    @property
     def valid_rows(self) -> int:
         return self.landed.rows - self.erased - sum(self.faults.values())
 
@@ -90,7 +95,6 @@ def _profiled(landed: Landed, rows: DataFrame, timezone: str) -> Batch:
     found = {row[c.REASON]: row.asDict() for row in rows.groupBy(c.REASON).agg(*measures).collect()}
     valid = found.pop(None, {})
     erased = found.pop(ERASED, {}).get("n", 0)
-    rows = rows if not erased else rows.where(~F.col(c.REASON).eqNullSafe(ERASED))
     faults = {reason: row["n"] for reason, row in sorted(found.items())}
     unreadable = {name: n for name in quality.MAY_BE_UNREADABLE if (n := valid.get(f"bad_{name}", 0))}
     days = tuple(sorted(valid.get("dates", ())))
