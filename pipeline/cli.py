@@ -8,7 +8,19 @@ from typing import Annotated, Any, Final
 import typer
 
 from nightrank.feature_store.contracts.errors import NightrankError, UsageError
-from nightrank.pipeline.commands import builds, data, demos, erasures, looks, orchestration, ranks, rollbacks, runs, tunes
+from nightrank.pipeline.commands import (
+    builds,
+    data,
+    demos,
+    erasures,
+    listings,
+    looks,
+    orchestration,
+    ranks,
+    rollbacks,
+    runs,
+    tunes,
+)
 
 WRONG_USE: Final[Any] = typer.BadParameter.__mro__[1]
 """The parser's own UsageError, whichever copy of click this typer brings."""
@@ -58,6 +70,8 @@ app.command("erase")(erasures.erase)
 app.command("tune")(tunes.tune)
 app.command("demo")(demos.demo)
 app.command("recommend")(looks.recommend)
+app.command("lineage")(listings.lineage)
+app.command("export")(listings.export)
 app.command("verify")(looks.verify)
 app.command("config")(looks.config)
 

@@ -18,14 +18,7 @@ from nightrank.feature_store.contracts.tables import ITEMS
 
 def recommendations(lake: Lake, user: str, files: list[str], overrides: list[str]) -> dict[str, Any]:
     """The list with its release and model. UsageError where the user has none; the message does not repeat the id."""
-    release = delta_read.latest_release(lake)
-    if release is None:
-        raise UsageError(f"nothing is released on {lake.root} yet", "run `nightrank full` first")
-    _, rows = delta_read.recommendations_for(lake, _known_as(lake, release, user, files, overrides), release)
-    if not rows:
-        raise UsageError(
-            f"this user has no list in release {release.release_id}", "check the id; a new user has one after the next night"
-        )
+    release, rows = list_of(lake, user, files, overrides)
     titles = titles_of(lake, [row[c.ITEM_ID] for row in rows])
     fields = (c.RANK, c.ITEM_ID, c.SCORE, c.FALLBACK)
     return {
@@ -38,10 +31,24 @@ def recommendations(lake: Lake, user: str, files: list[str], overrides: list[str
     }
 
 
+def list_of(lake: Lake, user: str, files: list[str], overrides: list[str]) -> tuple[Release, list[dict[str, Any]]]:
+    """The current release and the user's rows in it, best first. UsageError where nothing is released or the user has none; the
+    message does not repeat the id."""
+    release = delta_read.latest_release(lake)
+    if release is None:
+        raise UsageError(f"nothing is released on {lake.root} yet", "run `nightrank full` first")
+    _, rows = delta_read.recommendations_for(lake, _known_as(lake, release, user, files, overrides), release)
+    if not rows:
+        raise UsageError(
+            f"this user has no list in release {release.release_id}", "check the id; a new user has one after the next night"
+        )
+    return release, rows
+
+
 def titles_of(lake: Lake, item_ids: list[str]) -> dict[str, str]:
     """Title by item id, of those that have one."""
     table = delta_read.newest(lake, ITEMS.name)
-    if table is None:
+    if table is None or not item_ids:
         return {}
     items = delta_read.dataset(lake, ITEMS.name, delta_read.file_paths(table), ITEMS.schema)
     rows = items.to_table(columns=[c.ITEM_ID, c.TITLE], filter=ds.field(c.ITEM_ID).isin(item_ids)).to_pylist()

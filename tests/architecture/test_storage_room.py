@@ -19,6 +19,7 @@ HERE = {
     "pipeline/doctor/python_env.py": "programs of this machine",
     "pipeline/ending.py": "a log on its way into the lake",
     "pipeline/horovod_build/build.py": "a build of this machine",
+    "pipeline/lists/export.py": "a file for other programs, on this machine",
     "pipeline/run/attempt.py": "a log on its way into the lake",
     "pipeline/run/faults.py": "a log on its way into the lake",
     "pipeline/run/steps.py": "programs of this machine",

@@ -1,0 +1,1 @@
+"""Released lists as people and other programs take them: traced, exported."""
