@@ -48,7 +48,7 @@ def find(place: Location, user: ErasedUser) -> Found:
             rows += _count(mine)
             replaced += 0 if in_vocabulary is None else _count(in_vocabulary)
             if also and _count(mine):
-                releases.update(table.filter(mine)[c.RELEASE_ID].to_pylist())
+                releases.update(table.filter(mine)[c.RELEASE_ID].drop_null().to_pylist())
     return Found(rows, replaced, tuple(sorted(releases.items())))
 
 

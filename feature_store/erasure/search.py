@@ -50,8 +50,11 @@ def is_log(place: Location) -> bool:
 
 
 def area_of(lake: Lake, place: Location) -> str:
-    """The part of the lake that a receipt counts a file under: `tables/events`, `landing/events`, `runs`."""
+    """The part of the lake that a receipt counts a file under: `tables/events`, `landing/events`, `runs`. Bounds in a table's
+    log are counted apart from its rows: `tables/events/_delta_log`."""
     parts = place.below(lake.root).split("/")
+    if is_log(place):
+        return "/".join(parts[:3])
     return "/".join(parts[:2]) if parts[0] in ("tables", "landing") else parts[0]
 
 

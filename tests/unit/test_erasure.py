@@ -1,6 +1,7 @@
 """Erasing on a small whole lake made by delta-rs: nothing of the user is left, all else is the same, and it can be cut off."""
 
 import gzip
+import hmac
 import json
 import sqlite3
 from pathlib import Path
@@ -15,18 +16,20 @@ from nightrank.feature_store.contracts import erasures, schemas
 from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConfigError, ConflictError, NothingToDo, SafetyRefusal
 from nightrank.feature_store.contracts.files import canonical_json, read_json, sha256_file, write_json
+from nightrank.feature_store.contracts.holds import Hold, hold_of, save_hold
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.manifests import listed
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.erasure import rewrite
+from nightrank.feature_store.guards.landed import landing_of
 from nightrank.pipeline.erase import erase, user_of
 from nightrank.pipeline.run.request import RunRequest, check_ready
 from nightrank.pipeline.search_erased import search
 from nightrank.pipeline.verify import verify_run
-from tests.unit.finished_run import DAY, RUN, finished_run
+from nightrank.spark_jobs.ingest.user_key import remember
+from tests.unit.finished_run import DAY, RUN, finished_run, write_lists
 
 ERASED, STAYS = "u2", "u1"
-HEX = "e" * 40
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def config(tmp_path: Path) -> Configuration:
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
+def lake(tmp_path: Path, config: Configuration) -> Lake:
     """A finished run with events, landing files, a log, a click bundle and MLflow's file that name u2."""
     lake = finished_run(tmp_path / "lake")
     rows = [
@@ -187,6 +190,30 @@ def test_the_live_model_is_marked_until_a_full_run_began_later(lake: Lake, confi
     assert erasures.trained_on_erased(lake) == 1
     write_json(run, {**read_json(run), "started": "2999-01-03T00:00:00+00:00"})
     assert erasures.trained_on_erased(lake) == 0
+
+
+def test_where_ids_are_hashed_both_the_id_and_its_hash_are_erased(lake: Lake, tmp_path: Path) -> None:
+    key = (tmp_path / "key").read_bytes()
+    pseudonym = hmac.new(key, ERASED.encode(), "sha256").hexdigest()
+    rows = [{**dict.fromkeys(schemas.RECOMMENDATIONS.names), "user_id": name, "rank": 1} for name in (pseudonym, "f" * 64)]
+    write_lists(lake, rows)
+    remember(lake, key)
+    config = Configuration.from_run({"ids": {"hash_users": True, "key_file": str(tmp_path / "key")}})
+    answer = erase(lake, [ERASED], config)
+    assert answer["users"][0]["user"] != "erased:" + pseudonym
+    assert [row["user_id"] for row in all_rows(lake, "recommendations")] == ["f" * 64]
+    assert search(lake, ERASED, config)["found"] == []
+    held = [place.key for place, _ in lake.root.walk() if pseudonym[:32].encode() in place.read_bytes()]
+    assert held == []
+
+
+def test_a_guards_decision_is_still_about_the_day(lake: Lake, config: Configuration) -> None:
+    before = landing_of(lake, DAY)
+    save_hold(lake, Hold(date=DAY, status="accepted", landing=before, reasons=("volume",), run_id="nightly-2024-01-03"))
+    erase(lake, [ERASED], config)
+    hold = hold_of(lake, DAY)
+    assert hold is not None and hold.status == "accepted"
+    assert hold.landing == landing_of(lake, DAY) != before
 
 
 def test_a_dry_run_counts_and_changes_nothing(lake: Lake, config: Configuration) -> None:
