@@ -26,6 +26,8 @@ from nightrank.feature_store.erasure.words import pattern_of, replaced
 from nightrank.feature_store.guards.landed import landing_of
 
 LEARNT: Final = ("tables/examples_train", "tables/examples_refit", "tables/impressions_train")
+SUMS: Final = "content"
+"""In the lake: what each file of a table adds to the table's content hash, by name of the file."""
 KNOWN.update({"erase.begun", "erase.after_file", "erase.after_tables", "erase.after_pins", "erase.before_done"})
 Commit = Callable[[], AbstractContextManager[None]]
 
@@ -61,6 +63,9 @@ def carry_out(lake: Lake, plan: Plan, commit: Commit, versions: dict[str, int]) 
     receipt = _begun(lake, plan, versions)
     with commit():
         erasures.save_receipt(lake, receipt)
+        # What is kept of a table by the names of its files is made again; nothing makes it before the receipt says `done`.
+        for table in {area.split("/")[1] for area in receipt.files if area.startswith("tables/")}:
+            (lake.root / SUMS / f"{table}.json").unlink()
     failpoint("erase.begun")
     pattern = pattern_of(plan.user)
     for hit in plan.hits:

@@ -207,6 +207,13 @@ def test_where_ids_are_hashed_both_the_id_and_its_hash_are_erased(lake: Lake, tm
     assert held == []
 
 
+def test_what_is_kept_by_the_names_of_files_is_made_again(lake: Lake, config: Configuration) -> None:
+    for table in ("events", "items"):
+        write_json(lake.root / "content" / f"{table}.json", {"files": {}})
+    erase(lake, [ERASED], config)
+    assert [place.name for place in (lake.root / "content").children()] == ["items.json"]
+
+
 def test_a_guards_decision_is_still_about_the_day(lake: Lake, config: Configuration) -> None:
     before = landing_of(lake, DAY)
     save_hold(lake, Hold(date=DAY, status="accepted", landing=before, reasons=("volume",), run_id="nightly-2024-01-03"))
