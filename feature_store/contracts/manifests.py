@@ -13,7 +13,7 @@ ERASURE: Final = "erasure.json"
 class Folder(Protocol):
     """A path or a place in storage."""
 
-    def __truediv__(self, below: str) -> Any: ...
+    def __truediv__(self, below: str, /) -> Any: ...
 
 
 def listed(folder: Folder) -> Mapping[str, str]:

@@ -41,7 +41,7 @@ def found_in(place: Location, user: ErasedUser, pattern: re.Pattern[bytes]) -> i
 
 
 def _named(line: Action, user: ErasedUser, pattern: re.Pattern[bytes]) -> int:
-    bounds, rest = 0, {}
+    bounds, rest = 0, Action()
     for name, body in line.items():
         if name in ACTIONS and body:
             stats = json.loads(body.get("stats") or "{}")
