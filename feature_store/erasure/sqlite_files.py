@@ -20,7 +20,8 @@ def rewrite(place: Location, pattern: re.Pattern[bytes], marker: str) -> None:
     with closing(sqlite3.connect(place.path, isolation_level=None)) as database:
         database.execute("PRAGMA secure_delete = ON")
         for table, column, row, text in list(_found(database, pattern)):
-            fixed = replaced(text.encode(), pattern, marker)[0].decode()
+            named = _named(column)
+            fixed = replaced(named + text.encode(), pattern, marker)[0].removeprefix(named).decode()
             database.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?', (fixed, row))
         database.execute("VACUUM")
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -30,9 +31,12 @@ def _found(database: sqlite3.Connection, pattern: re.Pattern[bytes]) -> Iterator
     for table in _names(database, "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%WITHOUT ROWID%'"):
         for column in _columns(database, table):
             rows = database.execute(f'SELECT rowid, "{column}" FROM "{table}" WHERE typeof("{column}") = \'text\'')
-            # A whole cell that is a user's id in a column of users is named by its column.
-            named = f"{column}=".encode() if column in ("user_id", "user") else b""
-            yield from ((table, column, row, text) for row, text in rows if pattern.search(named + text.encode()))
+            yield from ((table, column, row, text) for row, text in rows if pattern.search(_named(column) + text.encode()))
+
+
+def _named(column: str) -> bytes:
+    """What stands before a cell when it is searched: a cell in a column of users is named by its column."""
+    return f"{column}=".encode() if column in ("user_id", "user") else b""
 
 
 def _columns(database: sqlite3.Connection, table: str) -> list[str]:

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.erasure import sqlite_files
 from nightrank.feature_store.erasure.kinds import packed
 from nightrank.feature_store.erasure.search import hits
 from nightrank.feature_store.erasure.user import ErasedUser
@@ -107,3 +108,17 @@ def test_escaped_forms_of_an_id_are_found(text: str) -> None:
 def test_leading_zeros_are_the_same_whole_number(tmp_path: Path) -> None:
     pq.write_table(pa.table({"user_id": ["007", "7", "70", "-7"]}), tmp_path / "a.parquet")
     assert [hit.found.rows for hit in hits(Lake(tmp_path), ErasedUser(("7",), "erased:0", integer=True))] == [2]
+
+
+def test_a_short_id_in_a_column_of_users_of_sqlite_is_found_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow" / "mlflow.db"
+    path.parent.mkdir()
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE runs (user_id TEXT, status TEXT)")
+        database.execute("INSERT INTO runs VALUES ('7', '7'), ('70', 'user 7')")
+    user = ErasedUser(("7",), "erased:0", integer=True)
+    assert [hit.found.cells for hit in hits(Lake(tmp_path), user)] == [2]
+    sqlite_files.rewrite(Lake(tmp_path).mlflow / "mlflow.db", pattern_of(user), user.marker)
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT user_id, status FROM runs").fetchall() == [("erased:0", "7"), ("70", "user erased:0")]
+    assert list(hits(Lake(tmp_path), user)) == []
