@@ -1,7 +1,7 @@
-"""Aggregates of users and items as of a day, from cumulative daily sums. Pure numpy: training, scoring and serving share it.
+"""Aggregates of users and items as of a day, from counts of days. Pure numpy: training, scoring and serving share it.
 
 An event belongs to the day on which it had happened and become known, the later of the two. A look-up at day d sees the days
-before d and nothing of d itself: a window of N days is the difference of two cumulative rows. Shapes: N rows of a table,
+before d and nothing of d itself: a window of N days is the difference of two rows of running sums. Shapes: N rows of a table,
 C counters, T look-ups, F aggregates.
 """
 
@@ -51,6 +51,16 @@ class Cumulative:
         sums = np.stack(counters, axis=1) if counters else np.zeros((len(entities), 0), np.int32)
         return cls(entities, days, sums)
 
+    @classmethod
+    def of_day_counts(
+        cls, entities: npt.NDArray[Any], days: npt.NDArray[Any], counters: Sequence[npt.NDArray[Any]]
+    ) -> "Cumulative":
+        """The table of what was counted on each day: one row an entity and day, in any order."""
+        keys = keys_of(entities, days)
+        order = np.argsort(keys, kind="stable")
+        counts = [column[order] for column in counters]
+        return cls.of_columns(entities[order], days[order], [_running(column, keys[order] >> 32) for column in counts])
+
     @property
     def entities(self) -> npt.NDArray[np.int32]:
         return (self.keys >> 32).astype(np.int32)
@@ -78,10 +88,14 @@ def from_events(
     found, starts = np.unique(keys[order], return_index=True)
     counted = np.stack([_is(counter, actions[order]) for counter in counters], axis=1) if counters else np.zeros((len(keys), 0))
     sums = np.add.reduceat(counted.astype(np.int64), starts, axis=0) if len(found) else np.zeros((0, len(counters)), np.int64)
-    total = np.cumsum(sums, axis=0)
-    owner = found >> 32
-    first = np.searchsorted(owner, owner)
-    return Cumulative(owner, _days(found), (total - (total - sums)[first]).astype(np.int32))
+    return Cumulative.of_day_counts(found >> 32, _days(found), list(sums.T))
+
+
+def _running(counts: npt.NDArray[Any], owners: Ints) -> npt.NDArray[np.int32]:
+    """[N] the sum of each owner's counts so far; rows of one owner stand together."""
+    total = np.cumsum(counts, dtype=np.int64)
+    first = np.searchsorted(owners, owners)
+    return (total - (total - counts)[first]).astype(np.int32)
 
 
 def _is(counter: str, actions: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

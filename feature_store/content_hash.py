@@ -1,7 +1,7 @@
 """One hash for a table's content, whatever the order, files or versions it is stored in."""
 
 import hashlib
-from functools import reduce
+from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
@@ -11,29 +11,39 @@ from nightrank.feature_store.contracts.tables import TableRef
 from nightrank.feature_store.spark_schema import to_spark
 
 
+class Sums(NamedTuple):
+    """Row count and two sums of row hashes. Those of a table are the sums of those of its parts."""
+
+    rows: int
+    first: int
+    second: int
+
+    @classmethod
+    def of(cls, row: Row) -> "Sums":
+        return cls(row["rows"], int(row["sum_1"] or 0), int(row["sum_2"] or 0))
+
+
 def content_sha256(df: DataFrame, table: TableRef) -> str:
     """sha256 over (columns, row count, two sums of row hashes): equal for equal multisets of rows, computed in Spark.
 
     Volatile columns are left out. Maps count as sorted entries, floats bit by bit; null differs from empty and from zero.
     """
-    return content_hashes([(df, table)])[0]
+    row = row_sums(df, table).first()
+    assert row is not None  # an aggregate without groups has one row
+    return sha256_of_sums(table, Sums.of(row))
 
 
-def content_hashes(contents: list[tuple[DataFrame, TableRef]]) -> list[str]:
-    """The `content_sha256` of each, in one query: planning and starting one costs more than hashing a small table."""
-    summed = [_sums(df, table).withColumn("place", F.lit(place)) for place, (df, table) in enumerate(contents)]
-    rows = {row["place"]: row for row in reduce(DataFrame.unionByName, summed).collect()}
-    return [_sha256(table, rows[place]) for place, (_, table) in enumerate(contents)]
-
-
-def _sums(df: DataFrame, table: TableRef) -> DataFrame:
+def row_sums(df: DataFrame, table: TableRef, by: Column | None = None) -> DataFrame:
+    """`rows`, `sum_1`, `sum_2` of the whole, or of each value of `by`."""
     row = _row_columns(to_spark(table.schema), table.content_columns)
     sums = [F.sum(F.xxhash64(F.lit(seed), *row).cast("decimal(38,0)")).alias(f"sum_{seed}") for seed in (1, 2)]
-    return df.agg(F.count(F.lit(1)).alias("rows"), *sums)
+    return (df if by is None else df.groupBy(by)).agg(F.count(F.lit(1)).alias("rows"), *sums)
 
 
-def _sha256(table: TableRef, sums: Row) -> str:
-    body = f"{table.name}|{','.join(table.content_columns)}|{sums['rows']}|{sums['sum_1']}|{sums['sum_2']}"
+def sha256_of_sums(table: TableRef, sums: Sums) -> str:
+    # Rows without a sum said None before sums were added up.
+    first, second = (sums.first, sums.second) if sums.rows else (None, None)
+    body = f"{table.name}|{','.join(table.content_columns)}|{sums.rows}|{first}|{second}"
     return hashlib.sha256(body.encode()).hexdigest()
 
 

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, Final
+from urllib.parse import unquote
 
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.storage import Location
@@ -26,16 +28,44 @@ def exists(lake: Lake, table: TableRef) -> bool:
 
 def commit_info(lake: Lake, table: TableRef, at: int) -> dict[str, Any]:
     """The `commitInfo` of one version; empty where the log no longer holds it."""
-    try:
-        commit = (_log(lake, table) / f"{at:020d}.json").read_bytes()
-    except FileNotFoundError:
-        return {}
-    for line in commit.splitlines():
-        action = json.loads(line)
+    for action in _actions(lake, table, at) or ():
         if "commitInfo" in action:
             info: dict[str, Any] = action["commitInfo"]
             return info
     return {}
+
+
+def newest_key(lake: Lake, table: TableRef, prefix: str) -> str | None:
+    """The key of the newest commit whose key begins so; None where the log holds no such commit, or not any more."""
+    at = version(lake, table)
+    while at is not None and at >= 0:
+        actions = _actions(lake, table, at)
+        if actions is None:
+            return None
+        notes = (action["commitInfo"].get("userMetadata") for action in actions if "commitInfo" in action)
+        key = next((key for note in notes if (key := _of_note(note, KEY)) is not None), None)
+        if key is not None and key.startswith(prefix):
+            return key
+        at -= 1
+    return None
+
+
+def files_added(lake: Lake, table: TableRef, after: int, upto: int) -> list[str] | None:
+    """Paths of the files that the commits `after` < version <= `upto` added rows with, relative to the table's folder.
+
+    None where that does not tell what changed: a commit took rows away, or the log does not hold it any more.
+    """
+    paths: list[str] = []
+    for at in range(after + 1, upto + 1):
+        actions = _actions(lake, table, at)
+        if actions is None:
+            return None
+        changes = [(kind, action[kind]) for action in actions for kind in ("add", "remove") if kind in action]
+        changes = [(kind, body) for kind, body in changes if body.get("dataChange", True)]
+        if any(kind == "remove" for kind, _ in changes):
+            return None
+        paths += [unquote(body["path"]) for _, body in changes]
+    return paths
 
 
 def already_committed(lake: Lake, table: TableRef, note: str) -> bool:
@@ -49,7 +79,7 @@ def already_committed(lake: Lake, table: TableRef, note: str) -> bool:
         found = commit_info(lake, table, at).get("userMetadata")
         if found == note:
             return True
-        if _run_of(found) != run_id:
+        if _of_note(found, RUN) != run_id:
             return False
         at -= 1
     return False
@@ -66,12 +96,21 @@ def written(lake: Lake, table: TableRef, after: int, upto: int) -> tuple[int, in
     return rows, size
 
 
-def _run_of(note: str | None) -> str | None:
+def _actions(lake: Lake, table: TableRef, at: int) -> Iterator[dict[str, Any]] | None:
+    """Of one commit; None where the log no longer holds it."""
+    try:
+        commit = (_log(lake, table) / f"{at:020d}.json").read_bytes()
+    except FileNotFoundError:
+        return None
+    return map(json.loads, commit.splitlines())
+
+
+def _of_note(note: str | None, name: str) -> str | None:
     try:
         body = json.loads(note or "null")
     except json.JSONDecodeError:
         return None
-    return body.get(RUN) if isinstance(body, dict) else None
+    return body.get(name) if isinstance(body, dict) else None
 
 
 def _log(lake: Lake, table: TableRef) -> Location:

@@ -2,31 +2,31 @@
 
 from typing import Any
 
-from deltalake import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from nightrank.feature_store import delta_io, delta_read
-from nightrank.feature_store.content_hash import content_hashes
+from nightrank.feature_store.content_hash import content_sha256, sha256_of_sums
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.tables import TableRef
-from nightrank.feature_store.spark_schema import to_spark
+from nightrank.feature_store.file_sums import sums_of_files
 
 
 def table_entries(spark: SparkSession, lake: Lake, written: list[tuple[TableRef, int | None]]) -> list[dict[str, Any]]:
-    """Lines of StageResult.tables for (table, version before): the versions, and the content hash of what is there now."""
-    now = [delta_read.open_table(lake, table.name) for table, _ in written]
-    contents = [(_files(spark, lake, table, at), table) for (table, _), at in zip(written, now, strict=True)]
+    """Lines of StageResult.tables for (table, version before): the versions, and the content hash of what is there now.
+
+    Of a version whose files tell all, the sums are taken from its files, those that are not known yet: Delta's own scan would
+    first build the state of every table just written (three queries each).
+    """
+    now = {table.name: delta_read.open_table(lake, table.name) for table, _ in written}
+    bare = [(table, delta_read.file_paths(now[table.name])) for table, _ in written if delta_read.is_bare(now[table.name])]
+    sums = zip(bare, sums_of_files(spark, lake, bare), strict=True)
+    hashes = {table.name: sha256_of_sums(table, found) for (table, _), found in sums}
     return [
-        {"name": table.name, "from": before, "to": at.version(), "content_sha256": found}
-        for (table, before), at, found in zip(written, now, content_hashes(contents), strict=True)
+        {
+            "name": table.name,
+            "from": before,
+            "to": (at := now[table.name].version()),
+            "content_sha256": hashes.get(table.name) or content_sha256(delta_io.read(spark, lake, table, at), table),
+        }
+        for table, before in written
     ]
-
-
-def _files(spark: SparkSession, lake: Lake, table: TableRef, at: DeltaTable) -> DataFrame:
-    """The rows of the version `at`, from its files as they are where those tell all: Delta's own scan would first build
-    the state of every table just written (three queries each)."""
-    if not delta_read.is_bare(at):
-        return delta_io.read(spark, lake, table, at.version())
-    paths = [(lake.table(table.name) / path).hadoop for path in delta_read.file_paths(at)]
-    schema = to_spark(table.schema)
-    return spark.read.schema(schema).parquet(*paths) if paths else spark.createDataFrame([], schema)

@@ -1,9 +1,15 @@
-"""build_features: new ids enter the vocabulary, events become interactions, users and items get the features that are read."""
+"""build_features: new ids enter the vocabulary, events become interactions, users and items get the features that are read.
+
+A night reads the events that landed since the last build, the vocabulary, and of `interactions` what the limits need.
+"""
+
+from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io
+from nightrank.feature_store.built_from import key_of
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.feature_settings import FeatureSettings
@@ -20,6 +26,7 @@ from nightrank.feature_store.transforms.limits import EXCESS, PER_DAY, PER_ITEM,
 from nightrank.feature_store.transforms.vocabulary import new_ids, sightings
 from nightrank.spark_jobs.driver import submit
 from nightrank.spark_jobs.driver.sections import DataSections
+from nightrank.spark_jobs.features.landed_since import Landed, landed_since
 from nightrank.spark_jobs.features.tables import write_features
 from nightrank.spark_jobs.features.wanted import wanted
 from nightrank.spark_jobs.ingest.days import landed_in
@@ -29,12 +36,13 @@ MOST_PRUNED_DAYS = 400
 
 
 def run(context: StageContext) -> StageResult:
-    """Vocabulary and interactions as of the run's date; the complete tables of the features that are read."""
+    """Vocabulary and interactions as of the run's date; the tables of the features that are read."""
     settings = submit.settings(context)
     features = wanted(context, settings)
     spark = get_session(settings.spark)
-    vocabulary, beyond = _grow_vocabulary(spark, context, settings), dict[str, int]()
-    commits = [vocabulary, _add_interactions(spark, context, settings, beyond)]
+    landed, beyond = landed_since(spark, context, NAME), dict[str, int]()
+    vocabulary = _grow_vocabulary(spark, context, settings, landed)
+    commits = [vocabulary, _add_interactions(spark, context, settings, landed, beyond)]
     # A back-fill changes nothing that is current: its features come with the next night's.
     if not context.is_back_fill:
         commits += write_features(spark, context, settings.calendar.timezone, features, NAME)
@@ -53,16 +61,17 @@ def _known(spark: SparkSession, context: StageContext, settings: DataSections, t
     """Rows of a raw table that had landed and were available by the end of the run's date."""
     if table is tables.ITEMS:
         return known_items(delta_io.read(spark, context.lake, table), context.day, settings.calendar.timezone)
-    return known_by(_landed(spark, context, table), context.day, settings.calendar.timezone)
+    landed = delta_io.read(spark, context.lake, table).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
+    return known_by(landed, context.day, settings.calendar.timezone)
 
 
-def _landed(spark: SparkSession, context: StageContext, table: TableRef) -> DataFrame:
-    return delta_io.read(spark, context.lake, table).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
+def _events(spark: SparkSession, context: StageContext, landed: Landed) -> DataFrame:
+    return delta_io.read(spark, context.lake, tables.EVENTS).where(landed.condition)
 
 
-def _grow_vocabulary(spark: SparkSession, context: StageContext, settings: DataSections) -> Commit:
+def _grow_vocabulary(spark: SparkSession, context: StageContext, settings: DataSections, landed: Landed) -> Commit:
     # Every landed event gets its ids now, even one that becomes available later: its interaction is written now as well.
-    events = _landed(spark, context, tables.EVENTS)
+    events = _events(spark, context, landed)
     items, users = (_known(spark, context, settings, table) for table in (tables.ITEMS, tables.USERS))
     fresh = new_ids(
         sightings(events, items, users), delta_io.read_or_empty(spark, context.lake, tables.VOCABULARY), context.day
@@ -71,21 +80,23 @@ def _grow_vocabulary(spark: SparkSession, context: StageContext, settings: DataS
     return delta_io.upsert(fresh, context.lake, tables.VOCABULARY, context=context, key=NAME, update=False)
 
 
-def _add_interactions(spark: SparkSession, context: StageContext, settings: DataSections, left_out: dict[str, int]) -> Commit:
-    """Events of the run's landing days and of days that have no interaction yet: a day without interactions is built too."""
-    events, stored = _landed(spark, context, tables.EVENTS), delta_io.read_or_empty(spark, context.lake, tables.INTERACTIONS)
-    stored = stored.where(~F.expr(landed_in(context, c.LANDING_DATE))).where(F.col(c.LANDING_DATE) <= F.lit(context.day))
-    if context.kind == "nightly":
-        built = stored.select(c.LANDING_DATE).distinct()
-        events = events.join(F.broadcast(built), c.LANDING_DATE, "left_anti")
+def _add_interactions(
+    spark: SparkSession, context: StageContext, settings: DataSections, landed: Landed, left_out: dict[str, int]
+) -> Commit:
+    """The events that are taken, also those of a day without interactions that another run should have built."""
+    stored = delta_io.read_or_empty(spark, context.lake, tables.INTERACTIONS)
+    stored = stored.where(f"{c.LANDING_DATE} <= DATE'{context.day}' AND NOT ({landed.condition})")
+    events = _events(spark, context, landed)
     rows = interactions(events, delta_io.read(spark, context.lake, tables.VOCABULARY)).persist()
-    kept = _within_limits(rows, stored, limits_of(settings.features, context), left_out)
-    ordered = kept.repartitionByRange(c.EVENT_DATE).sortWithinPartitions(c.EVENT_DATE).persist()
+    days = _days(rows)
+    kept = _within_limits(rows, stored, days, limits_of(settings.features, context), left_out)
+    ordered = kept.repartitionByRange(c.EVENT_DATE).sortWithinPartitions(c.EVENT_DATE)
+    key = key_of(NAME, tables.EVENTS, landed.upto)
     try:
-        prune = _pruning(ordered) if delta_io.exists(context.lake, tables.INTERACTIONS) else None
-        return delta_io.upsert(ordered, context.lake, tables.INTERACTIONS, context=context, key=NAME, update=False, prune=prune)
+        return delta_io.upsert(
+            ordered, context.lake, tables.INTERACTIONS, context=context, key=key, update=False, prune=_on(days, "t.")
+        )
     finally:
-        ordered.unpersist()
         rows.unpersist()
 
 
@@ -98,11 +109,16 @@ def limits_of(features: FeatureSettings, context: StageContext) -> list[tuple[st
 
 
 def _within_limits(
-    rows: DataFrame, stored: DataFrame, limits: list[tuple[str, tuple[str, ...], int]], left_out: dict[str, int]
+    rows: DataFrame,
+    stored: DataFrame,
+    days: list[date],
+    limits: list[tuple[str, tuple[str, ...], int]],
+    left_out: dict[str, int],
 ) -> DataFrame:
     """The rows that fit; `left_out` gets how many do not, by limit. Rows are only sorted where somebody exceeds one."""
     for name, keys, most in limits:
-        over = exceeding(rows, stored, keys, most)
+        near = _on(days) if c.EVENT_DATE in keys else None
+        over = exceeding(rows, stored if near is None else stored.where(near), keys, most)
         found = over.agg(F.sum(EXCESS).alias(EXCESS), F.count(F.lit(1)).alias("groups")).first()
         assert found is not None  # an aggregate without groups has one row
         if found["groups"]:
@@ -112,11 +128,15 @@ def _within_limits(
     return rows
 
 
-def _pruning(rows: DataFrame) -> str | None:
-    """The days on which a row's duplicate could stand, unless they are too many to list."""
-    days = [row[0] for row in rows.select(c.EVENT_DATE).distinct().limit(MOST_PRUNED_DAYS + 1).collect()]
+def _days(rows: DataFrame) -> list[date]:
+    """The days on which they happened, at most MOST_PRUNED_DAYS + 1 of them."""
+    return [row[0] for row in rows.select(c.EVENT_DATE).distinct().limit(MOST_PRUNED_DAYS + 1).collect()]
+
+
+def _on(days: list[date], alias: str = "") -> str | None:
+    """A condition that leaves out files of other days, unless there are too many days to list."""
     listed = ", ".join(f"DATE'{day}'" for day in sorted(days))
-    return f"t.{c.EVENT_DATE} IN ({listed})" if 0 < len(days) <= MOST_PRUNED_DAYS else None
+    return f"{alias}{c.EVENT_DATE} IN ({listed})" if 0 < len(days) <= MOST_PRUNED_DAYS else None
 
 
 def _new_ids(spark: SparkSession, context: StageContext) -> dict[str, int]:

@@ -27,11 +27,10 @@ from nightrank.feature_store.contracts.tables import (
     EXAMPLES,
     IMPRESSION_CODES,
     IMPRESSIONS,
-    ITEM_FEATURES,
     ITEM_INPUTS,
     RECOMMENDATIONS,
+    RETIRED,
     USER_ATTRIBUTES,
-    USER_FEATURES,
     TableRef,
 )
 from nightrank.feature_store.entries import table_entries
@@ -41,10 +40,9 @@ from nightrank.feature_store.table_commit import committing
 from nightrank.spark_jobs.driver import submit
 
 NAME: Final = "maintain_tables"
-_FEATURES: Final = (USER_FEATURES, ITEM_FEATURES, USER_ATTRIBUTES)
 _LISTS: Final = (RECOMMENDATIONS, CLICK_SCORES)
 _ROWS: Final = (ITEM_INPUTS, IMPRESSION_CODES, *EXAMPLES.values(), *IMPRESSIONS.values())
-REWRITTEN: Final = frozenset(table.name for table in (*_LISTS, *_ROWS, *_FEATURES))
+REWRITTEN: Final = frozenset(table.name for table in (*_LISTS, *_ROWS, *RETIRED, USER_ATTRIBUTES))
 """Replaced as a whole by their own stage, in files of the size and order it wants: never OPTIMIZEd."""
 LONGEST_HOURS: Final = 24 * 365 * 10.0
 CHECK: Final = "spark.databricks.delta.retentionDurationCheck.enabled"
@@ -56,7 +54,7 @@ def run(context: StageContext) -> StageResult:
     maintenance = context.section("maintenance", MaintenanceSettings)
     spark = get_session(context.section("spark", SparkSettings))
     named = _by_table(pins.pinned(context.lake, maintenance))
-    tables = [table for table in CATALOGUE.values() if delta_io.exists(context.lake, table)]
+    tables = [table for table in (*CATALOGUE.values(), *RETIRED) if delta_io.exists(context.lake, table)]
     hours = hours_kept(context, maintenance.vacuum_hours)
     if runs_alone(context):
         _refuse_if_named(spark, context.lake, tables, named, hours)

@@ -99,8 +99,11 @@ INTERACTIONS: Final = _schema(
 _COUNTERS: Final = {name: pa.int32() for name in (EVENTS_COUNTER, *ACTION_CODES)}
 USER_FEATURES: Final = _schema(user=pa.int32(), day=pa.int32(), **_COUNTERS)
 ITEM_FEATURES: Final = _schema(item=pa.int32(), day=pa.int32(), **_COUNTERS)
-"""One row a day with an event: what each counter had summed up to after that day, null in all rows where nobody reads it. A day
-counts from 1970-01-01 in the calendar's time zone; an event is of the day on which it had happened and become known."""
+"""Of releases before there were day counts; a snapshot may still pin them: what each counter had summed up to by that day."""
+USER_DAYS: Final = _schema(user=pa.int32(), day=pa.int32(), **_COUNTERS)
+ITEM_DAYS: Final = _schema(item=pa.int32(), day=pa.int32(), **_COUNTERS)
+"""One row a day with an event: how many there were on that day, by action. A day counts from 1970-01-01 in the calendar's
+time zone; an event is of the day on which it had happened and become known."""
 USER_ATTRIBUTES: Final = _schema(user=pa.int32(), attributes=STRING_MAP, known_from=pa.int64())
 """The attributes that are read, raw, and the microsecond from which they were known."""
 

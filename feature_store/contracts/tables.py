@@ -41,6 +41,8 @@ VOCABULARY: Final = TableRef("vocabulary", schemas.VOCABULARY, (c.KIND, c.RAW_ID
 INTERACTIONS: Final = TableRef("interactions", schemas.INTERACTIONS, (c.EVENT_ID,))
 USER_FEATURES: Final = TableRef("user_features", schemas.USER_FEATURES, (c.USER, c.DAY))
 ITEM_FEATURES: Final = TableRef("item_features", schemas.ITEM_FEATURES, (c.ITEM, c.DAY))
+USER_DAYS: Final = TableRef("user_days", schemas.USER_DAYS, (c.USER, c.DAY))
+ITEM_DAYS: Final = TableRef("item_days", schemas.ITEM_DAYS, (c.ITEM, c.DAY))
 USER_ATTRIBUTES: Final = TableRef("user_attributes", schemas.USER_ATTRIBUTES, (c.USER,))
 TEXT_CACHE: Final = TableRef("text_cache", schemas.TEXT_CACHE, (c.CONTENT_SHA256, c.REVISION))
 ITEM_EMBEDDINGS: Final = TableRef("item_embeddings", schemas.ITEM_EMBEDDINGS, (c.ITEM,))
@@ -105,8 +107,8 @@ CATALOGUE: Final[dict[str, TableRef]] = {
         QUARANTINE,
         VOCABULARY,
         INTERACTIONS,
-        USER_FEATURES,
-        ITEM_FEATURES,
+        USER_DAYS,
+        ITEM_DAYS,
         USER_ATTRIBUTES,
         TEXT_CACHE,
         ITEM_EMBEDDINGS,
@@ -121,11 +123,14 @@ CATALOGUE: Final[dict[str, TableRef]] = {
     )
 }
 
+RETIRED: Final = (USER_FEATURES, ITEM_FEATURES)
+"""No stage writes them any more; snapshots of earlier releases pin them."""
+
 MADE_BY: Final[dict[str, str]] = {
     table.name: stage
     for stage, made in {
         "ingest_events": (EVENTS, ITEMS, USERS, QUARANTINE),
-        "build_features": (VOCABULARY, INTERACTIONS, USER_FEATURES, ITEM_FEATURES, USER_ATTRIBUTES),
+        "build_features": (VOCABULARY, INTERACTIONS, USER_DAYS, ITEM_DAYS, USER_ATTRIBUTES),
         "embed_items": (TEXT_CACHE, ITEM_EMBEDDINGS),
         "build_training_set": (ITEM_INPUTS, *EXAMPLES.values(), *IMPRESSIONS.values(), IMPRESSION_CODES),
         "score_baselines": (BASELINE_LISTS,),

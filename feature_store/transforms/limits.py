@@ -12,8 +12,13 @@ EXCESS = "excess"
 
 
 def exceeding(rows: DataFrame, stored: DataFrame, keys: tuple[str, ...], most: int) -> DataFrame:
-    """The keys of which `rows` and `stored` together hold more than `most`, with `excess`: how many of `rows` are too many."""
-    before = stored.groupBy(*keys).agg(F.count(F.lit(1)).alias(_BEFORE))
+    """The keys of which `rows` and `stored` together hold more than `most`, with `excess`: how many of `rows` are too many.
+
+    Of `stored` only what has a key of `rows` is counted.
+    """
+    before = (
+        stored.join(rows.select(*keys).distinct(), [*keys], "left_semi").groupBy(*keys).agg(F.count(F.lit(1)).alias(_BEFORE))
+    )
     counted = rows.groupBy(*keys).agg(F.count(F.lit(1)).alias("_rows")).join(before, [*keys], "left")
     counted = counted.withColumn(_BEFORE, F.coalesce(_BEFORE, F.lit(0)))
     total = F.col("_rows") + F.col(_BEFORE)

@@ -40,14 +40,27 @@ def known_interactions(
     `weight` is that of the action, 1 where `weights` do not name it, and 0 for what the user took back: events on an item up to
     the user's last action `against` it that is known by then.
     """
-    since = day - timedelta(days=1) if learnt is None else min(learnt, day - timedelta(days=1))
     codes = [ACTION_CODES[name] for name in actions]
     known = interactions.where(known_by(day, timezone))
     return (
         _weighed(known, codes, [ACTION_CODES[name] for name in against], weights or {})
-        .withColumn(FRESH, ~known_by(since, timezone))
+        .withColumn(FRESH, ~known_by(_since(day, learnt), timezone))
         .withColumn(TODAY, F.col(c.EVENT_DATE) == F.lit(day))
     )
+
+
+def fresh_interactions(
+    interactions: DataFrame, *, day: date, timezone: str, actions: tuple[str, ...], learnt: date | None = None
+) -> DataFrame:
+    """The interactions that `known_interactions` calls fresh, and their columns alone: files without one are not read."""
+    codes = [ACTION_CODES[name] for name in actions]
+    fresh = known_by(day, timezone) & ~known_by(_since(day, learnt), timezone)
+    return interactions.where(fresh & F.col(c.ACTION).isin(codes))
+
+
+def _since(day: date, learnt: date | None) -> date:
+    yesterday = day - timedelta(days=1)
+    return yesterday if learnt is None else min(learnt, yesterday)
 
 
 def _weighed(known: DataFrame, codes: list[int], against: list[int], weights: Mapping[str, float]) -> DataFrame:

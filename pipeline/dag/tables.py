@@ -5,7 +5,7 @@ from typing import Final
 
 TABLES_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "ingest_events": ("events", "items", "users", "quarantine"),
-    "build_features": ("vocabulary", "interactions", "user_features", "item_features", "user_attributes"),
+    "build_features": ("vocabulary", "interactions", "user_days", "item_days", "user_attributes"),
     "embed_items": ("text_cache", "item_embeddings"),
     "build_training_set": (
         "item_inputs",

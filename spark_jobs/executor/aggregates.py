@@ -17,8 +17,8 @@ Batches = Iterable[pa.RecordBatch]
 
 
 def aggregate_reader(entity: str, names: tuple[str, ...]) -> Callable[[Batches], Batches]:
-    """A mapInArrow function: `entity`, `requested_days` and the sums in; `entity`, `day` and `numbers` (a model input a
-    name) out, one row a day that was requested."""
+    """A mapInArrow function: `entity`, `requested_days` and the counts of its days in; `entity`, `day` and `numbers` (a model
+    input a name) out, one row a day that was requested."""
 
     def read(batches: Batches) -> Batches:
         for batch in batches:

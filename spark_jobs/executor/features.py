@@ -8,15 +8,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nightrank.feature_store.as_of import Cumulative, keys_of
+from nightrank.feature_store.as_of import Cumulative
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.aggregates import counters_of
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.storage import local_folder, locate
 
-SUMS: Final = "sums_"
-"""Before the name of a column that holds a list a user or item: the days of its sums, and the sums of each counter."""
+DAILY: Final = "daily_"
+"""Before the name of a column that holds a list a user or item: the days of its counts, and the counts of each counter."""
 
 
 def tables_of(batch: pa.RecordBatch, features: Features, item_sums: str | None) -> Any:
@@ -41,21 +41,20 @@ def tables_of(batch: pa.RecordBatch, features: Features, item_sums: str | None) 
 
 def sums_of(batch: pa.RecordBatch, of_rows: npt.NDArray[Any], counters: tuple[str, ...]) -> Cumulative:
     """The table in the lists of the rows; `of_rows` is each row's entity."""
-    days = batch.column(SUMS + c.DAY)
+    days = batch.column(DAILY + c.DAY)
     entities = np.repeat(of_rows, days.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
-    return _sorted(entities, days.flatten(), [batch.column(SUMS + name).flatten() for name in counters])
+    return _summed(entities, days.flatten(), [batch.column(DAILY + name).flatten() for name in counters])
 
 
 @lru_cache(maxsize=1)
 def _item_sums(folder: str, counters: tuple[str, ...]) -> Cumulative:
     table = pq.read_table(local_folder(locate(folder)))
-    return _sorted(table[c.ITEM].to_numpy(), table[c.DAY], [table[name] for name in counters])
+    return _summed(table[c.ITEM].to_numpy(), table[c.DAY], [table[name] for name in counters])
 
 
-def _sorted(entities: npt.NDArray[Any], days: Any, counters: list[Any]) -> Cumulative:
+def _summed(entities: npt.NDArray[Any], days: Any, counters: list[Any]) -> Cumulative:
     if any(column.null_count for column in counters):
         raise DataContractError(
             "the feature tables lack a counter that the model reads", "run stage build_features again, then this one"
         )
-    order = np.argsort(keys_of(entities, days.to_numpy()))
-    return Cumulative.of_columns(entities[order], days.to_numpy()[order], [column.to_numpy()[order] for column in counters])
+    return Cumulative.of_day_counts(entities, days.to_numpy(), [column.to_numpy() for column in counters])

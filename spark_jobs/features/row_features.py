@@ -12,12 +12,12 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.aggregates import PREFIXES, counters_of, named_by_rows
 from nightrank.feature_store.contracts.impression_settings import ATTRIBUTE_PREFIX
 from nightrank.feature_store.contracts.stage import StageContext
-from nightrank.feature_store.contracts.tables import ITEM_FEATURES, USER_ATTRIBUTES, USER_FEATURES, TableRef
+from nightrank.feature_store.contracts.tables import ITEM_DAYS, USER_ATTRIBUTES, USER_DAYS, TableRef
 from nightrank.feature_store.transforms.impression_inputs import with_numbers
 from nightrank.spark_jobs.executor.aggregates import NUMBERS, REQUESTED, aggregate_reader
-from nightrank.spark_jobs.executor.features import SUMS
+from nightrank.spark_jobs.executor.features import DAILY
 
-TABLES: Final[dict[str, TableRef]] = {c.USER: USER_FEATURES, c.ITEM: ITEM_FEATURES}
+TABLES: Final[dict[str, TableRef]] = {c.USER: USER_DAYS, c.ITEM: ITEM_DAYS}
 _ROWS: Final = "_rows"
 
 
@@ -37,24 +37,24 @@ def with_aggregates(
     """
     found: dict[str, Column] = {}
     for entity, names in named_by_rows(numeric).items():
-        sums = sums_lists(spark, context, entity, counters_of(names))
+        counts = count_lists(spark, context, entity, counters_of(names))
         rows = rows.withColumn(c.DAY, day)
-        numbers = _looked_up(rows, sums, entity, names).withColumnRenamed(NUMBERS, f"_{entity}")
+        numbers = _looked_up(rows, counts, entity, names).withColumnRenamed(NUMBERS, f"_{entity}")
         rows = rows.join(numbers, [entity, c.DAY], "left").drop(c.DAY)
         found |= {f"{PREFIXES[entity]}{name}": F.col(f"_{entity}")[place] for place, name in enumerate(names)}
     return with_numbers(rows, numeric, found).drop(*[f"_{entity}" for entity in PREFIXES]) if found else rows
 
 
-def _looked_up(rows: DataFrame, sums: DataFrame, entity: str, names: tuple[str, ...]) -> DataFrame:
+def _looked_up(rows: DataFrame, counts: DataFrame, entity: str, names: tuple[str, ...]) -> DataFrame:
     requested = rows.select(entity, c.DAY).distinct().groupBy(entity).agg(F.collect_list(c.DAY).alias(REQUESTED))
     kinds = {entity: IntegerType(), c.DAY: IntegerType(), NUMBERS: ArrayType(FloatType())}
     schema = StructType([StructField(name, kind) for name, kind in kinds.items()])
-    return requested.join(sums, entity, "left").mapInArrow(aggregate_reader(entity, names), schema)
+    return requested.join(counts, entity, "left").mapInArrow(aggregate_reader(entity, names), schema)
 
 
-def sums_lists(spark: SparkSession, context: StageContext, entity: str, counters: Sequence[str]) -> DataFrame:
-    """`entity`, and as lists in order of the days `sums_day` and a `sums_<counter>` each."""
+def count_lists(spark: SparkSession, context: StageContext, entity: str, counters: Sequence[str]) -> DataFrame:
+    """`entity`, and as lists of its days `daily_day` and a `daily_<counter>` each."""
     names = (c.DAY, *counters)
     stored = delta_io.read(spark, context.lake, TABLES[entity])
-    grouped = stored.groupBy(entity).agg(F.sort_array(F.collect_list(F.struct(*names))).alias(_ROWS))
-    return grouped.select(entity, *[F.col(f"{_ROWS}.{name}").alias(SUMS + name) for name in names])
+    grouped = stored.groupBy(entity).agg(F.collect_list(F.struct(*names)).alias(_ROWS))
+    return grouped.select(entity, *[F.col(f"{_ROWS}.{name}").alias(DAILY + name) for name in names])

@@ -1,4 +1,4 @@
-"""The tables of features as of a run's date. Written whole: one pass over the interactions, whatever the day touched."""
+"""The tables of features: day counts of users and items, and the attributes of users that are read."""
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -6,33 +6,31 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.stage import StageContext
-from nightrank.feature_store.contracts.tables import INTERACTIONS, USERS, VOCABULARY
+from nightrank.feature_store.contracts.tables import USERS, VOCABULARY, TableRef
 from nightrank.feature_store.delta_io import Commit
 from nightrank.feature_store.transforms.calendar import known_by
-from nightrank.feature_store.transforms.cumulative import cumulative, user_attributes
-from nightrank.feature_store.transforms.sequences import known_by as known_interaction
+from nightrank.feature_store.transforms.day_counts import user_attributes
+from nightrank.spark_jobs.features.day_tables import write_day_table
 from nightrank.spark_jobs.features.wanted import Wanted
 
 
 def write_features(spark: SparkSession, context: StageContext, timezone: str, features: Wanted, stage: str) -> list[Commit]:
-    """`user_features`, `item_features` and `user_attributes` hold what is read of them; what is not read is not written.
+    """`user_days`, `item_days` and `user_attributes` hold what is read of them; what is not read is not written."""
+    return [
+        _write_attributes(spark, context, timezone, features.attributes, table, stage)
+        if part == "user_attributes"
+        else write_day_table(spark, context, table, timezone, stage)
+        for part, table in features.parts.items()
+    ]
 
-    Rows are in order of the entity, then the day, over the files too.
-    """
-    commits: list[Commit] = []
-    for part, table in features.parts.items():
-        entity = table.keys[0]
-        if part == "user_attributes":
-            names = features.attributes
-            rows = user_attributes(known_users(spark, context, timezone), _vocabulary(spark, context), names)
-        else:
-            known = delta_io.read(spark, context.lake, INTERACTIONS).where(known_interaction(context.day, timezone))
-            names = features.user_counters if entity == c.USER else features.item_counters
-            rows = cumulative(known, entity, names, timezone)
-        ordered = rows.repartitionByRange(F.col(entity)).sortWithinPartitions(*table.keys)
-        key = f"{stage}:{', '.join(names)}"
-        commits.append(delta_io.replace(ordered, context.lake, table, context=context, key=key))
-    return commits
+
+def _write_attributes(
+    spark: SparkSession, context: StageContext, timezone: str, names: tuple[str, ...], table: TableRef, stage: str
+) -> Commit:
+    """Written whole, in order of the user, over the files too."""
+    rows = user_attributes(known_users(spark, context, timezone), _vocabulary(spark, context), names)
+    ordered = rows.repartitionByRange(F.col(c.USER)).sortWithinPartitions(*table.keys)
+    return delta_io.replace(ordered, context.lake, table, context=context, key=f"{stage}:{', '.join(names)}")
 
 
 def _vocabulary(spark: SparkSession, context: StageContext) -> DataFrame:

@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-from nightrank.feature_store.contracts.aggregates import counters_of, named_by_rows, with_prefix
+from nightrank.feature_store.contracts.aggregates import named_by_rows, with_prefix
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.impression_settings import ATTRIBUTE_PREFIX
 from nightrank.feature_store.contracts.snapshot import PartName, load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext
-from nightrank.feature_store.contracts.tables import ITEM_FEATURES, USER_ATTRIBUTES, USER_FEATURES, TableRef
+from nightrank.feature_store.contracts.tables import ITEM_DAYS, USER_ATTRIBUTES, USER_DAYS, TableRef
 from nightrank.spark_jobs.driver.sections import DataSections
 
 
@@ -24,20 +24,12 @@ class Wanted(NamedTuple):
         """The tables that hold them, by the name of their part in a snapshot."""
         found: dict[PartName, TableRef] = {}
         if self.user:
-            found["user_features"] = USER_FEATURES
+            found["user_features"] = USER_DAYS
         if self.item:
-            found["item_features"] = ITEM_FEATURES
+            found["item_features"] = ITEM_DAYS
         if self.attributes:
             found["user_attributes"] = USER_ATTRIBUTES
         return found
-
-    @property
-    def user_counters(self) -> tuple[str, ...]:
-        return counters_of(self.user)
-
-    @property
-    def item_counters(self) -> tuple[str, ...]:
-        return counters_of(self.item)
 
 
 def wanted(context: StageContext, settings: DataSections) -> Wanted:

@@ -17,10 +17,10 @@ from nightrank.feature_store.contracts.tables import (
     IMPRESSION_CODES,
     IMPRESSIONS,
     INTERACTIONS,
-    ITEM_FEATURES,
+    ITEM_DAYS,
     ITEMS,
     USER_ATTRIBUTES,
-    USER_FEATURES,
+    USER_DAYS,
     VOCABULARY,
 )
 from nightrank.feature_store.entries import table_entries
@@ -181,5 +181,5 @@ def _write_splits(built: DataFrame, context: StageContext, settings: DataSection
 
 
 def _versions(context: StageContext) -> list[int | None]:
-    read = (EVENTS, INTERACTIONS, ITEMS, VOCABULARY, USER_FEATURES, ITEM_FEATURES, USER_ATTRIBUTES)
+    read = (EVENTS, INTERACTIONS, ITEMS, VOCABULARY, USER_DAYS, ITEM_DAYS, USER_ATTRIBUTES)
     return [delta_io.version(context.lake, table) for table in read]

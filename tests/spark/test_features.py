@@ -83,18 +83,17 @@ def test_twice_is_the_same_version_of_every_table(nights):
 
 @pytest.fixture(scope="module")
 def looking_back(spark, tmp_path_factory):
-    """The lake knows the 11th, and features are those of the 10th."""
+    """The lake knows the 11th, and the vocabulary and the attributes are those of the 10th."""
     lake = market(tmp_path_factory.mktemp("back"))
     build(lake, AFTER, kind="full")
     build(lake, DAY, kind="full", features=WANTED)
     return lake
 
 
-def sums(spark, lake, table, key, *counters):
-    """(entity, day, sums) in the order in which they stand, with a check that no other counter was computed."""
+def counts(spark, lake, table, key, *counters):
+    """(entity, day, counts) by entity, with a check that every event is counted under its action too."""
     rows = delta_io.read(spark, lake, table).orderBy(key, "day").collect()
-    others = [name for name in ("count", *ACTION_CODES) if name not in counters]
-    assert all(row[name] is None for row in rows for name in others)
+    assert all(row["count"] == sum(row[name] for name in ACTION_CODES) for row in rows)
     return [(row[key], row["day"], *(row[name] for name in counters)) for row in rows]
 
 
@@ -102,24 +101,25 @@ def number(text):
     return (date.fromisoformat(text) - date(1970, 1, 1)).days
 
 
-def test_sums_of_users_and_items_are_cumulative_and_of_the_day_that_made_an_event_known(spark, looking_back):
+def test_users_and_items_are_counted_on_the_day_that_made_an_event_known(spark, looking_back):
     users, items = (ids(spark, looking_back, kind) for kind in ("user", "item"))
     # What happened on the 2nd landed on the 9th, and nobody had said that it was known before.
-    ninth, tenth = number("2024-03-09"), number("2024-03-10")
-    found = sums(spark, looking_back, tables.USER_FEATURES, "user", "count", "purchase")
-    u1, u2 = users["u1"], users["u2"]
-    assert found == [(u1, ninth, 2, 1), (u1, tenth, 3, 1), (u2, tenth, 1, 0)]
-    found = sums(spark, looking_back, tables.ITEM_FEATURES, "item", "click")
-    assert found == [(items["a"], ninth, 0), (items["a"], tenth, 1), (items["b"], ninth, 0)]
+    ninth, tenth, eleventh = map(number, ("2024-03-09", "2024-03-10", "2024-03-11"))
+    found = counts(spark, looking_back, tables.USER_DAYS, "user", "count", "purchase")
+    u1, u2, u3 = users["u1"], users["u2"], users["u3"]
+    assert found == [(u1, ninth, 2, 1), (u1, tenth, 1, 0), (u2, tenth, 1, 0), (u2, eleventh, 1, 0), (u3, eleventh, 1, 0)]
+    found = counts(spark, looking_back, tables.ITEM_DAYS, "item", "count", "click")
+    a, b, c = (items[name] for name in "abc")
+    assert found == [(a, ninth, 1, 0), (a, tenth, 2, 1), (b, ninth, 1, 0), (b, eleventh, 1, 0), (c, eleventh, 1, 0)]
 
 
 def test_a_late_event_counts_from_the_day_it_became_known(spark, tmp_path):
     lake = market(tmp_path)
     build(lake, AFTER, kind="full", features={"item": ["count_all"]})
     c, (ninth, eleventh) = ids(spark, lake, "item")["c"], map(number, ("2024-03-09", "2024-03-11"))
-    rows = sums(spark, lake, tables.ITEM_FEATURES, "item", "count")
+    rows = counts(spark, lake, tables.ITEM_DAYS, "item", "count")
     assert (c, eleventh, 1) in rows and (c, ninth, 1) not in rows
-    assert not delta_io.exists(lake, tables.USER_FEATURES), "nobody reads it"
+    assert not delta_io.exists(lake, tables.USER_DAYS), "nobody reads it"
     assert not delta_io.exists(lake, tables.USER_ATTRIBUTES)
 
 
@@ -129,8 +129,8 @@ def test_a_day_is_one_of_the_calendars_time_zone(spark, tmp_path):
     land(lake, "events", BEFORE, [event("u", "a", "2024-03-10 03:00")], timezone=zone)
     land(lake, "events", DAY, [event("u", "a", "2024-03-10 18:00")], timezone=zone)
     build(lake, DAY, "full", calendar={"timezone": zone}, features={"user": ["count_1d"]})
-    rows = sums(spark, lake, tables.USER_FEATURES, "user", "count")
-    assert rows == [(1, number("2024-03-09"), 1), (1, number("2024-03-10"), 2)]
+    rows = counts(spark, lake, tables.USER_DAYS, "user", "count")
+    assert rows == [(1, number("2024-03-09"), 1), (1, number("2024-03-10"), 1)]
 
 
 def test_attributes_are_those_named_with_the_moment_they_were_known(spark, looking_back):
@@ -154,14 +154,14 @@ def test_a_night_catches_up_a_day_that_nobody_built(spark, tmp_path):
     assert (late["action"], late["event_date"], late["landing_date"]) == (2, BEFORE, AFTER)
 
 
-def test_the_sums_that_a_plug_ins_feature_reads_are_written(spark, tmp_path, monkeypatch):
+def test_the_counts_that_a_plug_ins_feature_reads_are_written(spark, tmp_path, monkeypatch):
     install(tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     lake = market(tmp_path / "lake")
     build(lake, DAY, "full", features={"item": ["plugin.purchase_rate"]})
     forget()
-    row = delta_io.read(spark, lake, tables.ITEM_FEATURES).where("purchase > 0").first()
-    assert (row["view"], row["purchase"], row["count"], row["click"]) == (0, 1, None, None)
+    row = delta_io.read(spark, lake, tables.ITEM_DAYS).where("purchase > 0").first()
+    assert (row["view"], row["purchase"], row["count"], row["click"]) == (0, 1, 1, 0)
     with pytest.raises(ConfigError, match=r"offers purchase_rates in nightrank.features"):
         build(lake, features={"item": ["plugin.purchase_rates"]})
 

@@ -25,6 +25,7 @@ from tests.ctr_feature_lake import (
     rows_of,
     sums,
 )
+from tests.day_rows import day_rows
 from tests.impression_lake import ctr_job, ctr_section, impression_lake
 from tests.unit.test_ctr_stage import Interrupted, StopsAt, trained
 
@@ -111,7 +112,8 @@ def test_executors_look_up_the_days_that_are_requested_as_the_bundle_does():
     """Two users with sums and one without, who come in no order."""
     table, users, days = sums("user", events()), [5, 8, 2], {5: [19_806, 19_803], 8: [19_804], 2: [19_811]}
     of_user = {user: table.keys >> 32 == user for user in users}
-    lists = {"sums_day": table.days, "sums_count": table.sums[:, 0]}
+    counted = day_rows(table, "user", ("count",))
+    lists = {"daily_day": table.days, "daily_count": counted["count"].to_numpy()}
     columns = {"user": pa.array(users, pa.int32()), REQUESTED: pa.array([days[user] for user in users], pa.list_(pa.int32()))}
     columns |= {
         name: pa.array([values[of_user[user]].tolist() or None for user in users], pa.list_(pa.int32()))

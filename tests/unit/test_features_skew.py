@@ -24,6 +24,7 @@ from nightrank.spark_jobs.executor.features import tables_of
 from nightrank.spark_jobs.executor.score import ScoreRules, list_scorer, open_scorer
 from nightrank.trainer.data.epoch import iter_part
 from nightrank.trainer.data.features import load_features
+from tests.day_rows import day_rows
 from tests.snapshots import Example, examples_table, make_snapshot, write_part
 from tests.unit.test_plugin_features import forget
 from tests.unit.test_plugins import install
@@ -52,15 +53,14 @@ def histories():
     return found
 
 
-def sums_table(events, key, names):
-    """Rows of user_features or item_features, as Spark leaves them."""
+def counted(events, key, names):
+    """Rows of user_days or item_days."""
     entities = {"user": np.repeat(list(events), [len(row[0]) for row in events.values()])}
     entities["item"], actions, times = (np.concatenate([row[at] for row in events.values()]) for at in range(3))
     table = from_events(entities[key], actions, times, times, counters_of(names), ZONE)
-    schema = schemas.USER_FEATURES if key == "user" else schemas.ITEM_FEATURES
-    columns = {key: table.entities, "day": table.days, **dict(zip(counters_of(names), table.sums.T, strict=True))}
-    empty = pa.nulls(len(table.keys), pa.int32())
-    return pa.table({field.name: pa.array(columns.get(field.name, empty)) for field in schema}, schema=schema)
+    rows = day_rows(table, key, counters_of(names))
+    # Spark leaves them in order of the day.
+    return rows.sort_by([("day", "ascending"), (key, "ascending")])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,11 +80,11 @@ def world(tmp_path_factory):
     root, events = tmp_path_factory.mktemp("skew"), histories()
     rows = [Example(u, i.tolist(), len(i) - 1, a.tolist(), t.tolist()) for u, (i, a, t) in events.items()]
     attributes = [{"user": user, "attributes": list(known.items()), "known_from": 0} for user, known in COUNTRIES.items()]
-    users, items = sums_table(events, "user", FEATURES.user), sums_table(events, "item", FEATURES.item)
+    users, items = counted(events, "user", FEATURES.user), counted(events, "item", FEATURES.item)
     parts = {
         "valid": write_part(root, "examples_valid", examples_table(rows, "valid"), [[len(rows)]]),
-        "user_features": write_part(root, "user_features", users, [[5], [len(users) - 5]]),
-        "item_features": write_part(root, "item_features", items, [[len(items)]]),
+        "user_features": write_part(root, "user_days", users, [[5], [len(users) - 5]]),
+        "item_features": write_part(root, "item_days", items, [[len(items)]]),
         "user_attributes": write_part(
             root, "user_attributes", pa.Table.from_pylist(attributes, schema=schemas.USER_ATTRIBUTES), [[len(attributes)]]
         ),
@@ -111,11 +111,11 @@ def ranker():
 
 
 def scoring_rows(world):
-    """What score_users hands to executors of the users' histories without their last event; the sums know that one too."""
+    """What score_users hands to executors of the users' histories without their last event; the counts know that one too."""
     _, _, events = world
-    sums = sums_table(events, "user", FEATURES.user).to_pylist()
+    counts = counted(events, "user", FEATURES.user).to_pylist()
     order = sorted(events, key=lambda user: -user)
-    of_user = {user: [row for row in sums if row["user"] == user] for user in order}
+    of_user = {user: [row for row in counts if row["user"] == user] for user in order}
     columns = {
         "user": pa.array(order, pa.int32()),
         "user_id": pa.array([f"u{user}" for user in order]),
@@ -130,13 +130,13 @@ def scoring_rows(world):
     }
     names = ("day", *counters_of(FEATURES.user))
     lists = {name: [[row[name] for row in of_user[user]] or None for user in order] for name in names}
-    columns |= {f"sums_{name}": pa.array(values, pa.list_(pa.int32())) for name, values in lists.items()}
+    columns |= {f"daily_{name}": pa.array(values, pa.list_(pa.int32())) for name, values in lists.items()}
     return pa.RecordBatch.from_pydict(columns)
 
 
 def test_executors_fill_a_batch_as_training_does(world, trained, tmp_path):
     _, _, events = world
-    pq.write_table(sums_table(events, "item", FEATURES.item), tmp_path / "part-0.parquet")
+    pq.write_table(counted(events, "item", FEATURES.item), tmp_path / "part-0.parquet")
     tables = tables_of(scoring_rows(world), FEATURES, str(tmp_path))
     empty = Batch(**{**vars(trained), **dict.fromkeys(SIDE)})
     filled = tables.fill(empty)
@@ -165,7 +165,7 @@ def test_a_served_history_is_filled_as_training_does(world, trained):
 
 def test_lists_of_executors_evaluation_and_server_are_the_same(world, trained, tmp_path):
     root, snapshot, events = world
-    pq.write_table(sums_table(events, "item", FEATURES.item), tmp_path / "part-0.parquet")
+    pq.write_table(counted(events, "item", FEATURES.item), tmp_path / "part-0.parquet")
     pq.write_table(pa.table({"segment": [""], "item": [8], "count": [5]}), tmp_path / "popular")
     raw = [f"i{item}" for item in range(1, ITEMS + 1)]
     sums = load_features(snapshot, root, FEATURES).item

@@ -15,6 +15,7 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from nightrank.feature_store.contracts.storage import Location
+from nightrank.feature_store.contracts.tables import ITEM_FEATURES, USER_FEATURES
 from nightrank.ranker.features import AttributeCodes, FeatureTables
 from nightrank.trainer.data.item_inputs import REBUILD, part_tables
 
@@ -41,8 +42,8 @@ def load_features(snapshot: DatasetSnapshot, root: Location, features: Features 
 
 
 def pinned_sums(snapshot: DatasetSnapshot, root: Location, part: PartName, names: tuple[str, ...]) -> Cumulative:
-    """The sums that these aggregates are looked up in. The part's rows are in order of the entity, then the day, over its
-    files too. DataContractError where the snapshot lacks the part or a counter."""
+    """The sums that these aggregates are looked up in, from the part's day counts, or from the sums that a snapshot of an
+    earlier release pins. DataContractError where the snapshot lacks the part or a counter."""
     _check_pinned(snapshot, part)
     schema = schemas.USER_FEATURES if part == "user_features" else schemas.ITEM_FEATURES
     wanted = pa.schema([schema.field(0), schema.field(c.DAY), *(schema.field(name) for name in counters_of(names))])
@@ -51,7 +52,9 @@ def pinned_sums(snapshot: DatasetSnapshot, root: Location, part: PartName, names
         if whole[name].null_count:
             raise DataContractError(f"part {part} of snapshot {snapshot.id[:12]} does not hold {name}", REBUILD)
     counters = [whole[name].to_numpy() for name in wanted.names[2:]]
-    return Cumulative.of_columns(whole[0].to_numpy(), whole[1].to_numpy(), counters)
+    summed = snapshot.parts[part].table in (USER_FEATURES.name, ITEM_FEATURES.name)
+    read = Cumulative.of_columns if summed else Cumulative.of_day_counts
+    return read(whole[0].to_numpy(), whole[1].to_numpy(), counters)
 
 
 def _attributes(snapshot: DatasetSnapshot, root: Location, features: Features) -> AttributeCodes:
