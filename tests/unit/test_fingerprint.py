@@ -99,7 +99,7 @@ def test_a_night_takes_in_its_own_day_and_a_full_run_all_up_to_it(context):
 
 def test_every_output_belongs_to_a_stage_and_has_a_json_form():
     assert set(OUTPUTS) <= {stage.name for stage in STAGES}
-    assert {stage.name for stage in STAGES} - set(OUTPUTS) == {"build_features", "embed_items", "score_baselines"}
+    assert {stage.name for stage in STAGES} - set(OUTPUTS) == {"embed_items", "score_baselines"}
 
 
 def test_what_an_older_release_left_is_named_and_not_guessed_at(context):

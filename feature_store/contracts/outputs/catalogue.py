@@ -1,10 +1,11 @@
-"""The output of each stage. Stages that are not listed (build_features, embed_items, score_baselines) write only tables."""
+"""The output of each stage. Stages that are not listed (embed_items, score_baselines) write only tables."""
 
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.outputs.built import Built
 from nightrank.feature_store.contracts.outputs.closing import Judged, Maintained, Reported
 from nightrank.feature_store.contracts.outputs.ctr import RegisteredCtr, ScoredCtr, TrainedCtr
 from nightrank.feature_store.contracts.outputs.evaluated import Evaluated
@@ -19,6 +20,7 @@ from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
 
 KINDS: Final[tuple[type[StageOutput], ...]] = (
     Ingested,
+    Built,
     TrainingSet,
     Trained,
     Registered,
