@@ -95,7 +95,8 @@ def _running(counts: npt.NDArray[Any], owners: Ints) -> npt.NDArray[np.int32]:
     """[N] the sum of each owner's counts so far; rows of one owner stand together."""
     total = np.cumsum(counts, dtype=np.int64)
     first = np.searchsorted(owners, owners)
-    return (total - (total - counts)[first]).astype(np.int32)
+    sums: npt.NDArray[np.int32] = (total - (total - counts)[first]).astype(np.int32)
+    return sums
 
 
 def _is(counter: str, actions: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
