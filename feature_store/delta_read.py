@@ -58,6 +58,11 @@ def file_paths(table: DeltaTable) -> list[str]:
     return sorted(add["path"] for add in _adds(table))
 
 
+def file_sizes(table: DeltaTable) -> dict[str, int]:
+    """Bytes of each file, by its path relative to the table's folder."""
+    return {add["path"]: int(add["size_bytes"]) for add in sorted(_adds(table), key=lambda add: str(add["path"]))}
+
+
 def has_deletion_vectors(table: DeltaTable) -> bool:
     return bool(pa.table(table.deletion_vectors()).num_rows)
 

@@ -1,7 +1,8 @@
 """What each data file of a table adds to the table's content hash, kept beside the tables: a file is read for it once.
 
-Delta never writes a file again under the same name. So the hash of a table that grew by a day costs the day's files, whatever
-its history. The sums stand in `content/<table>.json`; where that file is lost or of another release, they are made again.
+Delta never writes a file again under the same name, and an erasure that does leaves it smaller. So the hash of a table that
+grew by a day costs the day's files, whatever its history. The sums stand in `content/<table>.json`, with the size of each file;
+where that is another, or they are lost or of another release, they are made again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,16 +25,17 @@ _TABLE: Final = "_table"
 _NAME: Final = "_name"
 
 
-def sums_of_files(spark: SparkSession, lake: Lake, wanted: Sequence[tuple[TableRef, Sequence[str]]]) -> list[Sums]:
-    """The sums of each (table, paths of files in its folder), in one query over the files that are not known yet."""
-    known = [_kept(lake, table) for table, _ in wanted]
-    unknown = [[path for path in paths if path not in kept] for kept, (_, paths) in zip(known, wanted, strict=True)]
+def sums_of_files(spark: SparkSession, lake: Lake, wanted: Sequence[tuple[TableRef, Mapping[str, int]]]) -> list[Sums]:
+    """The sums of each (table, bytes of files by their paths in its folder), in one query over the files that are not known."""
+    known = [_kept(lake, table, sizes) for table, sizes in wanted]
+    unknown = [[path for path in sizes if path not in kept] for kept, (_, sizes) in zip(known, wanted, strict=True)]
     found = _read(spark, lake, [(table, paths) for (table, _), paths in zip(wanted, unknown, strict=True)])
     totals = []
-    for (table, paths), kept, added in zip(wanted, known, found, strict=True):
-        now = {path: (kept | added)[path] for path in paths}
-        if now != kept:
-            write_json(_place(lake, table), {"form": _form(table), "files": {path: list(sums) for path, sums in now.items()}})
+    for (table, sizes), kept, added in zip(wanted, known, found, strict=True):
+        now = {**kept, **added}
+        if added:
+            files = {path: [sizes[path], *sums] for path, sums in now.items()}
+            write_json(_place(lake, table), {"form": _form(table), "files": files})
         totals.append(Sums(*(sum(each[place] for each in now.values()) for place in range(3))))
     return totals
 
@@ -61,11 +63,13 @@ def _path_of(paths: Sequence[str], name: str) -> str:
     return next(path for path in paths if path.rpartition("/")[2] == name)
 
 
-def _kept(lake: Lake, table: TableRef) -> Mapping[str, Sums]:
+def _kept(lake: Lake, table: TableRef, sizes: Mapping[str, int]) -> Files:
+    """Of the files that are there now, as they were when they were read."""
     place = _place(lake, table)
     body: Any = read_json(place) if place.exists() else {}
-    same = body.get("form") == _form(table)
-    return {path: Sums(*sums) for path, sums in body["files"].items()} if same else {}
+    if body.get("form") != _form(table):
+        return {}
+    return {path: Sums(*sums) for path, (size, *sums) in body["files"].items() if sizes.get(path) == size}
 
 
 def _form(table: TableRef) -> str:
