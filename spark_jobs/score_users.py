@@ -27,11 +27,13 @@ from nightrank.feature_store.transforms.sequences import known_interactions
 from nightrank.feature_store.transforms.splits import day_start
 from nightrank.spark_jobs.driver import submit
 from nightrank.spark_jobs.driver.sections import DataSections
-from nightrank.spark_jobs.executor.score import OUTPUT, ScoreRules, list_scorer
+from nightrank.spark_jobs.executor.list_rows import OUTPUT
+from nightrank.spark_jobs.executor.score import ScoreRules, list_scorer
 from nightrank.spark_jobs.scoring import list_checks
 from nightrank.spark_jobs.scoring.champion import Champion, list_model_facts, open_list_model
 from nightrank.spark_jobs.scoring.features import features_of_bundle, with_features, write_item_sums
 from nightrank.spark_jobs.scoring.hidden_items import write_hidden
+from nightrank.spark_jobs.scoring.item_side import rerank_rules
 from nightrank.spark_jobs.scoring.users import DAY, popular, segments, users_with_histories
 
 NAME: Final = "score_users"
@@ -68,6 +70,7 @@ def run(context: StageContext) -> StageResult:
         rules = _rules(context, settings, champion, items, work)
         of_users = segments(spark, context, settings, versions.vocabulary)
         popular(context, settings, known, of_users).write.parquet((work / "popular").hadoop)
+        rules = rules._replace(rerank=rerank_rules(spark, context, settings, (versions.items, versions.vocabulary), work))
         log.info(f"{NAME}: {champion.ref.name} version {champion.ref.version} over {rules.items} items")
         whole = with_features(users_with_histories(users, known, of_users), spark, context, rules.features)
         rules = rules._replace(item_sums=write_item_sums(spark, context, rules.features, work / "item_sums"))

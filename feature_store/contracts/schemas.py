@@ -180,7 +180,10 @@ RECOMMENDATIONS: Final = _schema(
     vocabulary_version=pa.int64(),
     data_version=pa.int64(),
     snapshot_id=pa.string(),
+    moved=pa.string(),
 )
+"""`moved` says which rules of re-ranking moved the item, from which place to which, and why; null where none did. `score` is
+the model's own."""
 CLICK_SCORES: Final = _schema(
     user_id=pa.string(),
     item_id=pa.string(),

@@ -11,6 +11,7 @@ from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.feature_settings import FeatureSettings
 from nightrank.feature_store.contracts.guard_settings import GuardSettings
 from nightrank.feature_store.contracts.impression_settings import ImpressionSettings
+from nightrank.feature_store.contracts.rerank_settings import RerankSettings
 from nightrank.feature_store.contracts.storage import Location
 
 
@@ -139,6 +140,7 @@ class ScoringSettings(FrozenConfig):
     """Users per scoring batch."""
     fallback_days: int = 7
     """A user without history gets the popular items of this many days."""
+    rerank: RerankSettings = RerankSettings()
 
 
 class MaintenanceSettings(FrozenConfig):

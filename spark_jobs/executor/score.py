@@ -16,21 +16,12 @@ from nightrank.feature_store.contracts.storage import local_folder, locate
 from nightrank.feature_store.training_rows import History, collapse
 from nightrank.spark_jobs.executor.fallback import Fallback, read_fallback
 from nightrank.spark_jobs.executor.features import tables_of
+from nightrank.spark_jobs.executor.list_rows import list_rows
+from nightrank.spark_jobs.executor.rerank import RerankRules, reranked
 from nightrank.spark_jobs.executor.rows import flattened
 
 NO_HISTORY: Final = "no_history"
 UNKNOWN: Final = "history_unknown_to_model"
-OUTPUT: Final = pa.schema(
-    [
-        (c.USER, pa.int32()),
-        (c.USER_ID, pa.string()),
-        (c.ITEM, pa.int32()),
-        (c.ITEM_ID, pa.string()),
-        (c.RANK, pa.int32()),
-        (c.SCORE, pa.float32()),
-        (c.FALLBACK, pa.string()),
-    ]
-)
 Batches = Iterable[pa.RecordBatch]
 Ids = npt.NDArray[np.int64]
 
@@ -56,6 +47,8 @@ class ScoreRules(NamedTuple):
     features: Features | None = None
     item_sums: str | None = None
     """What the ranker reads beside histories, and the folder of the items' cumulative sums."""
+    rerank: RerankRules | None = None
+    """None: lists are the model's best, in its order."""
 
 
 class Users(NamedTuple):
@@ -146,18 +139,23 @@ def _lists(users: Users, fallback: Fallback, rules: ScoreRules) -> pa.RecordBatc
     ids: list[Ids] = [np.empty(0, dtype=np.int64)] * len(users.user)
     scores: list[npt.NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(users.user)
     reasons: list[str | None] = [None] * len(users.user)
-    for row, listed, values in zip(warm, *_ranked(users, warm, rules), strict=True):
+    moved: dict[tuple[int, int], str] = {}
+    for row, listed, values, why in zip(warm, *_ranked(users, warm, rules), strict=True):
         ids[row], scores[row] = listed, values
+        moved |= {(row, item): text for item, text in why.items()}
     for row in set(range(len(users.user))) - set(warm):
         reasons[row] = UNKNOWN if users.had_history[row] else NO_HISTORY
         ids[row], scores[row] = fallback.pick(users.segment[row], users.seen[row], rules.k)
-    return _to_arrow(users, ids, scores, reasons, rules)
+    vocabulary = open_scorer(rules.bundle, rules.manifest).vocabulary
+    return list_rows((users.user, users.user_id), ids, scores, (reasons, moved), vocabulary)
 
 
-def _ranked(users: Users, warm: list[int], rules: ScoreRules) -> tuple[list[Ids], list[npt.NDArray[np.float32]]]:
-    """The model's lists of the users that have a history it knows."""
+def _ranked(
+    users: Users, warm: list[int], rules: ScoreRules
+) -> tuple[list[Ids], list[npt.NDArray[np.float32]], list[dict[int, str]]]:
+    """The model's lists of the users that have a history it knows, re-ranked where that is on, and by item what was moved."""
     if not warm:
-        return [], []
+        return [], [], []
     import torch
 
     from nightrank.ranker.batch import Batch
@@ -180,37 +178,18 @@ def _ranked(users: Users, warm: list[int], rules: ScoreRules) -> tuple[list[Ids]
     eligible = torch.zeros(len(scorer.item_matrix), dtype=torch.bool)
     eligible[: rules.items + 1] = torch.from_numpy(eligible_items(rules.items, rules.hidden))
     excluded = (torch.from_numpy(np.concatenate(seen)), _offsets([len(items) for items in seen]))
-    ids_BK, scores_BK = scorer.best(batch, rules.k, excluded, eligible)
-    listed = ids_BK.numpy() > 0
-    ids, scores = ([row[m] for row, m in zip(of.numpy(), listed, strict=True)] for of in (ids_BK, scores_BK))
-    return ids, scores
+    depth = rules.k if rules.rerank is None else max(rules.k, rules.rerank.settings.candidates)
+    ids_BK, scores_BK = (found.numpy() for found in scorer.best(batch, depth, excluded, eligible))
+    moved: list[dict[int, str]] = [{} for _ in warm]
+    if rules.rerank is not None:
+        items = [history.items for history in histories]
+        ids_BK, scores_BK, moved = reranked(ids_BK, scores_BK, items, scorer.item_matrix, rules.rerank, rules.k)
+    listed = ids_BK > 0
+    ids, scores = ([row[m] for row, m in zip(of, listed, strict=True)] for of in (ids_BK, scores_BK))
+    return ids, scores, moved
 
 
 def _offsets(lengths: list[int]) -> Any:
     import torch
 
     return torch.tensor([0, *lengths], dtype=torch.int64).cumsum(0)
-
-
-def _to_arrow(
-    users: Users,
-    ids: list[Ids],
-    scores: list[npt.NDArray[np.float32]],
-    reasons: list[str | None],
-    rules: ScoreRules,
-) -> pa.RecordBatch:
-    lengths = [len(row) for row in ids]
-    owner = np.repeat(np.arange(len(ids)), lengths)
-    flat = np.concatenate(ids)
-    ranks = np.arange(len(flat)) - np.repeat(np.cumsum([0, *lengths])[:-1], lengths) + 1
-    vocabulary = open_scorer(rules.bundle, rules.manifest).vocabulary
-    columns = [
-        pa.array(np.array(users.user, dtype=np.int32)[owner]),
-        pa.array(np.array(users.user_id, dtype=object)[owner], pa.string()),
-        pa.array(flat.astype(np.int32)),
-        vocabulary.take(pa.array(flat - 1)),
-        pa.array(ranks.astype(np.int32)),
-        pa.array(np.concatenate(scores).astype(np.float32)),
-        pa.array(np.array(reasons, dtype=object)[owner], pa.string()),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=OUTPUT)
