@@ -80,7 +80,7 @@ def fit(
 def recommend(data: Data, users: Sequence[str] | None = None, **options: Any) -> Any:
     """The current lists as a pandas DataFrame (user_id, rank, item_id, score, fallback, title), best first; `users` chooses.
 
-    For events, `options` are those of `fit`. UsageError for a user without a list.
+    For events, `options` are those of `fit`. A user without a list gets the most popular items; `fallback` says `popular`.
     """
     lake = _lake(data, options)
     if users is not None:

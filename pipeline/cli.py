@@ -17,6 +17,7 @@ from nightrank.pipeline.commands import (
     looks,
     orchestration,
     ranks,
+    recommending,
     rollbacks,
     runs,
     tunes,
@@ -69,7 +70,7 @@ app.command("rollback")(rollbacks.rollback)
 app.command("erase")(erasures.erase)
 app.command("tune")(tunes.tune)
 app.command("demo")(demos.demo)
-app.command("recommend")(looks.recommend)
+app.command("recommend")(recommending.recommend)
 app.command("lineage")(listings.lineage)
 app.command("export")(listings.export)
 app.command("verify")(looks.verify)

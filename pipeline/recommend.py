@@ -1,7 +1,8 @@
-"""`nightrank recommend`: one user's list of the current release, with titles. No JVM."""
+"""`nightrank recommend`: lists of the current release, with titles, and what its model lists for others. No JVM."""
 
 import hmac
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import pyarrow.dataset as ds
 
@@ -14,35 +15,62 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.settings import IdSettings
 from nightrank.feature_store.contracts.tables import ITEMS
+from nightrank.pipeline.anonymous import anonymous_list
+
+DEFAULT_K: Final = 10
 
 
-def recommendations(lake: Lake, user: str, files: list[str], overrides: list[str]) -> dict[str, Any]:
-    """The list with its release and model. UsageError where the user has none; the message does not repeat the id."""
-    release, rows = list_of(lake, user, files, overrides)
+def recommendations(lake: Lake, user: str, files: list[str], overrides: list[str], k: int = DEFAULT_K) -> dict[str, Any]:
+    """The list with its release and model. A user without a list gets the `k` most popular items, and `known` is false.
+
+    UsageError where nothing is released.
+    """
+    release = current(lake)
+    rows = _rows(lake, release, user, files, overrides)
+    known = bool(rows)
+    return {"user": user, "known": known, **_answer(lake, release, rows if known else anonymous_list(lake, release, [], k))}
+
+
+def of_session(lake: Lake, history: Sequence[str], k: int = DEFAULT_K) -> dict[str, Any]:
+    """What the released model lists for items that somebody looked at, oldest first. UsageError where nothing is released."""
+    release = current(lake)
+    return {"history": list(history), **_answer(lake, release, anonymous_list(lake, release, history, k))}
+
+
+def current(lake: Lake) -> Release:
+    """The current release. UsageError before the first."""
+    release = delta_read.latest_release(lake)
+    if release is None:
+        raise UsageError(f"nothing is released on {lake.root} yet", "run `nightrank full` first")
+    return release
+
+
+def list_of(lake: Lake, user: str, files: list[str], overrides: list[str]) -> tuple[Release, list[dict[str, Any]]]:
+    """The current release and the user's rows in it, best first. UsageError where nothing is released or the user has none; the
+    message does not repeat the id."""
+    release = current(lake)
+    rows = _rows(lake, release, user, files, overrides)
+    if not rows:
+        raise UsageError(
+            f"this user has no list in release {release.release_id}", "check the id; a new user has one after the next night"
+        )
+    return release, rows
+
+
+def _rows(lake: Lake, release: Release, user: str, files: list[str], overrides: list[str]) -> list[dict[str, Any]]:
+    return delta_read.recommendations_for(lake, _known_as(lake, release, user, files, overrides), release)[1]
+
+
+def _answer(lake: Lake, release: Release, rows: list[dict[str, Any]]) -> dict[str, Any]:
     titles = titles_of(lake, [row[c.ITEM_ID] for row in rows])
     fields = (c.RANK, c.ITEM_ID, c.SCORE, c.FALLBACK)
     return {
-        "user": user,
         "release_id": release.release_id,
         "run_id": release.run_id,
         "date": release.date,
         "model": {"name": release.model_name, "version": release.model_version},
         "items": [{**{name: row[name] for name in fields}, "title": titles.get(row[c.ITEM_ID])} for row in rows],
     }
-
-
-def list_of(lake: Lake, user: str, files: list[str], overrides: list[str]) -> tuple[Release, list[dict[str, Any]]]:
-    """The current release and the user's rows in it, best first. UsageError where nothing is released or the user has none; the
-    message does not repeat the id."""
-    release = delta_read.latest_release(lake)
-    if release is None:
-        raise UsageError(f"nothing is released on {lake.root} yet", "run `nightrank full` first")
-    _, rows = delta_read.recommendations_for(lake, _known_as(lake, release, user, files, overrides), release)
-    if not rows:
-        raise UsageError(
-            f"this user has no list in release {release.release_id}", "check the id; a new user has one after the next night"
-        )
-    return release, rows
 
 
 def titles_of(lake: Lake, item_ids: list[str]) -> dict[str, str]:

@@ -75,13 +75,13 @@ def on_sale(subject: Subject) -> str:
     if catalogue is None:
         raise NotApplicable("the run is of a version that did not look at what is on sale")
     columns = [c.ITEM_ID, c.AVAILABLE, c.LISTED, c.COMPLETE]
-    off = _off_sale(_at(subject, ITEMS.name, catalogue["items_version"], columns))
+    off = off_sale(_at(subject, ITEMS.name, catalogue["items_version"], columns))
     shown = pc.sum(pc.is_in(_rows(subject)[c.ITEM_ID], value_set=off)).as_py() or 0
     expect(shown == 0, f"{shown} rows of the lists hold an item that is not on sale")
     return f"{catalogue['unavailable']:,} unavailable and {catalogue['vanished']:,} vanished items in no list"
 
 
-def _off_sale(items: pa.Table) -> pa.Array:
+def off_sale(items: pa.Table) -> pa.Array:
     """Ids by the rule of scoring, once more."""
     if not items.num_rows:
         return pa.array([], pa.string())

@@ -1,4 +1,4 @@
-"""`doctor`, `recommend`, `verify` and `config`: look, and change nothing. None starts a JVM but `doctor --cluster`."""
+"""`doctor`, `verify` and `config`: look, and change nothing. None starts a JVM but `doctor --cluster`."""
 
 from typing import Annotated, Final
 
@@ -38,35 +38,6 @@ def doctor(
 
     settings = night_of(config or [], overrides or [])
     raise typer.Exit(main(root, as_json, settings, cluster=cluster))
-
-
-def recommend(
-    user: Annotated[str, typer.Option("--user", "-u", help="The user's id, as in the imported data.")],
-    root: Root = DEFAULT_ROOT,
-    config: Config = None,
-    overrides: Set = None,
-    as_json: Json = False,
-) -> None:
-    """Show one user's current list.
-
-    Exit code 2 if the user has none.
-
-    Examples:
-
-      nightrank recommend --root lake --user u17
-
-      nightrank recommend --root lake --user u17 --json
-    """
-    from nightrank.pipeline.output import print_json, table
-    from nightrank.pipeline.recommend import recommendations
-
-    answer = recommendations(Lake(root), user, config or [], overrides or [])
-    if as_json:
-        print_json(answer)
-        return
-    title = f"{user}: release of {answer['date']}, model {answer['model']['name']} version {answer['model']['version']}"
-    rows = [(row["rank"], row["item_id"], row["title"], f"{row['score']:.4f}", row["fallback"]) for row in answer["items"]]
-    table(title, ("rank", "item", "title", "score", "fallback"), rows)
 
 
 def verify(

@@ -14,7 +14,6 @@ from finished_run import DAY, RELEASE, RUN, K, finished_run, lists, recommendati
 
 from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.configuration import Configuration
-from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
@@ -221,12 +220,6 @@ def test_recommendations_come_with_titles_and_their_release(lake: Lake) -> None:
     assert (answer["release_id"], answer["date"], answer["model"]["version"]) == ("r1", str(DAY), 1)
     assert [row["rank"] for row in answer["items"]] == [1, 2, 3, 4]
     assert [row["title"] for row in answer["items"]] == ["Grim Fandango", None, None, None]
-
-
-def test_an_unknown_user_is_a_wrong_use_and_not_repeated_in_the_message(lake: Lake) -> None:
-    with pytest.raises(UsageError) as caught:
-        recommendations(lake, "somebody@example.org", [], [])
-    assert "no list in release r1" in caught.value.message and "somebody" not in caught.value.message
 
 
 def test_the_commands_answer_with_one_object_and_no_jvm(lake: Lake) -> None:
