@@ -1,10 +1,15 @@
 """Lists for whom no list was released: a session's history, or nobody known. Made by the released model, without Spark."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.errors import BY_CODE, NightrankError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.storage import local_folder
@@ -14,6 +19,7 @@ from nightrank.pipeline.checks.lists import off_sale
 FROM_HISTORY: Final = "session"
 POPULAR: Final = "popular"
 """What `fallback` of such a row says: the list follows the history given, or is what most users want."""
+PROGRAM: Final = (sys.executable, "-m", "nightrank.ranker.bundle.listed")
 
 
 def anonymous_list(lake: Lake, release: Release, history: Sequence[str], k: int) -> list[dict[str, Any]]:
@@ -22,13 +28,25 @@ def anonymous_list(lake: Lake, release: Release, history: Sequence[str], k: int)
     Without an item that the model knows they are the most popular ones, scored 1, 1/2, 1/3 ... What is not on sale is in none.
     DataContractError where the release's bundle is gone or broken.
     """
-    from nightrank.ranker.bundle.bundle import load_bundle  # torch: a released list does without
-
-    bundle = load_bundle(local_folder(lake.bundles / release.manifest_sha256), release.manifest_sha256)
-    known = any(item in bundle.dense_ids for item in history)
-    listed = bundle.recommend_many([list(history)], [k], hidden=_off_sale(lake))[0]
+    listed, known = _listed(lake, release.manifest_sha256, tuple(history), k)
     how = FROM_HISTORY if known else POPULAR
     return [{c.RANK: rank, c.ITEM_ID: item, c.SCORE: score, c.FALLBACK: how} for rank, (item, score) in enumerate(listed, 1)]
+
+
+@lru_cache(maxsize=64)
+def _listed(lake: Lake, manifest: str, history: tuple[str, ...], k: int) -> tuple[list[tuple[str, float]], bool]:
+    """By a process of its own, which imports torch."""
+    folder = local_folder(lake.bundles / manifest)
+    request = {"folder": str(folder), "manifest": manifest, "histories": [history], "k": k, "hidden": _off_sale(lake)}
+    done = subprocess.run(PROGRAM, input=json.dumps(request), capture_output=True, text=True, check=False)
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        raise NightrankError(f"the lists of model {manifest[:12]} were not made", done.stderr[-500:]) from None
+    if "error" in answer:
+        error = answer["error"]
+        raise BY_CODE.get(error["code"], NightrankError)(error["message"], error["remedy"])
+    return [(item, score) for item, score in answer["lists"][0]], answer["known"][0]
 
 
 def _off_sale(lake: Lake) -> list[str]:

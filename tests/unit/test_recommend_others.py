@@ -9,6 +9,7 @@ from finished_run import USERS, K, finished_run, write_release
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.pipeline import anonymous
 from nightrank.pipeline.cli import _run
 from nightrank.pipeline.recommend import of_session, recommendations
 from tests.evaluation_lake import bundle
@@ -42,7 +43,8 @@ def test_a_session_gets_what_the_model_lists_for_its_items_without_them(lake: La
 
 def test_what_is_not_on_sale_is_in_no_such_list(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     before = [item["item_id"] for item in of_session(lake, ["i3"], 3)["items"]]
-    monkeypatch.setattr("nightrank.pipeline.anonymous._off_sale", lambda lake: before[:1])
+    monkeypatch.setattr(anonymous, "_off_sale", lambda lake: before[:1])
+    anonymous._listed.cache_clear()
     assert [item["item_id"] for item in of_session(lake, ["i3"], 2)["items"]] == before[1:]
 
 
