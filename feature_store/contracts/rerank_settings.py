@@ -6,7 +6,7 @@ from nightrank.feature_store.contracts.config import FrozenConfig
 
 
 class RerankSettings(FrozenConfig):
-    """In this order: popularity, freshness, session, calibration, diversity, volume, new items (docs/adr/0026)."""
+    """In this order: popularity, freshness, session, calibration, diversity, volume, new items (docs/adr/0027)."""
 
     candidates: int = Field(50, ge=1)
     """Number of the model's best items of a user that the rules choose from; `scoring.k` at least."""
