@@ -68,8 +68,9 @@ def _ids(path: Path) -> list[str]:
 def _print(answer: dict[str, Any]) -> None:
     from nightrank.pipeline.output import table
 
-    who = answer.get("user") or "after " + ", ".join(answer["history"])
+    label = answer.get("user") or "after " + ", ".join(answer["history"])
     unknown = "" if answer.get("known", True) else " (has no list: the most popular items)"
-    title = f"{who}{unknown}: release of {answer['date']}, model {answer['model']['name']} version {answer['model']['version']}"
+    model = answer["model"]
+    title = f"{label}{unknown}: release of {answer['date']}, model {model['name']} version {model['version']}"
     rows = [(row["rank"], row["item_id"], row["title"], f"{row['score']:.4f}", row["fallback"]) for row in answer["items"]]
     table(title, ("rank", "item", "title", "score", "fallback"), rows)
