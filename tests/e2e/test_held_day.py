@@ -1,0 +1,73 @@
+"""A broken day through the real pipeline: its night is held, the next one goes without it, and once accepted it is folded in."""
+
+from datetime import date
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.tables import CATALOGUE, EVENTS
+from tests.commands import nightrank
+from tests.e2e.test_pipeline import SCHEMA
+from tests.landed_days import labels_shuffled
+
+pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(1200)]
+CONFIG = ("--config", "tiny", "--set", "trainer.launcher=one_process", "--set", "trainer.epochs=1")
+
+
+def test_a_held_day_is_gone_without_and_folded_in_once_accepted(tmp_path_factory: pytest.TempPathFactory) -> None:
+    lake = Lake(tmp_path_factory.mktemp("held") / "lake")
+    nightrank(lake, "simulate", "--preset", "tiny")
+    learnt, broken, after, last = lake.landing_days("events")[-4:]
+    nightrank(lake, "full", "--as-of", str(learnt), *CONFIG)
+    break_day(lake, broken)
+
+    before = versions(lake)
+    held = night(lake, broken, 7)
+    assert (held["status"], held["error"]["code"], versions(lake)) == ("held", "held", before)
+    assert "another event of the user on the same item" in held["error"]["message"]
+    assert night(lake, broken, 7)["status"] == "held" and versions(lake) == before
+    assert "held back" in (lake.root / held["report"]).read_text()
+    assert nightrank(lake, "verify", "--run", held["run_id"])["failed"] == []
+
+    without = night(lake, after, 0, 7)
+    assert without["guards"]["without"] == [str(broken)] and landed(lake, broken) == 0 < landed(lake, after)
+    assert nightrank(lake, "nightly", "--accept", str(broken))["status"] == "accepted"
+
+    folding = night(lake, last, 0, 7)
+    assert (folding["guards"]["folded"], folding["guards"]["without"]) == ([str(broken)], [])
+    rows = sum(pq.read_metadata(path.path).num_rows for path in lake.landing_day("events", broken).glob("*.parquet"))
+    duplicates = folding["counts"]["duplicates"]
+    assert rows - duplicates <= landed(lake, broken) <= rows and folding["counts"]["events"] > landed(lake, last)
+    assert nightrank(lake, "verify", "--run", folding["run_id"])["failed"] == []
+
+
+def night(lake: Lake, day: date, *codes: int) -> dict[str, Any]:
+    result = nightrank(lake, "nightly", "--date", str(day), *CONFIG, expect=codes)
+    jsonschema.validate(result, SCHEMA)
+    return result
+
+
+def break_day(lake: Lake, day: date) -> None:
+    """Its items are mixed up between its events."""
+    (path,) = lake.landing_day("events", day).glob("*.parquet")
+    table = pq.read_table(path.path)
+    pq.write_table(labels_shuffled(table, np.random.default_rng(1)), path.path)
+
+
+def versions(lake: Lake) -> dict[str, int | None]:
+    return {name: delta_read.table_version(lake, name) for name in CATALOGUE}
+
+
+def landed(lake: Lake, day: date) -> int:
+    """Events in the table that landed on the day."""
+    table = delta_read.newest(lake, EVENTS.name)
+    assert table is not None
+    stored = delta_read.dataset(lake, EVENTS.name, delta_read.file_paths(table), EVENTS.schema)
+    return int(stored.count_rows(filter=pc.field(c.LANDING_DATE) == day))
