@@ -46,7 +46,7 @@ INPUTS: Final[dict[str, StageInputs]] = {
     "train": StageInputs(("trainer", "text"), ("build_training_set",)),
     "register": StageInputs(REGISTRY, ("build_training_set", "train")),
     "evaluate": StageInputs(
-        ("evaluation",), ("build_training_set", "train", "score_baselines"), champion="found", last_full=True
+        ("calendar", "evaluation"), ("build_training_set", "train", "score_baselines"), champion="found", last_full=True
     ),
     "gate": StageInputs(("gate", "text", *REGISTRY), ("build_training_set", "register"), champion="found", earlier_rows=True),
     "score_users": StageInputs(

@@ -1,6 +1,6 @@
-"""`full`, `nightly`, `replay` and `stage`: what makes the lake move."""
+"""`full`, `nightly` and `stage`: what makes the lake move."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -65,47 +65,6 @@ def nightly(
         requests.run_or_plan("nightly", root, when, config, overrides, redo, as_json, dry_run)
 
 
-def replay(
-    from_: Annotated[str, typer.Option("--from", help="First day, as YYYY-MM-DD.")],
-    to: Annotated[str, typer.Option("--to", help="Last day, as YYYY-MM-DD.")],
-    root: Root = DEFAULT_ROOT,
-    config: Config = None,
-    overrides: Set = None,
-    as_json: Json = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Run the night of each date, in order.
-
-    A failure stops it. Empty days, rejected challengers and days that are held back do not.
-
-    Exit code: that of the failure; else 7 if a challenger was rejected or a day held back, 3 if nothing landed on any day,
-    0 otherwise.
-
-    Example: nightrank replay --root lake --from 2024-01-15 --to 2024-01-18
-    """
-    from nightrank.pipeline.output import out, print_json, print_run
-
-    days = requests.days_between(day(from_, "--from"), day(to, "--to"))
-    if dry_run:
-        plans = [requests.plan_of(requests.request_for("nightly", root, each, config, overrides, False)) for each in days]
-        if as_json:
-            print_json({"runs": plans})
-        for plan in [] if as_json else plans:
-            out(f"{plan['run_id']}: {plan['status']}")
-        return
-    results: list[dict[str, Any]] = []
-    for each in days:
-        results.append(requests.runner().run(requests.request_for("nightly", root, each, config, overrides, False)))
-        if not as_json:
-            print_run(results[-1], False, root)
-        if results[-1]["status"] == "failed":
-            break
-    code = replay_code([(result["status"], result["exit_code"]) for result in results])
-    if as_json:
-        print_json({"status": results[-1]["status"], "exit_code": code, "runs": results})
-    raise typer.Exit(code)
-
-
 def stage(
     name: Annotated[str, typer.Argument(help="Name of the stage; `nightrank full --dry-run` lists them.")],
     date_: Annotated[str, typer.Option("--date", help="The run's date, as YYYY-MM-DD.")],
@@ -131,13 +90,3 @@ def stage(
         requests.answer_plan(requests.plan_of(request, name), as_json)
     else:
         requests.answer(requests.runner().run_stage(request, name), as_json, root)
-
-
-def replay_code(outcomes: list[tuple[str, int]]) -> int:
-    """Exit code of several nights."""
-    failed = [code for status, code in outcomes if status == "failed"]
-    if failed:
-        return failed[0]
-    if any(status in ("gate_rejected", "held") for status, _ in outcomes):
-        return 7
-    return 3 if all(status == "nothing" for status, _ in outcomes) else 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pipeline_fakes import landed_lake
 
-from nightrank.pipeline.commands.runs import replay_code
+from nightrank.pipeline.commands.replays import replay_code
 
 COMMANDS = [
     "doctor",
