@@ -69,7 +69,7 @@ def _checked(references: str) -> References:
 
     for known in ("none", "static", "full"):
         if references == known:
-            return known  # type: ignore[return-value]
+            return known
     raise UsageError(f"--references {references!r} is not known", "write none, static or full")
 
 

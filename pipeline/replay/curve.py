@@ -136,4 +136,5 @@ def _why(result: Mapping[str, Any] | None) -> str:
     if result["status"] in ("done", "gate_rejected"):
         back_fill = result.get("back_fill_of")
         return "a back-fill: no model was trained" if back_fill else "nothing of the date was measured before the night"
-    return {"held": "held back by a guard", "nothing": "nothing landed"}.get(result["status"], result["status"])
+    status = str(result["status"])
+    return {"held": "held back by a guard", "nothing": "nothing landed"}.get(status, status)
