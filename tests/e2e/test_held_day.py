@@ -51,7 +51,7 @@ def test_a_held_day_is_gone_without_and_folded_in_once_accepted(tmp_path_factory
 
     for part in (("open", *CONFIG), ("stage", "check_day", "ingest_events"), ("close",)):
         nightrank(never_held, "run", part[0], *part[1:], "--kind", "full", "--date", str(last))
-    assert events(lake).equals(events(never_held)), "nothing is lost and nothing doubled"
+    assert happened(lake).equals(happened(never_held)), "nothing is lost and nothing doubled"
 
 
 def night(lake: Lake, day: date, *codes: int) -> dict[str, Any]:
@@ -77,6 +77,11 @@ def events(lake: Lake) -> pa.Table:
     assert stored is not None
     rows = delta_read.dataset(lake, EVENTS.name, delta_read.file_paths(stored), EVENTS.schema).to_table()
     return rows.select(EVENTS.content_columns).sort_by(c.EVENT_ID).combine_chunks()
+
+
+def happened(lake: Lake) -> pa.Table:
+    """Without the day on which an event that landed on several was stored first."""
+    return events(lake).drop_columns([c.LANDING_DATE, c.AVAILABILITY_TIME])
 
 
 def landed(lake: Lake, day: date) -> int:
