@@ -1,10 +1,12 @@
 """The prequential figure: models from before a night, on all that happened on its date."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from deltalake import write_deltalake
 
 from nightrank.feature_store.contracts import schemas
@@ -12,6 +14,8 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.days import day_number
 from nightrank.ranker.batch import Batch
 from nightrank.trainer.evaluation.day_rows import day_rows, from_day
+from nightrank.trainer.evaluation.recommenders import days_of as days
+from nightrank.trainer.loop.validation import queries
 from nightrank.trainer.stages import evaluate
 from tests import evaluation_lake as lake
 from tests.snapshots import Example, examples_table, make_snapshot, write_part
@@ -42,6 +46,14 @@ def test_targets_begin_at_the_first_label_of_the_day():
     berlin = from_day(rows, day_number(NIGHT.date()), "Europe/Berlin")
     assert berlin.users_B.tolist() == [1, 3, 4] and berlin.targets()[0].tolist() == [3, 4, 3, 2]
     assert from_day(batch((at(-5, -0.5), 1)), day_number(NIGHT.date()), "Europe/Berlin").rows == 1, "half past midnight there"
+
+
+def test_days_are_those_of_the_kept_rows_where_a_user_has_several():
+    two = Batch.from_lists([[1, 2, 3], [1, 2, 2]], times=[at(-9, -8, 1), at(-9, -30, 30)], loss_from=[2, 2], users=[7, 7])
+    two = replace(two, actions_T=torch.full_like(two.actions_T, 2))
+    found = queries(two, make_snapshot({}, items=3, filter_seen_actions=(2,)))
+    assert (found.kept_B.tolist(), found.history.rows) == ([True, False], 1), "the second asks for an item that was seen"
+    assert days(two, found.kept_B).tolist() == [day_number(NIGHT.date())]
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def measure_rows(
         if not query.history.rows:
             continue
         collected.history.append(query.history.lengths.numpy())
-        days = days_of(batch, query.history.users_B)
+        days = days_of(batch, query.kept_B)
         for name, recommender in recommenders.items():
             lists = recommender.lists(query, days, max(config.ks))
             collected.add(name, lists, query, training_events, config)
