@@ -21,11 +21,11 @@ def accepted_first(root: Location, held: date, when: date | None, as_json: bool,
         check_held(lake, held)
     else:
         accept(lake, held)
-    said = f"{held} {'would be' if dry_run else 'is'} accepted"
+    message = f"{held} {'would be' if dry_run else 'is'} accepted"
     if when is not None or newer_date(lake, held) is None:
-        err(said)
+        err(message)
         return when or held
-    words = f"{said}; a newer date is current, so the next night folds it in"
+    words = f"{message}; a newer date is current, so the next night folds it in"
     if as_json:
         print_json({"status": "planned" if dry_run else "accepted", "date": held.isoformat(), "exit_code": 0, "note": words})
     else:
