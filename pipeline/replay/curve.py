@@ -29,7 +29,7 @@ class Night(FrozenConfig):
     rows: int
     """Rows with a target of the date."""
     figures: dict[Series, Figure]
-    """`nightly`: the champion of before the night. `static`: the full model of before the first night. `full`: one trained in
+    """`nightly`: the champion that the night found. `static`: the full model that the first night found. `full`: one trained in
     full the day before. `truth`: the simulator's preferences. What was not measured is left out."""
     train_seconds: float | None
     full_train_seconds: float | None = None
