@@ -1,7 +1,8 @@
 """A broken day through the real pipeline: its night is held, the next goes without it, and once accepted it is folded in."""
 
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime
+from itertools import chain
 from typing import Any
 
 import jsonschema
@@ -14,6 +15,7 @@ import pytest
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.tables import CATALOGUE, EVENTS
 from tests.commands import nightrank
 from tests.e2e.test_pipeline import SCHEMA
@@ -47,6 +49,9 @@ def test_a_held_day_is_gone_without_and_folded_in_once_accepted(tmp_path_factory
     folding = night(lake, last, 0, 7)
     assert (folding["guards"]["folded"], folding["guards"]["without"]) == ([str(broken)], [])
     assert nightrank(lake, "verify", "--run", folding["run_id"])["failed"] == []
+    assert labels_of(lake, folding, broken) > 0 == labels_of(lake, without, broken), (
+        "its events are labels of the next training"
+    )
     assert folding["counts"]["events"] == landed(lake, broken) + landed(lake, last)
 
     for part in (("open", *CONFIG), ("stage", "check_day", "ingest_events"), ("close",)):
@@ -77,6 +82,18 @@ def events(lake: Lake) -> pa.Table:
     assert stored is not None
     rows = delta_read.dataset(lake, EVENTS.name, delta_read.file_paths(stored), EVENTS.schema).to_table()
     return rows.select(EVENTS.content_columns).sort_by(c.EVENT_ID).combine_chunks()
+
+
+def labels_of(lake: Lake, night: dict[str, Any], day: date) -> int:
+    """Training rows of the night whose first label is of the day (UTC)."""
+    snapshot = load_snapshot(lake.snapshot(night["snapshot"]["id"]))
+    rows = chain.from_iterable(
+        pq.read_table((lake.table(part.table) / file.path).path).to_pylist()
+        for part in [snapshot.parts["train"]]
+        for file in part.files
+    )
+    first = (datetime.fromtimestamp(row["times"][row["loss_from"]] / 1e6, UTC).date() for row in rows if row["source"] == "day")
+    return sum(found == day for found in first)
 
 
 def happened(lake: Lake) -> pa.Table:
