@@ -33,8 +33,8 @@ class Chosen(NamedTuple):
 def chosen_rows(
     spark: SparkSession, context: StageContext, settings: DataSections, version: int | None, learnt: date | None
 ) -> Chosen:
-    """Of `interactions` at `version`; fresh is what the champion was trained without: what was not known by its date (`learnt`),
-    and held days that were accepted since. NothingToDo where there is nothing to learn from."""
+    """Of `interactions` at `version`; fresh is what the champion was trained without: what was not known by its date
+    (`learnt`), and held days that were accepted since. NothingToDo where there is nothing to learn from."""
     stored, rows = delta_io.read(spark, context.lake, INTERACTIONS, version), settings.training_set
     known = _knowing(context, settings, learnt)
     if context.kind != "nightly":
