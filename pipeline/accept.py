@@ -3,9 +3,17 @@
 from datetime import UTC, date, datetime
 
 from nightrank.feature_store.contracts.errors import UsageError
-from nightrank.feature_store.contracts.holds import Hold, accept_hold, hold_of
+from nightrank.feature_store.contracts.holds import Hold, accept_hold, hold_of, not_held
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.lease import held
+
+
+def check_held(lake: Lake, day: date) -> Hold:
+    """What was decided of the day. UsageError where no run has held it."""
+    found = hold_of(lake, day)
+    if found is None:
+        raise not_held(lake, day)
+    return found
 
 
 def accept(lake: Lake, day: date) -> Hold:

@@ -18,6 +18,7 @@ from nightrank.pipeline.commands import (
     orchestration,
     ranks,
     recommending,
+    replays,
     rollbacks,
     runs,
     tunes,
@@ -31,7 +32,7 @@ app = typer.Typer(
     name="nightrank",
     help="Recommendations from your events, renewed every night: Spark, Delta Lake, Petastorm, Horovod, PyTorch and MLflow.",
     epilog="Exit codes: 0 done, 1 unexpected, 2 wrong use or configuration, 3 nothing to do, 4 data breaks its contract, "
-    "5 another run is using this lake, 6 training stalled, 7 new model rejected, 8 a service is unreachable, "
+    "5 another run is using this lake, 6 training stalled, 7 new model rejected or day held back, 8 a service is unreachable, "
     "9 refused because data would be lost.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -62,7 +63,7 @@ app.command("import")(data.import_)
 app.command("simulate")(data.simulate)
 app.command("full")(runs.full)
 app.command("nightly")(runs.nightly)
-app.command("replay")(runs.replay)
+app.command("replay")(replays.replay)
 app.command("stage")(runs.stage)
 app.command("join")(ranks.join)
 app.add_typer(orchestration.app, name="run")

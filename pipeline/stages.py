@@ -36,7 +36,8 @@ class Stage:
 
 
 STAGES: Final[tuple[Stage, ...]] = (
-    Stage("ingest_events", "nightrank.spark_jobs.ingest_events", "spark", takes_in=True),
+    Stage("check_day", "nightrank.pipeline.check_day", "plain", takes_in=True),
+    Stage("ingest_events", "nightrank.spark_jobs.ingest_events", "spark", ("check_day",), takes_in=True),
     Stage("build_features", "nightrank.spark_jobs.build_features", "spark", ("ingest_events",), takes_in=True),
     Stage("embed_items", "nightrank.spark_jobs.embed_items", "spark", ("build_features",)),
     Stage("build_training_set", "nightrank.spark_jobs.build_training_set", "spark", ("build_features", "embed_items")),

@@ -126,7 +126,19 @@ def items_of_another_shop(table: pa.Table, rng: np.random.Generator) -> pa.Table
     return replaced(table, c.ITEM_ID, pc.if_else(other, ids, table.column(c.ITEM_ID)))
 
 
-UNSEEN: dict[str, Fault] = {fault.__name__: fault for fault in (every_event_twice, items_of_another_shop)}
+def yesterday_again(table: pa.Table, rng: np.random.Generator) -> pa.Table:
+    """The day's file has the dates of the day before."""
+    return replaced(table, c.EVENT_TIME, pc.subtract(table.column(c.EVENT_TIME), pa.scalar(timedelta(days=1))))
+
+
+def one_action(table: pa.Table, rng: np.random.Generator) -> pa.Table:
+    """The shop stopped to say what its users did."""
+    return replaced(table, c.ACTION, pa.array(["view"] * len(table)))
+
+
+UNSEEN: dict[str, Fault] = {
+    fault.__name__: fault for fault in (every_event_twice, items_of_another_shop, yesterday_again, one_action)
+}
 """These were looked at only after the thresholds were fixed."""
 
 

@@ -11,11 +11,11 @@ from nightrank.feature_store.contracts.context import StageContext, StageResult
 from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.gate_rows import earlier_rows
 from nightrank.feature_store.contracts.inputs import HOW, StageInputs, inputs_of
-from nightrank.feature_store.contracts.landing_days import landing_identity
+from nightrank.feature_store.contracts.landing_days import landing_identity, undecided_identity
 from nightrank.feature_store.contracts.model_ref import ModelRef
 from nightrank.feature_store.contracts.outputs.catalogue import output_kind
 
-OUTSIDE: Final = ("landing", "champion", "last_full", "earlier_rows")
+OUTSIDE: Final = ("landing", "undecided", "champion", "last_full", "earlier_rows")
 """Inputs from outside the run. They may move on after a run has ended, which undoes nothing that it left."""
 
 
@@ -30,6 +30,7 @@ class Identities(FrozenConfig):
     sections: dict[str, str]
     stages: dict[str, str | None]
     landing: str | None = None
+    undecided: str | None = None
     champion: str | None = None
     last_full: str | None = None
     earlier_rows: str | None = None
@@ -53,6 +54,7 @@ def identities_of(context: StageContext, stage: str) -> Identities:
         sections={name: sha256_of(value) for name, value in sections_of(context.config.shown, inputs).items()},
         stages={name: output_of(context, name) for name in inputs.stages},
         landing=sha256_of([_meta(context), landing_identity(context)]) if inputs.landing else None,
+        undecided=sha256_of([_meta(context), undecided_identity(context)]) if inputs.undecided else None,
         champion=_manifest(champion),
         last_full=_manifest(last_full),
         earlier_rows=_earlier_rows(context, champion) if inputs.earlier_rows else None,

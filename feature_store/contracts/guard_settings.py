@@ -6,10 +6,7 @@ from nightrank.feature_store.contracts.config import FrozenConfig
 
 
 class GuardSettings(FrozenConfig):
-    """The defaults were set on clean and broken days of simulated markets (docs/adr/0024) and are fixed since.
-
-    Stage check_day reads them. It is not in the list of stages yet, so no run does.
-    """
+    """The defaults were set on clean and broken days of simulated markets (docs/adr/0024) and are fixed since."""
 
     enabled: bool = True
     """A night compares each day that it takes in with days before it, and holds back a broken one."""

@@ -60,8 +60,12 @@ def accept_hold(lake: Lake, day: date) -> Hold:
     """
     hold = hold_of(lake, day)
     if hold is None:
-        days = ", ".join(sorted(str(one.date) for one in holds(lake) if one.status == "held")) or "none"
-        raise UsageError(f"{day} is not held on {lake.root}", f"held days are: {days}")
+        raise not_held(lake, day)
     accepted = hold.model_copy(update={"status": "accepted"})
     save_hold(lake, accepted)
     return accepted
+
+
+def not_held(lake: Lake, day: date) -> UsageError:
+    days = ", ".join(sorted(str(one.date) for one in holds(lake) if one.status == "held")) or "none"
+    return UsageError(f"{day} is not held on {lake.root}", f"held days are: {days}")

@@ -15,6 +15,8 @@ class StageInputs:
     """Stages of the run whose outputs it reads: their outputs, and their tables at the versions they left."""
     landing: bool = False
     """The landing files of the run's days."""
+    undecided: bool = False
+    """The landing files of its days and of days that are held back, and which of the held ones were accepted."""
     champion: Literal["none", "parent", "found", "lists"] = "none"
     """`found`: the champion that this run found, whatever it has promoted since. `parent`: the same, for a night alone: a full
     run grows from none. `lists`: what stage gate says makes the lists, or the lake's champion where a stage runs alone."""
@@ -31,7 +33,8 @@ UNKNOWN: Final = StageInputs(sections=None)
 REGISTRY: Final = ("mlflow.tracking_uri", "mlflow.experiment", "mlflow.model_name")
 
 INPUTS: Final[dict[str, StageInputs]] = {
-    "ingest_events": StageInputs(("calendar", "ids", "ingest"), landing=True, champion="parent"),
+    "check_day": StageInputs(("calendar", "guards"), undecided=True, champion="parent"),
+    "ingest_events": StageInputs(("calendar", "ids", "ingest"), ("check_day",), landing=True, champion="parent"),
     "build_features": StageInputs(("calendar", "features", "impressions"), ("ingest_events",), champion="found"),
     "embed_items": StageInputs(("calendar", "text"), ("ingest_events", "build_features")),
     "build_training_set": StageInputs(
@@ -43,7 +46,7 @@ INPUTS: Final[dict[str, StageInputs]] = {
     "train": StageInputs(("trainer", "text"), ("build_training_set",)),
     "register": StageInputs(REGISTRY, ("build_training_set", "train")),
     "evaluate": StageInputs(
-        ("evaluation",), ("build_training_set", "train", "score_baselines"), champion="found", last_full=True
+        ("calendar", "evaluation"), ("build_training_set", "train", "score_baselines"), champion="found", last_full=True
     ),
     "gate": StageInputs(("gate", "text", *REGISTRY), ("build_training_set", "register"), champion="found", earlier_rows=True),
     "score_users": StageInputs(

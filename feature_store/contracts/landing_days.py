@@ -1,10 +1,10 @@
 """Which landing days a run takes in: all up to its date, or for a night all that its champion has not learnt. No held day."""
 
 from datetime import date, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from nightrank.feature_store.contracts.files import read_json
-from nightrank.feature_store.contracts.holds import held_days
+from nightrank.feature_store.contracts.holds import held_days, holds
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake, LandingKind
 from nightrank.feature_store.contracts.landing_files import has_rows, identities, landing_entries, landing_files
 from nightrank.feature_store.contracts.model_ref import ModelRef
@@ -67,14 +67,25 @@ def fresh_days(context: OfADay) -> bool:
 
 
 def brings_no_event(lake: Lake, day: date, before: date | None) -> bool:
-    """Whether rows of items or users landed on the day, and no event did, on it or after the date of the run `before`."""
+    """Whether rows of items or users landed on the day, and no event did, on it or after the date of the run `before`.
+
+    Of held days only the day itself counts: whether it is taken in is decided by its own run.
+    """
     described: tuple[LandingKind, ...] = ("items", "users")
     held = held_days(lake)
-    until = [each for each in lake.landing_days("events") if each <= day and each not in held]
+    until = [each for each in lake.landing_days("events") if each == day or (each < day and each not in held)]
     waiting = [each for each in until if each == day or before is None or each > before]
     events = landing_files(lake, "events", waiting)
     others = [path for kind in described for path in landing_files(lake, kind, [day])]
     return any(map(has_rows, others)) and not any(map(has_rows, events))
+
+
+def undecided_identity(context: OfADay) -> list[Any]:
+    """`identities` of the events' files that a guard judges for the run, and the dates that were accepted of those it held."""
+    lake, first = context.lake, first_day(context)
+    days = [day for day in lake.landing_days("events") if day <= context.day and (first is None or day >= first)]
+    accepted = sorted(hold.date.isoformat() for hold in holds(lake) if hold.status == "accepted" and hold.date <= context.day)
+    return [identities(lake, landing_entries(lake, "events", days)), accepted]
 
 
 def landing_identity(context: OfADay) -> list[tuple[str, int, str]]:

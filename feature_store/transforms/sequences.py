@@ -1,6 +1,6 @@
 """Interactions into one row per user: sorted parallel arrays, ready for the row builder."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame
@@ -31,11 +31,12 @@ def known_interactions(
     timezone: str,
     actions: tuple[str, ...],
     learnt: date | None = None,
+    folded: Collection[date] = (),
     against: tuple[str, ...] = (),
     weights: Mapping[str, float] | None = None,
 ) -> DataFrame:
     """Interactions with one of the actions that are known by the end of `day`; `fresh` are those that were not by the end of
-    `learnt` (the day before where it is None, or is not before `day`).
+    `learnt` (the day before where it is None, or is not before `day`), and those that landed on a `folded` day.
 
     `weight` is that of the action, 1 where `weights` do not name it, and 0 for what the user took back: events on an item up to
     the user's last action `against` it that is known by then.
@@ -44,18 +45,30 @@ def known_interactions(
     known = interactions.where(known_by(day, timezone))
     return (
         _weighed(known, codes, [ACTION_CODES[name] for name in against], weights or {})
-        .withColumn(FRESH, ~known_by(_since(day, learnt), timezone))
+        .withColumn(FRESH, _is_fresh(day, timezone, learnt, folded))
         .withColumn(TODAY, F.col(c.EVENT_DATE) == F.lit(day))
     )
 
 
 def fresh_interactions(
-    interactions: DataFrame, *, day: date, timezone: str, actions: tuple[str, ...], learnt: date | None = None
+    interactions: DataFrame,
+    *,
+    day: date,
+    timezone: str,
+    actions: tuple[str, ...],
+    learnt: date | None = None,
+    folded: Collection[date] = (),
 ) -> DataFrame:
     """The interactions that `known_interactions` calls fresh, and their columns alone: files without one are not read."""
     codes = [ACTION_CODES[name] for name in actions]
-    fresh = known_by(day, timezone) & ~known_by(_since(day, learnt), timezone)
+    fresh = known_by(day, timezone) & _is_fresh(day, timezone, learnt, folded)
     return interactions.where(fresh & F.col(c.ACTION).isin(codes))
+
+
+def _is_fresh(day: date, timezone: str, learnt: date | None, folded: Collection[date]) -> Column:
+    """Of what is known by the day: the champion was trained without it."""
+    fresh = ~known_by(_since(day, learnt), timezone)
+    return fresh | F.col(c.LANDING_DATE).isin(sorted(folded)) if folded else fresh
 
 
 def _since(day: date, learnt: date | None) -> date:

@@ -6,7 +6,7 @@ from nightrank.pipeline.checks.check import NotApplicable, Subject, expect
 from nightrank.pipeline.stages import stages_of
 
 RUN_FIELDS = {"root", "run_id", "kind", "date", "seed", "fence", "config", "config_sha256", "commit", "versions", "machine"}
-STATUSES = {"done": 0, "nothing": 3, "gate_rejected": 7}
+STATUSES = {"done": 0, "nothing": 3, "gate_rejected": 7, "held": 7}
 
 
 def run_json(subject: Subject) -> str:
@@ -33,6 +33,8 @@ def stage_records(subject: Subject) -> str:
     """Every stage of the list has run, and result.json says of it what the stage itself said."""
     if subject.result["status"] == "nothing":
         raise NotApplicable("nothing landed, so no stage ran")
+    if subject.result["status"] == "held":
+        raise NotApplicable("the day is held back, so no stage after check_day ran")
     back_fill = subject.result.get("back_fill_of") is not None
     without = subject.without_events
     stages = stages_of(subject.run["kind"], subject.config, back_fill=back_fill, without_events=without)

@@ -1,11 +1,12 @@
-"""`full`, `nightly`, `replay` and `stage`: what makes the lake move."""
+"""`full`, `nightly` and `stage`: what makes the lake move."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.pipeline.commands import requests
+from nightrank.pipeline.commands import accepting, requests
 from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set, day
 
 
@@ -31,7 +32,10 @@ def full(
 
 
 def nightly(
-    date_: Annotated[str, typer.Option("--date", help="The day to take in, as YYYY-MM-DD.")],
+    date_: Annotated[str | None, typer.Option("--date", help="The day to take in, as YYYY-MM-DD.")] = None,
+    accepted: Annotated[
+        str | None, typer.Option("--accept", help="A day that was held back and is as it should be, as YYYY-MM-DD.")
+    ] = None,
     root: Root = DEFAULT_ROOT,
     config: Config = None,
     overrides: Set = None,
@@ -41,55 +45,24 @@ def nightly(
 ) -> None:
     """Read one day, fine-tune the champion on it, compare the two models, and make new lists.
 
-    Exit code 7 if the new model was worse and the old one stays, 3 if nothing landed on that day.
+    Exit code 7 if the new model was worse and the old one stays, or the day is broken and held back; 3 if nothing landed on it.
+    --accept takes a held day in: by its own night, or where a newer date is current, by the next night.
 
     Examples:
 
       nightrank nightly --root lake --date 2024-01-15
 
       nightrank nightly --root lake --date 2024-01-15 --dry-run
+
+      nightrank nightly --root lake --accept 2024-01-15
     """
-    requests.run_or_plan("nightly", root, day(date_, "--date"), config, overrides, redo, as_json, dry_run)
-
-
-def replay(
-    from_: Annotated[str, typer.Option("--from", help="First day, as YYYY-MM-DD.")],
-    to: Annotated[str, typer.Option("--to", help="Last day, as YYYY-MM-DD.")],
-    root: Root = DEFAULT_ROOT,
-    config: Config = None,
-    overrides: Set = None,
-    as_json: Json = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Run the night of each date, in order.
-
-    A failure stops it. Empty days and rejected challengers do not.
-
-    Exit code: that of the failure; else 7 if a challenger was rejected, 3 if nothing landed on any day, 0 otherwise.
-
-    Example: nightrank replay --root lake --from 2024-01-15 --to 2024-01-18
-    """
-    from nightrank.pipeline.output import out, print_json, print_run
-
-    days = requests.days_between(day(from_, "--from"), day(to, "--to"))
-    if dry_run:
-        plans = [requests.plan_of(requests.request_for("nightly", root, each, config, overrides, False)) for each in days]
-        if as_json:
-            print_json({"runs": plans})
-        for plan in [] if as_json else plans:
-            out(f"{plan['run_id']}: {plan['status']}")
-        return
-    results: list[dict[str, Any]] = []
-    for each in days:
-        results.append(requests.runner().run(requests.request_for("nightly", root, each, config, overrides, False)))
-        if not as_json:
-            print_run(results[-1], False, root)
-        if results[-1]["status"] == "failed":
-            break
-    code = replay_code([(result["status"], result["exit_code"]) for result in results])
-    if as_json:
-        print_json({"status": results[-1]["status"], "exit_code": code, "runs": results})
-    raise typer.Exit(code)
+    when = day(date_, "--date") if date_ is not None else None
+    if accepted is not None:
+        when = accepting.accepted_first(root, day(accepted, "--accept"), when, as_json, dry_run)
+    elif when is None:
+        raise UsageError("nightly needs --date", "give the day to take in, as YYYY-MM-DD")
+    if when is not None:
+        requests.run_or_plan("nightly", root, when, config, overrides, redo, as_json, dry_run)
 
 
 def stage(
@@ -117,13 +90,3 @@ def stage(
         requests.answer_plan(requests.plan_of(request, name), as_json)
     else:
         requests.answer(requests.runner().run_stage(request, name), as_json, root)
-
-
-def replay_code(outcomes: list[tuple[str, int]]) -> int:
-    """Exit code of several nights."""
-    failed = [code for status, code in outcomes if status == "failed"]
-    if failed:
-        return failed[0]
-    if any(status == "gate_rejected" for status, _ in outcomes):
-        return 7
-    return 3 if all(status == "nothing" for status, _ in outcomes) else 0

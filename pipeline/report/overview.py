@@ -42,6 +42,8 @@ def headline(result: Result) -> str:
         return f"The run stopped in {wording.plain(stage)}." if stage else "The run stopped."
     if result["status"] == "nothing":
         return "The date had nothing to read. The lists did not change."
+    if result["status"] == "held":
+        return "The day is held back: nothing was learnt of it, and the lists did not change."
     if current := result.get("back_fill_of"):
         return f"The date's data was read. The model and the lists of {current} stay current."
     release = result.get("release") or {}

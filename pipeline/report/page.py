@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from nightrank.pipeline.report import overview, wording
 from nightrank.pipeline.report.ctr import ctr
+from nightrank.pipeline.report.guards import guards
 from nightrank.pipeline.report.quality import gate, quality
 from nightrank.pipeline.report.training import training
 from nightrank.pipeline.report.users import sample_users
@@ -41,6 +42,7 @@ def render(
         "counts": overview.data_counts(counts),
         "quarantine": overview.quarantine_bars(counts),
         "left_out": overview.left_out_bars(counts),
+        "guards": guards(result.get("guards")),
         "faults": overview.fault_rows(result.get("ingest") or {}),
         "fallback": overview.fallback_bars(release),
         "users": sample_users(users),

@@ -9,7 +9,7 @@ from nightrank.pipeline.report.interval_chart import Estimate, IntervalChart, in
 
 Row = dict[str, Any]
 
-SPLITS: Final = ("test", "holdout", "valid")
+SPLITS: Final = ("test", "holdout", "valid", "day")
 """The first of these that has figures is the one the page is about."""
 CHARTED: Final = (("ndcg", 10), ("recall", 10))
 WHOLE: Final = "all"
@@ -139,7 +139,8 @@ def _table(rows: Sequence[Row], split: str, slice_name: str) -> Table:
         line = tuple(cells.get(column, (wording.NONE, "")) for column in columns)
         lines.append((wording.recommender(recommender), wording.ROLE.get(recommender, "peer"), line))
     counted = [int(row["n"]) for row in rows if row.get("n") is not None]
-    title = split if slice_name == WHOLE else f"{split}, {wording.part(slice_name)}"
+    name = wording.split(split)
+    title = name if slice_name == WHOLE else f"{name}, {wording.part(slice_name)}"
     return Table(
         title, tuple(wording.metric(*column) for column in columns), tuple(lines), wording.count(max(counted, default=None))
     )

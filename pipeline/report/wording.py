@@ -36,6 +36,11 @@ TONE: Final = {
     "gate_rejected": "warn",
     "held": "warn",
 }
+SPLIT: Final = {"day": "the whole date, before it was learnt"}
+
+
+def split(name: str) -> str:
+    return SPLIT.get(name, name)
 
 
 def count(value: Any) -> str:

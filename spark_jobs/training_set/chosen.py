@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import NothingToDo
+from nightrank.feature_store.contracts.landing_days import folded_days
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import INTERACTIONS, VOCABULARY
 from nightrank.feature_store.transforms.replay import exemplars, is_past_label, replayed, reservoir
@@ -32,8 +33,8 @@ class Chosen(NamedTuple):
 def chosen_rows(
     spark: SparkSession, context: StageContext, settings: DataSections, version: int | None, learnt: date | None
 ) -> Chosen:
-    """Of `interactions` at `version`; fresh is what was not known by the date the champion was trained on (`learnt`).
-    NothingToDo where there is nothing to learn from."""
+    """Of `interactions` at `version`; fresh is what the champion was trained without: what was not known by its date
+    (`learnt`), and held days that were accepted since. NothingToDo where there is nothing to learn from."""
     stored, rows = delta_io.read(spark, context.lake, INTERACTIONS, version), settings.training_set
     known = _knowing(context, settings, learnt)
     if context.kind != "nightly":
@@ -41,7 +42,12 @@ def chosen_rows(
     if rows.replay_choice != "uniform":
         return _replaying_events(spark, context, settings, known(stored))
     fresh = fresh_interactions(
-        stored, day=context.day, timezone=settings.calendar.timezone, actions=rows.history_actions, learnt=learnt
+        stored,
+        day=context.day,
+        timezone=settings.calendar.timezone,
+        actions=rows.history_actions,
+        learnt=learnt,
+        folded=folded_days(context),
     )
     touched = fresh.groupBy(c.USER).agg(F.count(F.lit(1)).alias("n")).persist()
     try:
@@ -61,6 +67,7 @@ def _knowing(context: StageContext, settings: DataSections, learnt: date | None)
         timezone=settings.calendar.timezone,
         actions=rows.history_actions,
         learnt=learnt,
+        folded=folded_days(context),
         against=rows.against_actions,
         weights=rows.action_weights,
     )

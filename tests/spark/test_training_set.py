@@ -15,6 +15,7 @@ from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConfigError, DataContractError, NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.found import Found
+from nightrank.feature_store.contracts.holds import Hold, save_hold
 from nightrank.feature_store.contracts.snapshot import Normalisation, SplitRule, load_snapshot
 from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms import item_inputs, replay
@@ -133,6 +134,22 @@ def test_events_since_the_champion_are_labels_though_nights_between_failed(spark
     champion(spark, lake, DAY)
     _, _, again = build(spark, lake, "nightly", run_id="redo", max_length=10)
     assert rows_of(lake, again, "train") == [(1, [5, 1, 2, 3, 4], 4, "day")], "a repeated night learns its own day"
+
+
+@pytest.mark.parametrize("choice", ["uniform", "reservoir"])
+def test_the_events_of_a_folded_day_are_labels(spark, lake, choice):
+    days = [DAY - timedelta(days=back) for back in (3, 2, 1, 0)]
+    events = [event(1, item, f"{day} 10:00:00", day) for item, day in enumerate(days, 1)]
+    fill(spark, lake, [*events, event(1, 5, f"{days[0]} 09:00:00", days[0])])
+    champion(spark, lake, days[2])
+    record = lake.run_dir(f"full-{days[2]}") / "stages" / "check_day.json"
+    write_json(record, {"output": {"guards": {"days": [], "without": [str(days[1])], "folded": []}}})
+    settings = {"max_length": 10, "replay_choice": choice, "replay_events": 1}
+    _, _, snapshot = build(spark, lake, "nightly", **settings)
+    assert rows_of(lake, snapshot, "train") == [(1, [5, 1, 2], 2, "day"), (1, [5, 1, 2, 3, 4], 4, "day")]
+    save_hold(lake, Hold(date=days[1], status="held", landing="", reasons=(), run_id="n"))
+    _, _, held = build(spark, lake, "nightly", run_id="held", **settings)
+    assert rows_of(lake, held, "train") == [(1, [5, 1, 2, 3, 4], 4, "day")], "a held day is not folded in"
 
 
 def test_what_was_taken_back_is_no_label_and_actions_have_weights(spark, lake):

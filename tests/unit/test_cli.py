@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pipeline_fakes import landed_lake
 
-from nightrank.pipeline.commands.runs import replay_code
+from nightrank.pipeline.commands.replays import replay_code
 
 COMMANDS = [
     "doctor",
@@ -68,7 +68,7 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
 
 WRONG = [
     (["full", "--nope"], "No such option: --nope"),
-    (["nightly"], "Missing option '--date'"),
+    (["nightly"], "nightly needs --date"),
     (["nightly", "--date", "soon"], "'soon' is not a date"),
     (["replay", "--from", "2024-01-02", "--to", "2024-01-01"], "is before --from"),
     (["full", "--root", "{absent}"], "no landing data"),
@@ -106,12 +106,12 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     done = nightrank("full", "--root", str(lake.root), "--dry-run", "--json")
     plan = json.loads(done.stdout)
     assert (done.returncode, plan["run_id"], plan["status"]) == (0, "full-2024-01-03", "planned")
-    assert plan["stages"][0] == {"name": "ingest_events", "status": "would_run"}
+    assert plan["stages"][:2] == [{"name": name, "status": "would_run"} for name in ("check_day", "ingest_events")]
     assert len(plan["processes"]) < len(plan["stages"]), "neighbouring Spark stages share a session"
     cluster = ("--set", "spark.master=spark://host:7077")
     there = json.loads(nightrank("full", "--root", str(lake.root), "--dry-run", "--json", *cluster).stdout)
     assert len(there["processes"]) == len(plan["processes"])
-    assert there["processes"][0][0].endswith("spark-submit") and "spark://host:7077" in there["processes"][0]
+    assert there["processes"][1][0].endswith("spark-submit") and "spark://host:7077" in there["processes"][1]
     assert sorted(lake.root.path.rglob("*")) == before
 
 

@@ -78,7 +78,7 @@ def test_lists_follow_the_truth_of_the_day_without_seen_items(tmp_path):
     scores = dict(zip(users.user_id, simulator.true_scores(items, users, DAY), strict=True))
     batch = next(iter_part(snapshot, tmp_path, "test", batch_rows=50))
     query = queries(batch, snapshot)
-    lists = truth.lists(query, days_of(batch, query.history.users_B), 10)
+    lists = truth.lists(query, days_of(batch, query.kept_B), 10)
     bounds = query.history.offsets_B1.tolist()
     for row, user in enumerate(query.history.users_B.tolist()):
         chances = scores[f"u{user}"].copy()

@@ -157,8 +157,8 @@ def test_stages_stand_on_what_those_that_learn_stand_on() -> None:
         for stage in stages_of("nightly", Configuration.from_run({"impressions": {"enabled": True}}), without_events=True)
     }
     assert listed.keys() == {
-        *("ingest_events", "build_features", "embed_items", "build_training_set", "gate", "score_users", "release"),
-        *("score_ctr", "maintain_tables", "report", "verdict"),
+        *("check_day", "ingest_events", "build_features", "embed_items", "build_training_set"),
+        *("gate", "score_users", "release", "score_ctr", "maintain_tables", "report", "verdict"),
     }
     assert listed["gate"] == ("build_training_set",) and listed["score_ctr"] == ("release", "build_training_set")
 

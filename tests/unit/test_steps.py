@@ -21,7 +21,10 @@ from nightrank.pipeline.stages import STAGES, Stage
 RUN = locate("/lake/runs/r")
 MASTER = "spark://host:7077"
 LISTED = tuple(stage for stage in STAGES if stage.switch is None)
+ON_SPARK = LISTED[1:]
+"""From the first Spark stage on."""
 SHARED = [
+    ["check_day"],
     ["ingest_events", "build_features", "embed_items", "build_training_set", "score_baselines"],
     ["train"],
     ["register"],
@@ -33,7 +36,7 @@ SHARED = [
 ]
 
 
-def steps(todo: tuple[Stage, ...] = LISTED, **spark: object) -> list[Step]:
+def steps(todo: tuple[Stage, ...] = ON_SPARK, **spark: object) -> list[Step]:
     return steps_of(todo, RUN, Configuration.from_run({"spark": spark}))
 
 
@@ -47,12 +50,12 @@ def option(step: Step, name: str) -> str | None:
 
 @pytest.mark.parametrize("master", ["local[2]", MASTER, "yarn", None])
 def test_neighbours_on_spark_are_one_step_whatever_the_master(master):
-    assert names(steps(master=master)) == SHARED
+    assert names(steps(LISTED, master=master)) == SHARED
 
 
 @pytest.mark.parametrize("master", ["local[2]", MASTER])
 def test_each_stage_is_an_application_where_that_is_asked_for(master):
-    assert names(steps(master=master, application="stages")) == [[stage.name] for stage in LISTED]
+    assert names(steps(LISTED, master=master, application="stages")) == [[stage.name] for stage in LISTED]
 
 
 def test_a_local_step_is_a_module_of_this_python_and_needs_no_file():
@@ -69,12 +72,12 @@ def test_a_group_on_a_cluster_is_one_spark_submit_of_the_host():
     assert option(group, "--packages") == "a:b:1,c:d:2"
     program = group.command.index(option(group, "--packages") or "") + 1
     assert group.command[program].endswith("spark_jobs/driver/host.py")
-    assert group.command[program + 1 :] == ("--run-dir", str(RUN), "--stages", ",".join(SHARED[0]))
+    assert group.command[program + 1 :] == ("--run-dir", str(RUN), "--stages", ",".join(SHARED[1]))
     assert "spark-submit" not in train.command[0] and not train.properties
 
 
 def test_one_stage_on_a_cluster_is_the_job_itself():
-    (step,) = steps(LISTED[:1], master=MASTER)
+    (step,) = steps(ON_SPARK[:1], master=MASTER)
     assert step.command[-3].endswith("spark_jobs/ingest_events.py") and step.command[-2:] == ("--run-dir", str(RUN))
 
 

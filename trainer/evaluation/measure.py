@@ -3,7 +3,7 @@
 Shapes: N rows that have a target left, K list length.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from nightrank.feature_store.contracts.storage import Location
+from nightrank.ranker.batch import Batch
 from nightrank.ranker.metrics.ranking import novelty, per_row
 from nightrank.trainer.config.evaluation import EvaluationConfig
 from nightrank.trainer.data.epoch import iter_part
@@ -51,22 +52,36 @@ def measure(
     config: EvaluationConfig,
 ) -> SplitMeasures:
     """One pass over the part. `training_events[item]` says which targets are cold and how novel a list is."""
+    batches = iter_part(snapshot, root, part, batch_rows=config.batch_rows)
+    return measure_rows(snapshot, root, part, batches, recommenders, training_events, config)
+
+
+def measure_rows(
+    snapshot: DatasetSnapshot,
+    root: Location,
+    split: str,
+    batches: Iterable[Batch],
+    recommenders: Mapping[str, Recommender],
+    training_events: Ids,
+    config: EvaluationConfig,
+) -> SplitMeasures:
+    """The same of any rows of the snapshot, reported as `split`."""
     recommenders = {
         name: recommender.on(snapshot, root) if isinstance(recommender, BundleRecommender) else recommender
         for name, recommender in recommenders.items()
     }
     collected = _Collected(list(recommenders), snapshot.items, config.ks)
-    for batch in iter_part(snapshot, root, part, batch_rows=config.batch_rows):
+    for batch in batches:
         query = queries(batch, snapshot)
         collected.dropped += batch.rows - query.history.rows
         if not query.history.rows:
             continue
         collected.history.append(query.history.lengths.numpy())
-        days = days_of(batch, query.history.users_B)
+        days = days_of(batch, query.kept_B)
         for name, recommender in recommenders.items():
             lists = recommender.lists(query, days, max(config.ks))
             collected.add(name, lists, query, training_events, config)
-    return collected.whole(part)
+    return collected.whole(split)
 
 
 class _Collected:

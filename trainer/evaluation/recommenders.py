@@ -97,9 +97,9 @@ def rows_of_ragged(ragged: tuple[Tensor, Tensor], rows: Ids) -> tuple[Ids, Ids]:
     return flat[index], bounds
 
 
-def days_of(batch: Batch, kept: Tensor) -> Ids:
-    """Day since 1970 (UTC) of the first target of the batch's rows whose user is in `kept`, in order."""
+def days_of(batch: Batch, kept_B: Tensor) -> Ids:
+    """Day since 1970 (UTC) of the first target of the batch's kept rows, in order. A user may have several."""
     first_B = batch.offsets_B1[:-1] + batch.loss_from_B
-    times = batch.times_T[first_B][torch.isin(batch.users_B, kept)]
+    times = batch.times_T[first_B][kept_B]
     result: Ids = torch.div(times, 86_400_000_000, rounding_mode="floor").numpy()
     return result

@@ -96,6 +96,8 @@ class Queries:
     history: Batch
     excluded: Ragged
     targets: Ragged
+    kept_B: Tensor
+    """Which rows of the batch these are."""
 
 
 def queries(batch: Batch, snapshot: DatasetSnapshot) -> Queries:
@@ -112,7 +114,7 @@ def queries(batch: Batch, snapshot: DatasetSnapshot) -> Queries:
     wanted_T = is_target_T & ~torch.isin(key_T, key_T[seen_T])
     kept_B = torch.bincount(row_T[wanted_T], minlength=batch.rows) > 0
     history = batch.cut_at().rows_where(kept_B)
-    return Queries(history, _ragged(batch, seen_T, kept_B), _ragged(batch, wanted_T, kept_B))
+    return Queries(history, _ragged(batch, seen_T, kept_B), _ragged(batch, wanted_T, kept_B), kept_B)
 
 
 def _ragged(batch: Batch, mask_T: Tensor, kept_B: Tensor) -> Ragged:

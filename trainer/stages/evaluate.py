@@ -13,14 +13,17 @@ from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.outputs.evaluated import Evaluated, SplitFacts
+from nightrank.feature_store.contracts.settings import CalendarSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.feature_store.contracts.storage import Location
+from nightrank.feature_store.days import day_number
 from nightrank.trainer.config.evaluation import EvaluationConfig
 from nightrank.trainer.data.item_inputs import item_counts
 from nightrank.trainer.evaluation.baselines import load_baselines
+from nightrank.trainer.evaluation.day_rows import SPLIT, day_rows
 from nightrank.trainer.evaluation.figures import CHALLENGER, figures
-from nightrank.trainer.evaluation.measure import measure
+from nightrank.trainer.evaluation.measure import SplitMeasures, measure, measure_rows
 from nightrank.trainer.evaluation.models import of_ref, run_bundle, run_snapshot
 from nightrank.trainer.evaluation.recommenders import Ids, Recommender
 from nightrank.trainer.evaluation.truth import load_truth
@@ -33,6 +36,7 @@ def run(context: StageContext) -> StageResult:
 
     `test` (full runs): the `measured` bundle, which saw neither validation nor test rows. `holdout`: the `live` bundle, the
     champion and the last full run's model; no loss of theirs held these rows. Baselines and the truth are beside both.
+    `day` (nights): the champion and the last full run's model on all that happened on the date, the prequential figure.
     """
     config = context.section("evaluation", EvaluationConfig)
     snapshot = run_snapshot(context)
@@ -47,6 +51,10 @@ def run(context: StageContext) -> StageResult:
         metrics += rows
         comparisons += deltas
         summary[split] = SplitFacts(rows=measured.rows, dropped=measured.dropped, recommender=list(recommenders))
+    if snapshot.kind == "nightly" and snapshot.clock == "real" and (before := models_before(context)):
+        measured = of_the_day(context, snapshot, before, config)
+        metrics += figures(measured, config, context.seed)[0]
+        summary[SPLIT] = SplitFacts(rows=measured.rows, dropped=measured.dropped, recommender=list(measured.values))
     return StageResult(
         name=NAME,
         rows_in=sum(part.rows + part.dropped for part in summary.values()),
@@ -69,11 +77,29 @@ def recommenders_of(
     if challenger is not None:
         found[CHALLENGER] = challenger
     if split == "holdout":
-        refs = {"champion": context.champion_found(), "last_full": context.last_full_found()}
-        found |= {recommender: of_ref(context.root, ref) for recommender, ref in refs.items() if ref is not None}
+        found |= models_before(context)
     found |= load_baselines(context.root, split, max(config.ks), _baselines_version(context))
     truth = load_truth(snapshot, context.root)
     return found if truth is None else {**found, "truth": truth}
+
+
+def models_before(context: StageContext) -> dict[str, Recommender]:
+    """What was there before the run, as far as it was."""
+    refs = {"champion": context.champion_found(), "last_full": context.last_full_found()}
+    return {recommender: of_ref(context.root, ref) for recommender, ref in refs.items() if ref is not None}
+
+
+def of_the_day(
+    context: StageContext, snapshot: DatasetSnapshot, before: dict[str, Recommender], config: EvaluationConfig
+) -> SplitMeasures:
+    """`before`, and the truth where the lake holds one, on all rows of the night's date."""
+    truth = load_truth(snapshot, context.root)
+    recommenders = before if truth is None else {**before, "truth": truth}
+    zone = context.section("calendar", CalendarSettings).timezone
+    rows = day_rows(snapshot, context.root, day=day_number(context.day), timezone=zone, batch_rows=config.batch_rows)
+    log.info(f"evaluate: {SPLIT}, {', '.join(recommenders)}")
+    events = training_events(snapshot, context.root, "holdout")
+    return measure_rows(snapshot, context.root, SPLIT, rows, recommenders, events, config)
 
 
 def training_events(snapshot: DatasetSnapshot, root: Location, split: PartName) -> Ids:

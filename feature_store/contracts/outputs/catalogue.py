@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.outputs.built import Built
+from nightrank.feature_store.contracts.outputs.checked import Checked
 from nightrank.feature_store.contracts.outputs.closing import Judged, Maintained, Reported
 from nightrank.feature_store.contracts.outputs.ctr import RegisteredCtr, ScoredCtr, TrainedCtr
 from nightrank.feature_store.contracts.outputs.evaluated import Evaluated
@@ -19,6 +20,7 @@ from nightrank.feature_store.contracts.outputs.trained import Trained
 from nightrank.feature_store.contracts.outputs.training_set import TrainingSet
 
 KINDS: Final[tuple[type[StageOutput], ...]] = (
+    Checked,
     Ingested,
     Built,
     TrainingSet,
