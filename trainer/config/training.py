@@ -43,6 +43,26 @@ class OptimizerConfig(FrozenConfig):
     """Largest global L2 norm of a step's gradient."""
 
 
+class RankerOptimizerConfig(OptimizerConfig):
+    name: Literal["adamw", "anyprecision_adamw"] = "adamw"
+    """`adamw` keeps weights, gradient and moments in fp32: 16 bytes a weight. `anyprecision_adamw` keeps them in bf16: 10
+    bytes, or 8 without `kahan`. It computes in bf16 too, on any hardware."""
+    kahan: bool = True
+    """`anyprecision_adamw` adds small updates up by Kahan summation. Without it an update below a 512th of its weight is
+    lost."""
+
+
+class SlowMoConfig(FrozenConfig):
+    """Ranks step by themselves and meet now and then (SlowMo, Wang et al. 2020). For networks slower than the ranks."""
+
+    every: int = Field(ge=1)
+    """Steps between two meetings, at which ranks average weights and moments. Every epoch ends with one."""
+    momentum: float = Field(0.5, ge=0, lt=1)
+    """Momentum of the moves between meetings; 0: plain averaging."""
+    lr: float = Field(1.0, gt=0)
+    """Share of a move that is taken."""
+
+
 class PhaseConfig(FrozenConfig):
     """One stretch of training with a learning-rate curve of its own: linear warm-up, then a cosine down to `floor`."""
 
@@ -172,7 +192,9 @@ class TrainerConfig(FrozenConfig):
     """Log the progress of training every this many seconds."""
     model: RankerConfig = RankerConfig()
     loss: LossConfig = LossConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizer: RankerOptimizerConfig = RankerOptimizerConfig()
+    slowmo: SlowMoConfig | None = None
+    """Let ranks meet only now and then; null: they add up their gradients at every step."""
     fit: MeasureConfig = MeasureConfig()
     refit: RefitConfig = RefitConfig()
     night: NightPhaseConfig = NightPhaseConfig()
@@ -196,6 +218,14 @@ class TrainerConfig(FrozenConfig):
             )
         if self.compression == "bf16" and self.ranks_by == "horovod" and self.launcher != "one_process":
             raise ValueError("compression bf16 is not in Horovod: use fp16, or launcher torchrun")
+        return self
+
+    @model_validator(mode="after")
+    def _bf16_weights_compute_in_bf16(self) -> "TrainerConfig":
+        if self.optimizer.name == "anyprecision_adamw" and self.precision == "fp32":
+            raise ValueError("optimizer anyprecision_adamw computes in bf16: use precision auto or bf16")
+        if self.optimizer.name == "anyprecision_adamw" and self.slowmo is not None:
+            raise ValueError("slowmo averages fp32 weights: use optimizer adamw with it")
         return self
 
     @property

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch import Tensor
 from nightrank.trainer.ranks.communicator import Json, PeerLost
 from nightrank.trainer.ranks.compression import sum_in_16_bits
 from nightrank.trainer.ranks.watchdog import Progress
+
+PIECE: Final = 1 << 22
+"""bf16 values that travel at once."""
 
 
 class Horovod:
@@ -51,8 +55,18 @@ class Horovod:
             self._sum(tensor)
 
     def _sum(self, tensor: Tensor) -> None:
+        if tensor.dtype == torch.bfloat16:
+            self._sum_in_pieces(tensor)
+            return
         with self._collective("allreduce"):
             self._hvd.allreduce_(tensor, op=self._hvd.Sum, name=f"sum.{tensor.numel()}.{tensor.dtype}")
+
+    def _sum_in_pieces(self, tensor: Tensor) -> None:
+        """bf16 travels as fp32, which Horovod knows, a piece at a time: no second gradient is held."""
+        for piece in tensor.view(-1).split(PIECE):
+            wide = piece.float()
+            self._sum(wide)
+            piece.copy_(wide)
 
     def _largest(self, tensor: Tensor) -> float:
         """The largest magnitude on any rank; NaN where any value is NaN."""
@@ -63,7 +77,8 @@ class Horovod:
     def broadcast(self, tensors: Sequence[Tensor], root: int = 0) -> None:
         with self._collective("broadcast"):
             for position, tensor in enumerate(tensors):
-                self._hvd.broadcast_(tensor, root_rank=root, name=f"broadcast.{position}")
+                known = tensor.data.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor
+                self._hvd.broadcast_(known, root_rank=root, name=f"broadcast.{position}")
 
     def gather(self, value: Json) -> list[Json]:
         text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
