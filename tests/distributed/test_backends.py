@@ -149,3 +149,17 @@ def test_a_stopped_rank_is_ended_by_the_watchdog_with_6_and_its_stack(pair):
     assert fault.message.startswith("rank 1 of 2") and "gave no sign of life" in fault.message
     assert "hread 0x" in fault.message
     assert ended(job)
+
+
+@pytest.mark.parametrize("backend", list(LAUNCHER))
+def test_bf16_weights_and_ranks_that_meet_now_and_then_train_on_both_backends(lake, trained, backend):
+    two = Pair(backend, "arrow", *lake)
+    plain = trained[backend, "arrow"]["curves"]["fit"]["loss"]
+    half = two.job("half", {"precision": "bf16", "optimizer": {"name": "anyprecision_adamw"}})
+    slow = two.job("slow", {"slowmo": {"every": 5, "momentum": 0.2}})
+    for job in (half, slow):
+        launch(job)
+        result = read_json(job.result_path)
+        loss = result["curves"]["fit"]["loss"]
+        assert result["training"]["rows_read"] == trained[backend, "arrow"]["training"]["rows_read"]
+        assert loss[-1] == pytest.approx(plain[-1], rel=0.05) and loss[-1] < loss[0]
