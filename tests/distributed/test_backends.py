@@ -23,7 +23,7 @@ LAUNCHER = {"horovod": "horovodrun", "torch": "torchrun"}
 PAIRS = [(backend, reader) for backend in LAUNCHER for reader in ("petastorm", "arrow")]
 TWO = {**SMALL, "workers": 2, "threads_per_worker": 1, "batch_rows": 16, "fit": {"epochs": 2, "learning_rate": 3e-3}}
 ENDLESS = {"fit": {"epochs": 100_000}, "validation": {"every_epochs": 1000}, "checkpoint": {"every_seconds": 600}}
-QUICK = {"watchdog": {"timeout_seconds": 3, "startup_seconds": 120, "beat_seconds": 0.2}}
+QUICK = {"watchdog": {"timeout_seconds": 5, "startup_seconds": 120, "beat_seconds": 0.2}}
 
 
 @dataclass(frozen=True)
