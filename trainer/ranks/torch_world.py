@@ -1,5 +1,6 @@
 """A world of ranks over torch.distributed: Gloo for tensors in memory, NCCL for those on GPUs."""
 
+import atexit
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ class TorchDistributed:
         nccl = torch.cuda.is_available() and dist.is_nccl_available()
         with self._collective("init"):
             dist.init_process_group("cpu:gloo,cuda:nccl" if nccl else "gloo", timeout=NEVER)
+        atexit.register(_leave)  # Gloo's threads abort a process that ends while they run
         self.backend = "torch-nccl" if nccl else "torch-gloo"
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
@@ -80,6 +82,11 @@ class TorchDistributed:
                 yield
             except RuntimeError as error:
                 raise PeerLost(str(error)) from error
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _broadcast(tensor: Tensor, root: int) -> None:
