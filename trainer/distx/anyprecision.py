@@ -66,4 +66,5 @@ def _parts(half: Half) -> tuple[Tensor, ...]:
 
 
 def _pieces(tensor: Tensor) -> tuple[Tensor, ...]:
-    return tensor.detach().view(-1).split(PIECE)
+    pieces: tuple[Tensor, ...] = tensor.detach().view(-1).split(PIECE)
+    return pieces

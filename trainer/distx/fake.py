@@ -56,7 +56,7 @@ def counted() -> Iterator[LiveBytes]:
     _, fake, dispatch = fake_types()
     live = LiveBytes()
 
-    class Counting(dispatch):  # type: ignore[misc]
+    class Counting(dispatch):  # type: ignore[misc, valid-type]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = func(*args, **(kwargs or {}))
             pytree.tree_map_only(fake, live.see, result)
