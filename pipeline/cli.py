@@ -16,6 +16,7 @@ from nightrank.pipeline.commands import (
     listings,
     looks,
     orchestration,
+    plans,
     ranks,
     recommending,
     replays,
@@ -70,6 +71,7 @@ app.add_typer(orchestration.app, name="run")
 app.command("rollback")(rollbacks.rollback)
 app.command("erase")(erasures.erase)
 app.command("tune")(tunes.tune)
+app.command("plan")(plans.plan)
 app.command("demo")(demos.demo)
 app.command("recommend")(recommending.recommend)
 app.command("lineage")(listings.lineage)

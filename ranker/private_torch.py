@@ -150,6 +150,14 @@ def has_fused_adamw(device: str) -> bool:
         return holds(same)
 
 
+def fake_types() -> tuple[Any, Any, Any]:
+    """(FakeTensorMode, FakeTensor, TorchDispatchMode). Their import brings the compiler's parts in: for planning alone."""
+    from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    return FakeTensorMode, FakeTensor, TorchDispatchMode
+
+
 def holds(same: Callable[[], bool]) -> bool:
     """False also where the function is gone or takes other arguments."""
     try:

@@ -29,12 +29,12 @@ from nightrank.trainer.data.filling import Passing, filled
 from nightrank.trainer.data.plan import ReadPlan
 from nightrank.trainer.data.rows import Rows, offsets_of, token_index
 from nightrank.trainer.loop.objective import SequenceObjective
-from nightrank.trainer.loop.optim import AdamW
+from nightrank.trainer.loop.optimizers import optimizer_of
 from nightrank.trainer.loop.schedule import learning_rate
 from nightrank.trainer.loop.step import TrainStep, rows_between
 from nightrank.trainer.loop.text import renew_texts
 from nightrank.trainer.ranks.communicator import SingleProcess
-from nightrank.trainer.ranks.device import Device, multiplies_in_bf16
+from nightrank.trainer.ranks.device import Device, choose_device
 
 CPU = torch.device("cpu")
 KS = (10, 20)
@@ -103,7 +103,7 @@ def fit(
     folder = None if known.texts is None else known.texts.folder
     started_from = user_folder(config.model, TextSettings(encoder="none" if folder is None else str(folder)))
     ranker = compose(config.model, item_inputs(data, hold, known), seed, text_encoder=folder, user_encoder=started_from)
-    optimizer, device = AdamW(ranker, config.optimizer), device_of(config)
+    optimizer, device = optimizer_of(ranker, config), device_of(config)
     objective = SequenceObjective(ranker, config.loss, config.micro_batch_tokens, config.reorder)
     step = TrainStep(ranker, optimizer, SingleProcess(), device, objective, config.optimizer, seed)
     rows = training_rows(data, hold, config.model.encoder.max_length)
@@ -204,4 +204,4 @@ def _told(figures: dict[str, float]) -> str:
 
 
 def device_of(config: TrainerConfig) -> Device:
-    return Device(CPU, config.precision == "bf16" or (config.precision == "auto" and multiplies_in_bf16(CPU)))
+    return choose_device(config.model_copy(update={"device": "cpu"}), 0)

@@ -21,9 +21,10 @@ from nightrank.trainer.data.plan import ReadPlan
 from nightrank.trainer.data.rows import Rows
 from nightrank.trainer.incremental.distillation import Replayed, frozen, soft_labels
 from nightrank.trainer.incremental.growth import longer_moments
+from nightrank.trainer.loop.anchor import Anchor
 from nightrank.trainer.loop.objective import SequenceObjective
 from nightrank.trainer.loop.optim import AdamW, trainable
-from nightrank.trainer.loop.step import Anchor, TrainStep, rows_between
+from nightrank.trainer.loop.step import TrainStep, rows_between
 from nightrank.trainer.ranks.communicator import SingleProcess
 
 K: Final = 20

@@ -3,21 +3,17 @@
 import importlib.util
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
 
 from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.pipeline.stages import Stage
-from nightrank.trainer.config.training import TrainerConfig
-
-HERE: Final = ("horovodrun", "spark", "pods")
-"""Launchers that need Horovod in the Python of the run. `one_process` needs none."""
+from nightrank.trainer.config.training import BACKEND_OF, TrainerConfig
 
 
 def check_ranks(config: Configuration, todo: Callable[[], Iterable[Stage]]) -> None:
     """ConfigError where a stage of `todo` starts ranks by Horovod, and this Python has none that is built for PyTorch."""
     trainer = config.section("trainer", TrainerConfig)
-    if trainer.launcher not in HERE:
+    if BACKEND_OF.get(trainer.launcher) != "horovod":
         return
     problem = horovod_problem()
     if problem is None:
@@ -27,7 +23,7 @@ def check_ranks(config: Configuration, todo: Callable[[], Iterable[Stage]]) -> N
         raise ConfigError(
             f"stage {starting[0]} starts {trainer.workers} ranks (trainer.launcher {trainer.launcher}), and {problem}",
             "build and install it with `nightrank horovod` (it needs a C++17 compiler and no checkout), "
-            "or train in one process: --set trainer.launcher=one_process",
+            "or train without it: --set trainer.launcher=torchrun, or --set trainer.launcher=one_process",
         )
 
 

@@ -57,7 +57,8 @@ def save_bundle(
     matrix = {"items": ranker.all_item_vectors(), "popularity": ranker.items.popularity.float()}
     if not ranker.head.keeps_inputs:
         matrix["inputs"] = ranker.all_input_vectors()
-    return files.write_files(folder, info, ranker.state_dict(), matrix, list(raw_ids), of_items)
+    weights = {name: value.float() if value.is_floating_point() else value for name, value in ranker.state_dict().items()}
+    return files.write_files(folder, info, weights, matrix, list(raw_ids), of_items)
 
 
 def _plugins(config: RankerConfig, features: Features | None) -> dict[str, str]:

@@ -51,9 +51,9 @@ class _FullSoftmax(torch.autograd.Function):
         states, table = states_Td.to(kind), table_Id.to(kind)
         want = any(ctx.needs_input_grad)
         grad_states = torch.empty_like(states) if want else None
-        grad_table_dI = torch.zeros(table.shape[::-1], dtype=torch.float32, device=table.device) if want else None
-        grad_bias = torch.zeros(table.shape[0], dtype=torch.float32, device=table.device) if ctx.needs_input_grad[4] else None
-        total = torch.zeros((), dtype=torch.float32, device=states.device)
+        grad_table_dI = table.new_zeros(table.shape[::-1], dtype=torch.float32) if want else None
+        grad_bias = table.new_zeros(table.shape[0], dtype=torch.float32) if ctx.needs_input_grad[4] else None
+        total = states.new_zeros((), dtype=torch.float32)
         rows = max(LEAST_ROWS, chunk_elements // max(1, table.shape[0]))
         with torch.autocast(device, enabled=False):
             for start in range(0, states.shape[0], rows):
@@ -87,7 +87,7 @@ def _residual_(
 
     A few rows at a time, so that the fp32 of a row is read from the cache by the passes over it.
     """
-    losses_C = torch.empty(len(targets_C), dtype=torch.float32, device=logits_CI.device)
+    losses_C = logits_CI.new_empty(len(targets_C), dtype=torch.float32)
     rows = max(1, block_elements // logits_CI.shape[1])
     for start in range(0, len(targets_C), rows):
         part = slice(start, start + rows)

@@ -1,4 +1,4 @@
-"""Two ranks that add tensors with fp16 on the wire, and write what came out."""
+"""Two ranks that add tensors with 16 bits on the wire, and write what came out."""
 
 import json
 import sys
@@ -6,14 +6,15 @@ from pathlib import Path
 
 import torch
 
-from nightrank.trainer.ranks.communicator import Horovod
+from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.ranks.watchdog import Progress
+from nightrank.trainer.ranks.worlds import open_world
 
 VALUES = [65504.0 / 2, 65504.0, 1e6, 3e-8, float("nan")]
 
 
-def main(out: Path) -> None:
-    world = Horovod(Progress(), "fp16")
+def main(out: Path, launcher: str, compression: str) -> None:
+    world = open_world(TrainerConfig(launcher=launcher, compression=compression), Progress())
     told = {"cores": world.local_size}
     for value in VALUES:
         tensor = torch.tensor([value, -value, value / 4, float(world.rank)])
@@ -27,4 +28,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

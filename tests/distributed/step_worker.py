@@ -8,7 +8,8 @@ import torch
 
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.ranker.batch import Batch
-from nightrank.trainer.ranks.communicator import Horovod, SingleProcess
+from nightrank.trainer.ranks.communicator import SingleProcess
+from nightrank.trainer.ranks.horovod_world import Horovod
 from nightrank.trainer.ranks.watchdog import Progress
 from nightrank.trainer.worker.phases import FIT, build_phase
 from tests.training_jobs import CPU, job_of, training_of

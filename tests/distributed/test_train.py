@@ -209,12 +209,13 @@ def test_workers_do_not_outlive_a_launcher_that_was_killed(lake):
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_two_ranks_train_on_the_executors_of_a_spark_session(lake):
+@pytest.mark.parametrize(("launcher", "backend"), [("spark", "horovod-gloo"), ("torch_distributor", "torch-gloo")])
+def test_two_ranks_train_on_the_executors_of_a_spark_session(lake, launcher, backend):
     root, snapshot = lake
-    config = {**TWO, "launcher": "spark", "watchdog": {"timeout_seconds": 60, "startup_seconds": 240}}
-    run_dir = write_run(root, "spark", snapshot, {"trainer": config, "spark": {"master": "local[2]", "packages": []}})
+    config = {**TWO, "launcher": launcher, "watchdog": {"timeout_seconds": 60, "startup_seconds": 240}}
+    run_dir = write_run(root, launcher, snapshot, {"trainer": config, "spark": {"master": "local[2]", "packages": []}})
     code, errors = ended(stage(run_dir))
     assert code == 0, errors
     training = read_json(run_dir / "stages" / "train.json")["output"]["training"]
-    assert (training["launcher"], training["world_size"], training["backend"]) == ("spark", 2, "horovod-gloo")
+    assert (training["launcher"], training["world_size"], training["backend"]) == (launcher, 2, backend)
     assert training["rows_read"][0] > 0 and training["rows_read"][1] > 0

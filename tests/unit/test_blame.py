@@ -4,6 +4,7 @@ import pytest
 
 from nightrank.feature_store.contracts.errors import DataContractError, NightrankError, StalledError
 from nightrank.trainer.launch.blame import blame
+from nightrank.trainer.launch.first_to_end import FirstToEnd
 from nightrank.trainer.launch.supervise import _echo
 from tests.heartbeat_files import beat
 from tests.training_jobs import job_of, small_lake
@@ -91,7 +92,31 @@ def test_the_only_rank_of_one_process_is_judged_by_its_own_code(tmp_path):
 
 
 def test_horovodruns_words_name_the_first_to_end_and_its_code(capsys):
-    first: dict[int, int] = {}
+    first = FirstToEnd()
     _echo(["[1]<stderr>:Exit code: 5\n", "to do so was:\n", "Process name: 1\n", "Exit code: 137\n"], first)
-    assert first == {1: 137}
+    assert first.ranks == {1: 137}
     assert capsys.readouterr().err.startswith("Exit code: 5")
+
+
+TORCHRUN = """
+Failures:
+[1]:
+  time      : 2026-01-01_08:28:13
+  host      : a
+  rank      : 0 (local_rank: 0)
+  exitcode  : -15 (pid: 30652)  (SIGTERM)
+-------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  time      : 2026-01-01_08:28:13
+  host      : a
+  rank      : 1 (local_rank: 1)
+  exitcode  : -9 (pid: 30653)  (SIGKILL)
+"""
+
+
+def test_torchruns_words_name_the_root_cause_and_not_the_ranks_it_ended():
+    first = FirstToEnd()
+    for line in TORCHRUN.splitlines():
+        first.see(line)
+    assert first.ranks == {1: -9}

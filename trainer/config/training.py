@@ -3,7 +3,7 @@
 What travels with the weights is `RankerConfig`; what is written here only decides how they come about.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,16 @@ from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.ranker.config.ranker import LossConfig, RankerConfig
 
 ReaderName = Literal["petastorm", "arrow"]
+BackendName = Literal["horovod", "torch"]
+LauncherName = Literal["horovodrun", "spark", "pods", "torchrun", "torch_distributor", "one_process"]
+BACKEND_OF: Final[dict[str, BackendName]] = {
+    "horovodrun": "horovod",
+    "spark": "horovod",
+    "pods": "horovod",
+    "torchrun": "torch",
+    "torch_distributor": "torch",
+}
+"""By what the ranks of each launcher find each other. `one_process` has nobody to find."""
 
 
 class OptimizerConfig(FrozenConfig):
@@ -31,6 +41,26 @@ class OptimizerConfig(FrozenConfig):
     """Learning rate of parts that come from a pre-trained model, as a share of the phase's."""
     clip_norm: float = Field(1.0, gt=0)
     """Largest global L2 norm of a step's gradient."""
+
+
+class RankerOptimizerConfig(OptimizerConfig):
+    name: Literal["adamw", "anyprecision_adamw"] = "adamw"
+    """`adamw` keeps weights, gradient and moments in fp32: 16 bytes a weight. `anyprecision_adamw` keeps them in bf16: 10
+    bytes, or 8 without `kahan`. It computes in bf16 too, on any hardware."""
+    kahan: bool = True
+    """`anyprecision_adamw` adds small updates up by Kahan summation. Without it an update below a 512th of its weight is
+    lost."""
+
+
+class SlowMoConfig(FrozenConfig):
+    """Ranks step by themselves and meet now and then (SlowMo, Wang et al. 2020). For networks slower than the ranks."""
+
+    every: int = Field(ge=1)
+    """Steps between two meetings, at which ranks average weights and moments. Every epoch ends with one."""
+    momentum: float = Field(0.5, ge=0, lt=1)
+    """Momentum of the moves between meetings; 0: plain averaging."""
+    lr: float = Field(1.0, gt=0)
+    """Share of a move that is taken."""
 
 
 class PhaseConfig(FrozenConfig):
@@ -125,15 +155,19 @@ class WatchdogConfig(FrozenConfig):
 class TrainerConfig(FrozenConfig):
     """The section `trainer` of a run's configuration."""
 
-    launcher: Literal["horovodrun", "spark", "pods", "one_process"] = "horovodrun"
-    """How ranks are started: by horovodrun, on Spark's executors, by `nightrank join` in pods of their own, or in one process
-    without Horovod."""
+    launcher: LauncherName = "horovodrun"
+    """How ranks are started. Ranks of Horovod: by `horovodrun`, on Spark's executors (`spark`), by `nightrank join` in pods of
+    their own (`pods`). Ranks of torch.distributed: by `torchrun`, on Spark's executors (`torch_distributor`). `one_process`
+    starts one rank, without either."""
+    backend: BackendName | None = None
+    """How ranks talk: `horovod`, or `torch` (torch.distributed: Gloo on CPUs, NCCL on GPUs). null: as the launcher does, so
+    `horovod` unless another launcher is chosen. A launcher of the other backend is refused."""
     workers: int = Field(2, ge=1)
-    """Horovod ranks."""
+    """Number of ranks."""
     hosts: str | None = None
-    """Hosts for horovodrun's -H, such as `a:4,b:4`; null: all workers on this machine."""
+    """Hosts with their ranks, such as `a:4,b:4`, for `horovodrun` and `torchrun`; null: all workers on this machine."""
     rendezvous_port: int = Field(29_400, ge=1, le=65_535)
-    """Launcher `pods`: the port on which rank 0 waits for the others."""
+    """Launcher `pods`, and `torchrun` with `hosts`: the port on which rank 0 waits for the others."""
     reader: ReaderName = "petastorm"
     """What fetches row groups: Petastorm, or threads of our own (`arrow`). Batches are the same, byte for byte."""
     environment: tuple[str, ...] = ()
@@ -145,8 +179,9 @@ class TrainerConfig(FrozenConfig):
     """Device of the ranks; auto: a GPU if there is one."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto: bf16 autocast if the CPU (AVX512_BF16, AMX) or the GPU supports it; weights stay fp32."""
-    compression: Literal["none", "fp16"] = "none"
-    """fp16 halves the gradients that ranks send. It helps between hosts, not on one host."""
+    compression: Literal["none", "fp16", "bf16"] = "none"
+    """fp16 or bf16 halves the gradients that ranks send: fp16 has finer digits, bf16 needs backend `torch` and one collective
+    less. It helps between hosts, not on one host."""
     batch_rows: int = Field(256, ge=1)
     """Rows per step and rank."""
     micro_batch_tokens: int = Field(4096, ge=1)
@@ -157,7 +192,9 @@ class TrainerConfig(FrozenConfig):
     """Log the progress of training every this many seconds."""
     model: RankerConfig = RankerConfig()
     loss: LossConfig = LossConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizer: RankerOptimizerConfig = RankerOptimizerConfig()
+    slowmo: SlowMoConfig | None = None
+    """Let ranks meet only now and then; null: they add up their gradients at every step."""
     fit: MeasureConfig = MeasureConfig()
     refit: RefitConfig = RefitConfig()
     night: NightPhaseConfig = NightPhaseConfig()
@@ -170,3 +207,28 @@ class TrainerConfig(FrozenConfig):
         if self.loss.name == "full_softmax" and self.model.head.name != "dot":
             raise ValueError(f"loss full_softmax needs the head dot, not {self.model.head.name}: use a sampled loss")
         return self
+
+    @model_validator(mode="after")
+    def _launcher_and_backend_fit(self) -> "TrainerConfig":
+        other = BACKEND_OF.get(self.launcher, self.ranks_by)
+        if self.ranks_by != other:
+            fitting = " or ".join(name for name, backend in BACKEND_OF.items() if backend == self.ranks_by)
+            raise ValueError(
+                f"launcher {self.launcher} starts ranks of {other}, and backend is {self.ranks_by}: use launcher {fitting}"
+            )
+        if self.compression == "bf16" and self.ranks_by == "horovod" and self.launcher != "one_process":
+            raise ValueError("compression bf16 is not in Horovod: use fp16, or launcher torchrun")
+        return self
+
+    @model_validator(mode="after")
+    def _bf16_weights_compute_in_bf16(self) -> "TrainerConfig":
+        if self.optimizer.name == "anyprecision_adamw" and self.precision == "fp32":
+            raise ValueError("optimizer anyprecision_adamw computes in bf16: use precision auto or bf16")
+        if self.optimizer.name == "anyprecision_adamw" and self.slowmo is not None:
+            raise ValueError("slowmo averages fp32 weights: use optimizer adamw with it")
+        return self
+
+    @property
+    def ranks_by(self) -> BackendName:
+        """The backend in use."""
+        return self.backend or BACKEND_OF.get(self.launcher, "horovod")

@@ -5,7 +5,8 @@ import socket
 from typing import Protocol
 
 from nightrank.trainer.config.job import Job
-from nightrank.trainer.launch import horovodrun, one_process, pods, spark
+from nightrank.trainer.config.training import BACKEND_OF
+from nightrank.trainer.launch import horovodrun, one_process, pods, spark, torch_distributor, torchrun
 from nightrank.trainer.launch.environment import environment_of_workers, handed_over
 from nightrank.trainer.launch.host_name import check_hostname
 from nightrank.trainer.launch.supervise import end_leftovers, supervise
@@ -19,7 +20,13 @@ class Launcher(Protocol):
         ...
 
 
-LAUNCHERS: dict[str, Launcher] = {"horovodrun": horovodrun, "spark": spark, "one_process": one_process}
+LAUNCHERS: dict[str, Launcher] = {
+    "horovodrun": horovodrun,
+    "spark": spark,
+    "torchrun": torchrun,
+    "torch_distributor": torch_distributor,
+    "one_process": one_process,
+}
 
 
 def launch(job: Job) -> None:
@@ -27,7 +34,7 @@ def launch(job: Job) -> None:
 
     StalledError: a rank hung or was lost. ConfigError: this machine cannot start ranks.
     """
-    if job.config.launcher != "one_process":
+    if BACKEND_OF.get(job.config.launcher) == "horovod":
         check_hostname(socket.gethostname())
     end_leftovers(job)
     if job.config.launcher == "pods":

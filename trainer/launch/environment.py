@@ -22,6 +22,7 @@ from nightrank.trainer.config.job import Job
 from nightrank.trainer.ranks.threads import threads_of, workers_here
 
 FOR_SPARK: Final = (VARIABLE, "PYSPARK_SUBMIT_ARGS")
+ON_SPARK: Final = ("spark", "torch_distributor")
 FILE: Final = "NIGHTRANK_WORKER_ENVIRONMENT"
 """Names the file with the variables of `trainer.environment`. A worker takes them in before it does anything else."""
 
@@ -35,7 +36,7 @@ def environment_of_workers(job: Job) -> dict[str, str]:
     paths = [str(IMPORT_PATH), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
         **plain(os.environ),
-        **(named(os.environ, FOR_SPARK) if job.config.launcher == "spark" else {}),
+        **(named(os.environ, FOR_SPARK) if job.config.launcher in ON_SPARK else {}),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         # Threads that spin while they wait starve whatever else runs on the machine.

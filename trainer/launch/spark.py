@@ -4,7 +4,7 @@ import argparse
 import importlib
 import os
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.environment import named, plain
@@ -13,6 +13,9 @@ from nightrank.feature_store.contracts.settings import SparkSettings
 from nightrank.feature_store.contracts.storage import locate
 from nightrank.trainer.config.job import Job, load_job
 from nightrank.trainer.launch.environment import take_over
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 WORKER: Final = "nightrank.trainer.worker.main"
 
@@ -26,13 +29,19 @@ def train_on_executor(job_path: str) -> int:
     work = importlib.import_module(WORKER).work  # by name: a launcher starts workers, whatever they are made of
     code = int(work(load_job(locate(job_path))))
     if code:
-        os._exit(code)  # Horovod on Spark takes a lost task as the end of the job; a returned code would look like success.
+        os._exit(code)  # Spark takes a lost task as the end of the job; a returned code would look like success.
     return code
 
 
 def spark_settings(job: Job) -> SparkSettings:
     """The job's, with the secrets that its file does not keep."""
     return Configuration.from_run({"spark": job.spark.model_dump(mode="json")}).section("spark", SparkSettings)
+
+
+def session_of(job: Job) -> "SparkSession":
+    from nightrank.feature_store.session import get_session
+
+    return get_session(spark_settings(job), f"nightrank {job.run_id} train")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,10 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     job = load_job(place)
     import horovod.spark
 
-    from nightrank.feature_store.session import get_session
-
     workers = job.config.workers
-    session = get_session(spark_settings(job), f"nightrank {job.run_id} train")
+    session = session_of(job)
     try:
         codes = horovod.spark.run(
             train_on_executor,

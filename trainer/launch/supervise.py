@@ -14,15 +14,13 @@ from nightrank.feature_store.contracts.redaction import redactor
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.launch.beats import gone, kill, take_stack
 from nightrank.trainer.launch.blame import LOST, blame, ranks_of, stalled
+from nightrank.trainer.launch.first_to_end import FirstToEnd
 from nightrank.trainer.ranks.heartbeats import Beat, Heartbeats
 from nightrank.trainer.ranks.watchdog import DONE, GRACE
 
 POLL_SECONDS: float = 0.25
 PREFIX = re.compile(r"^\[\d+\]<(stdout|stderr)>:\s?")
 """What horovodrun puts before each line of a rank."""
-FIRST_TO_END = re.compile(r"^Process name: (\d+)\s*$")
-"""How horovodrun names the rank that ended first: it kills the others, so heartbeats alone cannot always tell."""
-ITS_CODE = re.compile(r"^Exit code: (-?\d+)\s*$")
 
 
 def supervise(command: list[str], environment: dict[str, str], job: Job, rank: int | None = None) -> None:
@@ -34,7 +32,7 @@ def supervise(command: list[str], environment: dict[str, str], job: Job, rank: i
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     assert process.stdout is not None
-    first: dict[int, int] = {}
+    first = FirstToEnd()
     echo = threading.Thread(target=_echo, args=(process.stdout, first), daemon=True)
     echo.start()
     watch = _Watch(job)
@@ -48,8 +46,8 @@ def supervise(command: list[str], environment: dict[str, str], job: Job, rank: i
     echo.join(timeout=5)
     if process.returncode != 0:
         if rank is not None:
-            first[rank] = process.returncode
-        raise blame(watch.beats(), job, process.returncode, first)
+            first.ranks[rank] = process.returncode
+        raise blame(watch.beats(), job, process.returncode, first.ranks)
 
 
 class _Watch:
@@ -102,13 +100,9 @@ def _end_all(process: "subprocess.Popen[str]", beats: list[Beat]) -> None:
         process.wait()
 
 
-def _echo(lines: IO[str], first: dict[int, int]) -> None:
-    """The workers' lines to stderr: stdout is for results. `first` gets the rank that ended first, by the launcher's words, and
-    its code."""
-    rank, redact = -1, redactor()
+def _echo(lines: IO[str], first: FirstToEnd) -> None:
+    """The workers' lines to stderr: stdout is for results."""
+    redact = redactor()
     for line in lines:
-        if named := FIRST_TO_END.match(line):
-            rank = int(named.group(1))
-        elif rank >= 0 and (code := ITS_CODE.match(line)):
-            first[rank] = int(code.group(1))
+        first.see(line)
         relay(PREFIX.sub("", line), redact)

@@ -63,7 +63,7 @@ def train_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
     while state.step_in_epoch < steps:
         started = time.monotonic()
         rate = learning_rate(phase.config, state.step, total)
-        report = phase.step(batches, state.step, rate)
+        report = phase.step(batches, state.step, rate, last=state.step_in_epoch + 1 == steps)
         state.advance(report.loss, rate, report.rows, report.tokens)
         state.seconds += time.monotonic() - started
         training.progress.moved(phase.name, state.total_steps)

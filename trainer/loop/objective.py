@@ -29,10 +29,10 @@ class SequenceObjective:
         self._micro_batch_tokens = micro_batch_tokens
         self._reorder = reorder
         self._soft = soft
-        self._sampler = NegativeSampler.of(loss, ranker.items.popularity)
+        self.sampler = NegativeSampler.of(loss, ranker.items.popularity)
 
     def micro_batches(self, batch: Batch) -> Iterator[Batch]:
         return micro_batches(reordered(batch, self._reorder), self._micro_batch_tokens)
 
     def loss(self, micro_batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return training_loss(self._ranker, micro_batch, self._loss, generator, self._sampler, self._soft)
+        return training_loss(self._ranker, micro_batch, self._loss, generator, self.sampler, self._soft)

@@ -1,5 +1,8 @@
 """One flat gradient buffer, and AdamW over the ranker's parameters."""
 
+from collections.abc import Mapping
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
@@ -10,36 +13,37 @@ from nightrank.trainer.ranks.communicator import Communicator
 LOSS, WEIGHT, FAULTS, TOKENS, ROWS = 0, 1, 2, 3, 4
 """What travels behind the gradient: loss sum, weight sum, ranks at fault, tokens, then the rows of each rank."""
 
+PIECE: Final = 1 << 20
+"""Values of a gradient that are widened at once."""
+
 
 class FlatGradient:
     """Every parameter's `.grad` is a view into one buffer, so the step reduces and measures a single tensor.
 
-    `buffer` [P + 4 + W], float32: the gradient of the loss SUM over P parameters, then the extras of a world of W ranks.
+    `gradient` [P], in the parameters' one type: the gradient of the loss SUM over P parameters. `extras` [4 + W], float32, for
+    a world of W ranks: behind the gradient in one `buffer` where that is float32 too, so that both travel in one collective.
     """
 
     def __init__(self, parameters: list[nn.Parameter], world_size: int) -> None:
         self.size = sum(parameter.numel() for parameter in parameters)
         device = parameters[0].device if parameters else torch.device("cpu")
-        self.buffer = torch.zeros(self.size + ROWS + world_size, device=device)
+        kind = parameters[0].dtype if parameters else torch.float32
+        extras = ROWS + world_size
+        self.buffer = torch.zeros(self.size + (extras if kind == torch.float32 else 0), device=device, dtype=kind)
+        self.gradient = self.buffer[: self.size]
+        self.extras = self.buffer[self.size :] if kind == torch.float32 else torch.zeros(extras, device=device)
         start = 0
         for parameter in parameters:
             parameter.grad = self.buffer[start : start + parameter.numel()].view_as(parameter)
             start += parameter.numel()
 
-    @property
-    def gradient(self) -> Tensor:
-        return self.buffer[: self.size]
-
-    @property
-    def extras(self) -> Tensor:
-        return self.buffer[self.size :]
-
     def zero(self) -> None:
-        self.buffer.zero_()
+        self.gradient.zero_()
+        self.extras.zero_()
 
     def reduce(self, communicator: Communicator) -> None:
-        """Sums over all ranks: one collective, or two where gradients travel compressed."""
-        if communicator.lossy:
+        """Sums over all ranks: one collective, or two where gradients travel in 16 bits."""
+        if communicator.lossy or self.buffer.dtype != torch.float32:
             communicator.allreduce_sum(self.gradient, lossy=True)
             communicator.allreduce_sum(self.extras)
         else:
@@ -49,8 +53,11 @@ class FlatGradient:
         self.gradient.div_(weight)
 
     def norm(self) -> float:
-        """Global L2 norm."""
-        return float(torch.linalg.vector_norm(self.gradient))
+        """Global L2 norm, summed in fp32. A gradient in bf16 is widened piece by piece, not as a whole."""
+        whole = self.gradient.dtype == torch.float32
+        parts = [self.gradient] if whole else self.gradient.split(PIECE)
+        norms = torch.stack([torch.linalg.vector_norm(part.float()) for part in parts])
+        return float(norms if whole else torch.linalg.vector_norm(norms))
 
 
 def divisor(norm: float, weight: float, most: float) -> float:
@@ -70,6 +77,13 @@ class AdamW:
     Weight decay is on matrices; lookup tables have their own, and what has fewer dimensions none. `torch.optim` is left out on
     purpose: its first step imports the whole compiler stack, three times what torch itself costs, in every worker.
     """
+
+    per_weight: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
+    """What is kept for each weight, in its type."""
+    apart = False
+    """Ranks may hold different weights now."""
+    local = False
+    """Each rank steps by its own gradient."""
 
     def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
         self._config = config
@@ -97,14 +111,20 @@ class AdamW:
             steps = self._of(names, "step")
             for step in steps:
                 step.add_(1)
-            tensors = AdamWTensors(
-                [self._parameters[name] for name in names],
-                [self._gradient(name) for name in names],
-                self._of(names, "exp_avg"),
-                self._of(names, "exp_avg_sq"),
-                steps,
-            )
-            adamw_(tensors, AdamWStep(rate * share, config.beta1, config.beta2, decay, config.epsilon, divisor))
+            self._move(names, AdamWStep(rate * share, config.beta1, config.beta2, decay, config.epsilon, divisor))
+
+    def _move(self, names: list[str], step: AdamWStep) -> None:
+        tensors = AdamWTensors(
+            [self._parameters[name] for name in names],
+            [self._gradient(name) for name in names],
+            self._of(names, "exp_avg"),
+            self._of(names, "exp_avg_sq"),
+            self._of(names, "step"),
+        )
+        adamw_(tensors, step)
+
+    def end_step(self, communicator: Communicator, rate: float, last: bool = False) -> None:
+        """Nothing: ranks took the same step."""
 
     @property
     def fresh(self) -> bool:
@@ -115,14 +135,14 @@ class AdamW:
         """The state as `<parameter>/<exp_avg | exp_avg_sq | step>`; the tensors themselves, not copies."""
         return dict(self._moments)
 
-    def load(self, tensors: dict[str, Tensor]) -> None:
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Takes the values that `tensors` gave; a parameter without an entry starts afresh."""
         for name, parameter in self._parameters.items():
-            empty = {"exp_avg": parameter, "exp_avg_sq": parameter, "step": torch.zeros(())}
+            empty = {**dict.fromkeys(self.per_weight, parameter), "step": torch.zeros(())}
             for key, like in empty.items():
-                place = f"{name}/{key}"
-                value = tensors.get(place, torch.zeros(like.shape))
-                self._moments[place] = value.detach().to(parameter.device, torch.float32, copy=True)
+                place, kind = f"{name}/{key}", like.dtype
+                value = tensors.get(place, torch.zeros(like.shape, dtype=kind))
+                self._moments[place] = value.detach().to(parameter.device, kind, copy=True)
 
     def _gradient(self, name: str) -> Tensor:
         gradient = self._parameters[name].grad

@@ -64,6 +64,7 @@ class StepReport:
     """By rank."""
     tokens: int
     gradient_norm: float
+    """With slowmo: of this rank's own gradient."""
 
 
 class TrainStep(Generic[Taken]):
@@ -97,9 +98,9 @@ class TrainStep(Generic[Taken]):
         self._taken: list[tuple[Taken, Tensor]] = []
         choose_attention(model, device)
 
-    def __call__(self, batches: Iterator[Taken], step: int, rate: float) -> StepReport:
+    def __call__(self, batches: Iterator[Taken], step: int, rate: float, last: bool = False) -> StepReport:
         """Takes the next batch and moves the weights. A fault of one rank is raised on all; DivergedError for a loss or a
-        gradient that is NaN or infinite, before any weight has changed."""
+        gradient that is NaN or infinite, before any weight has changed. `last`: of an epoch, after which ranks are equal."""
         self._flat.zero()
         fault: NightrankError | None = None
         try:
@@ -108,13 +109,26 @@ class TrainStep(Generic[Taken]):
             fault = error
             self._flat.zero()
             self._flat.extras[FAULTS] = 1
-        self._flat.reduce(self._communicator)
+        weight = self._reduce()
         extras = self._flat.extras.tolist()
         if extras[FAULTS]:
             raise_if_any_failed(self._communicator, fault)
-        norm = self._update(extras[LOSS], extras[WEIGHT], step, rate)
+        norm = self._update(extras[LOSS], extras[WEIGHT] if weight is None else weight, step, rate)
+        self._optimizer.end_step(self._communicator, rate, last)
         mean = extras[LOSS] / extras[WEIGHT] if extras[WEIGHT] else 0.0
         return StepReport(mean, [int(n) for n in extras[ROWS:]], int(extras[TOKENS]), norm)
+
+    def _reduce(self) -> float | None:
+        """Sums over all ranks. Where each steps by its own gradient: that gradient's weight, and a loss that is no number if
+        any rank's gradient is none."""
+        if not self._optimizer.local:
+            self._flat.reduce(self._communicator)
+            return None
+        weight = float(self._flat.extras[WEIGHT])
+        if not math.isfinite(self._flat.norm()):
+            self._flat.extras[LOSS] = math.nan
+        self._communicator.allreduce_sum(self._flat.extras)
+        return weight
 
     def _backward(self, batch: Taken, step: int) -> None:
         self._seed_dropout(step)
@@ -193,16 +207,3 @@ def rows_between(batch: Batch, first: int, last: int) -> Batch:
         users_B=batch.users_B[first:last],
         **batch.side(slice(start, stop)),
     )
-
-
-class Anchor:
-    """L2 pull towards the weights at the start (L2-SP, Li et al. 2018): adds `strength * (w - w0)` to every gradient."""
-
-    def __init__(self, model: nn.Module, start: dict[str, Tensor], strength: float) -> None:
-        self._strength = strength
-        self._pairs = [(parameter, start[name]) for name, parameter in trainable(model).items()]
-
-    def penalty(self) -> None:
-        for parameter, start in self._pairs:
-            assert parameter.grad is not None
-            parameter.grad.add_(parameter.detach() - start, alpha=self._strength)

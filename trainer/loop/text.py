@@ -38,7 +38,7 @@ def text_revision(ranker: Ranker, base: str | None) -> str | None:
         return base
     digest = hashlib.sha256()
     for name, value in sorted(tower.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(name.encode() + value.detach().float().cpu().contiguous().numpy().tobytes())
     return f"{base}{TUNED}{digest.hexdigest()}"
 
 

@@ -67,7 +67,9 @@ class Resumable:
             failpoint("train.checkpoint.after")
 
     def save_if_due(self) -> None:
-        """Every this many steps or seconds. Only rank 0 writes and no rank waits, so only its clock decides."""
+        """Every this many steps or seconds, where ranks are equal. Only rank 0 writes and no rank waits: its clock decides."""
+        if self.optimizer.apart:
+            return
         config = self.job.config.checkpoint
         steps = self.state.total_steps - max(self._saved_step, 0)
         by_steps = config.every_steps is not None and steps >= config.every_steps
@@ -105,7 +107,7 @@ class Resumable:
 
     def share(self, moments: dict[str, Tensor]) -> None:
         """Every rank has rank 0's weights and moments afterwards. `moments` has the same names and shapes on all."""
-        moments = {key: value.to(self.device.torch_device) for key, value in moments.items()}
+        moments = {key: value.to(self.device.torch_device, torch.float32) for key, value in moments.items()}
         self.communicator.broadcast([*self.ranker.state_dict().values(), *moments.values()])
         self.optimizer.load(moments)
 
@@ -152,6 +154,7 @@ WHAT_THE_CURVE_DEPENDS_ON = {
     "model",
     "loss",
     "optimizer",
+    "slowmo",
     "fit",
     "refit",
     "night",

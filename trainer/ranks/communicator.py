@@ -8,16 +8,17 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-import torch
 from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.trainer.ranks.faults import fault_from_json
-from nightrank.trainer.ranks.half import half_scale
-from nightrank.trainer.ranks.watchdog import Progress
 
 Json = Any
 Value = TypeVar("Value")
+
+
+class PeerLost(Exception):
+    """A collective ended early because another rank has gone. That rank is to blame, not this one."""
 
 
 class Communicator(Protocol):
@@ -25,7 +26,7 @@ class Communicator(Protocol):
 
     backend: str
     lossy: bool
-    """Gradients travel as fp16: send what must be exact on its own."""
+    """Gradients travel in 16 bits: send what must be exact on its own."""
 
     @property
     def rank(self) -> int: ...
@@ -44,8 +45,7 @@ class Communicator(Protocol):
         ...
 
     def allreduce_sum(self, tensor: Tensor, lossy: bool = False) -> None:
-        """In place: the sum over all ranks, the same bits on each. `lossy`: it may travel as fp16, scaled so that no sum of
-        finite values overflows."""
+        """In place: the sum over all ranks, the same bits on each. `lossy`: it may travel in 16 bits, as `compression` says."""
         ...
 
     def broadcast(self, tensors: Sequence[Tensor], root: int = 0) -> None:
@@ -80,72 +80,6 @@ class SingleProcess:
 
     def barrier(self) -> None:
         return None
-
-
-class Horovod:
-    """Horovod's torch backend over Gloo, or NCCL where it was built with it."""
-
-    def __init__(self, progress: Progress, compression: str = "none") -> None:
-        import horovod.torch as hvd
-
-        self._hvd = hvd
-        self._progress = progress
-        self.lossy = compression == "fp16"
-        with progress.waiting("init"):
-            hvd.init()
-        self.backend = "horovod-nccl" if hvd.nccl_built() and torch.cuda.is_available() else "horovod-gloo"
-
-    @property
-    def rank(self) -> int:
-        return int(self._hvd.rank())
-
-    @property
-    def size(self) -> int:
-        return int(self._hvd.size())
-
-    @property
-    def local_rank(self) -> int:
-        return int(self._hvd.local_rank())
-
-    @property
-    def local_size(self) -> int:
-        return int(self._hvd.local_size())
-
-    def allreduce_sum(self, tensor: Tensor, lossy: bool = False) -> None:
-        if lossy and self.lossy:
-            scale = half_scale(self._largest(tensor), self.size)
-            small = tensor.mul_(scale).half()
-            self._sum(small)
-            tensor.copy_(small).div_(scale)
-        else:
-            self._sum(tensor)
-
-    def _sum(self, tensor: Tensor) -> None:
-        with self._progress.waiting("allreduce"):
-            self._hvd.allreduce_(tensor, op=self._hvd.Sum, name=f"sum.{tensor.numel()}.{tensor.dtype}")
-
-    def _largest(self, tensor: Tensor) -> float:
-        """The largest magnitude on any rank; NaN where any value is NaN."""
-        mine = torch.linalg.vector_norm(tensor, ord=float("inf")).float().reshape(1)
-        with self._progress.waiting("allreduce"):
-            return float(self._hvd.allgather(mine, name="largest").max())
-
-    def broadcast(self, tensors: Sequence[Tensor], root: int = 0) -> None:
-        with self._progress.waiting("broadcast"):
-            for position, tensor in enumerate(tensors):
-                self._hvd.broadcast_(tensor, root_rank=root, name=f"broadcast.{position}")
-
-    def gather(self, value: Json) -> list[Json]:
-        text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
-        length = torch.tensor([text.numel()])
-        with self._progress.waiting("gather"):
-            lengths = self._hvd.allgather(length, name="gather.length").tolist()
-            whole = bytes(self._hvd.allgather(text, name="gather.text").numpy())
-        ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
-        return [json.loads(whole[end - n : end]) for n, end in zip(lengths, ends, strict=True)]
-
-    def barrier(self) -> None:
-        self.gather(None)
 
 
 def raise_if_any_failed(communicator: Communicator, fault: NightrankError | None) -> None:

@@ -35,7 +35,8 @@ def choose_device(config: TrainerConfig, local_rank: int) -> Device:
         device = torch.device("cuda", local_rank)
     else:
         device = torch.device("cpu")
-    return Device(device, config.precision == "bf16" or (config.precision == "auto" and multiplies_in_bf16(device)))
+    chosen = config.precision == "bf16" or config.optimizer.name == "anyprecision_adamw"
+    return Device(device, chosen or (config.precision == "auto" and multiplies_in_bf16(device)))
 
 
 def multiplies_in_bf16(device: torch.device) -> bool:

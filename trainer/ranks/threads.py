@@ -17,7 +17,7 @@ def workers_here(config: TrainerConfig) -> int:
     What each worker finds out when it has come up goes before this (`Communicator.local_size`)."""
     if config.launcher in ("one_process", "pods"):
         return 1
-    if config.launcher == "spark" or not config.hosts:
+    if config.launcher in ("spark", "torch_distributor") or not config.hosts:
         return config.workers
     slots = slots_by_host(config.hosts)
     name = socket.gethostname()
@@ -26,7 +26,7 @@ def workers_here(config: TrainerConfig) -> int:
 
 
 def slots_by_host(hosts: str) -> dict[str, int]:
-    """horovodrun's `a:4,b:2` as {"a": 4, "b": 2}; a host without a number has one slot."""
+    """`trainer.hosts`, such as `a:4,b:2`, as {"a": 4, "b": 2}; a host without a number has one slot."""
     slots: dict[str, int] = {}
     for entry in filter(None, (part.strip() for part in hosts.split(","))):
         host, _, count = entry.partition(":")

@@ -12,10 +12,9 @@ from nightrank.feature_store.contracts.logs import log, within
 from nightrank.feature_store.contracts.storage import locate
 from nightrank.trainer.config.job import Job, load_job
 from nightrank.trainer.launch.environment import take_over
-from nightrank.trainer.ranks.communicator import Communicator, Horovod, SingleProcess
+from nightrank.trainer.ranks.communicator import PeerLost
 from nightrank.trainer.ranks.watchdog import DONE, Heartbeat, Progress
-
-PEER_LOST = "HorovodInternalError"
+from nightrank.trainer.ranks.worlds import open_world, rank_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="nightrank.trainer.worker.main", description="One training worker, started by nightrank.trainer.launch"
     )
     parser.add_argument("--job", type=locate, required=True, help="the job's JSON")
-    parser.add_argument("--single", action="store_true", help="a world of size one, without Horovod")
+    parser.add_argument("--single", action="store_true", help="a world of size one")
     options = parser.parse_args(arguments)
     take_over()
     return work(load_job(options.job), options.single)
@@ -32,9 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
 def work(job: Job, single: bool = False) -> int:
     """Trains, and leaves how it ended in this rank's heartbeat file. Returns the exit code; reports faults, raises none."""
     progress = Progress()
-    heartbeat = Heartbeat(job.ranks, _rank_of_environment(), progress, job.config.watchdog, job.launcher)
+    rank = 0 if single else rank_of(os.environ, job.config.ranks_by)
+    heartbeat = Heartbeat(job.ranks, rank, progress, job.config.watchdog, job.launcher)
     heartbeat.start()
-    with within(job.run_id, job.folder.name, rank=_rank_of_environment()):
+    with within(job.run_id, job.folder.name, rank=rank):
         code, ended = _guarded(job, progress, single)
     heartbeat.stop(ended)
     return code
@@ -44,23 +44,17 @@ def _guarded(job: Job, progress: Progress, single: bool) -> tuple[int, dict[str,
     from nightrank.trainer.worker.session import train_job
 
     try:
-        communicator: Communicator = SingleProcess() if single else Horovod(progress, job.config.compression)
+        communicator = open_world(job.config, progress, single)
         started = time.monotonic()
         train_job(job, communicator, progress, started)
     except NightrankError as error:
         return error.exit_code, {"how": "fault", "fault": error.to_json()}
+    except PeerLost as error:
+        return 1, {"how": "peer_lost", "error": str(error)[:2000]}
     except Exception as error:  # the outermost command of this process
-        kind = type(error).__name__
-        how = "peer_lost" if kind == PEER_LOST else "crashed"
-        if how == "crashed":
-            log.error(traceback.format_exc())
-        return 1, {"how": how, "error": f"{kind}: {error}"[:2000]}
+        log.error(traceback.format_exc())
+        return 1, {"how": "crashed", "error": f"{type(error).__name__}: {error}"[:2000]}
     return 0, DONE
-
-
-def _rank_of_environment() -> int:
-    """Horovod's launchers say the rank before anything is initialised, so that even a failing start has a name."""
-    return int(os.environ.get("HOROVOD_RANK", "0"))
 
 
 if __name__ == "__main__":

@@ -16,12 +16,14 @@ from nightrank.ranker.losses.soft_labels import SoftLabels
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.config.training import DistillationConfig, NightPhaseConfig, PhaseConfig
 from nightrank.trainer.incremental.distillation import frozen, replayed_of, soft_labels
+from nightrank.trainer.loop.anchor import Anchor
 from nightrank.trainer.loop.fit import Phase, fit
 from nightrank.trainer.loop.objective import SequenceObjective
-from nightrank.trainer.loop.optim import AdamW, trainable
+from nightrank.trainer.loop.optim import trainable
+from nightrank.trainer.loop.optimizers import optimizer_of
 from nightrank.trainer.loop.source import MixedSource, PartSource, Source, phase_seed
 from nightrank.trainer.loop.state import TrainState
-from nightrank.trainer.loop.step import Anchor, TrainStep
+from nightrank.trainer.loop.step import TrainStep
 from nightrank.trainer.loop.training import Training
 from nightrank.trainer.loop.validation import Validator
 from nightrank.trainer.ranks.communicator import broadcast_object, run_on_all_ranks
@@ -122,7 +124,7 @@ def _validator(training: Training) -> Validator:
 def _begin(training: Training, name: str) -> None:
     training.state = training.state.next_phase(name)
     if phase_config(training.job, name).fresh_optimizer:
-        training.optimizer = AdamW(training.ranker, training.job.config.optimizer)
+        training.optimizer = optimizer_of(training.ranker, training.job.config)
     if training.snapshot.rows("refit") == 0:
         training.state.phase_done = True
     training.save_running()

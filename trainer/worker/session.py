@@ -23,7 +23,7 @@ from nightrank.trainer.data.features import load_features
 from nightrank.trainer.data.item_inputs import load_item_inputs, load_vocabulary
 from nightrank.trainer.data.memory import keep_freed_memory
 from nightrank.trainer.incremental.growth import champion, check_extends, check_same_features, grown, grown_moments
-from nightrank.trainer.loop.optim import AdamW
+from nightrank.trainer.loop.optimizers import optimizer_of
 from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.training import Training
 from nightrank.trainer.ranks.communicator import Communicator, broadcast_object, run_on_all_ranks
@@ -79,7 +79,7 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
         device=device,
         snapshot=snapshot,
         ranker=ranker,
-        optimizer=AdamW(ranker, job.config.optimizer),
+        optimizer=optimizer_of(ranker, job.config),
         state=TrainState(phase=phase_names(job)[0]),
         lineage=parent.info.lineage if parent is not None else lineage_of(raw_ids),
         features=features,

@@ -1,0 +1,102 @@
+"""A world of ranks over Horovod: the default backend."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from nightrank.trainer.ranks.communicator import Json, PeerLost
+from nightrank.trainer.ranks.compression import sum_in_16_bits
+from nightrank.trainer.ranks.watchdog import Progress
+
+PIECE: Final = 1 << 22
+"""bf16 values that travel at once."""
+
+
+class Horovod:
+    """Horovod's torch backend over Gloo, or NCCL where it was built with it."""
+
+    def __init__(self, progress: Progress, compression: str = "none") -> None:
+        import horovod.torch as hvd
+        from horovod.common.exceptions import HorovodInternalError
+
+        self._hvd = hvd
+        self._lost = HorovodInternalError
+        self._progress = progress
+        self._compression = compression
+        self.lossy = compression != "none"
+        with self._collective("init"):
+            hvd.init()
+        self.backend = "horovod-nccl" if hvd.nccl_built() and torch.cuda.is_available() else "horovod-gloo"
+
+    @property
+    def rank(self) -> int:
+        return int(self._hvd.rank())
+
+    @property
+    def size(self) -> int:
+        return int(self._hvd.size())
+
+    @property
+    def local_rank(self) -> int:
+        return int(self._hvd.local_rank())
+
+    @property
+    def local_size(self) -> int:
+        return int(self._hvd.local_size())
+
+    def allreduce_sum(self, tensor: Tensor, lossy: bool = False) -> None:
+        if lossy and self.lossy:
+            sum_in_16_bits(tensor, self._compression, self.size, self._sum, self._largest)
+        else:
+            self._sum(tensor)
+
+    def _sum(self, tensor: Tensor) -> None:
+        if tensor.dtype == torch.bfloat16:
+            self._sum_in_pieces(tensor)
+            return
+        with self._collective("allreduce"):
+            self._hvd.allreduce_(tensor, op=self._hvd.Sum, name=f"sum.{tensor.numel()}.{tensor.dtype}")
+
+    def _sum_in_pieces(self, tensor: Tensor) -> None:
+        """bf16 travels as fp32, which Horovod knows, a piece at a time: no second gradient is held."""
+        for piece in tensor.view(-1).split(PIECE):
+            wide = piece.float()
+            self._sum(wide)
+            piece.copy_(wide)
+
+    def _largest(self, tensor: Tensor) -> float:
+        """The largest magnitude on any rank; NaN where any value is NaN."""
+        mine = torch.linalg.vector_norm(tensor, ord=float("inf")).float().reshape(1)
+        with self._collective("allreduce"):
+            return float(self._hvd.allgather(mine, name="largest").max())
+
+    def broadcast(self, tensors: Sequence[Tensor], root: int = 0) -> None:
+        with self._collective("broadcast"):
+            for position, tensor in enumerate(tensors):
+                known = tensor.data.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor
+                self._hvd.broadcast_(known, root_rank=root, name=f"broadcast.{position}")
+
+    def gather(self, value: Json) -> list[Json]:
+        text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+        length = torch.tensor([text.numel()])
+        with self._collective("gather"):
+            lengths = self._hvd.allgather(length, name="gather.length").tolist()
+            whole = bytes(self._hvd.allgather(text, name="gather.text").numpy())
+        ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
+        return [json.loads(whole[end - n : end]) for n, end in zip(lengths, ends, strict=True)]
+
+    def barrier(self) -> None:
+        self.gather(None)
+
+    @contextmanager
+    def _collective(self, name: str) -> Iterator[None]:
+        """Inside, this rank waits for the others. PeerLost where one of them is gone."""
+        with self._progress.waiting(name):
+            try:
+                yield
+            except self._lost as error:
+                raise PeerLost(str(error)) from error
