@@ -76,7 +76,7 @@ def lake(stack: Stack) -> Lake:
 def test_a_full_run_loses_its_driver_a_rank_mlflow_and_the_bucket_and_ends_in_the_same_content(
     stack: Stack, lake: Lake, undisturbed: list[dict[str, str]]
 ) -> None:
-    """Four attempts of one command, with ranks on the executors of both workers."""
+    """Five attempts of one command, with ranks on the executors of both workers."""
     words = (*runs(lake, stack.options)[0], "--set", "trainer.launcher=spark")
     folder = lake.run_dir(f"full-{words[2]}")
     with started(lake, words) as run:
@@ -92,8 +92,8 @@ def test_a_full_run_loses_its_driver_a_rank_mlflow_and_the_bucket_and_ends_in_th
     with started(lake, words) as run:
         run.until(lambda: (folder / "stages" / "gate.json").exists())
         away_for(stack.faults, 30)
-        assert run.code() == 0, run.errors()
-    assert hashes(lake, json.loads(run.out())) == undisturbed[0]
+        assert run.code() in (0, 8), run.errors()
+    assert hashes(lake, nightrank(lake, *words)) == undisturbed[0]
     hosts = applications(stack.events, repeated=True)
     assert all(found == set(WORKERS) for name, found in hosts.items() if "train" in name), hosts
 
@@ -146,9 +146,6 @@ class Run:
                 with suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGKILL)
         self._process.wait()
-
-    def out(self) -> str:
-        return self._out.read_text()
 
     def errors(self) -> str:
         return self._errors.read_text()[-6000:]
