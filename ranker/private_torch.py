@@ -158,6 +158,15 @@ def fake_types() -> tuple[Any, Any, Any]:
     return FakeTensorMode, FakeTensor, TorchDispatchMode
 
 
+def see_each(kind: type, see: Callable[[Tensor], None], values: Any) -> None:
+    """Calls `see` with every value of that kind in nested tuples, lists and dictionaries."""
+    from torch.utils import _pytree
+
+    for value in _pytree.tree_leaves(values):
+        if isinstance(value, kind):
+            see(value)
+
+
 def holds(same: Callable[[], bool]) -> bool:
     """False also where the function is gone or takes other arguments."""
     try:

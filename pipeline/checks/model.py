@@ -74,6 +74,8 @@ def _ref(subject: Subject) -> ModelRef:
     path = subject.folder / "model_ref.json"
     if not path.exists() and subject.result["status"] == "nothing":
         raise NotApplicable("nothing landed, so no model was made")
+    if subject.result["status"] == "held":
+        raise NotApplicable("the day is held back, so no model was made")
     if subject.result.get("back_fill_of"):
         raise NotApplicable("a back-fill takes data in and makes no model")
     if subject.without_events:

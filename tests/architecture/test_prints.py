@@ -8,6 +8,7 @@ DOORS = {
     "feature_store/contracts/logs.py": "every line of a log",
     "pipeline/output.py": "every answer of a command",
     "pipeline/progress.py": "the live table of a run",
+    "trainer/planning/main.py": "the plan, to the command that starts it",
     "ranker/bundle/listed.py": "its answer, to the command that starts it",
 }
 WRITERS = ("print", "echo", "secho", "print_exc")

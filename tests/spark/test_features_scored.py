@@ -88,7 +88,8 @@ def test_lists_are_those_of_the_bundle_over_the_features_of_the_events(spark, la
 
 def test_tables_that_lack_a_counter_of_the_model_stop_the_stage(spark, lake):
     context, _ = champion(spark, lake)
-    write_features(spark, context, "UTC", Wanted(("recency_days",), FEATURES.item, ("country",)), "build_features")
+    write_features(spark, context, "UTC", Wanted(FEATURES.user, FEATURES.item, ("country",)), "build_features")
+    spark.sql(f"UPDATE delta.`{lake.table(tables.USER_DAYS.name)}` SET {counters_of(FEATURES.user)[0]} = NULL")
     with pytest.raises(Exception, match="lack a counter that the model reads") as caught:
         run_stage("score_users", score_users.run, context)
     assert DataContractError.__name__ in str(caught.value)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from nightrank.trainer.config.training import OptimizerConfig
+from nightrank.trainer.config.optimizer import OptimizerConfig
 from nightrank.trainer.loop.optim import LOSS, ROWS, WEIGHT, AdamW, FlatGradient, divisor, trainable
 from nightrank.trainer.ranks.communicator import SingleProcess
 

@@ -12,7 +12,7 @@ from nightrank.ranker.losses.divergence import Side, full_divergence, sampled_di
 from nightrank.ranker.losses.sampled import Scores
 from nightrank.ranker.losses.soft_labels import SoftLabels
 from nightrank.ranker.losses.training import training_loss
-from nightrank.trainer.config.training import OptimizerConfig
+from nightrank.trainer.config.optimizer import OptimizerConfig
 from nightrank.trainer.incremental.distillation import frozen
 from nightrank.trainer.loop.objective import SequenceObjective
 from nightrank.trainer.loop.optim import AdamW

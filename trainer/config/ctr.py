@@ -7,7 +7,7 @@ from pydantic import Field
 
 from nightrank.feature_store.contracts.config import FrozenConfig, merged, validate
 from nightrank.ranker.ctr.config import CtrConfig, DnnConfig
-from nightrank.trainer.config.training import OptimizerConfig
+from nightrank.trainer.config.optimizer import OptimizerConfig
 
 SECTION: Final = "ctr"
 """Of a run's configuration."""

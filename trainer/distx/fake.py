@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from nightrank.ranker.private_torch import fake_types
+from nightrank.ranker.private_torch import fake_types, see_each
 
 
 def fake_tensors() -> Any:
@@ -59,7 +58,7 @@ def counted() -> Iterator[LiveBytes]:
     class Counting(dispatch):  # type: ignore[misc, valid-type]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = func(*args, **(kwargs or {}))
-            pytree.tree_map_only(fake, live.see, result)
+            see_each(fake, live.see, result)
             return result
 
     with Counting():

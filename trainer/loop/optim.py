@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nightrank.ranker.private_torch import AdamWStep, AdamWTensors, adamw_
-from nightrank.trainer.config.training import OptimizerConfig
+from nightrank.trainer.config.optimizer import OptimizerConfig
 from nightrank.trainer.ranks.communicator import Communicator
 
 LOSS, WEIGHT, FAULTS, TOKENS, ROWS = 0, 1, 2, 3, 4

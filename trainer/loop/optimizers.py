@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from nightrank.ranker.private_torch import AdamWStep
-from nightrank.trainer.config.training import RankerOptimizerConfig, TrainerConfig
+from nightrank.trainer.config.optimizer import RankerOptimizerConfig
+from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.distx.anyprecision import Half, anyprecision_adamw_
 from nightrank.trainer.distx.slowmo import SlowMo
 from nightrank.trainer.loop.optim import AdamW, trainable

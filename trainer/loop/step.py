@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nightrank.feature_store.contracts.errors import NightrankError
 from nightrank.ranker.batch import Batch
-from nightrank.trainer.config.training import OptimizerConfig
+from nightrank.trainer.config.optimizer import OptimizerConfig
 from nightrank.trainer.loop.optim import FAULTS, LOSS, ROWS, TOKENS, WEIGHT, AdamW, FlatGradient, divisor, trainable
 from nightrank.trainer.loop.source import phase_seed
 from nightrank.trainer.ranks.communicator import Communicator, raise_if_any_failed
