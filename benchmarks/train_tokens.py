@@ -19,7 +19,7 @@ from nightrank.ranker.blocks.one_dnn import times_transposed
 from nightrank.ranker.compose import compose
 from nightrank.ranker.config.ranker import LossConfig, RankerConfig
 from nightrank.ranker.inputs import ItemInputs
-from nightrank.trainer.config.training import OptimizerConfig
+from nightrank.trainer.config.optimizer import OptimizerConfig
 from nightrank.trainer.loop.objective import SequenceObjective
 from nightrank.trainer.loop.optim import AdamW
 from nightrank.trainer.loop.step import TrainStep

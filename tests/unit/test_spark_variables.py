@@ -40,7 +40,7 @@ def test_the_secret_reaches_spark_submit_by_its_file_and_no_command(monkeypatch)
     monkeypatch.setenv("NIGHTRANK_SPARK_SECRET", "canary-4711")
     monkeypatch.setenv("NIGHTRANK_SPARK_EVENTS", "file:///events")
     config = configured(["env/secure"], ["spark.master=spark://host:7077"])
-    first, *_ = steps_of(STAGES[:2], locate("/lake/runs/r"), config)
+    first, *_ = steps_of(STAGES[1:3], locate("/lake/runs/r"), config)
     assert first.properties[SECRET] == "canary-4711" and "canary" not in repr(first)
     assert "canary" not in str(config.shown) and config.shown["spark"]["extra"][SECRET] == "${env:NIGHTRANK_SPARK_SECRET}"
 
@@ -53,4 +53,4 @@ def test_secure_refuses_to_start_without_its_variables(monkeypatch):
         resolved(extra, "local[2]")
     shown = Configuration.from_run({"spark": {"master": "spark://h:1", "extra": dict(extra)}})
     with pytest.raises(ConfigError, match="NIGHTRANK_SPARK_EVENTS, NIGHTRANK_SPARK_SECRET"):
-        steps_of(STAGES[:1], locate("/lake/runs/r"), shown)
+        steps_of(STAGES[1:2], locate("/lake/runs/r"), shown)
