@@ -158,7 +158,7 @@ def fake_types() -> tuple[Any, Any, Any]:
     return FakeTensorMode, FakeTensor, TorchDispatchMode
 
 
-def see_each(kind: type, see: Callable[[Tensor], None], values: Any) -> None:
+def see_each(kind: Any, see: Callable[[Any], None], values: Any) -> None:
     """Calls `see` with every value of that kind in nested tuples, lists and dictionaries."""
     from torch.utils import _pytree
 
