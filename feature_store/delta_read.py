@@ -1,5 +1,6 @@
 """Reading the lake without a JVM: versions, files, the current release and one user's list."""
 
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote
 
@@ -113,9 +114,15 @@ def recommendations_for(lake: Lake, user_id: str, release: Release | None = None
     release = release or latest_release(lake)
     if release is None:
         raise DataContractError(f"nothing is released in {lake.root} yet", "run `nightrank full` first")
+    return release, lists_for(lake, [user_id], release)[user_id]
+
+
+def lists_for(lake: Lake, user_ids: Collection[str], release: Release) -> dict[str, list[dict[str, Any]]]:
+    """As `recommendations_for`, of several users: the table is opened once."""
     table = open_table(lake, RECOMMENDATIONS.name, release.recommendations_version)
-    paths = [add["path"] for add in _adds(table) if _may_hold(add, user_id)]
-    found = dataset(lake, RECOMMENDATIONS.name, paths, RECOMMENDATIONS.schema).to_table(filter=ds.field(c.USER_ID) == user_id)
+    paths = [add["path"] for add in _adds(table) if any(_may_hold(add, user_id) for user_id in user_ids)]
+    stored = dataset(lake, RECOMMENDATIONS.name, paths, RECOMMENDATIONS.schema)
+    found = stored.to_table(filter=ds.field(c.USER_ID).isin(list(user_ids)))
     rows: list[dict[str, Any]] = sorted(found.to_pylist(), key=lambda row: int(row[c.RANK]))
     other_releases = {row[c.RELEASE_ID] for row in rows} - {release.release_id}
     if other_releases:
@@ -123,7 +130,10 @@ def recommendations_for(lake: Lake, user_id: str, release: Release | None = None
             f"the list belongs to release {', '.join(sorted(other_releases))}, not to {release.release_id}",
             "run `nightrank verify`",
         )
-    return release, rows
+    lists: dict[str, list[dict[str, Any]]] = {user_id: [] for user_id in user_ids}
+    for row in rows:
+        lists[row[c.USER_ID]].append(row)
+    return lists
 
 
 def _adds(table: DeltaTable) -> list[dict[str, Any]]:

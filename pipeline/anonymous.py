@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 from nightrank.feature_store import delta_read
@@ -28,13 +27,12 @@ def anonymous_list(lake: Lake, release: Release, history: Sequence[str], k: int)
     Without an item that the model knows they are the most popular ones, scored 1, 1/2, 1/3 ... What is not on sale is in none.
     DataContractError where the release's bundle is gone or broken.
     """
-    listed, known = _listed(lake, release.manifest_sha256, tuple(history), k)
+    listed, known = _listed(lake, release.manifest_sha256, list(history), k)
     how = FROM_HISTORY if known else POPULAR
     return [{c.RANK: rank, c.ITEM_ID: item, c.SCORE: score, c.FALLBACK: how} for rank, (item, score) in enumerate(listed, 1)]
 
 
-@lru_cache(maxsize=64)
-def _listed(lake: Lake, manifest: str, history: tuple[str, ...], k: int) -> tuple[list[tuple[str, float]], bool]:
+def _listed(lake: Lake, manifest: str, history: list[str], k: int) -> tuple[list[tuple[str, float]], bool]:
     """By a process of its own, which imports torch."""
     folder = local_folder(lake.bundles / manifest)
     request = {"folder": str(folder), "manifest": manifest, "histories": [history], "k": k, "hidden": _off_sale(lake)}

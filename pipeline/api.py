@@ -22,7 +22,7 @@ from nightrank.feature_store.contracts.storage import Location, lake_root
 from nightrank.feature_store.contracts.tables import RECOMMENDATIONS
 from nightrank.pipeline.config import configured
 from nightrank.pipeline.progress import LineProgress, Progress
-from nightrank.pipeline.recommend import recommendations, titles_of
+from nightrank.pipeline.recommend import recommendations_of, titles_of
 from nightrank.pipeline.run.request import RunRequest, last_landing_day, read_result
 from nightrank.pipeline.runner import Runner
 
@@ -84,7 +84,8 @@ def recommend(data: Data, users: Sequence[str] | None = None, **options: Any) ->
     """
     lake = _lake(data, options)
     if users is not None:
-        rows = [{c.USER_ID: user, **item} for user in users for item in recommendations(lake, str(user), [], [])["items"]]
+        answers = recommendations_of(lake, [str(user) for user in users], [], [])
+        rows = [{c.USER_ID: answer["user"], **item} for answer in answers for item in answer["items"]]
         return pa.Table.from_pylist(rows).select([*LIST_COLUMNS, c.TITLE]).to_pandas()
     release = delta_read.latest_release(lake)
     if release is None:

@@ -1,7 +1,7 @@
 """`nightrank recommend`: lists of the current release, with titles, and what its model lists for others. No JVM."""
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow.dataset as ds
@@ -25,16 +25,25 @@ def recommendations(lake: Lake, user: str, files: list[str], overrides: list[str
 
     UsageError where nothing is released.
     """
+    return recommendations_of(lake, [user], files, overrides, k)[0]
+
+
+def recommendations_of(
+    lake: Lake, users: Sequence[str], files: list[str], overrides: list[str], k: int = DEFAULT_K
+) -> list[dict[str, Any]]:
+    """As `recommendations`, of several users in their order: release, lists and titles are opened once."""
     release = current(lake)
-    rows = _rows(lake, release, user, files, overrides)
-    known = bool(rows)
-    return {"user": user, "known": known, **_answer(lake, release, rows if known else anonymous_list(lake, release, [], k))}
+    lists = _lists(lake, release, users, files, overrides)
+    popular = [] if all(lists.values()) else anonymous_list(lake, release, [], k)
+    titles = titles_of(lake, {row[c.ITEM_ID] for rows in (*lists.values(), popular) for row in rows})
+    return [{"user": user, "known": bool(lists[user]), **_answer(release, lists[user] or popular, titles)} for user in users]
 
 
 def of_session(lake: Lake, history: Sequence[str], k: int = DEFAULT_K) -> dict[str, Any]:
     """What the released model lists for items that somebody looked at, oldest first. UsageError where nothing is released."""
     release = current(lake)
-    return {"history": list(history), **_answer(lake, release, anonymous_list(lake, release, history, k))}
+    rows = anonymous_list(lake, release, history, k)
+    return {"history": list(history), **_answer(release, rows, titles_of(lake, {row[c.ITEM_ID] for row in rows}))}
 
 
 def current(lake: Lake) -> Release:
@@ -49,7 +58,7 @@ def list_of(lake: Lake, user: str, files: list[str], overrides: list[str]) -> tu
     """The current release and the user's rows in it, best first. UsageError where nothing is released or the user has none; the
     message does not repeat the id."""
     release = current(lake)
-    rows = _rows(lake, release, user, files, overrides)
+    rows = _lists(lake, release, [user], files, overrides)[user]
     if not rows:
         raise UsageError(
             f"this user has no list in release {release.release_id}", "check the id; a new user has one after the next night"
@@ -57,12 +66,16 @@ def list_of(lake: Lake, user: str, files: list[str], overrides: list[str]) -> tu
     return release, rows
 
 
-def _rows(lake: Lake, release: Release, user: str, files: list[str], overrides: list[str]) -> list[dict[str, Any]]:
-    return delta_read.recommendations_for(lake, _known_as(lake, release, user, files, overrides), release)[1]
+def _lists(
+    lake: Lake, release: Release, users: Sequence[str], files: list[str], overrides: list[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Each user's rows in the release, best first; none where it has no list of the user."""
+    known_as = _known_as(lake, release, users, files, overrides)
+    found = delta_read.lists_for(lake, list(known_as.values()), release)
+    return {user: found[known_as[user]] for user in users}
 
 
-def _answer(lake: Lake, release: Release, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    titles = titles_of(lake, [row[c.ITEM_ID] for row in rows])
+def _answer(release: Release, rows: list[dict[str, Any]], titles: Mapping[str, str]) -> dict[str, Any]:
     fields = (c.RANK, c.ITEM_ID, c.SCORE, c.FALLBACK)
     return {
         "release_id": release.release_id,
@@ -73,24 +86,25 @@ def _answer(lake: Lake, release: Release, rows: list[dict[str, Any]]) -> dict[st
     }
 
 
-def titles_of(lake: Lake, item_ids: list[str]) -> dict[str, str]:
-    """Title by item id, of those that have one."""
+def titles_of(lake: Lake, item_ids: Collection[str] | None = None) -> dict[str, str]:
+    """Title by item id, of those that have one; of all items where none are named."""
     table = delta_read.newest(lake, ITEMS.name)
-    if table is None or not item_ids:
+    if table is None or (item_ids is not None and not item_ids):
         return {}
     items = delta_read.dataset(lake, ITEMS.name, delta_read.file_paths(table), ITEMS.schema)
-    rows = items.to_table(columns=[c.ITEM_ID, c.TITLE], filter=ds.field(c.ITEM_ID).isin(item_ids)).to_pylist()
+    named = None if item_ids is None else ds.field(c.ITEM_ID).isin(list(item_ids))
+    rows = items.to_table(columns=[c.ITEM_ID, c.TITLE], filter=named).to_pylist()
     return {row[c.ITEM_ID]: row[c.TITLE] for row in rows if row[c.TITLE]}
 
 
-def _known_as(lake: Lake, release: Release, user: str, files: list[str], overrides: list[str]) -> str:
-    """The id under which the lake knows the user: itself, or its keyed hash where ingest replaced ids."""
+def _known_as(lake: Lake, release: Release, users: Sequence[str], files: list[str], overrides: list[str]) -> dict[str, str]:
+    """The id under which the lake knows each user: itself, or its keyed hash where ingest replaced ids."""
     from nightrank.pipeline.config import configured
     from nightrank.spark_jobs.ingest.user_key import user_key
 
     config = configured(files, overrides) if files or overrides else _of_run(lake, release)
     key = user_key(config.section("ids", IdSettings), lake)
-    return user if key is None else hmac.new(key, user.encode(), "sha256").hexdigest()
+    return {user: user if key is None else hmac.new(key, user.encode(), "sha256").hexdigest() for user in users}
 
 
 def _of_run(lake: Lake, release: Release) -> Configuration:

@@ -24,6 +24,12 @@ class Place(Protocol):
     def write_bytes(self, data: bytes) -> Any: ...
 
 
+class Stored(Protocol):
+    """A file in storage that can be read as bytes."""
+
+    def open(self) -> IO[bytes]: ...
+
+
 def unwatched() -> None:
     """Does nothing: no process waits for a sign of life."""
 
@@ -100,6 +106,12 @@ def sha256_file(path: Path, moved: Moved = unwatched) -> str:
     """`moved` is called after every block: of a large file, reading it is progress."""
     with open(path, "rb") as handle:
         return sha256_stream(handle, moved)
+
+
+def sha256_at(place: Stored) -> str:
+    """Of what is at the place, on a disk or in a bucket."""
+    with place.open() as handle:
+        return sha256_stream(handle)
 
 
 def sha256_stream(handle: IO[bytes], moved: Moved = unwatched) -> str:

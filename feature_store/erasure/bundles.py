@@ -1,6 +1,6 @@
 """Bundles whose files were rewritten: the manifest keeps its bytes, which name the bundle; `erasure.json` says what changed."""
 
-from nightrank.feature_store.contracts.files import read_json, sha256_stream, write_json
+from nightrank.feature_store.contracts.files import read_json, sha256_at, write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.manifests import ERASURE, MANIFEST
 from nightrank.feature_store.contracts.storage import Location
@@ -19,15 +19,10 @@ def correct_all(lake: Lake) -> int:
 def _corrected(manifest: Location) -> bool:
     listed: dict[str, str] = read_json(manifest)
     files = {name: manifest.with_name(name) for name in listed if name.endswith(".parquet")}
-    now = {name: _sha256(place) for name, place in files.items() if place.exists()}
+    now = {name: sha256_at(place) for name, place in files.items() if place.exists()}
     note = manifest.with_name(ERASURE)
     differing = {name: sha256 for name, sha256 in now.items() if sha256 != listed[name]}
     if differing == (read_json(note) if note.exists() else {}):
         return False
     write_json(note, differing)
     return True
-
-
-def _sha256(place: Location) -> str:
-    with place.open() as handle:
-        return sha256_stream(handle)

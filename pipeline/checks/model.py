@@ -1,6 +1,6 @@
 """The model a run made, and the one that made its lists: bundles whole, and everybody names the same ones."""
 
-from nightrank.feature_store.contracts.files import sha256_stream
+from nightrank.feature_store.contracts.files import sha256_at
 from nightrank.feature_store.contracts.manifests import listed
 from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
 from nightrank.feature_store.contracts.storage import Location
@@ -84,17 +84,12 @@ def _ref(subject: Subject) -> ModelRef:
     return load_model_ref(path)
 
 
-def _sha256(place: Location) -> str:
-    with place.open() as handle:
-        return sha256_stream(handle)
-
-
 def _whole(folder: Location, name: str) -> str:
     manifest = folder / "manifest.json"
     expect(manifest.exists(), f"{manifest} is missing")
-    expect(_sha256(manifest) == name, f"{manifest} is not the manifest {name[:12]}")
+    expect(sha256_at(manifest) == name, f"{manifest} is not the manifest {name[:12]}")
     files = listed(folder)
     for file, sha256 in files.items():
         expect((folder / file).exists(), f"{folder / file} is missing")
-        expect(_sha256(folder / file) == sha256, f"{folder / file} has another sha256 than its manifest says")
+        expect(sha256_at(folder / file) == sha256, f"{folder / file} has another sha256 than its manifest says")
     return f"{name[:12]}, {len(files)} files"

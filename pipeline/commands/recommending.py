@@ -36,7 +36,7 @@ def recommend(
       nightrank recommend --root lake --history i3 i8 i21
     """
     from nightrank.pipeline.output import print_json
-    from nightrank.pipeline.recommend import of_session, recommendations
+    from nightrank.pipeline.recommend import of_session, recommendations_of
 
     chosen = sum((user is not None, users is not None, history))
     if chosen != 1 or bool(items) != history:
@@ -46,7 +46,7 @@ def recommend(
         answers = [of_session(lake, items or [], k)]
     else:
         ids = [user] if user is not None else _ids(users or Path())
-        answers = [recommendations(lake, each, config or [], overrides or [], k) for each in ids]
+        answers = recommendations_of(lake, ids, config or [], overrides or [], k)
     if as_json:
         print_json({"lists": answers} if users is not None else answers[0])
         return

@@ -16,7 +16,8 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
-from nightrank.feature_store.contracts.tables import ITEMS, RECOMMENDATIONS
+from nightrank.feature_store.contracts.tables import RECOMMENDATIONS
+from nightrank.pipeline.recommend import current, titles_of
 
 COLUMNS: Final = (c.USER_ID, c.RANK, c.ITEM_ID, c.SCORE, c.FALLBACK, c.LIST_ID, c.RELEASE_ID, c.DATE)
 FORMATS: Final = ("parquet", "csv", "jsonl")
@@ -32,12 +33,12 @@ class Sink(Protocol):
 
 def release_named(lake: Lake, release_id: str | None) -> Release:
     """The current release, or the one of that id. UsageError where there is none."""
+    if release_id is None:
+        return current(lake)
     known = delta_read.releases(lake)
-    if not known:
-        raise UsageError(f"nothing is released on {lake.root} yet", "run `nightrank full` first")
-    found = known[-1] if release_id is None else next((one for one in known if one.release_id == release_id), None)
+    found = next((one for one in known if one.release_id == release_id), None)
     if found is None:
-        newest = ", ".join(one.release_id for one in known[-5:])
+        newest = ", ".join(one.release_id for one in known[-5:]) or "none"
         raise UsageError(f"there is no release {release_id}", f"the newest are {newest}")
     return found
 
@@ -56,7 +57,7 @@ def export(lake: Lake, release: Release, target: Path, kind: str) -> int:
     Rows are in the order of the table's files. In CSV, text that a spreadsheet would run as formula starts with an apostrophe.
     DataContractError where maintenance has taken the files.
     """
-    titles = _titles(lake)
+    titles = titles_of(lake)
     draft = target.with_name(f".{target.name}.tmp")
     target.parent.mkdir(parents=True, exist_ok=True)
     sink, rows = _sink(kind, draft), 0
@@ -84,14 +85,6 @@ def _batches(lake: Lake, release: Release) -> Iterator[pa.RecordBatch]:
             f"files of release {release.release_id} are gone",
             "maintenance.keep_releases says how many stay; export a newer one",
         ) from None
-
-
-def _titles(lake: Lake) -> dict[str, str]:
-    table = delta_read.newest(lake, ITEMS.name)
-    if table is None:
-        return {}
-    items = delta_read.dataset(lake, ITEMS.name, delta_read.file_paths(table), ITEMS.schema).to_table([c.ITEM_ID, c.TITLE])
-    return dict(zip(items.column(c.ITEM_ID).to_pylist(), items.column(c.TITLE).to_pylist(), strict=True))
 
 
 def _sink(kind: str, draft: Path) -> Sink:

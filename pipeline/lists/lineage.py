@@ -9,7 +9,7 @@ from typing import Any, Final
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError, UsageError
-from nightrank.feature_store.contracts.files import read_json, sha256_stream
+from nightrank.feature_store.contracts.files import read_json, sha256_at
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.release import Release
@@ -123,7 +123,7 @@ def _steps(lake: Lake, release: Release, chain: list[tuple[ModelRef, DatasetSnap
         yield f"table {name} version {version}", _has_version(lake, name, version)
     yield f"run {release.run_id}", (lake.run_dir(release.run_id) / "run.json").exists()
     manifest = lake.bundles / release.manifest_sha256 / "manifest.json"
-    yield f"bundle {release.manifest_sha256[:12]}", manifest.exists() and _sha256_is(manifest, release.manifest_sha256)
+    yield f"bundle {release.manifest_sha256[:12]}", manifest.exists() and sha256_at(manifest) == release.manifest_sha256
     if not chain:
         yield f"reference of model {release.manifest_sha256[:12]}", False
     for ref, snapshot in chain:
@@ -136,8 +136,3 @@ def _has_version(lake: Lake, name: str, version: int) -> bool:
     except (DataContractError, FileNotFoundError):
         return False
     return True
-
-
-def _sha256_is(place: Any, expected: str) -> bool:
-    with place.open() as handle:
-        return sha256_stream(handle) == expected

@@ -105,7 +105,7 @@ def test_every_row_of_a_release_leaves_in_each_format(lake: Lake, tmp_path: Path
 
 
 def test_a_formula_in_a_cell_is_text_in_csv(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "_titles", lambda lake: {"i1": "=1+1", "i2": 'a "quoted", title'})
+    monkeypatch.setattr(exporting, "titles_of", lambda lake: {"i1": "=1+1", "i2": 'a "quoted", title'})
     export(lake, release_named(lake, None), tmp_path / "lists.csv", "csv")
     titles = {row["item_id"]: row["title"] for row in csv.DictReader((tmp_path / "lists.csv").open(newline=""))}
     assert (titles["i1"], titles["i2"]) == ("'=1+1", 'a "quoted", title')
