@@ -44,13 +44,23 @@ def session_of(job: Job) -> "SparkSession":
     return get_session(spark_settings(job), f"nightrank {job.run_id} train")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Starts a session as `spark.*` of the configuration says, or joins the one spark-submit made, and trains on it."""
-    parser = argparse.ArgumentParser(prog="nightrank.trainer.launch.spark")
+def job_of(program: str, arguments: list[str] | None) -> Job:
+    """The job that `--job` names, opened with what `handed_over` gave: where the lake is in a bucket, that is what opens it."""
+    parser = argparse.ArgumentParser(prog=program)
     parser.add_argument("--job", type=locate, required=True)
     place = parser.parse_args(arguments).job
-    take_over()  # before the job is read: where the lake is in a bucket, this is what opens it
-    job = load_job(place)
+    take_over()
+    return load_job(place)
+
+
+def environment_of_executors(job: Job) -> dict[str, str]:
+    """What ranks on executors get of this process' environment."""
+    return plain(os.environ) | named(os.environ, job.config.environment)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Starts a session as `spark.*` of the configuration says, or joins the one spark-submit made, and trains on it."""
+    job = job_of("nightrank.trainer.launch.spark", arguments)
     import horovod.spark
 
     workers = job.config.workers
@@ -60,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             train_on_executor,
             args=(str(job.path),),
             num_proc=workers,
-            env=plain(os.environ) | named(os.environ, job.config.environment),
+            env=environment_of_executors(job),
             use_gloo=True,
             start_timeout=int(job.config.watchdog.startup_seconds),
             verbose=0,

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from nightrank.trainer.ranks.communicator import Json, PeerLost
-from nightrank.trainer.ranks.compression import sum_in_16_bits
+from nightrank.trainer.ranks.compression import CompressedSums
 from nightrank.trainer.ranks.watchdog import Progress
 
 PIECE: Final = 1 << 22
 """bf16 values that travel at once."""
 
 
-class Horovod:
+class Horovod(CompressedSums):
     """Horovod's torch backend over Gloo, or NCCL where it was built with it."""
 
     def __init__(self, progress: Progress, compression: str = "none") -> None:
@@ -25,34 +25,13 @@ class Horovod:
 
         self._hvd = hvd
         self._lost = HorovodInternalError
+        super().__init__(compression)
         self._progress = progress
-        self._compression = compression
-        self.lossy = compression != "none"
         with self._collective("init"):
             hvd.init()
         self.backend = "horovod-nccl" if hvd.nccl_built() and torch.cuda.is_available() else "horovod-gloo"
-
-    @property
-    def rank(self) -> int:
-        return int(self._hvd.rank())
-
-    @property
-    def size(self) -> int:
-        return int(self._hvd.size())
-
-    @property
-    def local_rank(self) -> int:
-        return int(self._hvd.local_rank())
-
-    @property
-    def local_size(self) -> int:
-        return int(self._hvd.local_size())
-
-    def allreduce_sum(self, tensor: Tensor, lossy: bool = False) -> None:
-        if lossy and self.lossy:
-            sum_in_16_bits(tensor, self._compression, self.size, self._sum, self._largest)
-        else:
-            self._sum(tensor)
+        self.rank, self.size = int(hvd.rank()), int(hvd.size())
+        self.local_rank, self.local_size = int(hvd.local_rank()), int(hvd.local_size())
 
     def _sum(self, tensor: Tensor) -> None:
         if tensor.dtype == torch.bfloat16:

@@ -13,20 +13,19 @@ from torch import Tensor
 
 from nightrank.feature_store.contracts.process import this_machine
 from nightrank.trainer.ranks.communicator import Json, PeerLost
-from nightrank.trainer.ranks.compression import sum_in_16_bits
+from nightrank.trainer.ranks.compression import CompressedSums
 from nightrank.trainer.ranks.watchdog import Progress
 
 NEVER: Final = timedelta(days=30)
 """Of a collective: a rank may wait long for rank 0, which writes or measures. Only the watchdog knows who hangs."""
 
 
-class TorchDistributed:
+class TorchDistributed(CompressedSums):
     """The default process group. torchrun describes it: MASTER_ADDR, MASTER_PORT, RANK, WORLD_SIZE; LOCAL_RANK in `environ`."""
 
     def __init__(self, progress: Progress, environ: Mapping[str, str], compression: str = "none") -> None:
+        super().__init__(compression)
         self._progress = progress
-        self._compression = compression
-        self.lossy = compression != "none"
         nccl = torch.cuda.is_available() and dist.is_nccl_available()
         with self._collective("init"):
             dist.init_process_group("cpu:gloo,cuda:nccl" if nccl else "gloo", timeout=NEVER)
@@ -36,12 +35,6 @@ class TorchDistributed:
         self.size = dist.get_world_size()
         self.local_rank = int(environ.get("LOCAL_RANK", "0"))
         self.local_size = self.gather(this_machine()).count(this_machine())
-
-    def allreduce_sum(self, tensor: Tensor, lossy: bool = False) -> None:
-        if lossy and self.lossy:
-            sum_in_16_bits(tensor, self._compression, self.size, self._sum, self._largest)
-        else:
-            self._sum(tensor)
 
     def _sum(self, tensor: Tensor) -> None:
         with self._collective("allreduce"):
