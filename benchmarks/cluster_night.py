@@ -8,9 +8,7 @@ many times as fast one application is, `whole` the same of whole nights. `equal`
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.machine import machine
+from benchmarks.runs import content, run
 from nightrank.feature_store.contracts.lake import Lake
 
 NAME: Final = "cluster_night_one_application"
@@ -66,9 +65,9 @@ def main() -> dict[str, Any]:
 def _made(folder: Path, nights: int) -> tuple[list[str], dict[str, str]]:
     """The nights' dates and two lakes with the same full run."""
     first = folder / "shared"
-    _run(str(first), "simulate", "--preset", "tiny")
+    run(str(first), "simulate", "--preset", "tiny")
     days = Lake(first).landing_days("events")[-nights - 2 : -1]
-    _run(str(first), "full", "--as-of", str(days[0]), "--config", "tiny", "--set", "trainer.launcher=one_process")
+    run(str(first), "full", "--as-of", str(days[0]), "--config", "tiny", "--set", "trainer.launcher=one_process")
     shutil.copytree(first, folder / "stages")
     return [str(day) for day in days[1:]], {kind: str(folder / kind) for kind in ("shared", "stages")}
 
@@ -78,24 +77,15 @@ def _night(root: str, night: str, master: str, application: str) -> dict[str, An
     settings = ("trainer.launcher=one_process", f"spark.master={master}", f"spark.application={application}")
     options = [word for setting in (*settings, f"spark.extra={extra}") for word in ("--set", setting)]
     began = time.monotonic()
-    result = _run(root, "nightly", "--date", night, "--config", "tiny", *options)
+    result = run(root, "nightly", "--date", night, "--config", "tiny", *options)
     seconds = time.monotonic() - began
     local = {stage["name"]: stage["seconds"] for stage in result["stages"] if stage["name"] in LOCAL}
     return {
         "seconds": round(seconds, 2),
         "spark": round(seconds - sum(local.values()), 2),
         "stages": {stage["name"]: stage["seconds"] for stage in result["stages"]},
-        "content": {table["name"]: table["content_sha256"] for stage in result["stages"] for table in stage["tables"]},
+        "content": content(result),
     }
-
-
-def _run(root: str, *arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "nightrank.pipeline.cli", *arguments, "--root", root, "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=sys.stderr, text=True, env=dict(os.environ))
-    if done.returncode not in (0, 7):
-        raise SystemExit(f"{' '.join(arguments)} ended with {done.returncode}")
-    body: dict[str, Any] = json.loads(done.stdout)
-    return body
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ night on both lakes in turn. `ours_over_limit` is the seconds on the disk by the
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine
+from benchmarks.runs import content, run
 from nightrank.feature_store.contracts.lake import Lake
 
 BUCKET = "lakes"
@@ -41,10 +41,10 @@ def main() -> dict[str, Any]:
         for night in nights:
             for name, root in lakes.items():
                 began = time.monotonic()
-                result = _run(root, "nightly", "--date", night, *_options(options.preset, folder, name))
+                result = run(root, "nightly", "--date", night, *_options(options.preset, folder, name))
                 seconds[name].append(round(time.monotonic() - began, 2))
                 stages[name].append({stage["name"]: stage["seconds"] for stage in result["stages"]})
-                contents[name].append(_content(result))
+                contents[name].append(content(result))
     slowdown = sum(seconds["bucket"]) / sum(seconds["disk"])
     body = {
         "name": "night_on_s3_vs_disk",
@@ -62,27 +62,14 @@ def main() -> dict[str, Any]:
 
 def _made(root: str, preset: str, nights: int, folder: str, name: str) -> list[str]:
     """A lake with a full run; the dates of the nights after it."""
-    _run(root, "simulate", "--preset", preset)
+    run(root, "simulate", "--preset", preset)
     days = Lake(root).landing_days("events")[-nights - 2 : -1]
-    _run(root, "full", "--as-of", str(days[0]), *_options(preset, folder, name))
+    run(root, "full", "--as-of", str(days[0]), *_options(preset, folder, name))
     return [str(day) for day in days[1:]]
 
 
 def _options(preset: str, folder: str, name: str) -> tuple[str, ...]:
     return ("--config", preset, "--set", f"mlflow.tracking_uri=sqlite:///{folder}/{name}.db")
-
-
-def _run(root: str, *arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "nightrank.pipeline.cli", *arguments, "--root", root, "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=sys.stderr, text=True)
-    if done.returncode not in (0, 7):
-        raise SystemExit(f"{' '.join(arguments)} ended with {done.returncode}")
-    body: dict[str, Any] = json.loads(done.stdout)
-    return body
-
-
-def _content(result: dict[str, Any]) -> dict[str, str]:
-    return {table["name"]: table["content_sha256"] for stage in result["stages"] for table in stage["tables"]}
 
 
 if __name__ == "__main__":

@@ -6,11 +6,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import psutil
+from tests.processes import kill_family
 
 START_SECONDS: Final = 120.0
 
@@ -42,11 +41,7 @@ class MlflowServer:
         """SIGKILL to it and to its workers."""
         if self._process is None:
             return
-        with suppress(psutil.NoSuchProcess):
-            family = psutil.Process(self._process.pid)
-            for process in (family, *family.children(recursive=True)):
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
+        kill_family(self._process.pid)
         self._process.wait()
         self._process = None
 

@@ -1,6 +1,5 @@
 """A real S3 server on loopback (moto's), and a proxy before it that loses answers, refuses or is slow for chosen keys."""
 
-import http.client
 import socket
 import subprocess
 import sys
@@ -9,9 +8,10 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
+from tests.forwarding import Door, door
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "key",
@@ -112,54 +112,24 @@ class Faults:
 def proxy(port: int):
     """A port before the server's, and the faults it makes."""
     faults = Faults()
-    handler = type("Handler", (_Handler,), {"faults": faults, "upstream": port})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1], faults
-    finally:
-        server.shutdown()
-        server.server_close()
+    with door(_Faulty, port, faults=faults) as found:
+        yield found, faults
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Faulty(Door):
     faults: Faults
-    upstream: int
 
-    def _pass_on(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    def pass_on(self) -> None:
         fault = self.faults.take(self.command, self.path)
         if fault == "refuse":
-            return self._answer(self.faults.status, [], f"<Error><Code>{self.faults.code}</Code></Error>".encode())
+            return self.answer(self.faults.status, [], f"<Error><Code>{self.faults.code}</Code></Error>".encode())
         if fault == "together":
             self.faults.together.wait(60)
         if fault == "delay":
             time.sleep(self.faults.delay)
-        upstream = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=60)
-        upstream.request(self.command, self.path, body, dict(self.headers.items()))
-        found = upstream.getresponse()
-        content = found.read()
+        answer = self.from_upstream()
         if fault == "lose":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return None
-        return self._answer(found.status, found.getheaders(), content)
-
-    def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
-        self.send_response_only(status)
-        skipped = {"transfer-encoding", "connection", "content-length"}
-        for name, value in headers:
-            if name.lower() not in skipped:
-                self.send_header(name, value)
-        length = next((value for name, value in headers if name.lower() == "content-length"), None)
-        length = length if self.command == "HEAD" else None
-        self.send_header("Content-Length", length or str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass_on
-
-    def log_message(self, format: str, *args) -> None:
-        pass
+        return self.answer(*answer)

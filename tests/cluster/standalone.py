@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import psutil
 import pyspark
+
+from tests.processes import kill_family
 
 SPARK_HOME: Final = Path(pyspark.__file__).parent
 CLASSES: Final = "org.apache.spark.deploy"
@@ -61,10 +62,7 @@ class Cluster:
     def kill_worker(self, host: str) -> None:
         """SIGKILL to the worker and to all it started: the machine is gone."""
         process = self._processes.pop(host)
-        family = psutil.Process(process.pid).children(recursive=True)
-        for one in (psutil.Process(process.pid), *family):
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
+        kill_family(process.pid)
         process.wait()
 
     def stop(self) -> None:

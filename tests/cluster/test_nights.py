@@ -3,13 +3,12 @@ is that of undisturbed runs on this machine's disk.
 """
 
 import json
-import signal
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tests.cluster.conftest import ROOT, WORKERS, start_worker
 from tests.cluster.standalone import Cluster, free_port
 from tests.commands import command, environment, hashes, nightrank
 from tests.mlflow_server import MlflowServer
+from tests.processes import kill_family
 from tests.s3_server import Faults, proxy, s3_server, use
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
@@ -141,10 +141,7 @@ class Run:
 
     def kill_driver(self) -> None:
         """SIGKILL to the command and to the drivers that it started."""
-        with suppress(psutil.NoSuchProcess):
-            for process in (*psutil.Process(self._process.pid).children(recursive=True), psutil.Process(self._process.pid)):
-                with suppress(psutil.NoSuchProcess):
-                    process.send_signal(signal.SIGKILL)
+        kill_family(self._process.pid)
         self._process.wait()
 
     def errors(self) -> str:
