@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+CHUNKED = ("transfer-encoding",)
 SKIPPED = {"transfer-encoding", "connection", "content-length"}
 
 
@@ -21,7 +22,7 @@ class Door(BaseHTTPRequestHandler):
 
     def from_upstream(self, without: tuple[str, ...] = ()) -> tuple[int, list[tuple[str, str]], bytes]:
         """Status, headers and body of the server's answer, which hears no header named in `without`."""
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in without}
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in (*without, *CHUNKED)}
         server = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=120)
         server.request(self.command, self.path, self.body, headers)
         found = server.getresponse()
@@ -40,8 +41,18 @@ class Door(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def _received(self) -> None:
-        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        self.body = self._chunks() if chunked else self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.pass_on()
+
+    def _chunks(self) -> bytes:
+        """A body whose length its sender did not know: of an empty file, for one."""
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = do_PATCH = _received
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from nightrank.feature_store.contracts.errors import DependencyUnreachable
+from nightrank.feature_store.contracts.errors import ConfigError, DependencyUnreachable
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.settings import MlflowSettings
 from nightrank.feature_store.contracts.stage import StageContext
@@ -26,8 +26,14 @@ NIGHT: Final = "night"
 """Value of STAGE on the parent run."""
 AWAY: Final = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 """Error codes under which MLflow's client reports a server or database that does not do its work."""
+REFUSED: Final = ("UNAUTHENTICATED", "PERMISSION_DENIED")
+"""What a server says to those it does not know, or to whom it does not allow what they ask."""
 BATCH: Final = 1000
 """Metrics of one call: MLflow's own limit."""
+CREDENTIALS: Final = (
+    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, and give the same command again; "
+    "nothing is trained twice"
+)
 REMEDY: Final = "start the server or fix mlflow.tracking_uri, then give the same command again; nothing is trained twice"
 
 
@@ -123,6 +129,8 @@ def reaching(uri: str) -> Iterator[None]:
     try:
         yield
     except (requests.RequestException, sqlalchemy.exc.OperationalError, MlflowException) as error:
+        if isinstance(error, MlflowException) and error.error_code in REFUSED:
+            raise ConfigError(f"MLflow at {uri} refuses this user ({error.error_code.lower()})", CREDENTIALS) from None
         if isinstance(error, MlflowException) and error.error_code not in AWAY:
             raise
         line = (str(error).splitlines() or [""])[0][:300]
