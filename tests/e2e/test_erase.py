@@ -15,7 +15,8 @@ from nightrank.feature_store.contracts.erasures import PREFIX
 from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import Lake
 from tests.commands import nightrank
-from tests.e2e.test_pipeline import CONFIG, SCHEMA
+from tests.e2e.conftest import CONFIG, ReadyLake
+from tests.e2e.test_pipeline import SCHEMA
 
 pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(1500)]
 NAMED_BY = {"events": "user_id", "users": "user_id", "recommendations": "user_id", "ctr_scores": "user_id"}
@@ -23,10 +24,8 @@ NUMBERED = ("interactions", "user_features", "examples_train", "examples_refit",
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    lake = Lake(tmp_path_factory.mktemp("erase") / "lake")
-    nightrank(lake, "simulate", "--preset", "tiny")
-    return lake
+def lake(tmp_path_factory: pytest.TempPathFactory, after_night: ReadyLake) -> Lake:
+    return after_night.copy(tmp_path_factory.mktemp("erase"))
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +36,12 @@ def keyed(lake: Lake) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def days(lake: Lake) -> list[date]:
-    return lake.landing_days("events")
+def days(after_night: ReadyLake) -> list[date]:
+    return after_night.days[:-1]
 
 
 @pytest.fixture(scope="module")
-def runs(lake: Lake, days: list[date], keyed: tuple[str, ...]) -> list[str]:
-    named = (*CONFIG, "--set", "ids.in_report=true")
-    full = nightrank(lake, "full", "--as-of", str(days[-3]), *named)
-    night = nightrank(lake, "nightly", "--date", str(days[-2]), *named, expect=(0, 7))
-    return [full["run_id"], night["run_id"]]
-
-
-@pytest.fixture(scope="module")
-def user(lake: Lake, days: list[date], runs: list[str]) -> str:
+def user(lake: Lake, days: list[date]) -> str:
     """The one with most events on the day after the night, and some before; he is named in the report where one is."""
     landed = ds.dataset(str(lake.landing("events")), format="parquet", partitioning="hive").to_table(columns=["user_id", "day"])
     rows = [row for row in landed.to_pylist() if row["user_id"]]
@@ -90,7 +81,7 @@ def left(lake: Lake, user: str, number: int) -> list[str]:
 
 
 def test_an_erased_user_is_gone_others_are_whole_and_nights_go_on(
-    lake: Lake, runs: list[str], user: str, days: list[date], keyed: tuple[str, ...]
+    lake: Lake, after_night: ReadyLake, user: str, days: list[date], keyed: tuple[str, ...]
 ) -> None:
     number, releases = number_of(lake, user), delta_read.releases(lake)
     before = by_others(lake, user, number)
@@ -106,8 +97,8 @@ def test_an_erased_user_is_gone_others_are_whole_and_nights_go_on(
     assert nightrank(lake, "verify", "--erased", user, *keyed)["found"] == []
     assert left(lake, user, number) == []
     assert by_others(lake, user, number) == before
-    for run in runs:
-        assert nightrank(lake, "verify", "--run", run)["failed"] == []
+    for run in after_night.results:
+        assert nightrank(lake, "verify", "--run", run["run_id"])["failed"] == []
     assert delta_read.releases(lake) == releases
     nightrank(lake, "erase", "--user", user, *keyed, expect=3)
     assert nightrank(lake, "nightly", "--date", str(days[-2]), *keyed)["status"] == "already_done"

@@ -3,6 +3,7 @@
 import shutil
 from datetime import UTC, date, datetime
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -18,6 +19,7 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.tables import CATALOGUE, EVENTS
 from tests.commands import nightrank
+from tests.e2e.conftest import ReadyLake
 from tests.e2e.test_pipeline import SCHEMA
 from tests.landed_days import labels_shuffled
 
@@ -25,11 +27,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(1200)]
 CONFIG = ("--config", "tiny", "--set", "trainer.launcher=one_process")
 
 
-def test_a_held_day_is_gone_without_and_folded_in_once_accepted(tmp_path_factory: pytest.TempPathFactory) -> None:
-    lake = Lake(tmp_path_factory.mktemp("held") / "lake")
-    nightrank(lake, "simulate", "--preset", "tiny")
-    learnt, broken, after, last = lake.landing_days("events")[-4:]
-    nightrank(lake, "full", "--as-of", str(learnt), *CONFIG)
+def test_a_held_day_is_gone_without_and_folded_in_once_accepted(tmp_path: Path, after_full: ReadyLake) -> None:
+    lake = after_full.copy(tmp_path)
+    broken, after, last = after_full.days[-3:]
     break_day(lake, broken)
     never_held = Lake(lake.root.parent / "never-held")
     shutil.copytree((lake.root / "landing").path, (never_held.root / "landing").path)

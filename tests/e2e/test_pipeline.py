@@ -13,10 +13,10 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.tables import CATALOGUE
 from nightrank.trainer.tracking.runs import WITHOUT_RUN
 from tests.commands import nightrank
+from tests.e2e.conftest import CONFIG, ReadyLake
 
 # A suite of its own (`make test-night`): with it `make test` would take more than its 12 minutes.
 pytestmark = [pytest.mark.e2e, pytest.mark.night, pytest.mark.timeout(900)]
-CONFIG = ("--config", "tiny", "--config", "models/ctr/mmoe", "--set", "ctr.epochs=1")
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "result.schema.json").read_text())
 
 
@@ -25,26 +25,23 @@ def versions(lake: Lake) -> dict[str, int | None]:
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    lake = Lake(tmp_path_factory.mktemp("night") / "lake")
-    nightrank(lake, "simulate", "--preset", "tiny")
-    return lake
+def lake(tmp_path_factory: pytest.TempPathFactory, after_night: ReadyLake) -> Lake:
+    return after_night.copy(tmp_path_factory.mktemp("pipeline"))
 
 
 @pytest.fixture(scope="module")
-def days(lake: Lake) -> list[date]:
-    return lake.landing_days("events")
+def days(after_night: ReadyLake) -> list[date]:
+    return after_night.days
 
 
 @pytest.fixture(scope="module")
-def full(lake: Lake, days: list[date]) -> dict[str, Any]:
-    return nightrank(lake, "full", "--as-of", str(days[-3]), *CONFIG)
+def full(after_night: ReadyLake) -> dict[str, Any]:
+    return after_night.results[0]
 
 
 @pytest.fixture(scope="module")
-def night(lake: Lake, full: dict[str, Any], days: list[date]) -> dict[str, Any]:
-    """A rejected challenger is a result, and so small a market cannot promise another."""
-    return nightrank(lake, "nightly", "--date", str(days[-2]), *CONFIG, expect=(0, 7))
+def night(after_night: ReadyLake) -> dict[str, Any]:
+    return after_night.results[1]
 
 
 def test_a_full_run_fills_every_section_of_its_result(lake: Lake, full: dict[str, Any]) -> None:
@@ -99,7 +96,7 @@ def test_a_night_grows_from_the_full_run_and_releases_its_own_lists(
     assert night["snapshot"]["kind"] == "nightly" and night["training"]["parent_model"]
     assert night["release"]["recommendations_version"] > full["release"]["recommendations_version"]
     assert night["release"]["users"] == full["release"]["users"] + night["counts"]["new_users"]
-    assert delta_read.latest_release(lake).date == str(days[-2])
+    assert delta_read.latest_release(lake).date == str(days[-3])
     assert nightrank(lake, "verify")["failed"] == []
     assert night["ctr"]["version"] == full["ctr"]["version"] + 1
     scored = delta_read.rows_of(lake, "ctr_scores", delta_read.table_version(lake, "ctr_scores"))
@@ -108,7 +105,7 @@ def test_a_night_grows_from_the_full_run_and_releases_its_own_lists(
 
 def test_the_same_date_again_is_already_done_and_commits_nothing(lake: Lake, night: dict[str, Any], days: list[date]) -> None:
     before = versions(lake)
-    again = nightrank(lake, "nightly", "--date", str(days[-2]), *CONFIG)
+    again = nightrank(lake, "nightly", "--date", str(days[-3]), *CONFIG)
     assert again["status"] == "already_done"
     assert versions(lake) == before
 
@@ -119,7 +116,7 @@ def test_an_empty_day_ends_with_3_leaves_the_lists_and_the_next_day_is_normal(
     before = versions(lake)
     empty = nightrank(lake, "nightly", "--date", str(days[-1] + timedelta(days=30)), *CONFIG, expect=3)
     assert empty["status"] == "nothing" and versions(lake) == before
-    plan = nightrank(lake, "nightly", "--date", str(days[-1]), *CONFIG, "--dry-run")
+    plan = nightrank(lake, "nightly", "--date", str(days[-2]), *CONFIG, "--dry-run")
     assert plan["status"] == "planned" and versions(lake) == before
 
 
@@ -148,9 +145,9 @@ def test_a_stage_without_a_configuration_takes_the_runs_own_and_leaves_the_finis
     """The example of `nightrank stage --help`, on a run of another configuration that a later one has followed."""
     before = versions(lake)
     stages = sorted(path.name for path in (lake.run_dir(full["run_id"]) / "stages").children())
-    report = nightrank(lake, "stage", "report", "--date", str(days[-3]))
+    report = nightrank(lake, "stage", "report", "--date", str(days[-4]))
     assert (report["status"], report["exit_code"]) == ("done", 0)
-    refused = nightrank(lake, "stage", "report", "--date", str(days[-3]), "--set", "trainer.model.width=12", expect=2)
+    refused = nightrank(lake, "stage", "report", "--date", str(days[-4]), "--set", "trainer.model.width=12", expect=2)
     assert "not done with this configuration" in refused["error"]["message"]
     assert sorted(path.name for path in (lake.run_dir(full["run_id"]) / "stages").children()) == stages
     assert versions(lake) == before
@@ -161,8 +158,8 @@ def test_a_back_fill_takes_its_data_in_and_changes_nothing_that_is_current(
     lake: Lake, night: dict[str, Any], days: list[date]
 ) -> None:
     before, champion, release = versions(lake), lake.champion_path.read_bytes(), delta_read.latest_release(lake)
-    assert "stay current" in nightrank(lake, "nightly", "--date", str(days[-5]), "--config", "tiny", "--dry-run")["note"]
-    late = nightrank(lake, "nightly", "--date", str(days[-5]), "--config", "tiny")
+    assert "stay current" in nightrank(lake, "nightly", "--date", str(days[-6]), "--config", "tiny", "--dry-run")["note"]
+    late = nightrank(lake, "nightly", "--date", str(days[-6]), "--config", "tiny")
     jsonschema.validate(late, SCHEMA)
     assert (late["status"], late["back_fill_of"]) == ("done", night["date"])
     assert [stage["name"] for stage in late["stages"]] == ["check_day", "ingest_events", "build_features"]
@@ -172,7 +169,7 @@ def test_a_back_fill_takes_its_data_in_and_changes_nothing_that_is_current(
     assert {name: at for name, at in versions(lake).items() if name not in taken_in} == {
         name: at for name, at in before.items() if name not in taken_in
     }
-    refused = nightrank(lake, "stage", "release", "--date", str(days[-5]), "--config", "tiny", expect=5)
+    refused = nightrank(lake, "stage", "release", "--date", str(days[-6]), "--config", "tiny", expect=5)
     assert "the current model or lists are newer" in refused["error"]["message"]
     assert nightrank(lake, "verify", "--run", late["run_id"])["failed"] == []
     assert nightrank(lake, "verify")["failed"] == []
