@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from nightrank.feature_store.contracts import plugins
@@ -27,6 +28,7 @@ from nightrank.ranker.heads.pairs import PairHead
 from nightrank.ranker.heads.transformer import TransformerHead
 from nightrank.ranker.inputs import ItemInputs, ItemShapes
 from nightrank.ranker.model import Ranker
+from nightrank.ranker.tables.row_table import NewTable
 from nightrank.ranker.text.open_tower import open_tower
 
 Head = DotHead | PairHead
@@ -85,10 +87,12 @@ class _NoInit(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def compose_empty(config: RankerConfig, shapes: ItemShapes, device: torch.device | str = "cpu") -> Ranker:
-    """A ranker on `device` with uninitialised weights and inputs: set them before use."""
+def compose_empty(
+    config: RankerConfig, shapes: ItemShapes, device: torch.device | str = "cpu", table: NewTable = nn.Embedding
+) -> Ranker:
+    """A ranker on `device` with uninitialised weights and inputs: set them before use. `table` makes its table of ids."""
     with torch.device(device), _NoInit():
-        return Ranker(config, shapes, build_encoder(config, shapes), build_head(config))
+        return Ranker(config, shapes, build_encoder(config, shapes), build_head(config), table)
 
 
 def materialise(ranker: Ranker, inputs: ItemInputs) -> Ranker:
@@ -106,10 +110,11 @@ def compose(
     device: torch.device | str = "cpu",
     text_encoder: Path | None = None,
     user_encoder: Path | None = None,
+    table: NewTable = nn.Embedding,
 ) -> Ranker:
     """A ranker with weights drawn from `seed`: the same on every rank and device. In training mode. `text_encoder` is the model
     folder of the items' texts, needed where it is tuned; `user_encoder` that of the user encoder's pre-trained part."""
-    ranker = materialise(compose_empty(config, inputs.shapes, device), inputs)
+    ranker = materialise(compose_empty(config, inputs.shapes, device, table), inputs)
     ranker.init_weights(torch.Generator().manual_seed(seed))
     if user_encoder is not None:
         ranker.encoder.adopt(user_encoder)

@@ -14,6 +14,7 @@ from nightrank.ranker.heads.dot import DotHead
 from nightrank.ranker.heads.pairs import PairHead
 from nightrank.ranker.init import init_weights
 from nightrank.ranker.inputs import ItemShapes
+from nightrank.ranker.tables.row_table import NewTable, RowTable
 
 
 class Ranker(nn.Module):
@@ -22,12 +23,24 @@ class Ranker(nn.Module):
     Its weights are a function of (config, vocabulary size); texts and side features are buffers outside `state_dict()`.
     """
 
-    def __init__(self, config: RankerConfig, shapes: ItemShapes, encoder: UserEncoder, head: DotHead | PairHead) -> None:
+    def __init__(
+        self,
+        config: RankerConfig,
+        shapes: ItemShapes,
+        encoder: UserEncoder,
+        head: DotHead | PairHead,
+        table: NewTable = nn.Embedding,
+    ) -> None:
         super().__init__()
         self.config, self.shapes = config, shapes
-        self.items = ItemEncoder(config, shapes)
+        self.items = ItemEncoder(config, shapes, table)
         self.encoder = encoder
         self.head = head
+
+    @property
+    def row_table(self) -> RowTable | None:
+        """The table of ids, where a rank holds only rows of it or exchanges only rows of it."""
+        return self.items.ids if isinstance(self.items.ids, RowTable) else None
 
     @property
     def pretrained(self) -> tuple[str, ...]:
@@ -48,8 +61,17 @@ class Ranker(nn.Module):
 
     def item_table(self, chunk: int = 65_536) -> Tensor:
         """[I1, d] of `item_inputs` for every id, row 0 zeros. Differentiable."""
+        if self.row_table is not None:
+            assert self.row_table.rows.ranks == 1, "no rank holds every row of the table"
+            return self.held_items(self.row_table, chunk)
         ids = torch.arange(self.shapes.items + 1, device=self.items.popularity.device)
         return torch.cat([self.items(part) for part in ids.split(chunk)])
+
+    def held_items(self, table: RowTable, chunk: int = 65_536) -> Tensor:
+        """[L, d] of `item_inputs` for the ids whose rows this rank holds. Differentiable."""
+        ids = table.rows.ids(self.items.popularity.device)
+        with table.columns():
+            return torch.cat([self.items(part) for part in ids.split(chunk)])
 
     def all_input_vectors(self, chunk: int = 65_536) -> Tensor:
         """[I1, d] fp32 of `item_inputs` for every id, row 0 zeros, dropout off."""
@@ -84,7 +106,9 @@ class Ranker(nn.Module):
         init_weights(self, generator, self.config.init)
         with torch.no_grad():
             for table in (self.items.ids, self.items.categories):
-                if table is not None:
+                if isinstance(table, RowTable):
+                    table.zero_padding()
+                elif table is not None:
                     table.weight[0] = 0
             self.items.init_bias()
 

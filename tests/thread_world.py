@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 Value = TypeVar("Value")
@@ -37,6 +38,11 @@ class ThreadRank:
     def allreduce_sum(self, tensor: Tensor, lossy: bool = False) -> None:
         parts = self._meeting.exchange(self.rank, tensor.clone())
         tensor.copy_(sum(parts[1:], parts[0]))
+
+    def alltoall(self, rows: Tensor, counts: Sequence[int]) -> tuple[Tensor, list[int]]:
+        sent = self._meeting.exchange(self.rank, rows.clone().split(list(counts)))
+        came = [parts[self.rank] for parts in sent]
+        return torch.cat(came), [len(part) for part in came]
 
     def broadcast(self, tensors: Sequence[Tensor], root: int = 0) -> None:
         for mine, theirs in zip(tensors, self._meeting.exchange(self.rank, [t.clone() for t in tensors])[root], strict=True):

@@ -14,6 +14,7 @@ from nightrank.ranker.blocks.dropout import Dropout
 from nightrank.ranker.blocks.perceptron import Perceptron
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.inputs import ItemInputs, ItemShapes
+from nightrank.ranker.tables.row_table import NewTable, RowTable, Table
 from nightrank.ranker.text.tower import TextTower
 
 
@@ -31,13 +32,13 @@ class ItemEncoder(nn.Module):
     numeric_matrix: Tensor
     popularity: Tensor
 
-    def __init__(self, config: RankerConfig, shapes: ItemShapes) -> None:
+    def __init__(self, config: RankerConfig, shapes: ItemShapes, table: NewTable = nn.Embedding) -> None:
         super().__init__()
         item, width = config.item, config.width
         self.items, self.width = shapes.items, width
         self.id_dropout, self.id_shrinkage = item.id_dropout, item.id_shrinkage
         rows = shapes.items + 1
-        self.ids = nn.Embedding(rows, width) if item.use_id else None
+        self.ids = table(rows, width) if item.use_id else None
         self.text = nn.Linear(shapes.text_width, width, bias=False) if item.use_text and shapes.text_width else None
         with_categories = item.use_categories and shapes.categories > 0
         self.categories = nn.Embedding(shapes.categories + 1, width) if with_categories else None
@@ -133,7 +134,7 @@ class ItemEncoder(nn.Module):
         content_Nd = self.content(ids_N)
         if self.ids is None:
             return torch.zeros(len(ids_N), self.width, device=ids_N.device) if content_Nd is None else content_Nd
-        id_Nd = look_up(self.ids.weight, ids_N)
+        id_Nd = rows_of(self.ids, ids_N)
         if content_Nd is None:
             return id_Nd
         if not self.training and self.id_shrinkage > 0:
@@ -147,6 +148,12 @@ class ItemEncoder(nn.Module):
 def _fits(table: Tensor, buffer: Tensor) -> bool:
     same = (table.shape, table.dtype, table.device) == (buffer.shape, buffer.dtype, buffer.device)
     return same and not bool(table[0].any())
+
+
+def rows_of(table: Table, ids_N: Tensor) -> Tensor:
+    """[N, d]."""
+    result: Tensor = table(ids_N) if isinstance(table, RowTable) else look_up(table.weight, ids_N)
+    return result
 
 
 def look_up(table_Id: Tensor, ids_N: Tensor) -> Tensor:

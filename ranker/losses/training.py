@@ -13,6 +13,7 @@ from nightrank.ranker.losses.candidates import by_member, negatives, scores_of
 from nightrank.ranker.losses.full_softmax import full_softmax
 from nightrank.ranker.losses.sampled import Scores, bpr, gbce, hardest, sampled_softmax
 from nightrank.ranker.losses.sampling import NegativeSampler
+from nightrank.ranker.losses.sharded_softmax import World, sharded_softmax
 from nightrank.ranker.losses.soft_labels import SoftLabels
 from nightrank.ranker.model import Ranker
 from nightrank.ranker.targets import Targets
@@ -25,14 +26,18 @@ def training_loss(
     generator: torch.Generator,
     sampler: NegativeSampler | None = None,
     soft: SoftLabels | None = None,
+    world: World | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(weighted loss sum, weight sum), fp32 scalars: add up over steps and ranks, divide once. `soft` adds to the first alone.
 
     A batch without a target gives (0, 0) and a zero gradient for every weight. Negatives come from `generator` (on the CPU);
     dropout and hidden items from torch's default generator. `sampler` saves building q from the ranker's popularity in each
-    step.
+    step. With a full softmax over a table that ranks share out, all ranks of `world` call this together.
     """
     targets = ranker.encoder.targets(batch)
+    if world is not None and meets(ranker, config):
+        with ranker.items.renewed(batch.items_T):
+            return _shared(ranker, targets, config, world)
     if len(targets.item_S) == 0:
         return _nothing(ranker)
     with ranker.items.renewed(batch.items_T):
@@ -70,6 +75,30 @@ def _full(ranker: Ranker, targets: Targets, config: LossConfig, soft: SoftLabels
     total = torch.stack(losses).mean()
     more = None if soft is None else soft.of_catalogue(ranker, targets, sides, config)
     return total if more is None else total + more, targets.weight_S.float().sum()
+
+
+def meets(ranker: Ranker, config: LossConfig) -> bool:
+    """Whether ranks work on one loss together: each has the scores of its own items."""
+    table = ranker.row_table
+    return config.name == "full_softmax" and table is not None and table.rows.ranks > 1
+
+
+def _shared(ranker: Ranker, targets: Targets, config: LossConfig, world: World) -> tuple[Tensor, Tensor]:
+    """The full softmax of this rank's targets; a rank without any helps with those of the others."""
+    table = ranker.row_table
+    assert table is not None
+    columns_Ld = ranker.held_items(table)
+    if len(targets.item_S):
+        states_Sd = ranker.user_states(targets.inputs).index_select(0, targets.state_S)
+    else:
+        states_Sd = columns_Ld.new_zeros(0, columns_Ld.shape[1])
+    bias_L = None if ranker.items.bias is None else ranker.items.bias.index_select(0, table.rows.ids(columns_Ld.device))
+    weights_S = targets.weight_S.float()
+    losses = [
+        sharded_softmax(states, targets.item_S, weights_S, scored, bias_L, table.rows, world, config.chunk_elements)
+        for states, scored in by_member(ranker, states_Sd, ranker.head.item(columns_Ld))
+    ]
+    return torch.stack(losses).mean(), weights_S.sum()
 
 
 def _losses(scores: Scores, config: LossConfig, items: int) -> Tensor:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.ranker.config.ranker import LossConfig, RankerConfig
 from nightrank.trainer.config.optimizer import RankerOptimizerConfig, SlowMoConfig
+from nightrank.trainer.config.tables import TablesConfig
 
 ReaderName = Literal["petastorm", "arrow"]
 BackendName = Literal["horovod", "torch"]
@@ -154,6 +155,7 @@ class TrainerConfig(FrozenConfig):
     model: RankerConfig = RankerConfig()
     loss: LossConfig = LossConfig()
     optimizer: RankerOptimizerConfig = RankerOptimizerConfig()
+    tables: TablesConfig = TablesConfig()
     slowmo: SlowMoConfig | None = None
     """Let ranks meet only now and then; null: they add up their gradients at every step."""
     fit: MeasureConfig = MeasureConfig()

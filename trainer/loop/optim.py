@@ -20,15 +20,16 @@ PIECE: Final = 1 << 20
 class FlatGradient:
     """Every parameter's `.grad` is a view into one buffer, so the step reduces and measures a single tensor.
 
-    `gradient` [P], in the parameters' one type: the gradient of the loss SUM over P parameters. `extras` [4 + W], float32, for
-    a world of W ranks: behind the gradient in one `buffer` where that is float32 too, so that both travel in one collective.
+    `gradient` [P], in the parameters' one type: the gradient of the loss SUM over P parameters. `extras` [4 + W + more],
+    float32, for a world of W ranks: behind the gradient in one `buffer` where that is float32 too, so that both travel in one
+    collective.
     """
 
-    def __init__(self, parameters: list[nn.Parameter], world_size: int) -> None:
+    def __init__(self, parameters: list[nn.Parameter], world_size: int, more: int = 0) -> None:
         self.size = sum(parameter.numel() for parameter in parameters)
         device = parameters[0].device if parameters else torch.device("cpu")
         kind = parameters[0].dtype if parameters else torch.float32
-        extras = ROWS + world_size
+        extras = ROWS + world_size + more
         self.buffer = torch.zeros(self.size + (extras if kind == torch.float32 else 0), device=device, dtype=kind)
         self.gradient = self.buffer[: self.size]
         self.extras = self.buffer[self.size :] if kind == torch.float32 else torch.zeros(extras, device=device)

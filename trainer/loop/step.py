@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -55,6 +55,36 @@ class Penalty(Protocol):
         ...
 
 
+class TableMover(Protocol):
+    """A table whose rows travel by themselves."""
+
+    due: bool
+
+    @property
+    def wants_to_save(self) -> Callable[[], bool]: ...
+
+    def push(self) -> float:
+        """All ranks together; this rank's part of the sum of squares of the rows' gradient."""
+        ...
+
+    def step(self, rate: float, divisor: float) -> None: ...
+
+
+class TableRows(Protocol[Taken]):
+    """What a step asks of such a table; every rank does so in every step, also without a batch."""
+
+    @property
+    def trained(self) -> TableMover: ...
+
+    def fetch(self, batch: Taken | None, generator: torch.Generator) -> None: ...
+
+    def together(self, micro_batches: list[Taken]) -> list[Taken]:
+        """Those of a rank, with empty ones where other ranks have more and all are needed for each."""
+        ...
+
+    def discard(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class StepReport:
     """What a step did, over all ranks: the same values on each."""
@@ -85,6 +115,7 @@ class TrainStep(Generic[Taken]):
         config: OptimizerConfig,
         seed: int,
         anchor: Penalty | None = None,
+        table: TableRows[Taken] | None = None,
     ) -> None:
         self._optimizer = optimizer
         self._communicator = communicator
@@ -93,7 +124,8 @@ class TrainStep(Generic[Taken]):
         self._config = config
         self._seed = seed
         self._anchor = anchor
-        self._flat = FlatGradient(list(trainable(model).values()), communicator.size)
+        self._table = table
+        self._flat = FlatGradient(list(trainable(model).values()), communicator.size, 0 if table is None else 2)
         self._generator = torch.Generator()
         self._taken: list[tuple[Taken, Tensor]] = []
         choose_attention(model, device)
@@ -102,13 +134,12 @@ class TrainStep(Generic[Taken]):
         """Takes the next batch and moves the weights. A fault of one rank is raised on all; DivergedError for a loss or a
         gradient that is NaN or infinite, before any weight has changed. `last`: of an epoch, after which ranks are equal."""
         self._flat.zero()
-        fault: NightrankError | None = None
-        try:
-            self._backward(next(batches), step)
-        except NightrankError as error:
-            fault = error
+        fault = self._passes(batches, step)
+        if fault is not None:
             self._flat.zero()
             self._flat.extras[FAULTS] = 1
+        if self._table is not None:
+            self._push(self._table, fault)
         weight = self._reduce()
         extras = self._flat.extras.tolist()
         if extras[FAULTS]:
@@ -116,7 +147,35 @@ class TrainStep(Generic[Taken]):
         norm = self._update(extras[LOSS], extras[WEIGHT] if weight is None else weight, step, rate)
         self._optimizer.end_step(self._communicator, rate, last)
         mean = extras[LOSS] / extras[WEIGHT] if extras[WEIGHT] else 0.0
-        return StepReport(mean, [int(n) for n in extras[ROWS:]], int(extras[TOKENS]), norm)
+        rows = extras[ROWS : ROWS + self._communicator.size]
+        return StepReport(mean, [int(n) for n in rows], int(extras[TOKENS]), norm)
+
+    def _passes(self, batches: Iterator[Taken], step: int) -> NightrankError | None:
+        """Forward and backward of this rank's batch; a fault is returned. Ranks that have none wait for no row of this one."""
+        if self._table is None:
+            try:
+                self._backward(next(batches), step)
+            except NightrankError as error:
+                return error
+            return None
+        batch: Taken | None = None
+        fault: NightrankError | None = None
+        try:
+            batch = next(batches)
+        except NightrankError as error:
+            fault = error
+        self._seed_negatives(step)
+        self._table.fetch(batch, self._generator)
+        self._backward(batch, step)
+        return fault
+
+    def _push(self, table: TableRows[Taken], fault: NightrankError | None) -> None:
+        """The rows' gradients are with those who hold them; their square, and whether rank 0 wants to save, travel along."""
+        if fault is not None:
+            table.discard()
+        square, due = self._flat.extras[-2:]
+        square.fill_(table.trained.push())
+        due.fill_(float(self._communicator.rank == 0 and table.trained.wants_to_save()))
 
     def _reduce(self) -> float | None:
         """Sums over all ranks. Where each steps by its own gradient: that gradient's weight, and a loss that is no number if
@@ -130,11 +189,11 @@ class TrainStep(Generic[Taken]):
         self._communicator.allreduce_sum(self._flat.extras)
         return weight
 
-    def _backward(self, batch: Taken, step: int) -> None:
+    def _backward(self, batch: Taken | None, step: int) -> None:
         self._seed_dropout(step)
         extras = self._flat.extras
         self._taken = []
-        for micro_batch in self._objective.micro_batches(batch):
+        for micro_batch in self._micro_batches(batch):
             self._seed_negatives(step)
             with self._device.autocast():
                 there = micro_batch.to(self._device.torch_device)
@@ -143,8 +202,13 @@ class TrainStep(Generic[Taken]):
             self._taken.append((micro_batch, loss.detach()))
             extras[LOSS] += loss.detach()
             extras[WEIGHT] += weight
-        extras[TOKENS] = batch.tokens
-        extras[ROWS + self._communicator.rank] = batch.rows
+        if batch is not None:
+            extras[TOKENS] = batch.tokens
+            extras[ROWS + self._communicator.rank] = batch.rows
+
+    def _micro_batches(self, batch: Taken | None) -> Iterator[Taken]:
+        mine = iter(()) if batch is None else self._objective.micro_batches(batch)
+        return mine if self._table is None else iter(self._table.together(list(mine)))
 
     def _seed_dropout(self, step: int) -> None:
         """Randomness is a function of (seed, step, rank), so a resumed run needs no generator's state."""
@@ -162,12 +226,23 @@ class TrainStep(Generic[Taken]):
             self._flat.divide(over)
             self._anchor.penalty()
             over = 1.0
-        undivided = self._flat.norm()
+        undivided = self._norm()
         norm = undivided / over
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise self._diverged(f"step {step}: loss sum {loss}, gradient norm {norm}, over a weight of {weight}")
-        self._optimizer.step(rate, divisor(undivided, over, self._config.clip_norm))
+        by = divisor(undivided, over, self._config.clip_norm)
+        self._optimizer.step(rate, by)
+        if self._table is not None:
+            self._table.trained.step(rate, by)
         return norm
+
+    def _norm(self) -> float:
+        """Of the whole gradient, rows of a table that travelled by themselves included."""
+        if self._table is None:
+            return self._flat.norm()
+        square, due = self._flat.extras[-2:].tolist()
+        self._table.trained.due = due > 0
+        return math.sqrt(self._flat.norm() ** 2 + square)
 
     def _diverged(self, what: str) -> DivergedError:
         """The same fault on all ranks: it names the micro-batches, on the first rank that has any, whose own loss is no

@@ -48,6 +48,11 @@ class Communicator(Protocol):
         """In place: the sum over all ranks, the same bits on each. `lossy`: it may travel in 16 bits, as `compression` says."""
         ...
 
+    def alltoall(self, rows: Tensor, counts: Sequence[int]) -> tuple[Tensor, list[int]]:
+        """Sends the first counts[0] of the rows to rank 0, the next counts[1] to rank 1 and so on. Returns what came, that of
+        rank 0 first, and how many rows came from each. Rows are of one shape and type on all ranks."""
+        ...
+
     def broadcast(self, tensors: Sequence[Tensor], root: int = 0) -> None:
         """In place: what `root` holds."""
         ...
@@ -71,6 +76,9 @@ class SingleProcess:
 
     def allreduce_sum(self, tensor: Tensor, lossy: bool = False) -> None:
         return None
+
+    def alltoall(self, rows: Tensor, counts: Sequence[int]) -> tuple[Tensor, list[int]]:
+        return rows, list(counts)
 
     def broadcast(self, tensors: Sequence[Tensor], root: int = 0) -> None:
         return None

@@ -53,6 +53,12 @@ class Horovod(CompressedSums):
         with self._collective("allreduce"):
             return float(self._hvd.allgather(mine, name="largest").max())
 
+    def alltoall(self, rows: Tensor, counts: Sequence[int]) -> tuple[Tensor, list[int]]:
+        splits = torch.tensor(counts, dtype=torch.int32)
+        with self._collective("alltoall"):
+            came, received = self._hvd.alltoall(rows.contiguous(), splits=splits, name=f"alltoall.{rows.dtype}")
+        return came, [int(n) for n in received]
+
     def broadcast(self, tensors: Sequence[Tensor], root: int = 0) -> None:
         with self._collective("broadcast"):
             for position, tensor in enumerate(tensors):

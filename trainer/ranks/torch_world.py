@@ -46,6 +46,16 @@ class TorchDistributed(CompressedSums):
         with self._collective("allreduce"):
             return float(torch.cat(_gathered(mine, self.size)).max())
 
+    def alltoall(self, rows: Tensor, counts: Sequence[int]) -> tuple[Tensor, list[int]]:
+        sent = torch.tensor(counts, device=rows.device)
+        coming = torch.empty_like(sent)
+        with self._collective("alltoall"):
+            dist.all_to_all_single(coming, sent)
+            received = [int(n) for n in coming]
+            came = rows.new_empty(sum(received), *rows.shape[1:])
+            dist.all_to_all_single(came, rows.contiguous(), received, list(counts))
+        return came, received
+
     def broadcast(self, tensors: Sequence[Tensor], root: int = 0) -> None:
         with self._collective("broadcast"):
             for tensor in tensors:

@@ -1,0 +1,121 @@
+"""A table in training: its rows, what moves them, and what a step does with both."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.model import Ranker
+from nightrank.ranker.tables.row_table import RowTable
+from nightrank.trainer.config.tables import Placement
+from nightrank.trainer.config.training import TrainerConfig
+from nightrank.trainer.loop.objective import SequenceObjective
+from nightrank.trainer.ranks.communicator import Communicator
+from nightrank.trainer.tables.exchange import RowExchange, RowGradient
+from nightrank.trainer.tables.optimizers import EveryRow, RowOptimizer, RowwiseAdagrad, SparseAdam
+
+OPTIMIZERS: Final[dict[str, type[RowOptimizer]]] = {
+    "adamw": EveryRow,
+    "sparse_adam": SparseAdam,
+    "rowwise_adagrad": RowwiseAdagrad,
+}
+
+
+class TrainedTable:
+    """The table of item ids where it is not an ordinary parameter: held by row, or exchanged by row."""
+
+    def __init__(self, table: RowTable, config: TrainerConfig, communicator: Communicator) -> None:
+        self.table, self.communicator = table, communicator
+        self.exchange = RowExchange(table, communicator)
+        self.optimizer = optimizer_of_table(table, config)
+        self.wants_to_save: Callable[[], bool] = lambda: False
+        """Asked of rank 0 in every step."""
+        self.due = False
+        """Rank 0 wanted to save in the last step: the same on every rank."""
+        self._gradient: RowGradient | None = None
+
+    def push(self) -> float:
+        """All ranks together, after backward. The sum of squares of the gradient of this rank's rows, as part of the sum over
+        ranks: rows that every rank holds count on rank 0 alone."""
+        self._gradient = self.exchange.push()
+        return self._gradient.square() if self.exchange.sharded or self.communicator.rank == 0 else 0.0
+
+    def step(self, rate: float, divisor: float) -> None:
+        """Moves the held rows by their gradient / divisor."""
+        assert self._gradient is not None
+        with torch.no_grad():
+            self.optimizer.step(self._gradient, rate, divisor)
+        self._gradient = None
+
+    @property
+    def moments(self) -> dict[str, Tensor]:
+        """By row, or one number of the table; the tensors themselves."""
+        return self.optimizer.moments
+
+    def load_moments(self, moments: Mapping[str, Tensor]) -> None:
+        self.optimizer.load(moments)
+
+
+class TableStep:
+    """What a training step does with the table: which rows it fetches, and micro-batches that all ranks take together."""
+
+    def __init__(self, trained: TrainedTable, objective: SequenceObjective) -> None:
+        self.trained, self._objective = trained, objective
+
+    def fetch(self, batch: Batch | None, generator: torch.Generator) -> None:
+        """Every row that this rank's micro-batches will look up; a rank without a batch gives what others ask for."""
+        ids = torch.zeros(0, dtype=torch.int64) if batch is None else self._objective.ids(batch, generator)
+        self.trained.exchange.fetch(ids)
+
+    def together(self, micro_batches: list[Batch]) -> list[Batch]:
+        """As many on every rank where ranks compute a loss together; else as they are."""
+        if not self._objective.meets:
+            return micro_batches
+        most = max(self.trained.communicator.gather(len(micro_batches)))
+        return micro_batches + [Batch.from_lists([])] * (most - len(micro_batches))
+
+    def discard(self) -> None:
+        self.trained.exchange.discard()
+
+
+def optimizer_of_table(table: RowTable, config: TrainerConfig) -> RowOptimizer:
+    return OPTIMIZERS[optimizer_name(config)](table, config.optimizer, config.tables.rate)
+
+
+def optimizer_name(config: TrainerConfig) -> str:
+    """What moves a table of rows under this configuration."""
+    if config.tables.optimizer != "auto":
+        return config.tables.optimizer
+    return "adamw" if config.loss.name == "full_softmax" else "sparse_adam"
+
+
+def trained_table(ranker: Ranker, config: TrainerConfig, communicator: Communicator) -> TrainedTable | None:
+    """None where the ranker's table is an ordinary parameter."""
+    table = ranker.row_table
+    return None if table is None else TrainedTable(table, config, communicator)
+
+
+def placement_of(config: TrainerConfig, items: int, width: int, use_id: bool = True) -> Placement:
+    """How the table of item ids is held, the same for every number of ranks. ConfigError where it is to be held by row and
+    something else of the configuration needs it whole."""
+    needs_whole = whole_because(config)
+    placed = config.tables.placed(items + 1, width, use_id and needs_whole is None)
+    if placed != "replicate" and needs_whole is not None:
+        raise ConfigError(
+            f"trainer.tables.placement={placed} does not go with {needs_whole}", "use placement auto or replicate"
+        )
+    return placed if use_id else "replicate"
+
+
+def whole_because(config: TrainerConfig) -> str | None:
+    """The setting that needs every rank to hold the table as an ordinary parameter; None where there is none."""
+    needs = {
+        "trainer.optimizer.name=anyprecision_adamw": config.optimizer.name == "anyprecision_adamw",
+        "trainer.slowmo": config.slowmo is not None,
+        "an anchor": any(phase.anchor for phase in (config.fit, config.refit, config.night)),
+        "trainer.night.distillation": config.night.distillation.weight > 0,
+    }
+    return next((name for name, is_so in needs.items() if is_so), None)
