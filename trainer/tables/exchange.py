@@ -31,7 +31,7 @@ class _Way:
 
     order_U: Tensor
     """The step's rows, those held by rank 0 first."""
-    asked: list[int]
+    per_owner: list[int]
     """How many of them each rank holds."""
     wanted_W: Tensor
     """Places of rows held here that ranks want, those of rank 0 first."""
@@ -50,8 +50,8 @@ class RowExchange:
         return self.table.rows.ranks > 1
 
     def fetch(self, ids: Tensor, learns: bool = True) -> None:
-        """The rows of these ids can be looked up here."""
-        ids_U = torch.unique(ids.to(self.table.weight.device))
+        """The rows of these ids can be looked up here, and row 0, which stands for no item or a hidden one."""
+        ids_U = torch.unique(torch.nn.functional.pad(ids.to(self.table.weight.device), (1, 0)))
         rows_Ud = self._from_owners(ids_U) if self.sharded else self.table.weight.detach().index_select(0, ids_U)
         self.table.fetched = Fetched(ids_U, rows_Ud.requires_grad_(learns))
 
@@ -59,9 +59,9 @@ class RowExchange:
         rows, weight = self.table.rows, self.table.weight.detach()
         owner_U = rows.owner(ids_U)
         order_U = torch.argsort(owner_U, stable=True)
-        asked = torch.bincount(owner_U, minlength=rows.ranks).tolist()
-        wanted, served = self._communicator.alltoall(ids_U[order_U], asked)
-        self._way = _Way(order_U, asked, rows.place(wanted), served)
+        per_owner = torch.bincount(owner_U, minlength=rows.ranks).tolist()
+        wanted, served = self._communicator.alltoall(ids_U[order_U], per_owner)
+        self._way = _Way(order_U, per_owner, rows.place(wanted), served)
         came_Ud, _ = self._communicator.alltoall(weight.index_select(0, self._way.wanted_W), served)
         return torch.empty_like(came_Ud).index_copy_(0, order_U, came_Ud)
 
@@ -86,7 +86,7 @@ class RowExchange:
     def _to_owners(self, mine_Ud: Tensor) -> tuple[Tensor, Tensor]:
         assert self._way is not None
         way, self._way = self._way, None
-        values_Wd, _ = self._communicator.alltoall(mine_Ud.index_select(0, way.order_U), way.asked)
+        values_Wd, _ = self._communicator.alltoall(mine_Ud.index_select(0, way.order_U), way.per_owner)
         return way.wanted_W, values_Wd
 
     def _to_all(self, ids_U: Tensor, mine_Ud: Tensor) -> tuple[Tensor, Tensor]:
