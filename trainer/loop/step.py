@@ -2,9 +2,9 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic
 
 import torch
 from torch import Tensor, nn
@@ -14,75 +14,10 @@ from nightrank.ranker.batch import Batch
 from nightrank.trainer.config.optimizer import OptimizerConfig
 from nightrank.trainer.loop.optim import FAULTS, LOSS, ROWS, TOKENS, WEIGHT, AdamW, FlatGradient, divisor, trainable
 from nightrank.trainer.loop.source import phase_seed
+from nightrank.trainer.loop.step_parts import Objective, Penalty, TableRows, Taken
 from nightrank.trainer.ranks.communicator import Communicator, raise_if_any_failed
 from nightrank.trainer.ranks.device import Device, choose_attention
 from nightrank.trainer.ranks.faults import DivergedError
-
-
-class Rows(Protocol):
-    """What a step takes: a batch of any kind."""
-
-    @property
-    def rows(self) -> int: ...
-
-    @property
-    def tokens(self) -> int: ...
-
-    @property
-    def label(self) -> str:
-        """Names the rows in a fault, without a raw id."""
-        ...
-
-    def to(self, device: torch.device | str) -> Self: ...
-
-
-Taken = TypeVar("Taken", bound=Rows)
-
-
-class Objective(Protocol[Taken]):
-    """What a step needs to know of a model: how a batch is cut, and what a micro-batch of it costs."""
-
-    def micro_batches(self, batch: Taken) -> Iterator[Taken]: ...
-
-    def loss(self, micro_batch: Taken, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(weighted loss sum, weight sum), to be added up over micro-batches and ranks and divided once."""
-        ...
-
-
-class Penalty(Protocol):
-    def penalty(self) -> None:
-        """Adds to the gradients of the mean loss."""
-        ...
-
-
-class TableMover(Protocol):
-    """A table whose rows travel by themselves."""
-
-    due: bool
-
-    @property
-    def wants_to_save(self) -> Callable[[], bool]: ...
-
-    def push(self) -> float:
-        """All ranks together; this rank's part of the sum of squares of the rows' gradient."""
-        ...
-
-    def step(self, rate: float, divisor: float) -> None: ...
-
-
-class TableRows(Protocol[Taken]):
-    """What a step asks of such a table; every rank does so in every step, also without a batch."""
-
-    @property
-    def trained(self) -> TableMover: ...
-
-    def fetch(self, batch: Taken | None, generator: torch.Generator) -> None: ...
-
-    def together(self, micro_batches: list[Taken]) -> list[Taken]:
-        """Those of a rank, with empty ones where other ranks have more and all are needed for each."""
-        ...
-
-    def discard(self) -> None: ...
 
 
 @dataclass(frozen=True)
