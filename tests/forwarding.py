@@ -61,10 +61,10 @@ class Door(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def door(kind: type[Door], upstream: int, **fields: Any) -> Iterator[int]:
-    """The port of a door of that kind before the server's; `fields` are set on its handlers."""
+def door(kind: type[Door], upstream: int, *, port: int = 0, **fields: Any) -> Iterator[int]:
+    """The port of a door of that kind before the server's: `port`, or any; `fields` are set on its handlers."""
     handler = type("Handler", (kind,), {"upstream": upstream, **fields})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.server_address[1]

@@ -13,7 +13,7 @@ from typing import Final
 
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.storage import Location
-from nightrank.feature_store.contracts.storage.stores import storage_seconds
+from nightrank.feature_store.contracts.storage.patience import storage_seconds
 from nightrank.feature_store.object_storage.addresses import endpoint, region
 
 LOG_STORE_JAR: Final = Path(__file__).with_name("log_store.jar")

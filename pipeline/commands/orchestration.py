@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.pipeline.commands import requests
+from nightrank.pipeline.commands import accepting, requests
 from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, Json, Root, Set, day
 
 Date = Annotated[str, typer.Option("--date", help="The run's date.")]
@@ -25,15 +25,19 @@ def open_(
     config: Config = None,
     overrides: Set = None,
     redo: Annotated[bool, typer.Option("--redo", help="Open a date again that is done, as a run of its own.")] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="Take the date in although it was held back.")] = False,
     as_json: Json = False,
 ) -> None:
     """Take the lake for a run and write its run.json. Again for an open run: nothing is lost.
 
-    Exit code 3 on a day without rows: nothing was opened. 5 while another run holds the lake.
+    Exit code 3 on a day without rows: nothing was opened. 5 while another run holds the lake. With --accept 3 too where a newer
+    date is current: the next night takes the day in.
 
     Example: nightrank run open --root lake --date 2024-01-15
     """
     request = requests.request_for(requests.checked_kind(kind), root, day(date_, "--date"), config, overrides, redo)
+    if accept:
+        accepting.accept_date_of(request)
     requests.answer(_orchestrated().open(request), as_json, root)
 
 

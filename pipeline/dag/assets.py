@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, AssetAlias
 
 from nightrank.pipeline.dag.dates import RunDate
 from nightrank.pipeline.dag.tables import TABLES_OF
@@ -14,6 +14,10 @@ LISTS: Final = Asset("nightrank.lists")
 """Goes out of `release`: the lists are live. Schedule on this, not on the DAG's success: a rejected challenger fails that."""
 MODEL: Final = Asset("nightrank.model")
 """Goes out of `register`: a new version in the registry."""
+HELD: Final = Asset("nightrank.held")
+"""Goes out of `close`, only where `check_day` held the day back: whoever looks at broken days schedules on it."""
+HELD_BY_CLOSE: Final = AssetAlias("nightrank.held_by_close")
+"""Of an alias a task decides whether there is an event; of an asset every success is one."""
 
 
 def table(name: str) -> Asset:
@@ -44,6 +48,19 @@ def describe(events: Any, outlets: Iterable[Asset], when: RunDate, result: Mappi
             entry = entries.get(name)
             more = {"delta_version": entry["to"], "changed": entry["from"] != entry["to"]} if entry else {"changed": False}
         events[outlet].extra.update({**run, **more})
+
+
+def describe_held(events: Any, when: RunDate, result: Mapping[str, Any]) -> None:
+    """An event of `nightrank.held`, with what was found and the way out, if the run ended so; none otherwise."""
+    if result.get("status") == "held":
+        extra = {"date": when.day.isoformat(), "run_id": result.get("run_id"), **held_of(result)}
+        events[HELD_BY_CLOSE].add(HELD, extra=extra)
+
+
+def held_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Why the day was held back and what to do; {} where it was not."""
+    error = result.get("error") or {}
+    return {key: error.get(key) for key in ("message", "remedy")} if error.get("code") == "held" else {}
 
 
 def _lists(result: Mapping[str, Any]) -> dict[str, Any]:

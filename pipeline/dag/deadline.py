@@ -1,17 +1,32 @@
-"""Says when the lists are late."""
+"""Says when the lists are late, and which tasks hold them up."""
 
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
 
+from nightrank.pipeline.dag.lateness import late
 
-async def lists_are_late(context: dict[str, Any], **_: Any) -> None:
-    """An error in the triggerer's log. Give `night_dag` a deadline of your own to page somebody."""
-    run = context.get("dag_run") or {}
-    run_id = run.get("run_id") if isinstance(run, dict) else getattr(run, "run_id", None)
-    logging.getLogger(__name__).error("the lists of DAG run %s are late", run_id)
+
+async def lists_are_late(context: Mapping[str, Any], **_: Any) -> str:
+    """An error in the triggerer's log: the run, what is at work, what waits, what failed. Returned too, for a callback of your
+    own that pages somebody."""
+    run, due = context["dag_run"], (context.get("deadline") or {}).get("deadline_time")
+    sentence = late(run, str(due) if due else None, await _states(run["dag_id"], run["run_id"]))
+    logging.getLogger(__name__).error("%s", sentence)
+    return sentence
+
+
+async def _states(dag_id: str, run_id: str) -> Mapping[str, str | None]:
+    """Of each task of the run, by way of the triggerer."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from asgiref.sync import sync_to_async
+
+    found = await sync_to_async(RuntimeTaskInstance.get_task_states)(dag_id=dag_id, run_ids=[run_id])
+    states: Mapping[str, str | None] = found.get(run_id, {})
+    return states
 
 
 def lists_by(after_queued: timedelta) -> DeadlineAlert:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, BaseOperator, CronDataIntervalTimetable, DeadlineAlert, TriggerRule
 
-from nightrank.pipeline.dag.assets import outlets_of
+from nightrank.pipeline.dag.assets import HELD_BY_CLOSE, outlets_of
 from nightrank.pipeline.dag.landed import DayLanded
 from nightrank.pipeline.dag.operators import CLOSE, OPEN, PYTHON, ROOT, CloseRun, OpenRun, RunStages
 from nightrank.pipeline.dag.tasks import TaskPlan, task_plans
@@ -90,7 +90,7 @@ def _tasks(plans: tuple[TaskPlan, ...], cluster: OnCluster | None, landing_timeo
     landed = DayLanded(task_id="landed", timeout=landing_timeout, poke_interval=60, doc_md=STAGES["landed"], **where)
     # Nights are opened in order: one that could not be opened holds the later ones back, and none is lost.
     opened = OpenRun(task_id=OPEN, depends_on_past=True, retries=WAIT_FOR_LAKE, doc_md=STAGES[OPEN], **where)
-    closed = CloseRun(task_id=CLOSE, doc_md=STAGES[CLOSE], **where)
+    closed = CloseRun(task_id=CLOSE, outlets=[HELD_BY_CLOSE], doc_md=STAGES[CLOSE], **where)
     landed >> opened.as_setup()
     _stages(plans, opened, closed, cluster, where)
     closed.as_teardown(setups=opened)

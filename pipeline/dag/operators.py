@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
-from nightrank.pipeline.dag.assets import describe
+from nightrank.pipeline.dag.assets import describe, describe_held, held_of
 from nightrank.pipeline.dag.command import Answer, Command
 from nightrank.pipeline.dag.dates import RunDate, date_of
 from nightrank.pipeline.dag.outcomes import raise_for
@@ -43,8 +43,17 @@ class NightrankCommand:
             self.running = Command(self.python, whole, self.env)
         except OSError as error:
             raise AirflowFailException(f"{self.python}: {error.strerror}; set the variable nightrank_python") from None
+        said = ["nothing"]
+
+        def relay(line: str) -> None:
+            said[0] = line or said[0]
+            self.log.info(line)
+
         try:
-            return when, self.running.wait(self.log.info)
+            return when, self.running.wait(relay)
+        except AirflowTaskTimeout:
+            late = f"`nightrank {' '.join(words)}` has taken longer than a task may; the last it said: {said[0]}"
+            raise AirflowTaskTimeout(late) from None
         finally:
             self.running = None
 
@@ -76,6 +85,7 @@ class OpenRun(NightrankOperator):
         options += ["--redo"] if params["redo"] else []
         if params["dry_run"]:
             self._plan(context, kind, when, options)
+        options += ["--accept"] if params["accept"] else []
         _, answer = self.command(
             context, "run", "open", "--date", when.day.isoformat(), "--kind", kind, *options, when=when
         )  # fmt: skip
@@ -106,6 +116,8 @@ class RunStages(NightrankOperator):
         when, answer = self.command(
             context, "run", "stage", *self.stages, "--date", date_of(context).day.isoformat(), "--kind", kind_of(context)
         )
+        if held := held_of(answer.body):
+            context["ti"].xcom_push(key="held", value={"date": when.day.isoformat(), **held})
         verdict = verdict_of(answer.body)
         if "verdict" in self.stages and verdict:
             context["ti"].xcom_push(key="verdict", value=verdict)
@@ -120,9 +132,10 @@ class CloseRun(NightrankOperator):
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         day = date_of(context).day.isoformat()
-        _, answer = self.command(context, "run", "close", "--date", day, "--kind", kind_of(context))
+        when, answer = self.command(context, "run", "close", "--date", day, "--kind", kind_of(context))
         raise_for(answer.code, answer.body)
         self.log.info("%s", answer.body.get("note"))
+        describe_held(context["outlet_events"], when, answer.body)
         return {key: answer.body.get(key) for key in ("run_id", "status", "report")}
 
 

@@ -16,9 +16,11 @@ date, else the day before `run_after`; every task says which. `open` takes the l
 | 2, 4, 9 (wrong use, broken data, refused) | fails at once |
 | 5, 6, 8 (lake in use, rank lost, service away) and unexpected ones | is tried again, with growing pauses |
 | 7 (challenger rejected) | `verdict` alone fails; the lists were released before, made by the champion |
+| 7 (the day is broken and held back) | `check_day` alone fails, nothing runs behind it, lists stay; the next night skips it |
 
 Retry, clear and back-fill as you like: a stage whose output stands is not run again, and an attempt that was replaced can
-commit nothing any more. `redo` runs a finished date again as a run of its own.
+commit nothing any more. `redo` runs a finished date again as a run of its own. A day that was held back: land corrected files
+and clear `check_day`; if the day is as it should be, start a run of it with `accept`.
 
 Other DAGs: schedule them on the asset `nightrank.lists` (or `nightrank.table.<name>`), not on the success of this DAG.
 
@@ -46,6 +48,9 @@ def params() -> dict[str, Any]:
         ),
         "full": Param(False, type="boolean", title="Full run", description="Train on the whole history up to the date."),
         "dry_run": Param(False, type="boolean", title="Dry run", description="Write the plan into the log of `open`, no more."),
+        "accept": Param(
+            False, type="boolean", title="Accept", description="Take the date in although `check_day` has held it back."
+        ),
         "redo": Param(False, type="boolean", title="Redo", description="Run a date that is done again, as a run of its own."),
         "config": Param(
             [],

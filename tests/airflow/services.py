@@ -37,8 +37,9 @@ class Services:
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         }
 
-    def start(self) -> None:
-        for words in SERVICES:
+    def start(self, *more: str) -> None:
+        """`more`: services beside those that every DAG needs."""
+        for words in (*SERVICES, *((name,) for name in more)):
             log = open(self.airflow.folder / f"{words[0]}.out", "ab")  # noqa: SIM115  (the process keeps it)
             self.processes.append(
                 subprocess.Popen(

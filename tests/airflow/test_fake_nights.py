@@ -5,6 +5,15 @@ from tests.airflow.conftest import Shop
 REJECT = "raise errors.GateRejected('the challenger is worse', 'look at the report')"
 DATA = "ingest_events_to_build_training_set"
 LISTS = "score_users_to_release"
+HOLD = (
+    "from nightrank.feature_store.contracts import holds\n"
+    "    hold = holds.Hold(date=context.day, status='held', landing='x', reasons=('half of it',), run_id=context.run_id)\n"
+    "    found = holds.hold_of(context.lake, context.day)\n"
+    "    if found is None or found.status != 'accepted':\n"
+    "        with context.commit():\n"
+    "            holds.save_hold(context.lake, hold)\n"
+    "        raise errors.DayHeld(f'{context.day} is held back: half of it', 'land it again')"
+)
 OFF = {"train_ctr", "register_ctr", "score_ctr"}
 """Switched off in a run without impressions."""
 
@@ -58,3 +67,30 @@ def test_an_empty_day_and_a_dry_run_are_green_and_change_nothing(shop: Shop) -> 
     assert empty["state"] == "success" and empty["tasks"]["open"] == empty["tasks"]["close"] == "skipped"
     assert "nothing landed for any day up to 2023-12-25" in empty["log"] and empty["assets"] == {}
     assert shop.trace() == []
+
+
+def test_a_held_day_fails_its_own_task_tells_who_listens_and_is_taken_in_by_a_run_that_accepts_it(shop: Shop) -> None:
+    """Not a rejected challenger: `check_day` fails and `verdict` never runs. The next night is opened all the same."""
+    assert shop.airflow.test_run(shop.days[0], full=True)["state"] == "success"
+    shop.stage("check_day", HOLD)
+    held = shop.airflow.test_run(None, date=shop.days[1])
+    assert (held["state"], held["tasks"]["check_day"], held["tries"]["check_day"]) == ("failed", "failed", 1)
+    assert held["tasks"][DATA] == held["tasks"]["verdict"] == "upstream_failed" and held["tasks"]["close"] == "success"
+    assert held["xcom"]["check_day.held"] == {
+        "date": shop.days[1], "message": f"{shop.days[1]} is held back: half of it", "remedy": "land it again"
+    }  # fmt: skip
+    assert held["xcom"]["close.return_value"]["status"] == shop.result(f"nightly-{shop.days[1]}")["status"] == "held"
+    assert set(held["assets"]) == {"nightrank.held"} and held["assets"]["nightrank.held"]["date"] == shop.days[1]
+    assert shop.lease()["released"] is True
+
+    taken = shop.airflow.test_run(None, date=shop.days[1], accept=True)
+    assert taken["state"] == "success" and taken["tasks"]["check_day"] == "success", taken["log"][-9000:]
+    assert "nightrank.held" not in taken["assets"] and taken["assets"]["nightrank.lists"]["date"] == shop.days[1]
+    again = shop.airflow.test_run(None, date=shop.days[1], accept=True)
+    assert again["state"] == "success" and again["xcom"]["open.return_value"]["status"] == "already_done"
+
+
+def test_a_day_that_nobody_held_is_not_accepted(shop: Shop) -> None:
+    refused = shop.airflow.test_run(shop.days[0], full=True, accept=True)
+    assert (refused["state"], refused["tasks"]["open"], refused["tries"]["open"]) == ("failed", "failed", 1)
+    assert "exit code 2" in refused["log"] and "is not held on" in refused["log"]

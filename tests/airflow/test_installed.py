@@ -33,4 +33,4 @@ def test_the_wheel_installs_without_dependencies_and_holds_the_dag(airflow: Airf
     )  # fmt: skip
     assert parsed.returncode == 0, parsed.stderr
     file, tasks = parsed.stdout.splitlines()[-1].split()
-    assert Path(file).is_relative_to(site) and int(tasks) == 17
+    assert Path(file).is_relative_to(site) and int(tasks) == 18

@@ -5,13 +5,17 @@ import signal
 import sys
 import threading
 import time
+from datetime import date
 from pathlib import Path
 
 import psutil
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.sdk.execution_time.timeout import timeout
 
 from nightrank.pipeline.dag.command import Command
+from nightrank.pipeline.dag.dates import RunDate
+from nightrank.pipeline.dag.operators import CloseRun
 from nightrank.pipeline.dag.outcomes import raise_for
 
 ERROR = {"error": {"code": "x", "message": "no hub", "remedy": "later"}}
@@ -86,3 +90,11 @@ def test_the_process_group_ends_with_the_command(tmp_path: Path) -> None:
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
     with pytest.raises(ProcessLookupError):
         os.kill(command.pid, signal.SIGCONT)
+
+
+def test_a_task_that_takes_too_long_says_what_it_was_at(tmp_path: Path) -> None:
+    task = CloseRun(task_id="t", root="lake", python=python(tmp_path, "echo 'train: epoch 3 of 9' >&2; sleep 600"))
+    said = r"`nightrank run stage train` has taken longer .* the last it said: train: epoch 3 of 9"
+    with pytest.raises(AirflowTaskTimeout, match=said), timeout(5):
+        task.command({}, "run", "stage", "train", when=RunDate(date(2024, 1, 2), "a test"))
+    assert task.running is None

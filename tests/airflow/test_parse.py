@@ -69,7 +69,7 @@ def test_what_the_dag_processor_stores_has_documentation_parameters_tags_and_own
     assert (dag["max_active_runs"], dag["catchup"]) == (1, True)
     assert dag["deadline"], "lists by 06:00"
     assert schemas["date"]["format"] == "date" and schemas["config"]["type"] == "array"
-    assert set(schemas) == {"date", "full", "dry_run", "redo", "config", "set"}
+    assert set(schemas) == {"date", "full", "dry_run", "accept", "redo", "config", "set"}
     tasks = {task["__var"]["task_id"]: task["__var"] for task in dag["tasks"]}
     assert all("doc_md" in task for task in tasks.values())
     assert tasks["open"]["depends_on_past"] is True and tasks["close"]["is_teardown"] and tasks["open"]["is_setup"]

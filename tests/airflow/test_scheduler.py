@@ -38,10 +38,10 @@ def services(few: Shop) -> Iterator[Services]:
     made.stop()
 
 
-def begin(shop: Shop, services: Services, arguments: str) -> None:
+def begin(shop: Shop, services: Services, arguments: str, before: str = "", *more: str) -> None:
     """The DAG is known and not paused, and everything runs."""
-    shop.airflow.write_dag(f"{arguments}, {FEW}")
-    services.start()
+    shop.airflow.write_dag(f"{arguments}, {FEW}", before)
+    services.start(*more)
     services.until(lambda: services.rows("SELECT 1 FROM dag WHERE dag_id = 'nightrank'"), "the DAG to be parsed")
     shop.airflow.command("dags", "unpause", "nightrank")
 
@@ -110,6 +110,17 @@ def test_a_task_whose_worker_died_is_retried_and_its_old_driver_commits_nothing(
     services.until(lambda: [run[2] for run in services.runs() if run[1] == "backfill"] == ["success"], "the night")
     assert few.trace().count(f"build_features nightly-{few.days[1]}") == 2 and left.read_bytes() == before
     assert few.result(f"nightly-{few.days[1]}")["status"] == "done"
+
+
+def test_a_night_that_is_late_says_which_task_holds_it_up(few: Shop, services: Services) -> None:
+    few.stage("build_features", "while not (context.root / 'go').exists(): time.sleep(0.05)")
+    due = "from nightrank.pipeline.dag.deadline import lists_by\nDUE = lists_by(timedelta(seconds=60))"
+    begin(few, services, "start=date(2024, 1, 2), end=date(2024, 1, 2), deadline=DUE", due, "triggerer")
+    services.until(lambda: services.states().get((few.days[1], TASK)) == "running", "the stage at work")
+    told = services.until(lambda: services.rows("SELECT output FROM callback WHERE state = 'success'"), "the deadline's word")
+    assert f"({few.days[1]}) are late, they were due at" in told[0][0] and f"; at work: {TASK}; " in told[0][0]
+    (few.root / "go").touch()
+    services.until(lambda: [run[2] for run in services.runs()] == ["success"], "the night, late as it is")
 
 
 def driver(shop: Shop) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.context import StageContext
-from nightrank.feature_store.contracts.errors import DayHeld, UsageError
+from nightrank.feature_store.contracts.errors import DayHeld, NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.holds import held_days, hold_of, hold_path
 from nightrank.feature_store.contracts.lake import Lake
@@ -21,7 +21,9 @@ from nightrank.feature_store.contracts.outputs.checked import Checked
 from nightrank.feature_store.contracts.stage import run_stage
 from nightrank.pipeline.accept import accept
 from nightrank.pipeline.check_day import NAME, run
+from nightrank.pipeline.commands.accepting import accept_date_of
 from nightrank.pipeline.config import NightConfig
+from nightrank.pipeline.run.request import RunRequest
 from tests.evaluation_lake import ref_of
 from tests.landed_days import labels_shuffled, landed_days
 
@@ -102,6 +104,22 @@ def test_an_accepted_day_is_not_held_again(lake: Lake) -> None:
     assert checked(night(lake, BROKEN)).guards.days[0].verdict == "accepted"
     with pytest.raises(UsageError, match=f"{AFTER} is not held"):
         accept(lake, AFTER)
+
+
+def test_a_run_that_is_opened_accepts_its_own_date_and_leaves_an_older_one_to_the_next_night(lake: Lake) -> None:
+    request = RunRequest(lake.root, "nightly", BROKEN, night(lake, BROKEN).config)
+    with pytest.raises(UsageError, match=f"{BROKEN} is not held"):
+        accept_date_of(request)
+    with pytest.raises(DayHeld):
+        checked(night(lake, BROKEN))
+    accept_date_of(request)
+    assert checked(night(lake, BROKEN)).guards.days[0].verdict == "accepted"
+    ref_of("models/b", "night-b", 2, AFTER.isoformat()).save(lake.champion_path)
+    with pytest.raises(NothingToDo, match=f"{BROKEN} is accepted") as nothing:
+        accept_date_of(request)
+    assert f"newer date is current ({AFTER})" in nothing.value.remedy
+    write_json(lake.run_dir(f"nightly-{BROKEN}") / "result.json", {"status": "done"})
+    accept_date_of(request)
 
 
 def test_a_market_without_a_clock_and_a_full_run_judge_nothing(lake: Lake) -> None:

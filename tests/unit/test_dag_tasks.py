@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from nightrank.pipeline.dag.dates import date_of
+from nightrank.pipeline.dag.lateness import late
 from nightrank.pipeline.dag.tasks import task_plans
 from nightrank.pipeline.stages import STAGES, Stage
 
@@ -115,3 +116,15 @@ def test_days_are_those_of_the_dags_time_zone() -> None:
 def test_a_date_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="parameter date 'yesterday' does not begin with a date"):
         date_of(context(params={"date": "yesterday"}))
+
+
+def test_what_runs_late_is_named_with_what_it_waits_for() -> None:
+    run = {"run_id": "scheduled__2024-01-02", "logical_date": "2024-01-02T00:00:00Z"}
+    states = {"landed": "success", "train": "running", "score_baselines": "running", "gate": None, "report": None}
+    assert late(run, "06:00", states) == (
+        "the lists of DAG run scheduled__2024-01-02 (2024-01-02) are late, they were due at 06:00; "
+        "at work: score_baselines, train; 2 of 5 tasks have not begun"
+    )
+    assert late(run, None, {"landed": "up_for_reschedule"}).endswith("are late; waiting for its day: landed")
+    assert late(run, None, {"open": "up_for_retry", "x": "failed"}).endswith("; to be tried again: open; failed: x")
+    assert late(run, None, {}).endswith("are late; no state of its tasks is known")

@@ -24,6 +24,17 @@ def built(tmp_path, monkeypatch):
     return jar
 
 
+PATIENT = {
+    "max_retries": "10000",
+    "retry_timeout": "60000ms",
+    "backoff_config.init_backoff": "100ms",
+    "backoff_config.max_backoff": "5000ms",
+    "backoff_config.base": "6.0",
+    "timeout": "30000ms",
+}
+"""delta-rs waits for a bucket as long as our own client."""
+
+
 @pytest.mark.parametrize(
     ("place", "uri"),
     [
@@ -56,13 +67,14 @@ def test_a_server_of_ones_own_is_asked_by_path_and_without_tls():
         "AWS_REGION": "eu-north-1",
         "AWS_ALLOW_HTTP": "true",
         "conditional_put": "etag",
+        **PATIENT,
     }
 
 
 def test_amazons_own_server_is_found_by_the_libraries():
     found = spark_access(locate("s3://b/k"), SECRETS).properties
     assert not any(name.startswith("spark.hadoop.fs.s3a.endpoint") or "path.style" in name for name in found)
-    assert storage_options(locate("s3://b/k"), SECRETS) == {"conditional_put": "etag"}
+    assert storage_options(locate("s3://b/k"), SECRETS) == {"conditional_put": "etag", **PATIENT}
 
 
 def test_the_address_for_s3_alone_comes_first():

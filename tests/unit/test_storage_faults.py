@@ -11,7 +11,7 @@ from nightrank.feature_store.contracts import lease_record as records
 from nightrank.feature_store.contracts.errors import ConfigError, ConflictError, DependencyUnreachable
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.process import ProcessId
-from nightrank.feature_store.contracts.storage import locate, stores
+from nightrank.feature_store.contracts.storage import locate, patience
 from tests.s3_server import proxy, s3_server, use
 
 ELSEWHERE = ProcessId("elsewhere", "another boot", 1, "1")
@@ -26,7 +26,7 @@ def server():
 @pytest.fixture
 def faults(server, monkeypatch):
     with proxy(server) as (port, faults):
-        monkeypatch.setenv(stores.RETRY_VARIABLE, "3")
+        monkeypatch.setenv(patience.VARIABLE, "3")
         use(monkeypatch, port)
         yield faults
 
@@ -68,10 +68,14 @@ def test_503_is_asked_again(root, faults):
 
 def test_a_store_that_goes_on_refusing_is_unreachable_and_nothing_stands(root, faults):
     faults.refuse = 10_000
+    began = time.monotonic()
     with pytest.raises(DependencyUnreachable, match=r"s3://faulty does not answer for .*/x"):
         (root / "x").write_bytes(b"1")
+    between = time.monotonic()
     with pytest.raises(DependencyUnreachable):
         (root / "claim").create(b"1")
+    assert 3 <= between - began < 3 + patience.LONGEST_PAUSE_SECONDS + 3, "a call ends soon after its time"
+    assert time.monotonic() - between < 3 + patience.LONGEST_PAUSE_SECONDS + 3
     faults.refuse = 0
     assert not (root / "x").exists() and not (root / "claim").exists()
 
@@ -82,14 +86,15 @@ def test_a_slow_answer_is_waited_for(root, faults):
 
 
 def test_a_server_that_is_not_there_is_unreachable(monkeypatch):
-    monkeypatch.setenv(stores.RETRY_VARIABLE, "1")
+    monkeypatch.setenv(patience.VARIABLE, "1")
     use(monkeypatch, 9)
     with pytest.raises(DependencyUnreachable, match="s3://faulty does not answer"):
         locate("s3://faulty/x").read_bytes()
 
 
-def test_a_number_that_is_none_is_named(monkeypatch):
-    monkeypatch.setenv(stores.RETRY_VARIABLE, "long")
+@pytest.mark.parametrize("given", ["long", "0", "-1", "inf", "nan"])
+def test_a_number_that_is_none_is_named(monkeypatch, given):
+    monkeypatch.setenv(patience.VARIABLE, given)
     with pytest.raises(ConfigError, match="NIGHTRANK_STORAGE_SECONDS"):
         locate("s3://faulty/x").read_bytes()
 

@@ -1,6 +1,7 @@
 """A bucket, through obstore: writes are whole by nature, `create` and `swap` are conditional writes of the store itself."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
@@ -19,16 +20,22 @@ if TYPE_CHECKING:
 
 PART_BYTES: Final = 16 << 20
 """A large file goes up and comes down in parts of this size."""
-ATTEMPTS: Final = 3
-"""How often a conditional write is sent whose outcome is unknown and which did not happen."""
+PAUSE_SECONDS: Final = 0.2
+"""Between two sendings of a conditional write whose outcome is unknown and which did not happen."""
 Result = TypeVar("Result")
 
 
 class BucketStore:
     """Keys are object names. A version is the store's own: an e-tag, or a generation."""
 
-    def __init__(self, client: "Client", address: str) -> None:
-        self.client, self.address = client, address
+    def __init__(self, patient: "Client", hasty: "Client", address: str, seconds: float) -> None:
+        """`patient` retries a request for so many seconds. Once that was in vain, `hasty` asks, until the bucket answers."""
+        self._patient, self._hasty, self.address, self._seconds = patient, hasty, address, seconds
+        self._silent = False
+
+    @property
+    def client(self) -> "Client":
+        return self._hasty if self._silent else self._patient
 
     def read(self, key: str) -> Stored:
         def get() -> Stored:
@@ -97,17 +104,18 @@ class BucketStore:
         A refusal may be the answer to a second sending of a write that happened, and a broken connection may hide one: what
         is there says so.
         """
-        unknown: UnknownOutcome | None = None
-        for _ in range(ATTEMPTS):
+        until = time.monotonic() + self._seconds
+        while True:
             try:
                 return _written(self._ask(key, lambda: obstore.put(self.client, key, data, mode=mode)))
             except (AlreadyExistsError, PreconditionError, FileNotFoundError):
                 return self._ours(key, data)
-            except UnknownOutcome as error:
-                unknown = error
+            except UnknownOutcome:
+                if self._silent or time.monotonic() >= until:
+                    raise
                 if (found := self._ours(key, data)) is not None:
                     return found
-        raise unknown or AssertionError("no attempt was made")
+            time.sleep(PAUSE_SECONDS)
 
     def _marks_folder(self, meta: "ObjectMeta") -> bool:
         """Hadoop leaves empty objects `folder/`; a listing names them without the slash, and no object has that name."""
@@ -121,8 +129,17 @@ class BucketStore:
         return found.version if found.data == data else None
 
     def _ask(self, key: str, question: Callable[[], Result]) -> Result:
-        with explained(self.address, key):
-            return question()
+        """FileNotFoundError and a failed condition are answers too."""
+        began = time.monotonic()
+        try:
+            with explained(self.address, key):
+                answer = question()
+        except Exception as error:
+            gave_up = self._silent or time.monotonic() - began >= self._seconds
+            self._silent = gave_up and isinstance(error, UnknownOutcome)
+            raise
+        self._silent = False
+        return answer
 
 
 def _version(meta: "ObjectMeta") -> Version:
