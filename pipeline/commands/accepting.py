@@ -1,11 +1,14 @@
 """`nightrank nightly --accept DATE` and `nightrank run open --accept`: which night takes the day in."""
 
 from datetime import date
+from typing import TYPE_CHECKING
 
 from nightrank.feature_store.contracts.errors import NothingToDo
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.storage import Location
-from nightrank.pipeline.run.request import RunRequest, finished, newer_than, run_id_of
+
+if TYPE_CHECKING:
+    from nightrank.pipeline.run.request import RunRequest
 
 
 def accepted_first(root: Location, held: date, when: date | None, as_json: bool, dry_run: bool) -> date | None:
@@ -35,12 +38,13 @@ def accepted_first(root: Location, held: date, when: date | None, as_json: bool,
     return None
 
 
-def accept_date_of(request: RunRequest) -> None:
+def accept_date_of(request: "RunRequest") -> None:
     """The run's own date is accepted afterwards; nothing happens where the run has ended. UsageError where no run has held it.
 
     NothingToDo where a newer date is current: the next night folds the day in, and a run of its own would change no list.
     """
     from nightrank.pipeline.accept import accept
+    from nightrank.pipeline.run.request import finished, newer_than, run_id_of
 
     if finished(request.lake.run_dir(run_id_of(request))):
         return

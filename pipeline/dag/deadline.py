@@ -21,11 +21,11 @@ async def lists_are_late(context: Mapping[str, Any], **_: Any) -> str:
 
 async def _states(dag_id: str, run_id: str) -> Mapping[str, str | None]:
     """Of each task of the run, by way of the triggerer."""
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-    from asgiref.sync import sync_to_async
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import GetTaskStates
 
-    found = await sync_to_async(RuntimeTaskInstance.get_task_states)(dag_id=dag_id, run_ids=[run_id])
-    states: Mapping[str, str | None] = found.get(run_id, {})
+    answer = await task_runner.SUPERVISOR_COMMS.asend(GetTaskStates(dag_id=dag_id, run_ids=[run_id]))
+    states: Mapping[str, str | None] = answer.task_states.get(run_id, {})
     return states
 
 
