@@ -1,13 +1,15 @@
 """A night on a standalone cluster with neighbouring Spark stages in one application, and with an application for each stage.
 
 `python -m benchmarks.cluster_night [--nights 2] [--out FILE]`: a master and two workers as processes of this machine, a tiny
-market, a full run first, which is not timed. Each night runs on two copies of the lake, one after the other. `ours`, `peer`:
+market, a full run first, which is not timed. Each night runs on two copies of the lake, in turn, and which goes first
+alternates. `ours`, `peer`:
 seconds of a night less those of the stages that are no Spark jobs, so with the start of each process. `ours_over_peer` says how
 many times as fast one application is, `whole` the same of whole nights. `equal`: both lakes hold the same tables by content.
 """
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -41,7 +43,10 @@ def main() -> dict[str, Any]:
             for host in WORKERS:
                 cluster.start_worker(host)
             nights, lakes = _made(folder, options.nights)
-            laps = {kind: [_night(root, night, cluster.master, kind) for night in nights] for kind, root in lakes.items()}
+            laps: dict[str, list[dict[str, Any]]] = {kind: [] for kind in lakes}
+            for number, night in enumerate(nights):
+                for kind in sorted(lakes, reverse=number % 2 == 1):
+                    laps[kind].append(_night(lakes[kind], night, cluster.master, kind))
         finally:
             cluster.stop()
     ours, peer = (sum(lap["spark"] for lap in laps[kind]) for kind in ("shared", "stages"))
@@ -55,7 +60,10 @@ def main() -> dict[str, Any]:
         "ours_over_peer": round(peer / ours, 3),
         "whole": round(whole[0] / whole[1], 3),
         "equal": [lap["content"] for lap in laps["shared"]] == [lap["content"] for lap in laps["stages"]],
-        "nights": {kind: [{key: lap[key] for key in ("seconds", "spark", "stages")} for lap in laps[kind]] for kind in laps},
+        "nights": {
+            kind: [{key: lap[key] for key in ("seconds", "spark", "load_before", "stages")} for lap in laps[kind]]
+            for kind in laps
+        },
         "machine": before,
     }
     options.out.write_text(json.dumps(body, indent=2) + "\n")
@@ -76,12 +84,14 @@ def _night(root: str, night: str, master: str, application: str) -> dict[str, An
     extra = json.dumps({"spark.pyspark.python": sys.executable})
     settings = ("trainer.launcher=one_process", f"spark.master={master}", f"spark.application={application}")
     options = [word for setting in (*settings, f"spark.extra={extra}") for word in ("--set", setting)]
+    load = round(os.getloadavg()[0], 2)
     began = time.monotonic()
     result = run(root, "nightly", "--date", night, "--config", "tiny", *options)
     seconds = time.monotonic() - began
     local = {stage["name"]: stage["seconds"] for stage in result["stages"] if stage["name"] in LOCAL}
     return {
         "seconds": round(seconds, 2),
+        "load_before": load,
         "spark": round(seconds - sum(local.values()), 2),
         "stages": {stage["name"]: stage["seconds"] for stage in result["stages"]},
         "content": content(result),

@@ -51,7 +51,7 @@ def describe(events: Any, outlets: Iterable[Asset], when: RunDate, result: Mappi
 
 
 def describe_held(events: Any, when: RunDate, result: Mapping[str, Any]) -> None:
-    """An event of `nightrank.held`, with what was found and the way out, if the run ended so; none otherwise."""
+    """An event of `nightrank.held`, with what was found and what to do, if the run ended so; none otherwise."""
     if result.get("status") == "held":
         extra = {"date": when.day.isoformat(), "run_id": result.get("run_id"), **held_of(result)}
         events[HELD_BY_CLOSE].add(HELD, extra=extra)

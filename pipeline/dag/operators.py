@@ -43,16 +43,16 @@ class NightrankCommand:
             self.running = Command(self.python, whole, self.env)
         except OSError as error:
             raise AirflowFailException(f"{self.python}: {error.strerror}; set the variable nightrank_python") from None
-        said = ["nothing"]
+        reported = ["nothing"]
 
         def relay(line: str) -> None:
-            said[0] = line or said[0]
+            reported[0] = line or reported[0]
             self.log.info(line)
 
         try:
             return when, self.running.wait(relay)
         except AirflowTaskTimeout:
-            late = f"`nightrank {' '.join(words)}` has taken longer than a task may; the last it said: {said[0]}"
+            late = f"`nightrank {' '.join(words)}` has taken longer than a task may; its last line: {reported[0]}"
             raise AirflowTaskTimeout(late) from None
         finally:
             self.running = None

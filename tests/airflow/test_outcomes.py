@@ -94,7 +94,7 @@ def test_the_process_group_ends_with_the_command(tmp_path: Path) -> None:
 
 def test_a_task_that_takes_too_long_says_what_it_was_at(tmp_path: Path) -> None:
     task = CloseRun(task_id="t", root="lake", python=python(tmp_path, "echo 'train: epoch 3 of 9' >&2; sleep 600"))
-    said = r"`nightrank run stage train` has taken longer .* the last it said: train: epoch 3 of 9"
-    with pytest.raises(AirflowTaskTimeout, match=said), timeout(5):
+    expected = r"`nightrank run stage train` has taken longer .* its last line: train: epoch 3 of 9"
+    with pytest.raises(AirflowTaskTimeout, match=expected), timeout(5):
         task.command({}, "run", "stage", "train", when=RunDate(date(2024, 1, 2), "a test"))
     assert task.running is None

@@ -117,8 +117,8 @@ def test_a_night_that_is_late_says_which_task_holds_it_up(few: Shop, services: S
     due = "from nightrank.pipeline.dag.deadline import lists_by\nDUE = lists_by(timedelta(seconds=60))"
     begin(few, services, "start=date(2024, 1, 2), end=date(2024, 1, 2), deadline=DUE", due, "triggerer")
     services.until(lambda: services.states().get((few.days[1], TASK)) == "running", "the stage at work")
-    told = services.until(lambda: services.rows("SELECT output FROM callback WHERE state = 'success'"), "the deadline's word")
-    assert f"({few.days[1]}) are late, they were due at" in told[0][0] and f"; at work: {TASK}; " in told[0][0]
+    found = services.until(lambda: services.rows("SELECT output FROM callback WHERE state = 'success'"), "the deadline's word")
+    assert f"({few.days[1]}) are late, they were due at" in found[0][0] and f"; at work: {TASK}; " in found[0][0]
     (few.root / "go").touch()
     services.until(lambda: [run[2] for run in services.runs()] == ["success"], "the night, late as it is")
 
