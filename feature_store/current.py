@@ -10,6 +10,7 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.landing_days import brings_no_event
 from nightrank.feature_store.contracts.model_ref import ModelRef
 from nightrank.feature_store.contracts.release import Release
+from nightrank.feature_store.contracts.tables import LIST_RULES
 
 
 def current_date(lake: Lake) -> date | None:
@@ -37,6 +38,7 @@ def found_now(lake: Lake, run_id: str, kind: str, day: date) -> Found:
     return Found(
         champion=champion,
         last_full=last_full(lake, run_id, day),
+        list_rules=delta_read.table_version(lake, LIST_RULES.name),
         newer=current.isoformat() if current is not None and newer else None,
         without_events=grows and brings_no_event(lake, day, before),
     )

@@ -21,6 +21,7 @@ from nightrank.pipeline.commands import (
     recommending,
     replays,
     rollbacks,
+    rules,
     runs,
     tunes,
 )
@@ -68,6 +69,7 @@ app.command("replay")(replays.replay)
 app.command("stage")(runs.stage)
 app.command("join")(ranks.join)
 app.add_typer(orchestration.app, name="run")
+app.add_typer(rules.app, name="rules")
 app.command("rollback")(rollbacks.rollback)
 app.command("erase")(erasures.erase)
 app.command("tune")(tunes.tune)

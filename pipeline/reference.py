@@ -94,7 +94,9 @@ def _type(annotation: Any) -> str:
         return f"list of {_type(parts[0])}"
     if origin is dict:
         return "mapping"
-    return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}.get(annotation.__name__, "text")
+    return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}.get(
+        annotation.__name__, "mapping" if _models(annotation) else "text"
+    )
 
 
 def _default(field: Any) -> str:

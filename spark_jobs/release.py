@@ -49,6 +49,7 @@ def run(context: StageContext) -> StageResult:
         rows=release.rows,
         fallback=release.fallback,
         catalogue=lists.catalogue,
+        rules=lists.rules,
         model=lists.model,
     )
     result.output = Released(release=facts)
@@ -65,13 +66,15 @@ def _release(context: StageContext) -> Release:
             f"recommendations is at version {current}, but run {context.run_id} wrote version {written['to']}",
             "nothing was released; run score_users of this run again, unless a newer run has taken its place",
         )
-    named = context.output(Scored).lists.model_dump(include=set(Release.model_fields))
+    lists = context.output(Scored).lists
+    named = lists.model_dump(include=set(Release.model_fields))
     return Release(
         **named,
         release_id=release_id(context),
         run_id=context.run_id,
         date=context.day.isoformat(),
         recommendations_version=written["to"],
+        list_rules_version=(lists.rules or {}).get("version"),
         fence=_fence(context),
         lists_sha256=written["content_sha256"],
     )

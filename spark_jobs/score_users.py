@@ -1,6 +1,5 @@
 """The champion's list for every known user, over the whole catalogue; `recommendations` changes in one commit."""
 
-from datetime import timedelta
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
@@ -9,32 +8,31 @@ from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
-from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.erasures import PREFIX
 from nightrank.feature_store.contracts.files import read_json, sha256_of
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.outputs.gated import Gated
 from nightrank.feature_store.contracts.outputs.scored import ListFacts, Scored
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
-from nightrank.feature_store.contracts.storage import Location, discard
+from nightrank.feature_store.contracts.storage import discard, locate
 from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, RECOMMENDATIONS, VOCABULARY
 from nightrank.feature_store.current import refuse_older
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms.catalogue import UNAVAILABLE, VANISHED
-from nightrank.feature_store.transforms.sequences import known_interactions
-from nightrank.feature_store.transforms.splits import day_start
 from nightrank.spark_jobs.driver import submit
-from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.executor.list_rows import OUTPUT
-from nightrank.spark_jobs.executor.score import ScoreRules, list_scorer
+from nightrank.spark_jobs.executor.score import list_scorer
+from nightrank.spark_jobs.executor.users import ScoreRules
 from nightrank.spark_jobs.scoring import list_checks
 from nightrank.spark_jobs.scoring.champion import Champion, list_model_facts, open_list_model
-from nightrank.spark_jobs.scoring.features import features_of_bundle, with_features, write_item_sums
+from nightrank.spark_jobs.scoring.features import with_features, write_item_sums
 from nightrank.spark_jobs.scoring.hidden_items import write_hidden
 from nightrank.spark_jobs.scoring.item_side import rerank_rules
-from nightrank.spark_jobs.scoring.users import DAY, popular, segments, users_with_histories
+from nightrank.spark_jobs.scoring.score_rules import known_of, rules_of, seen_of
+from nightrank.spark_jobs.scoring.shop_rules import Shop, capped_items, counts, forbidden, shop_rules, taken_from_users
+from nightrank.spark_jobs.scoring.users import popular, segments, users_with_histories
 
 NAME: Final = "score_users"
 USERS_PER_TASK: Final = 20_000
@@ -64,10 +62,11 @@ def run(context: StageContext) -> StageResult:
     try:
         champion = open_list_model(context.lake, settings.mlflow, context.run_dir, work / "champion", _decided(context))
         versions = _versions(context)
-        known = _known(spark, context, settings, versions)
+        shop = shop_rules(spark, context, settings, (versions.items, versions.vocabulary), work / "shop_items")
+        known = known_of(spark, context, settings, shop, versions.interactions)
         users, items = _ids(spark, context, versions, "user"), _highest_item(spark, context, versions)
         hidden, catalogue = write_hidden(spark, context, versions.items, versions.vocabulary, work / "hidden")
-        rules = _rules(context, settings, champion, items, work)
+        rules = rules_of(context, settings, champion, items, work)._replace(shop=shop.executors)
         of_users = segments(spark, context, settings, versions.vocabulary)
         popular(context, settings, known, of_users).write.parquet((work / "popular").hadoop)
         rules = rules._replace(rerank=rerank_rules(spark, context, settings, (versions.items, versions.vocabulary), work))
@@ -76,7 +75,7 @@ def run(context: StageContext) -> StageResult:
         rules = rules._replace(item_sums=write_item_sums(spark, context, rules.features, work / "item_sums"))
         _scored(spark, whole, rules).write.parquet((work / "lists").hadoop)
         lists = spark.read.parquet((work / "lists").hadoop)
-        facts = list_checks.check_complete(lists, users, _seen(known, rules), hidden, rules.items, rules.k)
+        facts = _checked(lists, users, known, hidden, rules, shop)
         _commit(spark, context, champion, versions, lists, facts, result)
         result.rows_in = facts["users"]
         left_out = {"items_not_scored": items - rules.items}
@@ -98,20 +97,6 @@ def _versions(context: StageContext) -> Versions:
     return Versions(*(delta_io.version(context.lake, table) or 0 for table in (INTERACTIONS, VOCABULARY, ITEMS)))
 
 
-def _known(spark: SparkSession, context: StageContext, settings: DataSections, versions: Versions) -> DataFrame:
-    """All that was known by the end of the date, of the actions that make a history or hide an item."""
-    interactions = delta_io.read(spark, context.lake, INTERACTIONS, versions.interactions)
-    rows = settings.training_set
-    return known_interactions(
-        interactions,
-        day=context.day,
-        timezone=settings.calendar.timezone,
-        actions=tuple(sorted({*rows.history_actions, *settings.scoring.filter_seen.actions, *rows.against_actions})),
-        against=rows.against_actions,
-        weights=rows.action_weights,
-    )
-
-
 def _ids(spark: SparkSession, context: StageContext, versions: Versions, kind: str) -> DataFrame:
     """`user`, `user_id` of everybody in the vocabulary but erased users."""
     rows = delta_io.read(spark, context.lake, VOCABULARY, versions.vocabulary).where(F.col(c.KIND) == kind)
@@ -125,40 +110,22 @@ def _highest_item(spark: SparkSession, context: StageContext, versions: Versions
     return int(row["highest"] or 0) if row else 0
 
 
-def _rules(context: StageContext, settings: DataSections, champion: Champion, items: int, work: Location) -> ScoreRules:
-    scoring, rows = settings.scoring, settings.training_set
-    end = day_start(context.day + timedelta(days=1), settings.calendar.timezone)
-    days = scoring.filter_seen.days
-    return ScoreRules(
-        bundle=str(champion.shared),
-        manifest=champion.ref.manifest_sha256,
-        popular=str(work / "popular"),
-        hidden=str(work / "hidden"),
-        # Ids beyond the bundle's matrix came after it was made: not scored, and counted.
-        items=min(items, int(read_json(champion.folder / "config.json")["items"])),
-        k=scoring.k,
-        batch_users=scoring.batch_users,
-        max_length=rows.max_length,
-        history_actions=tuple(ACTION_CODES[name] for name in rows.history_actions),
-        collapse_repeats=rows.collapse_repeats,
-        seen_actions=tuple(ACTION_CODES[name] for name in scoring.filter_seen.actions),
-        seen_from=None if days is None else end - days * DAY,
-        against_actions=tuple(ACTION_CODES[name] for name in rows.against_actions),
-        features=features_of_bundle(champion.folder),
-    )
+def _checked(
+    lists: DataFrame, users: DataFrame, known: DataFrame, hidden: DataFrame, rules: ScoreRules, shop: Shop
+) -> dict[str, Any]:
+    """The facts of lists that are complete and follow every rule; DataContractError otherwise."""
+    seen, caps = seen_of(known, rules), []
+    if rules.shop is not None:
+        items = lists.sparkSession.read.parquet(locate(rules.shop.items).hadoop)
+        hidden = hidden.union(forbidden(items, shop.rules))
+        seen, caps = taken_from_users(known, shop)(seen), list(capped_items(items, shop.rules))
+    facts = list_checks.check_complete(lists, users, seen, hidden, rules.items, rules.k, caps)
+    return {**facts, "rules": counts(lists, shop)}
 
 
 def _scored(spark: SparkSession, users: DataFrame, rules: ScoreRules) -> DataFrame:
     tasks = max(spark.sparkContext.defaultParallelism, -(-users.count() // USERS_PER_TASK))
     return users.repartition(tasks, c.USER).sortWithinPartitions(c.USER).mapInArrow(list_scorer(rules), to_spark(OUTPUT))
-
-
-def _seen(known: DataFrame, rules: ScoreRules) -> DataFrame:
-    """`user`, `item` that must not be listed: the rule once more, in Spark, to check the executors against."""
-    seen = F.col(c.ACTION).isin(list(rules.seen_actions))
-    if rules.seen_from is not None:
-        seen &= F.col(c.EVENT_TIME) >= F.lit(rules.seen_from)
-    return known.where(seen | F.col(c.ACTION).isin(list(rules.against_actions))).select(c.USER, c.ITEM).distinct()
 
 
 def _commit(

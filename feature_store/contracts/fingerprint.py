@@ -34,6 +34,7 @@ class Identities(FrozenConfig):
     champion: str | None = None
     last_full: str | None = None
     earlier_rows: str | None = None
+    list_rules: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -58,6 +59,7 @@ def identities_of(context: StageContext, stage: str) -> Identities:
         champion=_manifest(champion),
         last_full=_manifest(last_full),
         earlier_rows=_earlier_rows(context, champion) if inputs.earlier_rows else None,
+        list_rules=context.found.list_rules if inputs.list_rules and context.found else None,
     )
 
 

@@ -17,6 +17,8 @@ class Found(FrozenConfig):
     """What the newest other full run up to the run's date registered."""
     newer: str | None = None
     """The date of what is current, where that is later than the run's: such a run is a back-fill."""
+    list_rules: int | None = None
+    """Version of the table of a shop's rules that the run's lists follow; None where there is none."""
     without_events: bool = False
     """Items or users landed on the date of a night, and no event that a run has not taken in: what changed of the catalogue
     reaches the lists, and the model stays."""

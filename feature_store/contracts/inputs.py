@@ -22,6 +22,8 @@ class StageInputs:
     run grows from none. `lists`: what stage gate says makes the lists, or the lake's champion where a stage runs alone."""
     last_full: bool = False
     """The model of the newest other full run."""
+    list_rules: bool = False
+    """The shop's rules, at the version that the run found."""
     earlier_rows: bool = False
     """Of a night: the hold-out rows of nights before it that were too few to decide."""
 
@@ -53,6 +55,7 @@ INPUTS: Final[dict[str, StageInputs]] = {
         ("calendar", "features", "impressions", "training_set", "scoring", *REGISTRY),
         ("build_features", "build_training_set", "gate"),
         champion="lists",
+        list_rules=True,
     ),
     "release": StageInputs(("calendar", "training_set", "ids.in_report"), ("build_features", "score_users")),
     "train_ctr": StageInputs(("trainer", "ctr", "text"), ("build_training_set",)),

@@ -14,6 +14,8 @@ class Release(FrozenConfig):
     data_version: int
     """Version of `interactions` the lists were made from."""
     recommendations_version: int
+    list_rules_version: int | None = None
+    """Version of the shop's rules that the lists follow; None where there were none."""
     snapshot_id: str
     fence: int
     users: int

@@ -36,3 +36,18 @@ class RerankSettings(FrozenConfig):
         """A rule has a weight."""
         weights = (self.popularity, self.freshness, self.session, self.calibration, self.diversity, self.volume, self.new_share)
         return any(weight != 0 for weight in weights)
+
+
+class CandidateSettings(FrozenConfig):
+    """What proposes items beside the model. The model scores them too, so only rules of `scoring.rerank` can move them up."""
+
+    popular: int = Field(0, ge=0)
+    """Number of popular items of the user's segment that are candidates too."""
+    fresh: int = Field(0, ge=0)
+    """Number of the newest items of the catalogue that are candidates too."""
+    item_to_item: int = Field(0, ge=0)
+    """Number of items like each of the user's `scoring.rerank.session_items` newest ones that are candidates too."""
+
+    @property
+    def is_on(self) -> bool:
+        return any((self.popular, self.fresh, self.item_to_item))

@@ -11,7 +11,8 @@ from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.feature_settings import FeatureSettings
 from nightrank.feature_store.contracts.guard_settings import GuardSettings
 from nightrank.feature_store.contracts.impression_settings import ImpressionSettings
-from nightrank.feature_store.contracts.rerank_settings import RerankSettings
+from nightrank.feature_store.contracts.list_rules import ListRule
+from nightrank.feature_store.contracts.rerank_settings import CandidateSettings, RerankSettings
 from nightrank.feature_store.contracts.storage import Location
 
 
@@ -141,6 +142,9 @@ class ScoringSettings(FrozenConfig):
     fallback_days: int = 7
     """A user without history gets the popular items of this many days."""
     rerank: RerankSettings = RerankSettings()
+    candidates: CandidateSettings = CandidateSettings()
+    rules: tuple[ListRule, ...] = ()
+    """Rules of the shop (`kind`: allow, deny, price, stock, bought or cap), before those of the table `list_rules`."""
 
 
 class MaintenanceSettings(FrozenConfig):

@@ -123,6 +123,9 @@ CATALOGUE: Final[dict[str, TableRef]] = {
     )
 }
 
+LIST_RULES: Final = TableRef("list_rules", schemas.LIST_RULES, (c.POSITION,))
+"""People edit it (`nightrank rules`), no stage makes or tidies it: every version stays, for runs that followed it."""
+
 RETIRED: Final = (USER_FEATURES, ITEM_FEATURES)
 """No stage writes them any more; snapshots of earlier releases pin them."""
 

@@ -131,7 +131,7 @@ def body_of(request: RunRequest, run_id: str, fence: int, again: str | None) -> 
 def _found(request: RunRequest, run_id: str, earlier: dict[str, Any], again: str | None) -> Found:
     """What the run found when it was first opened, once it has promoted, released or ended; what is there now before that.
 
-    Stage gate, requested again, compares with the current champion.
+    Stage gate, requested again, compares with the current champion; score_users follows the shop's current rules.
     """
     from nightrank.feature_store.current import found_now
 
@@ -141,4 +141,7 @@ def _found(request: RunRequest, run_id: str, earlier: dict[str, Any], again: str
     promoted = now.champion is not None and now.champion.run_id == run_id
     folder = request.lake.run_dir(run_id)
     ended = finished(folder) or (folder / "stages" / "release.json").exists()
-    return Found.model_validate(earlier["found"]) if promoted or (ended and again != "gate") else now
+    if not promoted and (not ended or again == "gate"):
+        return now
+    kept = Found.model_validate(earlier["found"])
+    return kept.model_copy(update={"list_rules": now.list_rules}) if again == "score_users" else kept

@@ -22,7 +22,7 @@ from nightrank.ranker.compose import Head, compose_empty
 from nightrank.ranker.encoders.base import UserEncoder
 from nightrank.ranker.inputs import ItemShapes
 from nightrank.ranker.model import Ranker, last_states
-from nightrank.ranker.retrieval.listing import best_items
+from nightrank.ranker.retrieval.listing import best_items, scores_of
 from nightrank.ranker.retrieval.topk import Exclusions
 
 USER_SIDE: Final = ("encoder.", "head.")
@@ -60,6 +60,10 @@ class Scorer:
     ) -> tuple[Tensor, Tensor]:
         """`nightrank.ranker.retrieval.listing.best_items` for the batch's histories."""
         return best_items(self.head, self.user_vectors(batch), self.item_matrix, k, excluded, eligible_I)
+
+    def scores_of(self, queries: Tensor, ids_BK: Tensor) -> Tensor:
+        """[B, K] fp32: the score of each row's own items, for queries that `user_vectors` gave."""
+        return scores_of(self.head, queries, self.item_matrix, ids_BK)
 
     def _check_ids(self, items_T: Tensor) -> None:
         if len(items_T) and not 1 <= int(items_T.min()) <= int(items_T.max()) <= self.info.items:

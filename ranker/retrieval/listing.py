@@ -33,6 +33,15 @@ def best_items(
     return _first(scores_BI, k)
 
 
+def scores_of(head: DotHead | PairHead, queries: Tensor, catalogue: Tensor, ids_BK: Tensor) -> Tensor:
+    """[B, K] fp32: the score of each row's own items."""
+    items_BKh, users_B1h = catalogue[ids_BK], queries[:, None, :]
+    with torch.no_grad():
+        if isinstance(head, DotHead):
+            return (users_B1h.float() * items_BKh.float()).sum(2)
+        return head.pair(users_B1h, items_BKh).float()
+
+
 def _first(scores_BI: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """topk says nothing about ties: it takes some more, and a row whose ties may continue beyond those is sorted whole."""
     width, taken = min(k, scores_BI.shape[1]), min(k + SPARE, scores_BI.shape[1])

@@ -1,10 +1,13 @@
 """Lists as rows of Arrow, inside executors."""
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nightrank.feature_store.contracts import columns as c
 
@@ -18,34 +21,55 @@ OUTPUT: Final = pa.schema(
         (c.SCORE, pa.float32()),
         (c.FALLBACK, pa.string()),
         (c.MOVED, pa.string()),
+        (c.SOURCE, pa.string()),
+        (c.TAKEN, pa.string()),
     ]
 )
 Ids = npt.NDArray[np.int64]
+NONE: Final[Mapping[int, str]] = MappingProxyType({})
 
 
-def list_rows(
-    users: tuple[list[int], list[str]],
-    ids: list[Ids],
-    scores: list[npt.NDArray[np.float32]],
-    notes: tuple[list[str | None], dict[tuple[int, int], str]],
-    vocabulary: pa.StringArray,
-) -> pa.RecordBatch:
-    """OUTPUT of users (ids, raw ids) with the items of each and their scores. `notes`: why a list is a fallback, and what
-    re-ranking moved, by (row of the user, item)."""
-    lengths = [len(row) for row in ids]
-    owner = np.repeat(np.arange(len(ids)), lengths)
-    flat = np.concatenate(ids)
+class Listed(NamedTuple):
+    """One user's list: item ids and scores, and by item what is to be told of it."""
+
+    ids: Ids
+    scores: npt.NDArray[np.float32]
+    fallback: str | None = None
+    """Why the list is a fallback."""
+    moved: Mapping[int, str] = NONE
+    source: Mapping[int, str] = NONE
+    fillers: Mapping[int, str] = NONE
+    """Why an item stands in a list that is not a fallback itself."""
+    taken: str | None = None
+
+
+def list_rows(users: tuple[list[int], list[str]], lists: list[Listed], vocabulary: pa.StringArray) -> pa.RecordBatch:
+    """OUTPUT of users (ids, raw ids) with the list of each."""
+    lengths = [len(one.ids) for one in lists]
+    owner = np.repeat(np.arange(len(lists)), lengths)
+    flat = np.concatenate([one.ids for one in lists])
     ranks = np.arange(len(flat)) - np.repeat(np.cumsum([0, *lengths])[:-1], lengths) + 1
-    reasons, moved = notes
-    why = pa.array([moved.get(key) for key in zip(owner.tolist(), flat.tolist(), strict=True)] if moved else [], pa.string())
+
+    def told(of: Callable[[Listed], Mapping[int, str]]) -> pa.Array:
+        if not any(of(one) for one in lists):
+            return pa.nulls(len(flat), pa.string())
+        return pa.array(
+            [of(lists[row]).get(item) for row, item in zip(owner.tolist(), flat.tolist(), strict=True)], pa.string()
+        )
+
+    reasons = pa.array(np.array([one.fallback for one in lists], dtype=object)[owner], pa.string())
+    taken = [lists[row].taken if rank == 1 else None for row, rank in zip(owner.tolist(), ranks.tolist(), strict=True)]
+    fillers = told(lambda one: one.fillers)
     columns = [
         pa.array(np.array(users[0], dtype=np.int32)[owner]),
         pa.array(np.array(users[1], dtype=object)[owner], pa.string()),
         pa.array(flat.astype(np.int32)),
         vocabulary.take(pa.array(flat - 1)),
         pa.array(ranks.astype(np.int32)),
-        pa.array(np.concatenate(scores).astype(np.float32)),
-        pa.array(np.array(reasons, dtype=object)[owner], pa.string()),
-        why if moved else pa.nulls(len(flat), pa.string()),
+        pa.array(np.concatenate([one.scores for one in lists]).astype(np.float32)),
+        pc.coalesce(reasons, fillers),
+        told(lambda one: one.moved),
+        told(lambda one: one.source),
+        pa.array(taken, pa.string()),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=OUTPUT)

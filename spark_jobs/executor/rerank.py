@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from nightrank.feature_store.contracts import columns as c
-from nightrank.feature_store.contracts.rerank_settings import RerankSettings
+from nightrank.feature_store.contracts.rerank_settings import CandidateSettings, RerankSettings
 from nightrank.feature_store.contracts.storage import local_folder, locate
 
 AGE: Final = "age_days"
@@ -37,6 +37,7 @@ class RerankRules(NamedTuple):
 
     settings: RerankSettings
     side: str
+    candidates: CandidateSettings = CandidateSettings()
 
 
 class ItemSide(NamedTuple):
@@ -63,7 +64,7 @@ def open_side(folder: str, rows: int) -> ItemSide:
 _VECTORS: dict[int, Any] = {}
 
 
-def _unit_vectors(matrix_ID: Any) -> Any:
+def unit_vectors_of(matrix_ID: Any) -> Any:
     """Of the matrix that was given last: one per worker."""
     from nightrank.ranker.rerank.vectors import unit_vectors
 
@@ -124,7 +125,7 @@ def _steps(
         steps.append(("freshness", partial(fresher, freshness_I=fresh_I, weight=settings.freshness)))
     if settings.session:
         newest_BR = _padded([items[-settings.session_items :] for items in histories])
-        vectors = _unit_vectors(matrix_ID)
+        vectors = unit_vectors_of(matrix_ID)
         steps.append(("session", partial(nearer_session, vectors_ID=vectors, newest_BR=newest_BR, weight=settings.session)))
     if settings.calibration:
         mix_BG = shares(_padded(histories), side.category_I, side.categories)
@@ -132,7 +133,7 @@ def _steps(
         steps.append(("calibration", rule))
     for name, chosen, weight in (("diversity", mmr, settings.diversity), ("volume", dpp, settings.volume)):
         if weight:
-            steps.append((name, partial(chosen, vectors_ID=_unit_vectors(matrix_ID), k=k, weight=weight)))
+            steps.append((name, partial(chosen, vectors_ID=unit_vectors_of(matrix_ID), k=k, weight=weight)))
     if settings.new_share:
         new_I = np.nan_to_num(side.age_I, nan=np.inf) < settings.new_days
         steps.append(("new items", partial(with_new_items, new_I=new_I, k=k, share=settings.new_share)))

@@ -16,10 +16,10 @@ from nightrank.spark_jobs.executor.rerank import AGE, CATEGORY, COUNT, RerankRul
 def rerank_rules(
     spark: SparkSession, context: StageContext, settings: DataSections, versions: tuple[int, int], work: Location
 ) -> RerankRules | None:
-    """The rules with their items at `work/item_side`; None where no rule has a weight. `versions` are those of the tables of
+    """The rules with their items at `work/item_side`; None where no rule has a weight and nothing but the model proposes. `versions` are those of the tables of
     items and of the vocabulary; `work/popular` is there."""
-    rerank = settings.scoring.rerank
-    if not rerank.is_on:
+    rerank, candidates = settings.scoring.rerank, settings.scoring.candidates
+    if not (rerank.is_on or candidates.is_on):
         return None
     of_items, of_vocabulary = versions
     ids = delta_io.read(spark, context.lake, VOCABULARY, of_vocabulary)
@@ -32,7 +32,7 @@ def rerank_rules(
     kinds = {c.ITEM: "int", CATEGORY: "bigint", AGE: "double", COUNT: "bigint"}
     rows = rows.select(*[F.col(name).cast(kind).alias(name) for name, kind in kinds.items()])
     rows.na.fill(0, [COUNT]).coalesce(1).write.parquet((work / "item_side").hadoop)
-    return RerankRules(rerank, str(work / "item_side"))
+    return RerankRules(rerank, str(work / "item_side"), candidates)
 
 
 def _described(items: DataFrame, context: StageContext) -> DataFrame:

@@ -21,7 +21,8 @@ from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.features import coded
 from nightrank.ranker.inputs import ItemInputs
 from nightrank.spark_jobs.executor.features import tables_of
-from nightrank.spark_jobs.executor.score import ScoreRules, list_scorer, open_scorer
+from nightrank.spark_jobs.executor.score import list_scorer, open_scorer
+from nightrank.spark_jobs.executor.users import ScoreRules
 from nightrank.trainer.data.epoch import iter_part
 from nightrank.trainer.data.features import load_features
 from tests.day_rows import day_rows

@@ -11,7 +11,8 @@ from nightrank.feature_store.contracts.settings import TextSettings
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.bundle.store import store_bundle
 from nightrank.ranker.compose import compose
-from nightrank.spark_jobs.executor.score import NO_HISTORY, UNKNOWN, ScoreRules, list_scorer
+from nightrank.spark_jobs.executor.score import NO_HISTORY, UNKNOWN, list_scorer
+from nightrank.spark_jobs.executor.users import ScoreRules
 from nightrank.trainer.config.pretrained import user_folder, with_architectures
 from nightrank.trainer.config.training import TrainerConfig
 from tests.named_models import NAMES, small

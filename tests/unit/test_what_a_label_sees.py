@@ -8,7 +8,7 @@ from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.training_rows import History, Limits, collapse
 from nightrank.feature_store.user_rows import RowRules, user_rows
 from nightrank.ranker.batch import Batch
-from nightrank.spark_jobs.executor.score import ScoreRules, read_users
+from nightrank.spark_jobs.executor.users import ScoreRules, read_users
 from nightrank.trainer.loop.validation import DAY_MICROSECONDS, queries
 from tests.snapshots import make_snapshot
 

@@ -14,6 +14,8 @@ class ReleaseFacts(FrozenConfig):
     fallback: dict[str, int]
     catalogue: dict[str, int] | None = None
     """Version of the table `items` that said so, and how many items are `unavailable` or `vanished`."""
+    rules: dict[str, int | None] | None = None
+    """Version of the shop's rules, how many there are, and how many lists they took an item from and were `filled`."""
     model: dict[str, Any]
 
 
