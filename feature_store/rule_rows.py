@@ -10,7 +10,6 @@ from deltalake import write_deltalake
 
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
-from nightrank.feature_store.contracts import schemas
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.list_rules import ListRule
@@ -18,7 +17,7 @@ from nightrank.feature_store.contracts.tables import ITEMS, LIST_RULES, VOCABULA
 from nightrank.feature_store.object_storage.addresses import storage_options
 from nightrank.feature_store.object_storage.faults import of_delta_rs
 
-FIELDS: Final = tuple(name for name in schemas.LIST_RULES.names if name != c.POSITION)
+FIELDS: Final = tuple(name for name in LIST_RULES.schema.names if name != c.POSITION)
 
 
 class Placed(NamedTuple):
@@ -33,7 +32,7 @@ def read_rules(lake: Lake, version: int | None) -> tuple[ListRule, ...]:
     if version is None:
         return ()
     paths = delta_read.files_of(lake, LIST_RULES.name, version)
-    rows = delta_read.dataset(lake, LIST_RULES.name, paths, schemas.LIST_RULES).to_table().sort_by(c.POSITION).to_pylist()
+    rows = delta_read.dataset(lake, LIST_RULES.name, paths, LIST_RULES.schema).to_table().sort_by(c.POSITION).to_pylist()
     return tuple(ListRule.model_validate(_given(row)) for row in rows)
 
 
@@ -47,7 +46,7 @@ def write_rules(lake: Lake, rules: Sequence[ListRule]) -> int:
     with of_delta_rs(place):
         write_deltalake(
             str(place),
-            pa.Table.from_pylist(rows, schemas.LIST_RULES),
+            pa.Table.from_pylist(rows, LIST_RULES.schema),
             mode="overwrite",
             schema_mode="overwrite",
             storage_options=storage_options(place),

@@ -187,20 +187,6 @@ RECOMMENDATIONS: Final = _schema(
 """`moved` says which rules of re-ranking moved the item, from which place to which, and why; null where none did. `score` is
 the model's own. `source` names what proposed the item, null where the model alone proposes. `taken`, in a list's first row,
 says which of a shop's rules took an item that the model would have listed, and from which place."""
-LIST_RULES: Final = _schema(
-    position=pa.int32(),
-    kind=pa.string(),
-    item=pa.string(),
-    category=pa.string(),
-    number=pa.string(),
-    lowest=pa.float64(),
-    highest=pa.float64(),
-    actions=pa.list_(pa.string()),
-    days=pa.int32(),
-    at_most=pa.int32(),
-    note=pa.string(),
-)
-"""A shop's rules in their order, as `contracts.list_rules.ListRule` has them; `item` is the raw id."""
 CLICK_SCORES: Final = _schema(
     user_id=pa.string(),
     item_id=pa.string(),

@@ -6,7 +6,7 @@ from typing import Final
 import pyarrow as pa
 
 from nightrank.feature_store.contracts import columns as c
-from nightrank.feature_store.contracts import schemas
+from nightrank.feature_store.contracts import list_schemas, schemas
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ CATALOGUE: Final[dict[str, TableRef]] = {
     )
 }
 
-LIST_RULES: Final = TableRef("list_rules", schemas.LIST_RULES, (c.POSITION,))
+LIST_RULES: Final = TableRef("list_rules", list_schemas.LIST_RULES, (c.POSITION,))
 """People edit it (`nightrank rules`), no stage makes or tidies it: every version stays, for runs that followed it."""
 
 RETIRED: Final = (USER_FEATURES, ITEM_FEATURES)

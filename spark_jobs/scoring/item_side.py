@@ -16,8 +16,8 @@ from nightrank.spark_jobs.executor.rerank import AGE, CATEGORY, COUNT, RerankRul
 def rerank_rules(
     spark: SparkSession, context: StageContext, settings: DataSections, versions: tuple[int, int], work: Location
 ) -> RerankRules | None:
-    """The rules with their items at `work/item_side`; None where no rule has a weight and nothing but the model proposes. `versions` are those of the tables of
-    items and of the vocabulary; `work/popular` is there."""
+    """The rules with their items at `work/item_side`; None where no rule has a weight and the model alone proposes. `versions`
+    are those of the tables of items and of the vocabulary; `work/popular` is there."""
     rerank, candidates = settings.scoring.rerank, settings.scoring.candidates
     if not (rerank.is_on or candidates.is_on):
         return None

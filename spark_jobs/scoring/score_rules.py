@@ -1,4 +1,4 @@
-"""What executors are told: the model, the length of lists, and what is history and what is seen; and the same rules in Spark."""
+"""What executors are told: the model, the length of lists, what is history and what is seen; and the same rules in Spark."""
 
 from datetime import timedelta
 

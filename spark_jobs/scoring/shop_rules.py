@@ -93,7 +93,7 @@ def capped_items(items: DataFrame, rules: tuple[ListRule, ...]) -> Iterator[tupl
 
 
 def counts(lists: DataFrame, shop: Shop) -> dict[str, Any] | None:
-    """{version, rules, filled: lists with an item that fills, taken: lists that lost an item}; None where there are no rules."""
+    """{version, rules, filled: lists with an item that fills, taken: lists that lost one}; None where there are no rules."""
     if not shop.rules:
         return None
     filled = F.countDistinct(F.when(F.col(c.FALLBACK) == FILLED, F.col(c.USER)))
