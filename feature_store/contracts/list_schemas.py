@@ -1,4 +1,4 @@
-"""The pyarrow schemas of what stands beside users' lists: a shop's rules."""
+"""The pyarrow schemas of what stands beside users' lists: a shop's rules, scores of clicks."""
 
 from typing import Final
 
@@ -20,3 +20,21 @@ LIST_RULES: Final = pa.schema(
     }
 )
 """In their order, as `contracts.list_rules.ListRule` has them; `item` is the raw id."""
+CLICK_SCORES: Final = pa.schema(
+    {
+        "user_id": pa.string(),
+        "item_id": pa.string(),
+        "rank": pa.int32(),
+        "scores": pa.map_(pa.string(), pa.float64()),
+        "list_id": pa.string(),
+        "release_id": pa.string(),
+        "run_id": pa.string(),
+        "date": pa.date32(),
+        "model_name": pa.string(),
+        "model_version": pa.int64(),
+        "manifest_sha256": pa.string(),
+        "snapshot_id": pa.string(),
+    }
+)
+"""A click ranker's probability of each action for the items of released lists. `rank` is the list's own, `snapshot_id` what the
+click ranker was trained on."""

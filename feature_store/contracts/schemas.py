@@ -187,23 +187,6 @@ RECOMMENDATIONS: Final = _schema(
 """`moved` says which rules of re-ranking moved the item, from which place to which, and why; null where none did. `score` is
 the model's own. `source` names what proposed the item, null where the model alone proposes. `taken`, in a list's first row,
 says which of a shop's rules took an item that the model would have listed, and from which place."""
-CLICK_SCORES: Final = _schema(
-    user_id=pa.string(),
-    item_id=pa.string(),
-    rank=pa.int32(),
-    scores=pa.map_(pa.string(), pa.float64()),
-    list_id=pa.string(),
-    release_id=pa.string(),
-    run_id=pa.string(),
-    date=pa.date32(),
-    model_name=pa.string(),
-    model_version=pa.int64(),
-    manifest_sha256=pa.string(),
-    snapshot_id=pa.string(),
-)
-"""A click ranker's probability of each action for the items of released lists. `rank` is the list's own, `snapshot_id` what the
-click ranker was trained on."""
-
 RELEASES: Final = _schema(
     release_id=pa.string(),
     run_id=pa.string(),

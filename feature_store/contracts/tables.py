@@ -75,7 +75,7 @@ RECOMMENDATIONS: Final = TableRef(
 )
 CLICK_SCORES: Final = TableRef(
     "ctr_scores",
-    schemas.CLICK_SCORES,
+    list_schemas.CLICK_SCORES,
     (c.USER_ID, c.ITEM_ID),
     volatile=(c.LIST_ID, c.RELEASE_ID, c.RUN_ID, c.MODEL_VERSION, c.MANIFEST_SHA256, c.SNAPSHOT_ID),
 )
