@@ -142,3 +142,37 @@ def test_the_environment_says_where_and_how_much(tmp_path, monkeypatch):
     monkeypatch.setenv(caches.GIBIBYTES, "much")
     with pytest.raises(ConfigError, match=caches.GIBIBYTES):
         node_cache()
+
+
+FULL = """
+import sys
+from pathlib import Path
+from nightrank.feature_store.contracts.errors import DependencyUnreachable
+from nightrank.feature_store.contracts.storage import locate
+from nightrank.feature_store.contracts.storage.node_cache import NodeCache
+cache = NodeCache(Path(sys.argv[1]), 1 << 30)
+try:
+    print(cache.local_copy(locate(sys.argv[2])).stat().st_size)
+except DependencyUnreachable as full:
+    left = [path for path in cache.folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    print(full.exit_code, full.message, len(left))
+"""
+SMALL_DISK = 'mount -t tmpfs -o size=1m none "$0" && "$@" && mount -o remount,size=9m "$0" && "$@"'
+"""A disk of one mebibyte, seen by one process; then it is enlarged."""
+
+
+def namespaces_of_ones_own() -> bool:
+    return subprocess.run(["unshare", "--map-root-user", "--mount", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not namespaces_of_ones_own(), reason="needs a mount of its own (unshare)")
+def test_a_small_disk_that_runs_full_keeps_nothing_of_the_fetch_and_has_the_file_once_there_is_room(root, traffic, tmp_path):
+    (root / "big").write_bytes(os.urandom(3 << 20))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    program = [sys.executable, "-c", FULL, str(disk), str(root / "big")]
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK, str(disk), *program]
+    done = subprocess.run(command, env={**os.environ, **environment(traffic[0])}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    full, whole = done.stdout.splitlines()
+    assert full == f"8 no room is left on the disk of the node cache {disk} 0" and whole == str(3 << 20)

@@ -154,6 +154,7 @@ S3A = "org.apache.hadoop.fs.s3a."
         ("The operation lacked the necessary privileges to complete for path t/_delta_log", ConfigError, "(403)"),
         (f"{S3A}auth.NoAuthWithAWSException: s3a://b/k", ConfigError, "credentials"),
         (f"{S3A}AWSRedirectException: s3a://b/k", ConfigError, "another region"),
+        ("AccessDeniedException: s3a://b/k: (Service: S3, Status Code: 403) RequestTimeTooSkewed", ConfigError, "its clock"),
         (f"Class {S3A}S3AFileSystem not found s3a://b", ConfigError, "no library"),
         (f"{S3A}AWSServiceThrottledException: s3a://b/k: (Service: S3, Status Code: 503)", DependencyUnreachable, "answer"),
         ("java.net.ConnectException: open on s3a://b/k: refused", DependencyUnreachable, "answer"),

@@ -203,3 +203,29 @@ def test_what_is_discarded_is_gone_from_the_store_and_from_its_workplace(root, t
     discard(work)
     assert not here.exists() and not work.exists()
     discard(work)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "remedy"),
+    [
+        ("s3://b/lake,gs://b/lake", "names more than one place", "a lake has one address"),
+        ("s3://b/gs://c/lake", "names more than one place", "a lake has one address"),
+        ("file:///lake/s3://b", "names more than one place", "a lake has one address"),
+        ("s3://b,c/lake", "names more than one place", "a lake has one address"),
+        ("s3:/bucket/lake", "s3:/bucket/lake is no address", "write s3://bucket/lake"),
+        ("S3:bucket/lake", "is no address", "write s3://bucket/lake"),
+        ("file:/data/lake", "is no address", "write /data/lake"),
+        ("hdfs:/lake", "is no address", "write hdfs://lake"),
+    ],
+)
+def test_an_address_that_mixes_kinds_or_is_half_of_one_makes_no_folder(text, words, remedy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=words) as refused:
+        locate(text)
+    assert remedy in refused.value.remedy and list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_there_may_be_named_like_a_scheme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:old").mkdir()
+    assert locate("s3:old").path == tmp_path / "s3:old"

@@ -12,6 +12,7 @@ from nightrank.feature_store.contracts.errors import ConfigError, ConflictError,
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.process import ProcessId
 from nightrank.feature_store.contracts.storage import locate, patience
+from tests.commands import nightrank
 from tests.s3_server import proxy, s3_server, use
 
 ELSEWHERE = ProcessId("elsewhere", "another boot", 1, "1")
@@ -102,16 +103,45 @@ def test_a_number_that_is_none_is_named(monkeypatch, given):
 @pytest.mark.parametrize(
     ("status", "code", "words"),
     [
-        (403, "AccessDenied", r"s3://faulty does not allow this for .*/x \(403\)"),
+        (403, "AccessDenied", r"s3://faulty does not allow this for .* \(403\)"),
         (400, "AuthorizationHeaderMalformed", "in another region"),
         (301, "PermanentRedirect", "in another region"),
+        (403, "RequestTimeTooSkewed", "refuses this host: its clock is wrong"),
     ],
 )
 def test_what_asking_again_does_not_mend_is_a_configuration_error(root, faults, status, code, words):
-    faults.refuse, faults.status, faults.code = 10_000, status, code
-    for write in (root / "x").write_bytes, (root / "x").create:
+    faults.method, faults.refuse, faults.status, faults.code = "", 10_000, status, code
+    place = root / "x"
+    for call in (
+        lambda: place.write_bytes(b"1"),
+        lambda: place.create(b"1"),
+        place.read_bytes,
+        lambda: list(root.walk()),
+        root.children,
+    ):
         with pytest.raises(ConfigError, match=words):
-            write(b"1")
+            call()
+
+
+def test_a_look_at_an_object_of_another_region_says_so_without_a_body(root, faults):
+    """HEAD has no body that names the fault; the status is enough."""
+    faults.method, faults.refuse, faults.status, faults.code = "HEAD", 10_000, 301, ""
+    with pytest.raises(ConfigError, match="in another region"):
+        (root / "x").find()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words", "remedy"),
+    [
+        (301, "PermanentRedirect", "in another region than this process asks", "set AWS_REGION"),
+        (403, "RequestTimeTooSkewed", "its clock is wrong", "NTP"),
+    ],
+)
+def test_a_command_ends_with_2_and_the_remedy(root, faults, status, code, words, remedy):
+    faults.method, faults.refuse, faults.status, faults.code = "", 10_000, status, code
+    lake = Lake(root)
+    answer = nightrank(lake, "run", "landed", "--date", "2024-01-01", expect=(2,))
+    assert words in answer["error"]["message"] and remedy in answer["error"]["remedy"]
 
 
 @pytest.fixture

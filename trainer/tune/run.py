@@ -35,9 +35,8 @@ def run(spec: StudySpec) -> dict[str, Any]:
     """The study's result, also on disk and in MLflow, once it has as many trials as were asked for."""
     started = time.monotonic()
     config = spec.config.section("tune", TuneConfig)
-    here = workplace(spec.folder)
-    studies.mend(here)
-    study = studies.open_study(here, config.pruner)
+    studies.mend(spec.folder)
+    study = studies.open_study(spec.folder, config.pruner)
     parent = record.open_parent(spec)
     search = Search(
         study=study,

@@ -1,5 +1,5 @@
 """The study: Optuna's record of trials in `LAKE/tune/<study>/study.journal`, and what is tried next. The only door to optuna,
-with pictures.py.
+with journal.py and pictures.py.
 
 The next trial is a function of the finished ones, the space, the seed and its own number: a search that was killed continues
 with the same suggestions as one that was not.
@@ -16,11 +16,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from nightrank.feature_store.contracts.files import canonical_json
+from nightrank.feature_store.contracts.storage import Location, locate
 from nightrank.trainer.config.tune import PrunerConfig, TuneConfig
+from nightrank.trainer.tune.journal import journal_at
 from nightrank.trainer.tune.space import Choices, Params, Range, Space
 
 JOURNAL: Final = "study.journal"
@@ -35,12 +36,13 @@ REASON: Final = "reason"
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def open_study(folder: Path, pruner: PrunerConfig) -> optuna.Study:
+def open_study(folder: Path | Location, pruner: PrunerConfig) -> optuna.Study:
     """The study of the folder, new or as it was left. One process at a time may have it open for writing."""
-    folder.mkdir(parents=True, exist_ok=True)
+    place = locate(folder)
+    place.mkdir()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        storage = JournalStorage(journal_at(place / JOURNAL))
     # No trial is drawn through this sampler: `suggested` draws.
     how: dict[str, Any] = {"storage": storage, "sampler": RandomSampler(seed=0), "pruner": pruner_of(pruner)}
     if folder.name in optuna.get_all_study_names(storage):
@@ -48,17 +50,19 @@ def open_study(folder: Path, pruner: PrunerConfig) -> optuna.Study:
     return optuna.create_study(study_name=folder.name, direction="maximize", **how)
 
 
-def mend(folder: Path) -> None:
+def mend(folder: Path | Location) -> None:
     """A last line that a kill or a full disk cut off is gone; Optuna would append to it and read neither. To be called where
-    no other process has the study."""
-    path = folder / JOURNAL
+    no other process has the study. A bucket's object is always whole."""
+    if not locate(folder).is_local:
+        return
+    path = Path(folder) / JOURNAL
     if not path.exists():
         return
     data = path.read_bytes()
     if data and not data.endswith(b"\n"):
         with open(path, "r+b") as handle:
             handle.truncate(data.rfind(b"\n") + 1)
-    for lock in folder.glob(f"{JOURNAL}.lock*"):
+    for lock in Path(folder).glob(f"{JOURNAL}.lock*"):
         lock.unlink()
 
 

@@ -6,7 +6,6 @@ No bundle is made, and no part of the snapshot but `train`, `valid` and the item
 from collections.abc import Callable
 from typing import Any
 
-from nightrank.feature_store.contracts.storage import workplace
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.training import Training
@@ -41,7 +40,7 @@ def _pruner(job: Job) -> Callable[[TrainState], bool]:
         from nightrank.trainer.tune import study as studies
 
         assert job.trial is not None
-        opened = studies.open_study(workplace(job.lake.root / job.trial.study), job.trial.pruner)
+        opened = studies.open_study(job.lake.root / job.trial.study, job.trial.pruner)
         values = {int(row["epoch"]): row[NAMES[0]] for row in state.curve.valid}
         return studies.report(opened, job.trial.number, values)
 

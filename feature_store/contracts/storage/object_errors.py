@@ -26,6 +26,12 @@ OTHER_REGION: Final = (
     "BadRegion",
 )
 """Amazon answers a bucket of another region by a redirect that names no address."""
+CLOCK: Final = ("RequestTimeTooSkewed", "Request date header too old")
+"""The store compares the time in a request's signature with its own."""
+UNKNOWN: Final = ("status code: 401",)
+DENIED: Final = ("status code: 403",)
+"""A refused listing is no error of its own kind in obstore."""
+SET_THE_CLOCK: Final = "set this host's clock by NTP (chronyc tracking, timedatectl), then give the same command again"
 
 
 class UnknownOutcome(DependencyUnreachable):
@@ -53,9 +59,11 @@ def _fault(address: str, key: str, error: BaseError) -> NightrankError:
         return _no_bucket(address)
     if _any(OTHER_REGION, error):
         return ConfigError(f"{address} is in another region than this process asks", "set AWS_REGION to the bucket's region")
-    if isinstance(error, UnauthenticatedError):
+    if _any(CLOCK, error):
+        return ConfigError(f"{address} refuses this host: its clock is wrong by a quarter of an hour or more", SET_THE_CLOCK)
+    if isinstance(error, UnauthenticatedError) or _any(UNKNOWN, error):
         return ConfigError(f"{address} does not know these credentials", CREDENTIALS)
-    if isinstance(error, PermissionDeniedError):
+    if isinstance(error, PermissionDeniedError) or _any(DENIED, error):
         return ConfigError(f"{address} does not allow this for {key} (403)", f"give this user the right; {CREDENTIALS}")
     if isinstance(error, UnknownConfigurationKeyError):
         return ConfigError(f"{address}: {error}", "unset that variable")

@@ -3,12 +3,14 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
+from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.files import sync
 from nightrank.feature_store.contracts.storage.object_errors import UnknownOutcome, explained
 from nightrank.feature_store.contracts.storage.object_file import ObjectFile
@@ -62,6 +64,10 @@ class BucketStore:
             return _entry(self._ask(key, lambda: obstore.head(self.client, key))) if key else None
         except FileNotFoundError:
             return None
+        except ConfigError:
+            with suppress(FileNotFoundError):
+                self.read_range(key, 0, 1)  # the answer to HEAD has no body; that to GET names the reason
+            raise
 
     def children(self, key: str) -> tuple[list[Entry], list[str]]:
         found = self._ask(key, lambda: obstore.list_with_delimiter(self.client, prefix=key or None))
