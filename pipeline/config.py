@@ -45,6 +45,9 @@ class NightConfig(DataSettings):
             )
         if self.ctr.model.reads_history and self.impressions.enabled and not self.impressions.history:
             raise ValueError(f"ctr.model {self.ctr.model.name} reads histories and impressions.history is 0: raise it")
+        explore = self.experiments.explore
+        if explore is not None and explore.place > self.scoring.k:
+            raise ValueError(f"experiments.explore.place {explore.place} is no place of a list of {self.scoring.k} (scoring.k)")
         return self
 
 

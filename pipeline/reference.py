@@ -103,7 +103,11 @@ def _default(field: Any) -> str:
     if field.is_required():
         return ""
     value = field.get_default(call_default_factory=True)
-    return "null" if value is None else value if isinstance(value, str) else json.dumps(value, default=str)
+    return "null" if value is None else value if isinstance(value, str) else json.dumps(value, default=_dumped)
+
+
+def _dumped(value: Any) -> Any:
+    return value.model_dump(mode="json", exclude_none=True) if isinstance(value, FrozenConfig) else str(value)
 
 
 def _sentence(model: type, name: str) -> str:

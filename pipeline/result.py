@@ -35,7 +35,7 @@ COUNTS: Final = {
     "texts_cut": 0,
 }
 FROM_RUN: Final = ("run_id", "kind", "date", "commit", "config_sha256", "seed", "versions", "machine")
-WHERE_SWITCHED_ON: Final = ("ctr", "ingest", "guards")
+WHERE_SWITCHED_ON: Final = ("ctr", "ingest", "guards", "experiment")
 """Sections of stages that are not part of every run: absent where those did not run."""
 FROM_OUTPUTS: Final = ("snapshot", "training", "model", "metrics", "gate", "release", "report")
 

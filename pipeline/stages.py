@@ -8,6 +8,7 @@ Engine = Literal["spark", "torch", "plain"]
 FailurePolicy = Literal["stop", "continue"]
 ALL_KINDS: Final = ("full", "nightly")
 CTR_SWITCH: Final = "impressions.enabled"
+EXPERIMENT_SWITCH: Final = "experiments.enabled"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ STAGES: Final[tuple[Stage, ...]] = (
     Stage("gate", "nightrank.trainer.stages.gate", "torch", ("register", "evaluate"), changes_lists=True),
     Stage("score_users", "nightrank.spark_jobs.score_users", "spark", ("gate",), changes_lists=True),
     Stage("release", "nightrank.spark_jobs.release", "spark", ("score_users",), changes_lists=True),
+    Stage(
+        "read_feedback",
+        "nightrank.spark_jobs.read_feedback",
+        "spark",
+        ("ingest_events", "release"),
+        on_failure="continue",
+        switch=EXPERIMENT_SWITCH,
+    ),
     Stage(
         "train_ctr",
         "nightrank.trainer.stages.train_ctr",

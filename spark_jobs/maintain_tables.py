@@ -25,6 +25,7 @@ from nightrank.feature_store.contracts.tables import (
     CATALOGUE,
     CLICK_SCORES,
     EXAMPLES,
+    FEEDBACK,
     IMPRESSION_CODES,
     IMPRESSIONS,
     ITEM_INPUTS,
@@ -40,7 +41,7 @@ from nightrank.feature_store.table_commit import committing
 from nightrank.spark_jobs.driver import submit
 
 NAME: Final = "maintain_tables"
-_LISTS: Final = (RECOMMENDATIONS, CLICK_SCORES)
+_LISTS: Final = (RECOMMENDATIONS, FEEDBACK, CLICK_SCORES)
 _ROWS: Final = (ITEM_INPUTS, IMPRESSION_CODES, *EXAMPLES.values(), *IMPRESSIONS.values())
 REWRITTEN: Final = frozenset(table.name for table in (*_LISTS, *_ROWS, *RETIRED, USER_ATTRIBUTES))
 """Replaced as a whole by their own stage, in files of the size and order it wants: never OPTIMIZEd."""

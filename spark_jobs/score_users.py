@@ -27,6 +27,7 @@ from nightrank.spark_jobs.executor.score import list_scorer
 from nightrank.spark_jobs.executor.users import ScoreRules
 from nightrank.spark_jobs.scoring import list_checks
 from nightrank.spark_jobs.scoring.champion import Champion, list_model_facts, open_list_model
+from nightrank.spark_jobs.scoring.experiment import active, experiment_rules, keep_lists
 from nightrank.spark_jobs.scoring.features import with_features, write_item_sums
 from nightrank.spark_jobs.scoring.hidden_items import write_hidden
 from nightrank.spark_jobs.scoring.item_side import rerank_rules
@@ -69,14 +70,17 @@ def run(context: StageContext) -> StageResult:
         rules = rules_of(context, settings, champion, items, work)._replace(shop=shop.executors)
         of_users = segments(spark, context, settings, versions.vocabulary)
         popular(context, settings, known, of_users).write.parquet((work / "popular").hadoop)
-        rules = rules._replace(rerank=rerank_rules(spark, context, settings, (versions.items, versions.vocabulary), work))
+        side = rerank_rules(spark, context, settings, (versions.items, versions.vocabulary), work)
+        rules = rules._replace(rerank=active(side), experiment=experiment_rules(context, settings, side))
         log.info(f"{NAME}: {champion.ref.name} version {champion.ref.version} over {rules.items} items")
         whole = with_features(users_with_histories(users, known, of_users), spark, context, rules.features)
         rules = rules._replace(item_sums=write_item_sums(spark, context, rules.features, work / "item_sums"))
         _scored(spark, whole, rules).write.parquet((work / "lists").hadoop)
         lists = spark.read.parquet((work / "lists").hadoop)
         facts = _checked(lists, users, known, hidden, rules, shop)
-        _commit(spark, context, champion, versions, lists, facts, result)
+        rows = _with_facts(context, lists, _facts(context, champion, versions))
+        keep_lists(rows, context, settings, result)
+        _commit(spark, context, versions, rows, facts, result)
         result.rows_in = facts["users"]
         left_out = {"items_not_scored": items - rules.items}
         result.counts.update(left_out | {f"items_{name}": catalogue[name] for name in (UNAVAILABLE, VANISHED)})
@@ -129,15 +133,18 @@ def _scored(spark: SparkSession, users: DataFrame, rules: ScoreRules) -> DataFra
 
 
 def _commit(
-    spark: SparkSession,
-    context: StageContext,
-    champion: Champion,
-    versions: Versions,
-    lists: DataFrame,
-    facts: dict[str, Any],
-    result: StageResult,
+    spark: SparkSession, context: StageContext, versions: Versions, lists: DataFrame, facts: dict[str, Any], result: StageResult
 ) -> None:
-    named = _facts(context, champion, versions)
+    files = max(1, -(-facts["rows"] // ROWS_PER_FILE))
+    rows = lists.repartitionByRange(files, c.USER_ID).sortWithinPartitions(c.USER_ID, c.RANK)
+    before = delta_io.version(context.lake, RECOMMENDATIONS)
+    commit = delta_io.replace(rows, context.lake, RECOMMENDATIONS, context=context, key=f"{NAME}:lists@{versions}")
+    result.rows_out = facts["rows"]
+    result.bytes_written += commit.bytes_written
+    result.tables += table_entries(spark, context.lake, [(RECOMMENDATIONS, before)])
+
+
+def _with_facts(context: StageContext, lists: DataFrame, named: dict[str, str | int]) -> DataFrame:
     constants = {
         c.RELEASE_ID: F.lit(release_id(context)),
         c.RUN_ID: F.lit(context.run_id),
@@ -145,12 +152,7 @@ def _commit(
         c.LIST_ID: F.substring(F.sha2(F.concat_ws("|", F.lit(context.run_id), c.USER_ID), 256), 1, 32),
         **{name: F.lit(value) for name, value in named.items() if name in RECOMMENDATIONS.schema.names},
     }
-    files = max(1, -(-facts["rows"] // ROWS_PER_FILE))
-    rows = lists.withColumns(constants).repartitionByRange(files, c.USER_ID).sortWithinPartitions(c.USER_ID, c.RANK)
-    before = delta_io.version(context.lake, RECOMMENDATIONS)
-    commit = delta_io.replace(rows, context.lake, RECOMMENDATIONS, context=context, key=f"{NAME}:lists@{versions}")
-    result.rows_out, result.bytes_written = facts["rows"], commit.bytes_written
-    result.tables += table_entries(spark, context.lake, [(RECOMMENDATIONS, before)])
+    return lists.withColumns(constants)
 
 
 def _facts(context: StageContext, champion: Champion, versions: Versions) -> dict[str, str | int]:

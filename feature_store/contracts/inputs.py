@@ -52,12 +52,13 @@ INPUTS: Final[dict[str, StageInputs]] = {
     ),
     "gate": StageInputs(("gate", "text", *REGISTRY), ("build_training_set", "register"), champion="found", earlier_rows=True),
     "score_users": StageInputs(
-        ("calendar", "features", "impressions", "training_set", "scoring", *REGISTRY),
+        ("calendar", "features", "impressions", "training_set", "scoring", "experiments", *REGISTRY),
         ("build_features", "build_training_set", "gate"),
         champion="lists",
         list_rules=True,
     ),
     "release": StageInputs(("calendar", "training_set", "ids.in_report"), ("build_features", "score_users")),
+    "read_feedback": StageInputs(("calendar", "experiments"), ("ingest_events", "score_users", "release")),
     "train_ctr": StageInputs(("trainer", "ctr", "text"), ("build_training_set",)),
     "register_ctr": StageInputs(REGISTRY, ("build_training_set", "train_ctr")),
     "score_ctr": StageInputs(
@@ -66,7 +67,8 @@ INPUTS: Final[dict[str, StageInputs]] = {
     ),
     "maintain_tables": StageInputs(("maintenance",), ("release",)),
     "report": StageInputs(
-        ("impressions.enabled",), ("train", "register", "evaluate", "gate", "score_users", "release", "register_ctr")
+        ("impressions.enabled", "experiments.enabled"),
+        ("train", "register", "evaluate", "gate", "score_users", "release", "register_ctr"),
     ),
     "verdict": StageInputs(stages=("gate",)),
 }

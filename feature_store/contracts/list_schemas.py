@@ -1,4 +1,4 @@
-"""The pyarrow schemas of what stands beside users' lists: a shop's rules, scores of clicks."""
+"""The pyarrow schemas of what stands beside users' lists: a shop's rules, experiments, scores of clicks."""
 
 from typing import Final
 
@@ -38,3 +38,37 @@ CLICK_SCORES: Final = pa.schema(
 )
 """A click ranker's probability of each action for the items of released lists. `rank` is the list's own, `snapshot_id` what the
 click ranker was trained on."""
+
+EXPERIMENT_LISTS: Final = pa.schema(
+    {
+        "list_id": pa.string(),
+        "user_id": pa.string(),
+        "date": pa.date32(),
+        "run_id": pa.string(),
+        "experiment": pa.string(),
+        "variant": pa.string(),
+        "place": pa.int32(),
+        "chosen": pa.int32(),
+        "candidates": pa.list_(pa.string()),
+        "scores": pa.list_(pa.float32()),
+        "chances": pa.list_(pa.float64()),
+    }
+)
+"""One row a list of an experiment. `place` is the one that was drawn, `chosen` the index of its item among `candidates`, which
+had these probabilities; null where nothing was drawn."""
+FEEDBACK: Final = pa.schema(
+    {
+        "list_id": pa.string(),
+        "user_id": pa.string(),
+        "date": pa.date32(),
+        "variant": pa.string(),
+        "shown": pa.int32(),
+        "reward": pa.int32(),
+        "place_shown": pa.bool_(),
+        "place_reward": pa.int32(),
+        "chosen": pa.int32(),
+        "scores": pa.list_(pa.float32()),
+        "chances": pa.list_(pa.float64()),
+    }
+)
+"""One row a list that was shown: how many of its items were, how many had a reward, and both for the drawn place."""

@@ -8,11 +8,11 @@ from pydantic import Field, model_validator
 from nightrank.feature_store.contracts.actions import ACTION_CODES, AGAINST
 from nightrank.feature_store.contracts.config import Day, FrozenConfig
 from nightrank.feature_store.contracts.errors import ConfigError
+from nightrank.feature_store.contracts.experiment_settings import ExperimentSettings
 from nightrank.feature_store.contracts.feature_settings import FeatureSettings
 from nightrank.feature_store.contracts.guard_settings import GuardSettings
 from nightrank.feature_store.contracts.impression_settings import ImpressionSettings
-from nightrank.feature_store.contracts.list_rules import ListRule
-from nightrank.feature_store.contracts.rerank_settings import CandidateSettings, RerankSettings
+from nightrank.feature_store.contracts.scoring_settings import ScoringSettings
 from nightrank.feature_store.contracts.storage import Location
 
 
@@ -126,27 +126,6 @@ class BaselineSettings(FrozenConfig):
     """Item co-occurrence: newest history items that vote."""
 
 
-class FilterSeenSettings(FrozenConfig):
-    actions: tuple[str, ...] = ("view", "click", "cart", "purchase", "rating")
-    """Actions that hide an item from the user's list. `training_set.against_actions` always do."""
-    days: int | None = None
-    """Hide items for this many days; null: forever. If users buy again, set a window or fewer actions."""
-
-
-class ScoringSettings(FrozenConfig):
-    k: int = Field(10, ge=1)
-    """Length of each user's list."""
-    filter_seen: FilterSeenSettings = FilterSeenSettings()
-    batch_users: int = Field(1024, ge=1)
-    """Users per scoring batch."""
-    fallback_days: int = 7
-    """A user without history gets the popular items of this many days."""
-    rerank: RerankSettings = RerankSettings()
-    candidates: CandidateSettings = CandidateSettings()
-    rules: tuple[ListRule, ...] = ()
-    """Rules of the shop (`kind`: allow, deny, price, stock, bought or cap), before those of the table `list_rules`."""
-
-
 class MaintenanceSettings(FrozenConfig):
     optimize_min_files: int = 32
     """A table with at least this many files is compacted."""
@@ -214,6 +193,7 @@ class DataSettings(FrozenConfig):
     impressions: ImpressionSettings = ImpressionSettings()
     baselines: BaselineSettings = BaselineSettings()
     scoring: ScoringSettings = ScoringSettings()
+    experiments: ExperimentSettings = ExperimentSettings()
     maintenance: MaintenanceSettings = MaintenanceSettings()
     spark: SparkSettings = SparkSettings()
     mlflow: MlflowSettings = MlflowSettings()

@@ -73,6 +73,10 @@ RECOMMENDATIONS: Final = TableRef(
     (c.USER_ID, c.RANK),
     volatile=(c.RELEASE_ID, c.RUN_ID, c.LIST_ID, c.MODEL_VERSION, c.VOCABULARY_VERSION, c.DATA_VERSION, c.SNAPSHOT_ID),
 )
+EXPERIMENT_LISTS: Final = TableRef(
+    "experiment_lists", list_schemas.EXPERIMENT_LISTS, (c.LIST_ID,), volatile=(c.LIST_ID, c.RUN_ID)
+)
+FEEDBACK: Final = TableRef("feedback", list_schemas.FEEDBACK, (c.LIST_ID,), volatile=(c.LIST_ID,))
 CLICK_SCORES: Final = TableRef(
     "ctr_scores",
     list_schemas.CLICK_SCORES,
@@ -118,6 +122,8 @@ CATALOGUE: Final[dict[str, TableRef]] = {
         IMPRESSION_CODES,
         BASELINE_LISTS,
         RECOMMENDATIONS,
+        EXPERIMENT_LISTS,
+        FEEDBACK,
         CLICK_SCORES,
         RELEASES,
     )
@@ -137,7 +143,8 @@ MADE_BY: Final[dict[str, str]] = {
         "embed_items": (TEXT_CACHE, ITEM_EMBEDDINGS),
         "build_training_set": (ITEM_INPUTS, *EXAMPLES.values(), *IMPRESSIONS.values(), IMPRESSION_CODES),
         "score_baselines": (BASELINE_LISTS,),
-        "score_users": (RECOMMENDATIONS,),
+        "score_users": (RECOMMENDATIONS, EXPERIMENT_LISTS),
+        "read_feedback": (FEEDBACK,),
         "release": (RELEASES,),
         "score_ctr": (CLICK_SCORES,),
     }.items()

@@ -8,7 +8,8 @@ from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.erasures import PREFIX, erased_rows
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.feature_store.contracts.settings import MaintenanceSettings, ScoringSettings
+from nightrank.feature_store.contracts.scoring_settings import ScoringSettings
+from nightrank.feature_store.contracts.settings import MaintenanceSettings
 from nightrank.feature_store.contracts.storage import local_copy
 from nightrank.feature_store.contracts.tables import ITEMS, RECOMMENDATIONS, VOCABULARY
 from nightrank.pipeline.checks.check import NotApplicable, Subject, expect

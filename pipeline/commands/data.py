@@ -77,6 +77,9 @@ def simulate(
     days: Annotated[int | None, typer.Option("--days", min=1, help="Days with events; more days extend a market.")] = None,
     start: Annotated[str | None, typer.Option("--start", help="First day, as YYYY-MM-DD.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of all random draws.")] = None,
+    react: Annotated[
+        bool, typer.Option("--react", help="Land what users do with the newest lists on the day after: impressions and clicks.")
+    ] = False,
     overrides: Set = None,
     as_json: Json = False,
     dry_run: DryRun = False,
@@ -88,15 +91,20 @@ def simulate(
       nightrank simulate --root lake --preset demo
 
       nightrank simulate --root lake --users 5000 --days 14 --set daily_active=2000
+
+      nightrank simulate --root lake --react
     """
     from nightrank.feature_store.contracts.config import merged
     from nightrank.pipeline.simulate.market import simulate as make
+    from nightrank.pipeline.simulate.reactions import react as react_to
 
     given = {"users": users, "items": items, "days": days, "seed": seed, "preset": preset}
     settings: dict[str, Any] = merged([], overrides or []) | {name: value for name, value in given.items() if value is not None}
     if start:
         settings["start"] = day(start, "--start")
-    counts = make(root, dry_run=dry_run, **settings)
+    if react and (settings or start):
+        raise UsageError("--react takes the market as it is", "leave out its size, or extend it by a call of its own first")
+    counts = react_to(root, dry_run=dry_run) if react else make(root, dry_run=dry_run, **settings)
     _answer(f"{'would be made' if dry_run else 'simulated'} under {root}", counts, as_json)
 
 

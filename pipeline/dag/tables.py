@@ -14,8 +14,9 @@ TABLES_OF: Final[Mapping[str, tuple[str, ...]]] = {
         "impression_codes",
     ),
     "score_baselines": ("baseline_lists",),
-    "score_users": ("recommendations",),
+    "score_users": ("recommendations", "experiment_lists"),
     "release": ("releases",),
+    "read_feedback": ("feedback",),
     "score_ctr": ("ctr_scores",),
 }
 """Tables that a stage writes."""

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from nightrank.pipeline.report import overview, wording
 from nightrank.pipeline.report.ctr import ctr
+from nightrank.pipeline.report.experiment import experiment
 from nightrank.pipeline.report.guards import guards
 from nightrank.pipeline.report.quality import gate, quality
 from nightrank.pipeline.report.training import training
@@ -38,6 +39,7 @@ def render(
         "quality": quality(result.get("metrics") or []),
         "gate": gate(result.get("gate")),
         "training": training(result.get("training"), curves),
+        "experiment": experiment(result.get("experiment")),
         "ctr": ctr(result.get("ctr"), ctr_curves or {}),
         "counts": overview.data_counts(counts),
         "quarantine": overview.quarantine_bars(counts),

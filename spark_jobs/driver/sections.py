@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 
 from nightrank.feature_store.contracts.configuration import Configuration
+from nightrank.feature_store.contracts.experiment_settings import ExperimentSettings
 from nightrank.feature_store.contracts.feature_settings import FeatureSettings
 from nightrank.feature_store.contracts.impression_settings import ImpressionSettings
+from nightrank.feature_store.contracts.scoring_settings import FilterSeenSettings, ScoringSettings
 from nightrank.feature_store.contracts.settings import (
     BaselineSettings,
     CalendarSettings,
-    FilterSeenSettings,
     IdSettings,
     IngestSettings,
     MlflowSettings,
-    ScoringSettings,
     SparkSettings,
     TextSettings,
     TrainingSetSettings,
@@ -60,6 +60,10 @@ class DataSections:
     @property
     def scoring(self) -> ScoringSettings:
         return self.config.section("scoring", ScoringSettings)
+
+    @property
+    def experiments(self) -> ExperimentSettings:
+        return self.config.section("experiments", ExperimentSettings)
 
     @property
     def filter_seen(self) -> FilterSeenSettings:

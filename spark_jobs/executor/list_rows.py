@@ -23,10 +23,26 @@ OUTPUT: Final = pa.schema(
         (c.MOVED, pa.string()),
         (c.SOURCE, pa.string()),
         (c.TAKEN, pa.string()),
+        (c.VARIANT, pa.string()),
+        (c.PLACE, pa.int32()),
+        (c.CHOSEN, pa.int32()),
+        (c.CANDIDATES, pa.list_(pa.string())),
+        (c.SCORES, pa.list_(pa.float32())),
+        (c.CHANCES, pa.list_(pa.float64())),
     ]
 )
 Ids = npt.NDArray[np.int64]
 NONE: Final[Mapping[int, str]] = MappingProxyType({})
+
+
+class Drawn(NamedTuple):
+    """What was drawn for one place (from 1) of a list: the index of the item among the candidates, their scores and chances."""
+
+    place: int
+    chosen: int
+    candidates: Ids
+    scores: npt.NDArray[np.float32]
+    chances: npt.NDArray[np.float64]
 
 
 class Listed(NamedTuple):
@@ -41,6 +57,9 @@ class Listed(NamedTuple):
     fillers: Mapping[int, str] = NONE
     """Why an item stands in a list that is not a fallback itself."""
     taken: str | None = None
+    variant: str | None = None
+    """The user's arm in the experiment."""
+    drawn: Drawn | None = None
 
 
 def list_rows(users: tuple[list[int], list[str]], lists: list[Listed], vocabulary: pa.StringArray) -> pa.RecordBatch:
@@ -71,5 +90,18 @@ def list_rows(users: tuple[list[int], list[str]], lists: list[Listed], vocabular
         told(lambda one: one.moved),
         told(lambda one: one.source),
         pa.array(taken, pa.string()),
+        pa.array(np.array([one.variant for one in lists], dtype=object)[owner], pa.string()),
+        *_drawn([lists[row].drawn if rank == 1 else None for row, rank in zip(owner, ranks, strict=True)], vocabulary),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=OUTPUT)
+
+
+def _drawn(rows: list[Drawn | None], vocabulary: pa.StringArray) -> list[pa.Array]:
+    """The last five columns of OUTPUT; null where nothing was drawn."""
+    return [
+        pa.array([one and one.place for one in rows], pa.int32()),
+        pa.array([one and one.chosen for one in rows], pa.int32()),
+        pa.array([one and vocabulary.take(pa.array(one.candidates - 1)).to_pylist() for one in rows], pa.list_(pa.string())),
+        pa.array([one and one.scores for one in rows], pa.list_(pa.float32())),
+        pa.array([one and one.chances for one in rows], pa.list_(pa.float64())),
+    ]

@@ -39,10 +39,10 @@ class Ranking:
             self.eligible_I[: rules.items + 1] &= shop.allowed_I(rules.items + 1)
         self.batch = self._batch()
 
-    def lists(self) -> list[Listed]:
-        """One for each of the users."""
+    def lists(self, places: int) -> list[Listed]:
+        """One for each of the users, of so many places; rules re-rank the first k."""
         rerank, k = self.rules.rerank, self.rules.k
-        depth = k if rerank is None else max(k, rerank.settings.candidates)
+        depth = places if rerank is None else max(places, rerank.settings.candidates)
         ids, scores = self._best(max(depth, DEEPER * k) if self.shop and self.shop.caps else depth, self.out, self.eligible_I)
         sources: list[dict[int, str]] = [{} for _ in self.warm]
         if rerank is not None and rerank.candidates.is_on:
@@ -53,8 +53,8 @@ class Ranking:
         moved: list[dict[int, str]] = [{} for _ in self.warm]
         if rerank is not None:
             items = [history.items for history in self.histories]
-            ids, scores, moved = reranked(ids, scores, items, self.scorer.item_matrix, rerank, k)
-        found = zip(ids[:, :k], scores[:, :k], moved, sources, strict=True)
+            ids, scores, moved = reranked(ids, scores, items, self.scorer.item_matrix, rerank, k, places)
+        found = zip(ids[:, :places], scores[:, :places], moved, sources, strict=True)
         lists = [Listed(i[i > 0], s[i > 0], moved=m or NONE, source=o or NONE) for i, s, m, o in found]
         return lists if self.shop is None else self._told(lists, kept, self.shop)
 

@@ -76,9 +76,16 @@ def unit_vectors_of(matrix_ID: Any) -> Any:
 
 
 def reranked(
-    ids_BC: Ids, scores_BC: Scores, histories: list[npt.NDArray[np.int32]], matrix_ID: Any, rules: RerankRules, k: int
+    ids_BC: Ids,
+    scores_BC: Scores,
+    histories: list[npt.NDArray[np.int32]],
+    matrix_ID: Any,
+    rules: RerankRules,
+    k: int,
+    places: int,
 ) -> tuple[Ids, Scores, list[dict[int, str]]]:
-    """(ids [B, K], the model's scores [B, K], per user the texts of what was moved by item)."""
+    """(ids [B, K], the model's scores [B, K], per user the texts of what was moved by item). Rules fill the first k places; K
+    is `places`, and what no rule chose follows in its order."""
     from nightrank.ranker.rerank.lists import cut, started
     from nightrank.ranker.rerank.moves import moves, places_of
 
@@ -88,7 +95,7 @@ def reranked(
     for name, rule in _steps(rules.settings, side, histories, matrix_ID, k):
         before, lists = lists, rule(lists)
         told.append((name, moves(before, lists)))
-    ids_BK = cut(lists, k).ids_BC
+    ids_BK = cut(lists, places).ids_BC
     place_BK = np.maximum(places_of(ids_BK, ids_BC) - 1, 0)
     moved: list[dict[int, str]] = [{} for _ in ids_BK]
     for name, found in told:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from nightrank.feature_store.contracts.storage import local_folder, locate
+from nightrank.spark_jobs.executor.experiment import arms, explored
 from nightrank.spark_jobs.executor.fallback import Fallback, read_fallback
 from nightrank.spark_jobs.executor.list_rows import Listed, list_rows
 from nightrank.spark_jobs.executor.ranking import Ranking
@@ -59,11 +60,26 @@ def _lists(users: Users, fallback: Fallback, rules: ScoreRules, shop: OpenRules 
     warm = [row for row, history in enumerate(users.histories) if len(history.items)]
     scorer = open_scorer(rules.bundle, rules.manifest)
     lists: dict[int, Listed] = {}
-    if warm:
-        lists |= zip(warm, Ranking(users, warm, rules, scorer, fallback, shop).lists(), strict=True)
-    for row in set(range(len(users.user))) - set(warm):
-        lists[row] = _cold(users, row, fallback, rules, shop)
+    for arm, rows in arms(rules.experiment, users.user_id, warm):
+        lists |= zip(rows, _ranked(users, rows, fallback, rules, shop, arm), strict=True)
+    for arm, rows in arms(rules.experiment, users.user_id, sorted(set(range(len(users.user))) - set(warm))):
+        lists |= {row: _cold(users, row, fallback, rules, shop)._replace(variant=arm) for row in rows}
     return list_rows((users.user, users.user_id), [lists[row] for row in range(len(users.user))], scorer.vocabulary)
+
+
+def _ranked(
+    users: Users, rows: list[int], fallback: Fallback, rules: ScoreRules, shop: OpenRules | None, arm: str | None
+) -> list[Listed]:
+    """By the model, of users in that arm of the experiment."""
+    if not rows:
+        return []
+    scorer, experiment = open_scorer(rules.bundle, rules.manifest), rules.experiment
+    if experiment is None or arm is None:
+        return Ranking(users, rows, rules, scorer, fallback, shop).lists(rules.k)
+    own = rules._replace(rerank=experiment.rerank[arm])
+    found = Ranking(users, rows, own, scorer, fallback, shop).lists(experiment.depth(rules.k))
+    lists = zip(rows, found, strict=True)
+    return [explored(one, users.user_id[row], experiment, rules.k)._replace(variant=arm) for row, one in lists]
 
 
 def _cold(users: Users, row: int, fallback: Fallback, rules: ScoreRules, shop: OpenRules | None) -> Listed:

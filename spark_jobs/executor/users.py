@@ -13,6 +13,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.storage import local_folder, locate
 from nightrank.feature_store.training_rows import History, collapse
+from nightrank.spark_jobs.executor.experiment import ExperimentRules
 from nightrank.spark_jobs.executor.features import tables_of
 from nightrank.spark_jobs.executor.rerank import RerankRules
 from nightrank.spark_jobs.executor.rows import flattened
@@ -46,6 +47,8 @@ class ScoreRules(NamedTuple):
     """None: lists are the model's best, in its order."""
     shop: ShopRules | None = None
     """None: the shop has no rules, and lists are as without them."""
+    experiment: ExperimentRules | None = None
+    """None: users are in no arm, and no place is drawn."""
 
 
 class Users(NamedTuple):

@@ -16,10 +16,11 @@ from nightrank.spark_jobs.executor.rerank import AGE, CATEGORY, COUNT, RerankRul
 def rerank_rules(
     spark: SparkSession, context: StageContext, settings: DataSections, versions: tuple[int, int], work: Location
 ) -> RerankRules | None:
-    """The rules with their items at `work/item_side`; None where no rule has a weight and the model alone proposes. `versions`
-    are those of the tables of items and of the vocabulary; `work/popular` is there."""
-    rerank, candidates = settings.scoring.rerank, settings.scoring.candidates
-    if not (rerank.is_on or candidates.is_on):
+    """The rules with their items at `work/item_side`; None where no rule of any arm has a weight and nothing but the model
+    proposes. `versions` are those of the tables of items and of the vocabulary; `work/popular` is there."""
+    rerank, candidates, experiment = settings.scoring.rerank, settings.scoring.candidates, settings.experiments
+    in_arms = experiment.enabled and any(arm.rerank and arm.rerank.is_on for arm in experiment.arms.values())
+    if not (rerank.is_on or candidates.is_on or in_arms):
         return None
     of_items, of_vocabulary = versions
     ids = delta_io.read(spark, context.lake, VOCABULARY, of_vocabulary)

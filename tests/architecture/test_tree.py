@@ -64,7 +64,7 @@ def test_no_room_imports_tests():
 
 def test_rooms_are_imported_by_their_installed_name():
     rooms = {path.name for path in (ROOT / "nightrank").iterdir() if path.is_symlink()} - {"conf"}
-    assert rooms == {"feature_store", "ranker", "spark_jobs", "trainer", "pipeline"}
+    assert rooms == {"feature_store", "experiments", "ranker", "spark_jobs", "trainer", "pipeline"}
     files = [path for path in tracked_files() if path.suffix == ".py"]
     wrong = [str(p.relative_to(ROOT)) for p in files for i in imports_of(p) if i.module.split(".")[0] in rooms]
     assert wrong == []

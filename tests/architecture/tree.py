@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("feature_store", "ranker", "spark_jobs", "trainer", "pipeline")
+ROOMS = ("feature_store", "experiments", "ranker", "spark_jobs", "trainer", "pipeline")
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,11 @@ from nightrank.feature_store.contracts.context import StageContext, StageResult
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.fingerprint import fingerprint_of
 from nightrank.feature_store.contracts.inputs import HOW, INPUTS
+from nightrank.feature_store.contracts.scoring_settings import FilterSeenSettings, ScoringSettings
 from nightrank.feature_store.contracts.secret_settings import environment_of
 from nightrank.feature_store.contracts.settings import (
     CalendarSettings,
-    FilterSeenSettings,
     MlflowSettings,
-    ScoringSettings,
     SparkSettings,
     TextSettings,
 )

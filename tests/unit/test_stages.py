@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from nightrank.feature_store.contracts.configuration import Configuration
-from nightrank.pipeline.stages import CTR_SWITCH, STAGES, names, stages_of
+from nightrank.pipeline.stages import STAGES, names, stages_of
 
 
 def test_a_stage_stands_only_on_stages_before_it() -> None:
@@ -16,12 +16,15 @@ def test_a_stage_stands_only_on_stages_before_it() -> None:
 
 
 def test_full_and_nightly_run_the_same_list_and_the_verdict_is_last() -> None:
-    on, off = (Configuration.from_run({"impressions": {"enabled": value}}) for value in (True, False))
+    on, off = (
+        Configuration.from_run({"impressions": {"enabled": value}, "experiments": {"enabled": value}})
+        for value in (True, False)
+    )
     unset = Configuration.from_run({})
     assert stages_of("full", on) == stages_of("nightly", on) == STAGES
     left_out = [stage.name for stage in STAGES if stage not in stages_of("full", off)]
-    assert left_out == ["train_ctr", "register_ctr", "score_ctr"]
-    assert stages_of("full", off) == stages_of("full", unset) == tuple(stage for stage in STAGES if stage.switch != CTR_SWITCH)
+    assert left_out == ["read_feedback", "train_ctr", "register_ctr", "score_ctr"]
+    assert stages_of("full", off) == stages_of("full", unset) == tuple(stage for stage in STAGES if stage.switch is None)
     assert names()[-1] == "verdict"
     assert [stage.name for stage in STAGES if stage.ends_run] == ["verdict"]
 

@@ -10,6 +10,7 @@ from nightrank.feature_store.contracts.outputs.checked import Checked
 from nightrank.feature_store.contracts.outputs.closing import Judged, Maintained, Reported
 from nightrank.feature_store.contracts.outputs.ctr import RegisteredCtr, ScoredCtr, TrainedCtr
 from nightrank.feature_store.contracts.outputs.evaluated import Evaluated
+from nightrank.feature_store.contracts.outputs.feedback import FeedbackRead
 from nightrank.feature_store.contracts.outputs.gated import Gated
 from nightrank.feature_store.contracts.outputs.ingested import Ingested
 from nightrank.feature_store.contracts.outputs.output import OtherOutput, StageOutput
@@ -30,6 +31,7 @@ KINDS: Final[tuple[type[StageOutput], ...]] = (
     Gated,
     Scored,
     Released,
+    FeedbackRead,
     TrainedCtr,
     RegisteredCtr,
     ScoredCtr,
