@@ -20,6 +20,7 @@ from nightrank.pipeline.commands import (
     ranks,
     recommending,
     replays,
+    resets,
     rollbacks,
     rules,
     runs,
@@ -71,6 +72,7 @@ app.command("join")(ranks.join)
 app.add_typer(orchestration.app, name="run")
 app.add_typer(rules.app, name="rules")
 app.command("rollback")(rollbacks.rollback)
+app.command("reset-vocabulary")(resets.reset_vocabulary)
 app.command("erase")(erasures.erase)
 app.command("tune")(tunes.tune)
 app.command("plan")(plans.plan)

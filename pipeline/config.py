@@ -18,6 +18,7 @@ from nightrank.pipeline.output import err
 from nightrank.pipeline.telemetry.settings import OperationsConfig
 from nightrank.trainer.config.ctr import CtrTrainerConfig
 from nightrank.trainer.config.evaluation import EvaluationConfig, GateConfig
+from nightrank.trainer.config.retention import RetentionConfig
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.config.tune import TuneConfig
 
@@ -31,6 +32,7 @@ class NightConfig(DataSettings):
     ctr: CtrTrainerConfig = CtrTrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
+    retention: RetentionConfig = RetentionConfig()
     tune: TuneConfig = TuneConfig()
     operations: OperationsConfig = OperationsConfig()
 

@@ -14,6 +14,7 @@ from nightrank.pipeline.run import request as requests
 from nightrank.pipeline.run.attempt import Attempt
 from nightrank.pipeline.run.children import end_processes
 from nightrank.pipeline.run.directory import RunDirectory
+from nightrank.pipeline.run.landed_again import check_same_files
 from nightrank.pipeline.run.ranks_check import check_ranks
 from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.run.signals import caught
@@ -36,8 +37,9 @@ class Orchestrated:
 
         `already_done` where the run had ended, `nothing` on an empty day: then the lake is free.
         """
-        request = requests.with_late_events(request)
+        request = requests.due_again(request)
         run_id = requests.run_id_of(request)
+        check_same_files(request)
         if requests.finished(request.lake.run_dir(run_id)):
             return self.runner.already_done(request, run_id)
         requests.check_ready(request)

@@ -78,6 +78,8 @@ def _remarks(result: dict[str, Any]) -> list[str]:
     found = []
     if current := result.get("back_fill_of"):
         found.append(f"a back-fill: its data was read; the model and lists of {current} stay current")
+    if because := result.get("because"):
+        found.append(f"the full training in place of the night: {because}")
     if users := result.get("trained_on_erased"):
         found.append(f"the live model has learnt from {users:,} erased users; run `nightrank full` to leave them out")
     return found

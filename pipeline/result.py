@@ -35,7 +35,7 @@ COUNTS: Final = {
     "texts_cut": 0,
 }
 FROM_RUN: Final = ("run_id", "kind", "date", "commit", "config_sha256", "seed", "versions", "machine")
-WHERE_SWITCHED_ON: Final = ("ctr", "ingest", "guards", "experiment")
+WHERE_SWITCHED_ON: Final = ("ctr", "ingest", "guards", "experiment", "retention")
 """Sections of stages that are not part of every run: absent where those did not run."""
 FROM_OUTPUTS: Final = ("snapshot", "training", "model", "metrics", "gate", "release", "report")
 
@@ -57,6 +57,7 @@ def compose(
     result |= {field: left_by_all[field] for field in WHERE_SWITCHED_ON if field in left_by_all}
     newer = (run.get("found") or {}).get("newer")
     result |= {"back_fill_of": newer} if newer else {}
+    result |= {"because": run["because"]} if run.get("because") else {}
     trained = trained_on_erased(Lake(run_dir.parent.parent))
     result |= {"trained_on_erased": trained} if trained else {}
     result["metrics"] = result["metrics"] or []

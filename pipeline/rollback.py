@@ -13,11 +13,13 @@ from typing import Any, Final
 from nightrank.feature_store import delta_read, release_rows
 from nightrank.feature_store.contracts.champion import set_back_champion
 from nightrank.feature_store.contracts.errors import DataContractError, SafetyRefusal
+from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.lease import held
-from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.tables import RECOMMENDATIONS
+from nightrank.feature_store.contracts.vocabulary_lineage import refuse_older_lineage
 
 ALIAS: Final = (sys.executable, "-m", "nightrank.trainer.stages.alias")
 
@@ -42,7 +44,7 @@ def roll_back(lake: Lake, *, dry_run: bool = False) -> dict[str, Any]:
             if not step.ended:
                 set_back_champion(lake, step.champion)
             current = delta_read.latest_release(lake)
-            if current is None or not made_by(current, step.champion):
+            if current is None or not made_by(lake, current, step.champion):
                 release_rows.append(lake, step.release.model_copy(update={"fence": lease.fence}))
     return _answer(step, _align(lake, step.champion))
 
@@ -53,14 +55,15 @@ def planned(lake: Lake) -> Step:
     if present is None:
         raise SafetyRefusal(f"{lake.root} has no champion yet", "nothing was changed; a rollback needs two promotions")
     releases = delta_read.releases(lake)
-    behind = bool(releases) and not made_by(releases[-1], present) and releases[-1].model_version > present.version
+    behind = bool(releases) and _left_behind(lake, releases[-1], present)
     target = present if behind else lake.champion_replaced_by(present)
     if target is None:
         raise SafetyRefusal(
             f"there is no champion before {present.name} version {present.version} of {present.date}",
             "nothing was changed; a rollback needs two promotions",
         )
-    kept = [release for release in releases if made_by(release, target) and _whole(lake, release)]
+    refuse_older_lineage(lake, target)
+    kept = [release for release in releases if made_by(lake, release, target) and _whole(lake, release)]
     if not kept or not (lake.root / target.bundle).exists():
         raise SafetyRefusal(
             f"the {'lists' if (lake.root / target.bundle).exists() else 'bundle'} of {target.name} version {target.version} of "
@@ -71,9 +74,26 @@ def planned(lake: Lake) -> Step:
     return Step(target, kept[-1], replaced, behind)
 
 
-def made_by(release: Release, model: ModelRef) -> bool:
-    """The lists are the model's, or those of a copy of it that knows new items and has the same version."""
-    return (release.model_name, release.model_version) == (model.name, model.version)
+def made_by(lake: Lake, release: Release, model: ModelRef) -> bool:
+    """The lists are the model's, or those of a copy of it that knows new items.
+
+    By the hash of the bundle: a registry that was lost and begun again gives the same versions to other models.
+    """
+    if release.manifest_sha256 == model.manifest_sha256:
+        return True
+    run = lake.run_dir(release.run_id)
+    copy, record = run / LIST_MODEL, run / "stages" / "gate.json"
+    if not (copy.exists() and record.exists()) or load_model_ref(copy).manifest_sha256 != release.manifest_sha256:
+        return False
+    return bool(read_json(record)["output"]["gate"]["champion"] == model.manifest_sha256)
+
+
+def _left_behind(lake: Lake, newest: Release, present: ModelRef) -> bool:
+    """A rollback has set the champion back and was cut off before its lists: the newest are of the one that it replaced."""
+    if made_by(lake, newest, present):
+        return False
+    earlier = map(load_model_ref, (lake.root / "champions").glob("*.json"))
+    return any(ref.replaced == present.manifest_sha256 and made_by(lake, newest, ref) for ref in earlier)
 
 
 def _whole(lake: Lake, release: Release) -> bool:

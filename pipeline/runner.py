@@ -16,6 +16,7 @@ from nightrank.pipeline.run.attempt import Attempt
 from nightrank.pipeline.run.children import end_processes
 from nightrank.pipeline.run.differing import differing
 from nightrank.pipeline.run.directory import RunDirectory, open_run_directory, planned_directory
+from nightrank.pipeline.run.landed_again import check_same_files, described_since
 from nightrank.pipeline.run.ranks_check import check_ranks
 from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.run.signals import StopRequest, caught
@@ -40,10 +41,12 @@ class Runner:
     def run(self, request: RunRequest) -> dict[str, Any]:
         """The run's result, also on disk. `already_done`, and nothing is touched, where it had ended before.
 
-        ConflictError if another run works on the lake; UsageError if the lake is not ready for it.
+        ConflictError if another run works on the lake; UsageError if the lake is not ready for it; SafetyRefusal if other files
+        landed for what is finished.
         """
-        request = requests.with_late_events(request)
+        request = requests.due_again(request)
         run_id = requests.run_id_of(request)
+        check_same_files(request)
         if requests.finished(request.lake.run_dir(run_id)):
             return self.already_done(request, run_id)
         requests.check_ready(request)
@@ -95,8 +98,10 @@ class Runner:
 
     def plan(self, request: RunRequest, only: str | None = None) -> dict[str, Any]:
         """What `run` (or `run_stage`) would do now. Reads only."""
-        request = request if only else requests.with_late_events(request)
+        request = request if only else requests.due_again(request)
         run_id = requests.run_id_of(request)
+        if only is None:
+            check_same_files(request)
         directory = planned_directory(request, run_id)
         over = requests.finished(directory.folder) and only is None
         status = "already_done" if over else "planned"
@@ -157,6 +162,8 @@ class Runner:
             result = results.compose(directory.folder, every, "nothing", nothing.exit_code, nothing.to_json())
             results.write(directory.folder, result)
             return self.ending.of_empty(request, directory, result)
+        if request.because:
+            self.progress.note(request.because)
         self.progress.begin(
             f"{directory.run_id}  attempt {directory.body['attempt']}  {directory.folder}", tuple(s.name for s in todo)
         )
@@ -173,5 +180,5 @@ class Runner:
         before = result["status"]
         self.ending.log_result(request, RunDirectory(folder, {"run_id": run_id}), StopRequest())
         notes = ["the gate rejected its challenger"] if before == "gate_rejected" else []
-        note = "; ".join([f"{run_id} had ended before", *notes, *differing(folder, request.config)])
-        return {**result, "status": "already_done", "exit_code": 0, "error": None, "note": note}
+        words = [f"{run_id} had ended before", *notes, *differing(folder, request.config), *described_since(request)]
+        return {**result, "status": "already_done", "exit_code": 0, "error": None, "note": "; ".join(words)}

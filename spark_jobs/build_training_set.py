@@ -48,8 +48,7 @@ def run(context: StageContext) -> StageResult:
         )
         return result
     version = delta_io.version(context.lake, INTERACTIONS)
-    learnt = date.fromisoformat(base.snapshot.date) if base else None
-    chosen = chosen_rows(spark, context, settings, version, learnt)
+    chosen = chosen_rows(spark, context, settings, version, base.snapshot if base else None)
     rule = _rule_of_night(base) if base else _rule(context, settings, chosen.first_day)
     rules = row_rules(settings, rule, context.kind)
     rows = user_sequences(chosen.known).join(chosen.users, c.USER)

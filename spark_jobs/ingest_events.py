@@ -1,5 +1,6 @@
 """ingest_events: what landed goes into events, items and users; what is broken goes to quarantine with its reason."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,10 +13,12 @@ from nightrank.feature_store.contracts.errors import NothingToDo
 from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import LandingKind
 from nightrank.feature_store.contracts.landing_days import fresh_days, landing_days
-from nightrank.feature_store.contracts.landing_files import SCHEMAS, checked
+from nightrank.feature_store.contracts.landing_files import SCHEMAS, Landed, checked
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.outputs.ingested import IngestAccounts, Ingested
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
+from nightrank.feature_store.contracts.storage import Entry, Location
+from nightrank.feature_store.contracts.taken_in import remember as remember_files
 from nightrank.feature_store.delta_io import Commit
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
@@ -68,6 +71,7 @@ def run(context: StageContext) -> StageResult:
         wanted: tuple[LandingKind, ...] = tuple(batches) if context.without_events else ("events",)
         if not any(batches[kind].valid_rows for kind in wanted):
             raise _nothing(context)
+        _remember_files(context, landed)
         return _result(spark, context, batches, commits, hashed=key is not None)
     finally:
         for batch in batches.values():
@@ -78,6 +82,16 @@ def _nothing(context: StageContext) -> NothingToDo:
     return NothingToDo(
         f"no valid event landed for {context.day}", "lists stay as they are; run the next date when it has landed"
     )
+
+
+def _remember_files(context: StageContext, landed: Mapping[LandingKind, Landed]) -> None:
+    """The lake says of every file that it is in the tables."""
+    days: dict[date, list[tuple[Location, Entry]]] = {}
+    for found in landed.values():
+        for path, entry in found.entries:
+            days.setdefault(date.fromisoformat(path.parent.name.removeprefix("day=")), []).append((path, entry))
+    with context.commit():
+        remember_files(context.lake, context.run_id, days)
 
 
 def _commit(

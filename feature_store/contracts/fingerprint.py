@@ -14,6 +14,7 @@ from nightrank.feature_store.contracts.inputs import HOW, StageInputs, inputs_of
 from nightrank.feature_store.contracts.landing_days import landing_identity, undecided_identity
 from nightrank.feature_store.contracts.model_ref import ModelRef
 from nightrank.feature_store.contracts.outputs.catalogue import output_kind
+from nightrank.feature_store.contracts.vocabulary_lineage import lineage_of
 
 OUTSIDE: Final = ("landing", "undecided", "champion", "last_full", "earlier_rows")
 """Inputs from outside the run. They may move on after a run has ended, which undoes nothing that it left."""
@@ -33,12 +34,15 @@ class Identities(FrozenConfig):
     undecided: str | None = None
     champion: str | None = None
     last_full: str | None = None
+    vocabulary: int | None = None
+    """Number of the lineage; None in a lake's first, as before there were any."""
     earlier_rows: str | None = None
     list_rules: int | None = None
 
     @property
     def fingerprint(self) -> str:
-        return sha256_of(self.model_dump(mode="json"))
+        body = self.model_dump(mode="json")
+        return sha256_of({name: value for name, value in body.items() if name != "vocabulary" or value is not None})
 
 
 def identities_of(context: StageContext, stage: str) -> Identities:
@@ -58,6 +62,7 @@ def identities_of(context: StageContext, stage: str) -> Identities:
         undecided=sha256_of([_meta(context), undecided_identity(context)]) if inputs.undecided else None,
         champion=_manifest(champion),
         last_full=_manifest(last_full),
+        vocabulary=_lineage(context) if inputs.vocabulary else None,
         earlier_rows=_earlier_rows(context, champion) if inputs.earlier_rows else None,
         list_rules=context.found.list_rules if inputs.list_rules and context.found else None,
     )
@@ -139,6 +144,11 @@ def _earlier_rows(context: StageContext, champion: ModelRef | None) -> str | Non
         return None
     found = earlier_rows(context.lake, context.day.isoformat(), champion.manifest_sha256)
     return sha256_of([rows.identity for rows in found])
+
+
+def _lineage(context: StageContext) -> int | None:
+    lineage = lineage_of(context.lake)
+    return None if lineage is None else lineage.number
 
 
 def _manifest(ref: ModelRef | None) -> str | None:

@@ -24,6 +24,8 @@ class StageInputs:
     """The model of the newest other full run."""
     list_rules: bool = False
     """The shop's rules, at the version that the run found."""
+    vocabulary: bool = False
+    """The lineage of the vocabulary: after a reset nothing that it wrote stands."""
     earlier_rows: bool = False
     """Of a night: the hold-out rows of nights before it that were too few to decide."""
 
@@ -37,7 +39,9 @@ REGISTRY: Final = ("mlflow.tracking_uri", "mlflow.experiment", "mlflow.model_nam
 INPUTS: Final[dict[str, StageInputs]] = {
     "check_day": StageInputs(("calendar", "guards"), undecided=True, champion="parent"),
     "ingest_events": StageInputs(("calendar", "ids", "ingest"), ("check_day",), landing=True, champion="parent"),
-    "build_features": StageInputs(("calendar", "features", "impressions"), ("ingest_events",), champion="found"),
+    "build_features": StageInputs(
+        ("calendar", "features", "impressions"), ("ingest_events",), champion="found", vocabulary=True
+    ),
     "embed_items": StageInputs(("calendar", "text"), ("ingest_events", "build_features")),
     "build_training_set": StageInputs(
         ("calendar", "features", "training_set", "impressions", "scoring.filter_seen"),
@@ -48,7 +52,10 @@ INPUTS: Final[dict[str, StageInputs]] = {
     "train": StageInputs(("trainer", "text"), ("build_training_set",)),
     "register": StageInputs(REGISTRY, ("build_training_set", "train")),
     "evaluate": StageInputs(
-        ("calendar", "evaluation"), ("build_training_set", "train", "score_baselines"), champion="found", last_full=True
+        ("calendar", "evaluation", "retention"),
+        ("build_training_set", "train", "score_baselines"),
+        champion="found",
+        last_full=True,
     ),
     "gate": StageInputs(("gate", "text", *REGISTRY), ("build_training_set", "register"), champion="found", earlier_rows=True),
     "score_users": StageInputs(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final
 
-from nightrank.feature_store.contracts import erasures
+from nightrank.feature_store.contracts import cohort, erasures, taken_in
 from nightrank.feature_store.contracts.erasures import Receipt
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.holds import hold_of, save_hold
@@ -80,6 +80,7 @@ def carry_out(lake: Lake, plan: Plan, commit: Commit, versions: dict[str, int]) 
     with commit():
         changed = pins.correct_all(lake)
         bundles.correct_all(lake)
+        cohort.correct(lake)
     failpoint("erase.after_pins")
     with commit():
         _correct_holds(lake, plan.hits)
@@ -125,12 +126,13 @@ def _begun(lake: Lake, plan: Plan, versions: dict[str, int]) -> Receipt:
 
 
 def _correct_holds(lake: Lake, found: Iterable[Hit]) -> None:
-    """What a guard decided of a day is about its files: these are the same day without one user."""
+    """What a guard decided of a day and what was taken in of it is about its files: they are the same day without one user."""
     for name in sorted({hit.place.parent.name for hit in found if area_of(lake, hit.place).startswith("landing/")}):
         day = date.fromisoformat(name.removeprefix("day="))
         hold = hold_of(lake, day)
         if hold is not None:
             save_hold(lake, hold.model_copy(update={"landing": landing_of(lake, day)}))
+        taken_in.correct(lake, day)
 
 
 def _rewrite_texts(found: Iterable[Hit], user: ErasedUser, pattern: re.Pattern[bytes]) -> None:

@@ -15,6 +15,7 @@ TODAY = "today"
 REPLAY = "replay"
 _EVENTS = "events"
 _TAKEN_BACK = "_taken_back"
+_LATE = "_late"
 
 
 def known_by(day: date, timezone: str) -> Column:
@@ -32,22 +33,26 @@ def known_interactions(
     actions: tuple[str, ...],
     learnt: date | None = None,
     folded: Collection[date] = (),
+    late: DataFrame | None = None,
     against: tuple[str, ...] = (),
     weights: Mapping[str, float] | None = None,
 ) -> DataFrame:
     """Interactions with one of the actions that are known by the end of `day`; `fresh` are those that were not by the end of
-    `learnt` (the day before where it is None, or is not before `day`), and those that landed on a `folded` day.
+    `learnt` (the day before where it is None, or is not before `day`), those that landed on a `folded` day, and those among
+    the rows `late`.
 
     `weight` is that of the action, 1 where `weights` do not name it, and 0 for what the user took back: events on an item up to
     the user's last action `against` it that is known by then.
     """
     codes = [ACTION_CODES[name] for name in actions]
     known = interactions.where(known_by(day, timezone))
-    return (
-        _weighed(known, codes, [ACTION_CODES[name] for name in against], weights or {})
-        .withColumn(FRESH, _is_fresh(day, timezone, learnt, folded))
-        .withColumn(TODAY, F.col(c.EVENT_DATE) == F.lit(day))
-    )
+    weighed = _weighed(known, codes, [ACTION_CODES[name] for name in against], weights or {})
+    fresh = _is_fresh(day, timezone, learnt, folded)
+    if late is not None:
+        marked = late.select(c.EVENT_ID).distinct().withColumn(_LATE, F.lit(True))
+        weighed = weighed.join(F.broadcast(marked), c.EVENT_ID, "left")
+        fresh = fresh | F.col(_LATE).isNotNull()
+    return weighed.withColumn(FRESH, fresh).drop(_LATE).withColumn(TODAY, F.col(c.EVENT_DATE) == F.lit(day))
 
 
 def fresh_interactions(
@@ -58,11 +63,13 @@ def fresh_interactions(
     actions: tuple[str, ...],
     learnt: date | None = None,
     folded: Collection[date] = (),
+    late: DataFrame | None = None,
 ) -> DataFrame:
     """The interactions that `known_interactions` calls fresh, and their columns alone: files without one are not read."""
-    codes = [ACTION_CODES[name] for name in actions]
-    fresh = known_by(day, timezone) & _is_fresh(day, timezone, learnt, folded)
-    return interactions.where(fresh & F.col(c.ACTION).isin(codes))
+    wanted = known_by(day, timezone) & F.col(c.ACTION).isin([ACTION_CODES[name] for name in actions])
+    fresh = _is_fresh(day, timezone, learnt, folded)
+    found = interactions.where(wanted & fresh)
+    return found if late is None else found.unionByName(late.where(wanted & ~fresh))
 
 
 def _is_fresh(day: date, timezone: str, learnt: date | None, folded: Collection[date]) -> Column:

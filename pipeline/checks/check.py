@@ -11,6 +11,7 @@ from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.storage import Location
+from nightrank.feature_store.contracts.vocabulary_lineage import is_older
 
 AGAIN = "run the same command again, or repeat the run with --redo"
 
@@ -75,6 +76,11 @@ class Subject:
         if not value:
             raise NotApplicable(f"the run ended as {self.result['status']} without {name}")
         return value
+
+    def of_this_vocabulary(self, snapshot_id: str) -> None:
+        """NotApplicable where `nightrank reset-vocabulary` has emptied the tables that the snapshot is of."""
+        if is_older(self.lake, snapshot_id):
+            raise NotApplicable("the vocabulary was reset since, and the tables of then are gone")
 
     def expired(self, keep: int) -> bool:
         """Whether so many releases are newer that maintenance may have taken this run's files."""

@@ -62,6 +62,7 @@ def one_release(subject: Subject) -> str:
 def every_user(subject: Subject) -> str:
     """Who is in the vocabulary, and was not erased, has a list."""
     mine = subject.release
+    subject.of_this_vocabulary(mine.snapshot_id)
     known = _read(subject, VOCABULARY.name, mine.vocabulary_version, [c.RAW_ID], ds.field(c.KIND) == "user")
     known = known.filter(pc.invert(pc.starts_with(known[c.RAW_ID], PREFIX)))
     listed = pc.unique(_rows(subject)[c.USER_ID])

@@ -21,6 +21,7 @@ def identity(subject: Subject) -> str:
 
 def pinned_files(subject: Subject) -> str:
     snapshot = _snapshot(subject)
+    subject.of_this_vocabulary(snapshot.id)
     count = 0
     for name, part in snapshot.parts.items():
         for file in part.files:

@@ -22,7 +22,9 @@ def run_or_plan(
     dry_run: bool,
 ) -> None:
     """A whole run, or with `dry_run` its plan."""
-    request = request_for(kind, root, when, config, overrides, redo)
+    from nightrank.pipeline.full_pass import as_due
+
+    request = as_due(request_for(kind, root, when, config, overrides, redo))
     if dry_run:
         answer_plan(plan_of(request), as_json)
     else:

@@ -5,6 +5,7 @@ from typing import Any
 from nightrank.feature_store.contracts.files import read_json, write_atomic
 from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.report.page import render
+from nightrank.pipeline.report.retention import earlier_sections
 
 REPORT = "report.html"
 
@@ -14,8 +15,9 @@ def write_report(run_dir: Location, result: dict[str, Any]) -> Location:
     curves = _output(run_dir, "train").get("curves") or {}
     ctr_curves = _output(run_dir, "train_ctr").get("ctr_training", {}).get("curves", {}).get("ctr")
     users = _read(run_dir / "sample_users.json", [])
+    earlier = earlier_sections(run_dir, str(result["date"])) if result.get("retention") else []
     path = run_dir / REPORT
-    write_atomic(path, render(result, curves, users, ctr_curves).encode())
+    write_atomic(path, render(result, curves, users, ctr_curves, earlier).encode())
     return path
 
 

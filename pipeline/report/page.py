@@ -12,6 +12,7 @@ from nightrank.pipeline.report.ctr import ctr
 from nightrank.pipeline.report.experiment import experiment
 from nightrank.pipeline.report.guards import guards
 from nightrank.pipeline.report.quality import gate, quality
+from nightrank.pipeline.report.retention import retention
 from nightrank.pipeline.report.training import training
 from nightrank.pipeline.report.users import sample_users
 
@@ -23,8 +24,10 @@ def render(
     curves: Mapping[str, Any],
     users: Sequence[Mapping[str, Any]],
     ctr_curves: Mapping[str, Any] | None = None,
+    earlier: Sequence[tuple[str, Mapping[str, Any]]] = (),
 ) -> str:
-    """One self-contained HTML page. A section whose stage did not run is left out, so partial and failed runs render too."""
+    """One self-contained HTML page. A section whose stage did not run is left out, so partial and failed runs render too.
+    `earlier`: the sections `retention` of nights before, by date."""
     counts, release = result.get("counts") or {}, result.get("release") or {}
     versions = overview.table_versions(result["stages"])
     view = {
@@ -38,6 +41,7 @@ def render(
         "tiles": overview.tiles(result),
         "quality": quality(result.get("metrics") or []),
         "gate": gate(result.get("gate")),
+        "retention": retention(result.get("retention"), str(result["date"]), earlier),
         "training": training(result.get("training"), curves),
         "experiment": experiment(result.get("experiment")),
         "ctr": ctr(result.get("ctr"), ctr_curves or {}),

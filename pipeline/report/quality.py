@@ -47,6 +47,8 @@ class Gate:
     n: str
     figures: str
     """NDCG@10 of both on the held-out rows, or nothing."""
+    limits: tuple[tuple[str, str, str, str], ...] = ()
+    """(limit, verdict, tone, sentence)"""
 
 
 MEANING: Final = {
@@ -56,6 +58,8 @@ MEANING: Final = {
     "undecidable": ("calm", "Undecidable: too few held-out rows to tell the two apart, so the champion stays."),
     "no_challenger": ("calm", "No event landed, so no model was trained. The champion stays, and it made new lists."),
 }
+FAILED_A_LIMIT: Final = "The challenger failed a limit. The champion stays, and it made new lists."
+LIMIT_TONE: Final = {"passed": "good", "failed": "warn"}
 
 
 def quality(metrics: Sequence[Row]) -> Quality | None:
@@ -87,7 +91,16 @@ def gate(body: Row | None) -> Gate | None:
     reasons = tuple(map(str, [*(body.get("reasons") or ()), *filter(None, [body.get("new_items")])]))
     ours, before = body.get("challenger_ndcg"), body.get("champion_ndcg")
     figures = f"challenger {wording.figure(ours)}, champion {wording.figure(before)}" if ours is not None else ""
-    return Gate(decision, tone, meaning, reasons, chart, _rows_of(body), figures)
+    limits = tuple(_limit(found) for found in body.get("limits") or ())
+    if decision == "rejected" and any(verdict == "failed" for _, verdict, _, _ in limits):
+        meaning = FAILED_A_LIMIT
+    return Gate(decision, tone, meaning, reasons, chart, _rows_of(body), figures, limits)
+
+
+def _limit(found: Row) -> tuple[str, str, str, str]:
+    verdict = str(found["verdict"])
+    name = wording.plain(str(found["limit"]).replace("slice_floor:", "floor of "))
+    return name, wording.plain(verdict), LIMIT_TONE.get(verdict, "calm"), str(found["sentence"])
 
 
 def _rows_of(body: Row) -> str:

@@ -35,11 +35,14 @@ class RunDirectory:
     @property
     def note(self) -> str:
         """What is special about the run; empty for an ordinary one."""
+        because = str(self.body.get("because") or "")
         if (found := self.context.found) is None:
-            return ""
+            return because
         if found.newer:
             return f"a back-fill: it takes data in, and the model and lists of {found.newer} stay current"
-        return "no event landed: nothing is trained, and the champion makes the lists again" if found.without_events else ""
+        if found.without_events:
+            return "no event landed: nothing is trained, and the champion makes the lists again"
+        return because
 
     def recorded(self, stage: Stage) -> bool:
         """The stage has left a record; of what, `done` says."""
@@ -118,6 +121,7 @@ def body_of(request: RunRequest, run_id: str, fence: int, again: str | None) -> 
         "attempt": int(earlier.get("attempt", 0)) + 1,
         "repetitions": repetitions,
         "found": found.model_dump(mode="json"),
+        "because": request.because or earlier.get("because", ""),
         "config": request.config.shown,
         "config_sha256": request.config_sha256,
         "commit": facts.commit(),

@@ -11,9 +11,10 @@ from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake
 from nightrank.feature_store.contracts.landing_files import has_rows, landing_files
-from nightrank.feature_store.contracts.model_ref import ModelRef
+from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
 from nightrank.feature_store.contracts.settings import MlflowSettings
 from nightrank.feature_store.contracts.storage import Location, locate
+from nightrank.feature_store.contracts.vocabulary_lineage import check_no_reset_begun, is_older, refuse_older_lineage
 
 FINISHED: Final = ("done", "gate_rejected")
 """Statuses after which the same command finds nothing left to do."""
@@ -28,6 +29,8 @@ class RunRequest:
     day: date
     config: Configuration
     redo: bool = False
+    because: str = ""
+    """Why a full training stands in place of a night; empty for what is run as it was called."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", locate(self.root))
@@ -58,11 +61,15 @@ def run_id_of(request: RunRequest) -> str:
     return latest
 
 
-def with_late_events(request: RunRequest) -> RunRequest:
-    """The request as `redo` where the date's run had no event to learn from, and events landed since."""
+def due_again(request: RunRequest) -> RunRequest:
+    """The request as `redo` where the date's run had no event to learn from, and events landed since; and where the model of a
+    full run is of an earlier vocabulary."""
     folder = request.lake.run_dir(run_id_of(request))
     if request.redo or not finished(folder):
         return request
+    made = folder / "model_ref.json"
+    if request.kind == "full" and made.exists() and is_older(request.lake, load_model_ref(made).snapshot_id):
+        return replace(request, redo=True)
     had_none = (read_json(folder / "run.json").get("found") or {}).get("without_events")
     came = had_none and any(map(has_rows, landing_files(request.lake, "events", [request.day])))
     return replace(request, redo=True) if came else request
@@ -94,15 +101,20 @@ def landed_since(lake: Lake, day: date) -> date | None:
 
 
 def check_ready(request: RunRequest) -> None:
-    """UsageError where the lake cannot take this run at all; ConfigError where its tracker needs a disk. Reads only."""
+    """UsageError where the lake cannot take this run at all; ConfigError where its tracker needs a disk; SafetyRefusal where a
+    night's champion is of an earlier vocabulary. Reads only."""
     request.lake.landing_meta()
     check_none_begun(request.lake)
+    check_no_reset_begun(request.lake)
     request.config.section("mlflow", MlflowSettings).address(request.lake.mlflow)
     if request.kind == "nightly" and not _has_model(request.lake):
         raise UsageError(
             f"a night needs a live model, and no full run has finished on {request.root}",
             "run `nightrank full` first",
         )
+    champion = request.lake.champion()
+    if request.kind == "nightly" and champion is not None:
+        refuse_older_lineage(request.lake, champion)
 
 
 def check_landed(request: RunRequest) -> None:

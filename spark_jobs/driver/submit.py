@@ -20,7 +20,7 @@ from nightrank.feature_store.contracts.storage import Location, locate
 from nightrank.spark_jobs.driver.job import as_job
 from nightrank.spark_jobs.driver.sections import DataSections
 
-OTHERS: Final = frozenset({"trainer", "ctr", "evaluation", "gate", "tune", "operations"})
+OTHERS: Final = frozenset({"trainer", "ctr", "evaluation", "gate", "retention", "tune", "operations"})
 """Sections of the whole configuration that no Spark job reads."""
 
 

@@ -11,6 +11,7 @@ from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import NothingToDo
 from nightrank.feature_store.contracts.landing_days import folded_days
+from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import INTERACTIONS, VOCABULARY
 from nightrank.feature_store.transforms.replay import exemplars, is_past_label, replayed, reservoir
@@ -18,6 +19,7 @@ from nightrank.feature_store.transforms.sequences import FRESH, REPLAY, fresh_in
 from nightrank.feature_store.transforms.splits import held_out
 from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.executor.rows import HELD_OUT, REPLAYED
+from nightrank.spark_jobs.training_set.late_rows import late_rows
 
 
 class Chosen(NamedTuple):
@@ -31,12 +33,15 @@ class Chosen(NamedTuple):
 
 
 def chosen_rows(
-    spark: SparkSession, context: StageContext, settings: DataSections, version: int | None, learnt: date | None
+    spark: SparkSession, context: StageContext, settings: DataSections, version: int | None, base: DatasetSnapshot | None
 ) -> Chosen:
-    """Of `interactions` at `version`; fresh is what the champion was trained without: what was not known by its date
-    (`learnt`), and held days that were accepted since. NothingToDo where there is nothing to learn from."""
+    """Of `interactions` at `version`; fresh is what the champion (trained on `base`) was trained without: what was not known by
+    its date, held days that were accepted since, and what came into the table later. NothingToDo where there is nothing to
+    learn from."""
     stored, rows = delta_io.read(spark, context.lake, INTERACTIONS, version), settings.training_set
-    known = _knowing(context, settings, learnt)
+    learnt = None if base is None else date.fromisoformat(base.date)
+    late = None if base is None else late_rows(spark, context.lake, base, version)
+    known = _knowing(context, settings, learnt, late)
     if context.kind != "nightly":
         return _full(spark, context, settings, known(stored))
     if rows.replay_choice != "uniform":
@@ -48,6 +53,7 @@ def chosen_rows(
         actions=rows.history_actions,
         learnt=learnt,
         folded=folded_days(context),
+        late=late,
     )
     touched = fresh.groupBy(c.USER).agg(F.count(F.lit(1)).alias("n")).persist()
     try:
@@ -59,7 +65,9 @@ def chosen_rows(
         touched.unpersist()
 
 
-def _knowing(context: StageContext, settings: DataSections, learnt: date | None) -> Callable[[DataFrame], DataFrame]:
+def _knowing(
+    context: StageContext, settings: DataSections, learnt: date | None, late: DataFrame | None
+) -> Callable[[DataFrame], DataFrame]:
     rows = settings.training_set
     return lambda interactions: known_interactions(
         interactions,
@@ -68,6 +76,7 @@ def _knowing(context: StageContext, settings: DataSections, learnt: date | None)
         actions=rows.history_actions,
         learnt=learnt,
         folded=folded_days(context),
+        late=late,
         against=rows.against_actions,
         weights=rows.action_weights,
     )

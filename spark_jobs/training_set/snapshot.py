@@ -35,6 +35,7 @@ from nightrank.feature_store.contracts.tables import (
     VOCABULARY,
     TableRef,
 )
+from nightrank.feature_store.contracts.vocabulary_lineage import refuse_older_lineage
 from nightrank.feature_store.transforms.splits import day_start
 from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.features.section import features_section
@@ -52,8 +53,10 @@ class Base(NamedTuple):
 
 
 def night_base(context: StageContext) -> Base:
-    """The champion that this run found, and the snapshot it was trained on. UsageError where there is none."""
+    """The champion that this run found, and the snapshot it was trained on. UsageError where there is none, SafetyRefusal where
+    it is of an earlier vocabulary."""
     ref = context.champion_found() or context.lake.expect_champion()
+    refuse_older_lineage(context.lake, ref)
     return Base(load_snapshot(context.lake.snapshot(ref.snapshot_id)), parent_of(ref))
 
 

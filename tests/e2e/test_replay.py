@@ -10,7 +10,16 @@ from tests.commands import nightrank
 from tests.e2e.test_pipeline import SCHEMA
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3600)]
-CONFIG = ("--config", "tiny", "--set", "trainer.launcher=one_process", "--set", "text.encoder=none")
+CONFIG = (
+    "--config",
+    "tiny",
+    "--set",
+    "trainer.launcher=one_process",
+    "--set",
+    "text.encoder=none",
+    "--set",
+    "gate.decidable_rows=10",
+)
 
 
 def test_a_replay_resumes_and_draws_its_curve(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -11,6 +11,7 @@ from nightrank.trainer.evaluation import decision as rule
 from nightrank.trainer.evaluation.decision import Decision, decided
 from nightrank.trainer.evaluation.pooling import PairedRows
 from nightrank.trainer.evaluation.recommenders import ListRecommender
+from nightrank.trainer.evaluation.sides import both
 from tests.snapshots import Example, examples_table, make_snapshot, write_part
 
 
@@ -88,27 +89,41 @@ def snapshot_of(root, histories, **fields):
     return make_snapshot({"holdout": part}, items=20, users=len(rows), **fields)
 
 
+class Lists(ListRecommender):
+    """Lists of a table with a score for each place."""
+
+    def on(self, snapshot, root):
+        return self
+
+    def scored(self, query, days, k):
+        ids = self.lists(query, days, k)
+        return ids, np.where(ids > 0, -np.arange(k, dtype=np.float64), -np.inf)
+
+
 def lists(*stored):
-    return ListRecommender(np.arange(1, len(stored) + 1), np.array(stored, dtype=np.int32))
+    return Lists(np.arange(1, len(stored) + 1), np.array(stored, dtype=np.int32))
 
 
 def test_challenger_and_champion_are_measured_at_10_on_the_same_rows(tmp_path):
     """The targets 3 and 4 stand first and second in the challenger's lists; in the champion's tenth and eleventh."""
     ours = lists([3, 20], [20, 4])
     theirs = lists([*range(5, 14), 3, 15], [*range(5, 15), 4])
-    rows = rule.paired(snapshot_of(tmp_path, [[1, 2, 3], [2, 4]]), tmp_path, ours, theirs)
-    assert rows.ours.tolist() == pytest.approx([1, 1 / log2(3)])
-    assert rows.theirs.tolist() == pytest.approx([1 / log2(11), 0])
-    assert rows.nights == 1
+    snapshot = snapshot_of(tmp_path, [[1, 2, 3], [2, 4]])
+    for batch_rows in (1, 2):
+        found = both(snapshot, tmp_path, ours, theirs, batch_rows)
+        assert found.ours.ndcg_N.tolist() == pytest.approx([1, 1 / log2(3)])
+        assert found.theirs.ndcg_N.tolist() == pytest.approx([1 / log2(11), 0])
+        assert (found.history_N.tolist(), found.target_N.tolist()) == ([2, 1], [3, 4])
+        assert found.ours.ids_NK[:, :2].tolist() == [[3, 20], [20, 4]] and found.ours.seconds > 0
 
 
 def test_rows_without_a_target_that_may_be_listed_are_no_rows(tmp_path):
     """What was seen is not listed again: nothing is left to ask for."""
     snapshot = snapshot_of(tmp_path, [[1, 2, 2]], filter_seen_actions=(2,))
-    rows = rule.paired(snapshot, tmp_path, lists([2]), lists([3]))
-    assert (len(rows), len(rows.theirs)) == (0, 0)
+    found = both(snapshot, tmp_path, lists([2]), lists([3]))
+    assert (len(found), found.ours.ids_NK.shape, found.theirs.ndcg_N.shape) == (0, (0, 10), (0,))
 
 
 def test_a_snapshot_without_hold_out_rows_is_not_measured(tmp_path):
-    rows = rule.paired(make_snapshot({}, items=3), tmp_path, lists([2]), lists([3]))
-    assert (len(rows.ours), len(rows.theirs), rows.nights) == (0, 0, 1)
+    found = both(make_snapshot({}, items=3), tmp_path, lists([2]), lists([3]))
+    assert (len(found), found.theirs.scores_NK.shape, found.ours.seconds) == (0, (0, 10), 0.0)

@@ -14,6 +14,7 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.ranker.metrics.ranking import interval, paired_delta
 from nightrank.trainer.evaluation.bootstrap import percentile_interval, resampled_means
 from nightrank.trainer.evaluation.recommenders import without
+from nightrank.trainer.evaluation.training_events import training_events
 from nightrank.trainer.stages import evaluate
 from tests import evaluation_lake as lake
 
@@ -169,7 +170,7 @@ def test_a_night_counts_the_events_that_landed_before_its_day(tmp_path):
     write_deltalake(path, pa.table(columns, schema=schemas.INTERACTIONS))
     snapshot = lake.published(tmp_path, lake.sequences(5)).model_copy(update={"kind": "nightly", "tables": {"interactions": 0}})
     write_deltalake(path, pa.table(columns, schema=schemas.INTERACTIONS), mode="append")
-    assert evaluate.training_events(snapshot, tmp_path, "holdout").tolist()[:5] == [0, 1, 2, 1, 0]
+    assert training_events(snapshot, tmp_path, "holdout").tolist()[:5] == [0, 1, 2, 1, 0]
 
 
 @given(st.integers(100, 400), st.integers(0, 1000))

@@ -6,13 +6,19 @@ from datetime import date
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from nightrank.feature_store.contracts.champion import replace_champion
 from nightrank.feature_store.contracts.errors import ConfigError, ConflictError, DataContractError, DependencyUnreachable
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.fingerprint import fingerprint_of, is_done, is_kept
 from nightrank.feature_store.contracts.found import Found
+from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.stage import run_stage
+from nightrank.ranker.bundle.store import store_bundle
+from nightrank.ranker.compose import compose
+from nightrank.ranker.config.ranker import RankerConfig, TransformerConfig
+from nightrank.ranker.inputs import ItemInputs
 from nightrank.trainer.stages import gate
 from tests import evaluation_lake as lake
 
@@ -219,3 +225,67 @@ def test_a_decision_that_was_carried_out_stands_whatever_earlier_nights_do(tmp_p
     (tmp_path / "runs" / "night-1" / "gate_rows.json").unlink()
     assert not is_done(opened, "gate")
     assert run_stage("gate", gate.run, opened).output.sections["gate"] == first
+
+
+def broken(root, seed, change):
+    """The bundle of that seed with other weights, stored under its own name; its folder relative to the lake."""
+    inputs = ItemInputs(lake.ITEMS, popularity=torch.arange(lake.ITEMS + 1).float())
+    model = compose(RankerConfig(width=8, encoder=TransformerConfig(max_length=10)), inputs, seed=seed).eval()
+    with torch.no_grad():
+        change(model)
+    raw = [f"i{i}" for i in range(1, lake.ITEMS + 1)]
+    return "models/" + store_bundle(Lake(root).bundles, model, raw, snapshot_id="s", lineage="l")
+
+
+def night_with(root, folder, rows, day=1, **config):
+    snapshot = lake.published(root, rows, rows)
+    context = replace(lake.context_of(root, f"night-{day}", "nightly", gate=config), day=date(2024, 3, day))
+    lake.trained(context, snapshot, None, folder)
+    return context
+
+
+def test_a_challenger_that_lists_the_same_ten_items_to_everybody_fails_coverage_whatever_its_average(tmp_path, promoted):
+    lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
+
+    def best_sellers(model):
+        for values in model.parameters():
+            values.zero_()
+
+    folder = broken(tmp_path, 7, best_sellers)
+    body = gate.run(night_with(tmp_path, folder, lake.sequences(250), margin=0.99)).output.sections["gate"]
+    failed = [found["limit"] for found in body["limits"] if found["verdict"] == "failed"]
+    assert body["decision"] == "rejected" and "coverage" in failed and promoted.calls == []
+    assert [reason.split(":")[0] for reason in body["reasons"][: len(failed)]] == [
+        f"limit {name.split(':')[0]}" for name in failed
+    ]
+    off = dict.fromkeys(
+        ["slice_floor", "coverage", "popularity_lift", "list_churn", "calibration", "score_drift", "latency_growth"]
+    )
+    again = gate.run(night_with(tmp_path, folder, lake.sequences(250), day=2, margin=0.99, limits=off)).output.sections["gate"]
+    assert again["decision"] == "promoted"
+    assert [found["limit"] for found in again["limits"]] == ["finite", "bundle_growth"]
+
+
+def test_a_model_with_a_nan_never_goes_live_also_as_the_first(tmp_path, promoted):
+    def poisoned(model):
+        next(iter(model.parameters())).view(-1)[-1] = float("nan")
+
+    folder = broken(tmp_path, 7, poisoned)
+    with pytest.raises(DataContractError, match="NaN or infinite"):
+        gate.run(night_with(tmp_path, folder, lake.sequences(20)))
+    lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
+    body = gate.run(night_with(tmp_path, folder, lake.sequences(250), day=2, margin=0.99)).output.sections["gate"]
+    assert body["decision"] == "rejected" and "limit finite" in body["reasons"][0] and promoted.calls == []
+
+
+def test_a_small_night_says_what_was_too_little_to_judge_and_slices_are_pooled(tmp_path, promoted):
+    lake.ref_of(lake.bundle(tmp_path, 7), "run-0").save(tmp_path / "champion.json")
+    nights = [
+        gate.run(night_with(tmp_path, lake.bundle(tmp_path, 7), lake.sequences(60, seed), day=day)).output.sections["gate"]
+        for day, seed in ((1, 3), (2, 4))
+    ]
+    tonight, together = ({found["limit"]: found for found in body["limits"]} for body in nights)
+    assert tonight["slice_floor:head_items"]["verdict"] == "not_judged" and tonight["coverage"]["verdict"] == "not_judged"
+    assert tonight["finite"]["verdict"] == tonight["bundle_growth"]["verdict"] == "passed"
+    assert together["slice_floor:new_users"]["n"] > tonight["slice_floor:new_users"]["n"] > 0
+    assert "60 rows, 100 are needed" in together["coverage"]["sentence"], "lists are tonight's"

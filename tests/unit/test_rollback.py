@@ -8,6 +8,7 @@ from finished_run import RELEASE, lists, write_lists, write_release
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts.champion import replace_champion
 from nightrank.feature_store.contracts.errors import SafetyRefusal
+from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.model_ref import ModelRef
 from nightrank.feature_store.contracts.release import Release
@@ -16,15 +17,17 @@ from nightrank.pipeline.rollback import roll_back
 from tests import evaluation_lake
 
 
-def promoted(lake: Lake, version: int, day: str, over: str | None) -> ModelRef:
+def promoted(
+    lake: Lake, version: int, day: str, over: str | None, *, manifest: str | None = None, release: str | None = None
+) -> ModelRef:
     """A champion of that version with its lists, as a run leaves them."""
-    manifest = f"{version}" * 64
-    ref = evaluation_lake.ref_of(f"models/{manifest}", f"run-{version}", version, day)
+    manifest, release = manifest or f"{version}" * 64, release or f"r{version}"
+    ref = evaluation_lake.ref_of(f"models/{manifest}", f"run-{release}", version, day)
     (lake.root / ref.bundle).mkdir()
     champion = replace_champion(evaluation_lake.context_of(lake.root, ref.run_id), ref, over)
     write_lists(lake, lists())
     at = delta_read.table_version(lake, "recommendations")
-    body = {**RELEASE, "release_id": f"r{version}", "run_id": ref.run_id, "date": day, "model_version": version}
+    body = {**RELEASE, "release_id": release, "run_id": ref.run_id, "date": day, "model_version": version}
     body |= {"recommendations_version": at, "manifest_sha256": manifest, "snapshot_id": "s", "fence": 0}
     write_release(lake, Release(**body))
     return champion
@@ -84,3 +87,34 @@ def test_lists_that_are_no_longer_kept_are_not_gone_back_to(lake):
 def test_a_lake_that_never_had_a_champion_is_refused(tmp_path):
     with pytest.raises(SafetyRefusal, match="has no champion yet"):
         roll_back(Lake(tmp_path / "none"))
+
+
+def test_after_a_lost_registry_lists_are_told_by_the_bundle_and_not_by_the_version(lake):
+    """The registry began again at 1: another bundle, made later, has the name and version of the first champion."""
+    again = promoted(lake, 1, "2024-01-03", lake.expect_champion().manifest_sha256, manifest="a" * 64, release="r3")
+    promoted(lake, 2, "2024-01-04", again.manifest_sha256, manifest="b" * 64, release="r4")
+    answer = roll_back(lake)
+    assert (answer["champion"]["manifest_sha256"], answer["release"]["release_id"]) == ("a" * 64, "r3")
+    assert roll_back(lake)["release"]["release_id"] == "r2"
+    assert (roll_back(lake)["release"]["release_id"], lake.expect_champion().manifest_sha256) == ("r1", "1" * 64)
+
+
+def test_a_new_registrys_lower_version_is_no_rollback_that_was_cut_off(lake):
+    """Promoted and killed before its release: the newest lists are of a higher version, which no rollback left there."""
+    manifest = "a" * 64
+    ref = evaluation_lake.ref_of(f"models/{manifest}", "run-9", 1, "2024-01-03")
+    (lake.root / ref.bundle).mkdir()
+    replace_champion(evaluation_lake.context_of(lake.root, "run-9"), ref, lake.expect_champion().manifest_sha256)
+    assert roll_back(lake)["release"]["release_id"] == "r2"
+
+
+def test_lists_of_a_copy_that_knows_new_items_are_its_champions(lake):
+    champion = lake.expect_champion()
+    copy = champion.model_copy(update={"manifest_sha256": "c" * 64, "alias": None})
+    copy.save(lake.run_dir("night") / "list_model.json")
+    gate = {"output": {"gate": {"champion": champion.manifest_sha256}}}
+    write_json(lake.run_dir("night") / "stages" / "gate.json", gate)
+    newest = delta_read.releases(lake)[-1].model_copy(update={"run_id": "night", "manifest_sha256": "c" * 64})
+    assert rollback.made_by(lake, newest, champion)
+    other = champion.model_copy(update={"manifest_sha256": "d" * 64})
+    assert not rollback.made_by(lake, newest, other)

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from nightrank.feature_store.contracts.config import FrozenConfig
+from nightrank.trainer.config.limits import GateLimits
 
 
 class EvaluationConfig(FrozenConfig):
@@ -35,6 +36,7 @@ class GateConfig(FrozenConfig):
 
     Under `decidable_rows` a night is undecidable and the champion stays. Its rows are pooled with those of the next nights
     against the same champion. What has waited for `pool_nights` nights, and a full run, is judged on the rows there are.
+    A challenger that the rule promotes is rejected all the same where it fails one of the `limits`.
     """
 
     rule: Literal["reject_if_worse", "require_not_worse"] = "reject_if_worse"
@@ -49,5 +51,7 @@ class GateConfig(FrozenConfig):
     """With fewer hold-out rows than this the gate cannot decide."""
     pool_nights: int = Field(14, ge=1)
     """A night with too few rows is judged together with earlier nights, up to this many in all."""
+    limits: GateLimits = GateLimits()
+    """What the challenger may not do whatever its average."""
     too_few: Literal["apply_rule", "keep_champion"] = "apply_rule"
     """For a full run with too few rows, and after `pool_nights`: apply the rule with a wider interval, or keep the champion."""

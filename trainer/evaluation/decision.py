@@ -1,19 +1,15 @@
 """The gate's rule: champion and challenger on the same hold-out rows, a paired bootstrap, a decision with its reasons."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from nightrank.feature_store.contracts.snapshot import DatasetSnapshot
-from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.metrics.ranking import paired_delta
-from nightrank.trainer.config.evaluation import EvaluationConfig, GateConfig
-from nightrank.trainer.evaluation.measure import measure
+from nightrank.trainer.config.evaluation import GateConfig
+from nightrank.trainer.evaluation.limits.finding import Finding
 from nightrank.trainer.evaluation.pooling import PairedRows
-from nightrank.trainer.evaluation.recommenders import Recommender
-
-METRIC = "ndcg@10"
 
 Verdict = Literal["first", "undecidable", "promoted", "rejected"]
 
@@ -33,30 +29,29 @@ class Decision:
     """Manifest of the champion that was compared with."""
     nights: int = 1
     """Nights whose rows were pooled, tonight's among them."""
+    limits: tuple[Finding, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         body = asdict(self)
+        body["limits"] = [finding.to_json() for finding in self.limits]
         return {**body, "reasons": list(self.reasons), "ci": None if self.ci is None else list(self.ci)}
 
 
-def first() -> Decision:
-    return Decision("first", ("there is no champion yet",))
+def first(reason: str = "there is no champion yet", champion: str | None = None) -> Decision:
+    """There is none that the challenger could be compared with."""
+    return Decision("first", (reason,), champion=champion)
 
 
-def paired(snapshot: DatasetSnapshot, root: Location, challenger: Recommender, champion: Recommender) -> PairedRows:
-    """Both measured on the rows of `holdout`."""
-    if not snapshot.rows("holdout"):
-        return PairedRows(np.zeros(0), np.zeros(0))
-    measured = measure(
-        snapshot,
-        root,
-        "holdout",
-        {"challenger": challenger, "champion": champion},
-        np.zeros(snapshot.items + 1, np.int64),
-        EvaluationConfig(ks=(10,)),
-    )
-    ours, theirs = (measured.values[recommender].get(METRIC, np.zeros(0)) for recommender in ("challenger", "champion"))
-    return PairedRows(ours, theirs)
+def limited(decision: Decision, findings: Sequence[Finding]) -> Decision:
+    """The decision with what each limit came to. What fails one does not go live; the reasons name every one that failed."""
+    failed = tuple(f"limit {finding.limit}: {finding.sentence}" for finding in findings if finding.failed)
+    verdict = "rejected" if failed and decision.decision == "promoted" else decision.decision
+    return replace(decision, decision=verdict, reasons=(*failed, *decision.reasons), limits=tuple(findings))
+
+
+def broken(finding: Finding, champion: str) -> Decision:
+    """A challenger whose numbers are none is not compared: no score can be made of them."""
+    return Decision("rejected", (f"limit {finding.limit}: {finding.sentence}",), champion=champion, limits=(finding,))
 
 
 def decided(rows: PairedRows, config: GateConfig, seed: int, champion_name: str | None = None, full: bool = False) -> Decision:

@@ -4,9 +4,12 @@ Each night's challenger is measured against the same champion on rows that were 
 whether what the nights learn since that champion is better than the champion.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.gate_rows import FILE, earlier_rows
@@ -22,13 +25,16 @@ class PairedRows:
     ours: Floats
     theirs: Floats
     nights: int = 1
+    slices: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    """[N] which of the rows are in each slice."""
 
     def __len__(self) -> int:
         return len(self.ours)
 
     def save(self, run_dir: Location, *, date: str, champion: str, challenger: str) -> None:
         body = {"date": date, "champion": champion, "challenger": challenger}
-        write_json(run_dir / FILE, {**body, "ours": self.ours.tolist(), "theirs": self.theirs.tolist()})
+        slices = {name: np.flatnonzero(inside).tolist() for name, inside in self.slices.items()}
+        write_json(run_dir / FILE, {**body, "ours": self.ours.tolist(), "theirs": self.theirs.tolist(), "slices": slices})
 
 
 def pooled(tonight: PairedRows, lake: Lake, *, date: str, champion: str, nights: int, wanted: int) -> PairedRows:
@@ -41,8 +47,16 @@ def pooled(tonight: PairedRows, lake: Lake, *, date: str, champion: str, nights:
         if len(whole) >= wanted or whole.nights >= nights:
             break
         ours, theirs = (np.concatenate([rows, np.array(earlier.body[name])]) for name, rows in _columns(whole))
-        whole = PairedRows(ours, theirs, whole.nights + 1)
+        slices = {name: _joined(inside, name, earlier.body) for name, inside in whole.slices.items()}
+        whole = PairedRows(ours, theirs, whole.nights + 1, slices)
     return whole
+
+
+def _joined(inside: npt.NDArray[np.bool_], name: str, body: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """With the earlier night's rows behind; none of them where it was written before there were slices."""
+    earlier = np.zeros(len(body["ours"]), bool)
+    earlier[body.get("slices", {}).get(name, [])] = True
+    return np.concatenate([inside, earlier])
 
 
 def _columns(rows: PairedRows) -> tuple[tuple[str, Floats], tuple[str, Floats]]:

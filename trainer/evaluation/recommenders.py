@@ -21,12 +21,23 @@ from nightrank.trainer.loop.validation import Queries
 
 Ids = npt.NDArray[np.int64]
 Stored = npt.NDArray[np.int32]
+Scores = npt.NDArray[np.float64]
 
 
 class Recommender(Protocol):
     def lists(self, query: Queries, days: Ids, k: int) -> Ids:
         """[B, k] item ids, best first, without the query's excluded items; 0 where there are no more. `days` holds the day
         since 1970 that each row's list is for."""
+        ...
+
+
+class ScoredRecommender(Protocol):
+    def on(self, snapshot: DatasetSnapshot, root: Location) -> "ScoredRecommender":
+        """The recommender with what it reads of the snapshot."""
+        ...
+
+    def scored(self, query: Queries, days: Ids, k: int) -> tuple[Ids, Scores]:
+        """Lists as those of a `Recommender`, with their scores; -inf where there is none."""
         ...
 
 
@@ -44,16 +55,22 @@ class BundleRecommender:
         return replace(self, tables=load_features(snapshot, root, self.bundle.info.features))
 
     def lists(self, query: Queries, days: Ids, k: int) -> Ids:
+        return self.scored(query, days, k)[0]
+
+    def scored(self, query: Queries, days: Ids, k: int) -> tuple[Ids, Scores]:
+        """The lists with their scores. A list of the most popular items has none."""
         history = query.history.keep(query.history.items_T <= self.bundle.info.items)
         history = history if self.tables is None else self.tables.fill(history)
-        ids_BK, _ = self.bundle.best(history, k, query.excluded)
+        ids_BK, scores_BK = self.bundle.best(history, k, query.excluded)
         result: Ids = ids_BK.numpy()
+        scores: Scores = scores_BK.double().numpy()
         empty = np.flatnonzero(history.lengths.numpy() == 0)
         if len(empty):
             popular = np.broadcast_to(self.bundle.popular.numpy(), (len(empty), len(self.bundle.popular)))
             flat, offsets = rows_of_ragged(query.excluded, empty)
             result[empty] = without(popular, flat, offsets, k)
-        return result
+            scores[empty] = -np.inf
+        return result, scores
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""The alias `champion` in the tracker follows `LAKE/champion.json`, outside a run: after a rollback."""
+"""The aliases in the tracker follow `LAKE/champion.json`, outside a run: after a rollback."""
 
 import argparse
 
 from nightrank.feature_store.contracts.stage import exit_codes, opened
 from nightrank.feature_store.contracts.storage import locate
-from nightrank.trainer.stages.register import reconcile
+from nightrank.trainer.tracking.aliases import reconcile
 
 
 def main(argv: list[str] | None = None) -> int:

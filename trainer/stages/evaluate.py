@@ -1,31 +1,29 @@
 """Stage `evaluate`: the challenger beside the baselines, the champion and the truth, all on the same rows."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-import pyarrow.compute as pc
-
-from nightrank.feature_store import delta_read
-from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts import tables
-from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.logs import log
-from nightrank.feature_store.contracts.outputs.evaluated import Evaluated, SplitFacts
+from nightrank.feature_store.contracts.outputs.evaluated import Evaluated, RetentionFacts, SplitFacts
 from nightrank.feature_store.contracts.settings import CalendarSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
-from nightrank.feature_store.contracts.storage import Location
+from nightrank.feature_store.contracts.vocabulary_lineage import is_older
 from nightrank.feature_store.days import day_number
 from nightrank.trainer.config.evaluation import EvaluationConfig
-from nightrank.trainer.data.item_inputs import item_counts
+from nightrank.trainer.config.retention import RetentionConfig
 from nightrank.trainer.evaluation.baselines import load_baselines
 from nightrank.trainer.evaluation.day_rows import SPLIT, day_rows
 from nightrank.trainer.evaluation.figures import CHALLENGER, figures
+from nightrank.trainer.evaluation.limits.judge import finite_of
 from nightrank.trainer.evaluation.measure import SplitMeasures, measure, measure_rows
 from nightrank.trainer.evaluation.models import of_ref, run_bundle, run_snapshot
-from nightrank.trainer.evaluation.recommenders import Ids, Recommender
+from nightrank.trainer.evaluation.recommenders import BundleRecommender, Recommender
+from nightrank.trainer.evaluation.retention.facts import facts_of
+from nightrank.trainer.evaluation.retention.measured import measure_set
+from nightrank.trainer.evaluation.retention.row_sets import chosen_cohort, row_sets
+from nightrank.trainer.evaluation.training_events import training_events
 from nightrank.trainer.evaluation.truth import load_truth
 
 NAME = "evaluate"
@@ -55,12 +53,33 @@ def run(context: StageContext) -> StageResult:
         measured = of_the_day(context, snapshot, before, config)
         metrics += figures(measured, config, context.seed)[0]
         summary[SPLIT] = SplitFacts(rows=measured.rows, dropped=measured.dropped, recommender=list(measured.values))
+    retention = retention_of(context, snapshot)
     return StageResult(
         name=NAME,
         rows_in=sum(part.rows + part.dropped for part in summary.values()),
         bytes_read=sum(file.bytes for split in splits_of(snapshot) for file in snapshot.parts[split].files),
-        output=Evaluated(metrics=metrics, comparisons=comparisons, evaluation=summary),
+        output=Evaluated(metrics=metrics, comparisons=comparisons, evaluation=summary, retention=retention),
     )
+
+
+def retention_of(context: StageContext, snapshot: DatasetSnapshot) -> RetentionFacts | None:
+    """What is still known of long ago; None where it is not measured. The first full run only chooses the cohort."""
+    config = context.section("retention", RetentionConfig)
+    if not config.enabled:
+        return None
+    cohort, last_full = chosen_cohort(context, snapshot, config.cohort_rows), context.last_full_found()
+    challenger, before = run_bundle(context, "live"), models_before(context)
+    whole = challenger is not None and not finite_of(challenger.bundle).failed
+    models = {**({CHALLENGER: challenger} if whole else {}), **before}
+    ready = {name: model.on(snapshot, context.root) for name, model in models.items() if isinstance(model, BundleRecommender)}
+    known = last_full.vocabulary_items if last_full is not None and "last_full" in before else snapshot.items
+    sets = {
+        name: measure_set(rows, snapshot, ready, config, known, f"retention, {name}")
+        for name, rows in row_sets(context, snapshot, cohort, config.cohort_rows).items()
+    }
+    found = facts_of(sets, cohort, config, context.seed)
+    log.info(f"evaluate: retention, {', '.join(sets) or 'no rows'}: {found.note}")
+    return found
 
 
 def splits_of(snapshot: DatasetSnapshot) -> list[PartName]:
@@ -74,7 +93,9 @@ def recommenders_of(
     """The recommenders measured on the split, in the order of the report. Those that do not exist are left out."""
     found: dict[str, Recommender] = {}
     challenger = run_bundle(context, "measured" if split == "test" else "live")
-    if challenger is not None:
+    if challenger is not None and finite_of(challenger.bundle).failed:
+        log.info(f"evaluate: {split}, the challenger holds numbers that are NaN or infinite and is not measured")
+    elif challenger is not None:
         found[CHALLENGER] = challenger
     if split == "holdout":
         found |= models_before(context)
@@ -84,9 +105,10 @@ def recommenders_of(
 
 
 def models_before(context: StageContext) -> dict[str, Recommender]:
-    """What was there before the run, as far as it was."""
+    """What was there before the run, as far as it was and knows the items by their present ids."""
     refs = {"champion": context.champion_found(), "last_full": context.last_full_found()}
-    return {recommender: of_ref(context.root, ref) for recommender, ref in refs.items() if ref is not None}
+    there = {recommender: ref for recommender, ref in refs.items() if ref and not is_older(context.lake, ref.snapshot_id)}
+    return {recommender: of_ref(context.root, ref) for recommender, ref in there.items()}
 
 
 def of_the_day(
@@ -100,23 +122,6 @@ def of_the_day(
     log.info(f"evaluate: {SPLIT}, {', '.join(recommenders)}")
     events = training_events(snapshot, context.root, "holdout")
     return measure_rows(snapshot, context.root, SPLIT, rows, recommenders, events, config)
-
-
-def training_events(snapshot: DatasetSnapshot, root: Location, split: PartName) -> Ids:
-    """[items + 1] events of each item that training knew before the split: the training parts of a full run; on a night, whose
-    snapshot holds only the day and a replay, the interactions that landed before the day."""
-    if snapshot.kind == "full":
-        parts: tuple[PartName, ...] = ("train",) if split == "test" else ("train", "refit")
-        return item_counts(snapshot, root, tuple(part for part in parts if snapshot.rows(part)))
-    name = tables.INTERACTIONS.name
-    lake = Lake(root)
-    table = delta_read.open_table(lake, name, snapshot.tables.get(name))
-    counts = np.zeros(snapshot.items + 1, np.int64)
-    day = datetime.fromisoformat(snapshot.date).replace(tzinfo=UTC).date()
-    scan = delta_read.dataset(lake, name, delta_read.file_paths(table), tables.INTERACTIONS.schema)
-    for batch in scan.to_batches(columns=[c.ITEM], filter=pc.field(c.LANDING_DATE) < day):
-        counts += np.bincount(batch.column(c.ITEM).to_numpy(), minlength=len(counts))
-    return counts
 
 
 def _baselines_version(context: StageContext) -> int | None:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.errors import DataContractError, DependencyUnreachable
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.fingerprint import fingerprint_of
@@ -10,13 +10,19 @@ from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.outputs.gated import Gated, GateFacts, ListModel
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
+from nightrank.feature_store.contracts.vocabulary_lineage import is_older
 from nightrank.feature_store.current import refuse_older
 from nightrank.trainer.config.evaluation import GateConfig
-from nightrank.trainer.evaluation.decision import Decision, decided, first, paired
+from nightrank.trainer.evaluation.decision import Decision, broken, decided, first, limited
+from nightrank.trainer.evaluation.limits.judge import finite_of, judged
+from nightrank.trainer.evaluation.limits.slices import slices_of
 from nightrank.trainer.evaluation.models import of_ref, run_snapshot
-from nightrank.trainer.evaluation.pooling import pooled
+from nightrank.trainer.evaluation.pooling import PairedRows, pooled
+from nightrank.trainer.evaluation.sides import both
+from nightrank.trainer.evaluation.training_events import training_events
 from nightrank.trainer.incremental.list_model import write_list_model
 from nightrank.trainer.stages import register as registry
+from nightrank.trainer.tracking.aliases import reconcile
 
 NAME = "gate"
 DECISION: Final = "gate.json"
@@ -32,6 +38,7 @@ def run(context: StageContext) -> StageResult:
     if context.without_events:
         live = context.lake.expect_champion()
         log.info("gate: no event landed, so there is no challenger")
+        _reconcile(context)
         return _kept(context, without_challenger(context, live), live)
     ref = challenger_ref(context)
     champion = context.lake.champion()
@@ -51,6 +58,14 @@ def run(context: StageContext) -> StageResult:
         return _result(facts, ref)
     assert champion is not None  # without one the decision is `first`
     return _kept(context, facts, champion)
+
+
+def _reconcile(context: StageContext) -> None:
+    """The aliases are put right where the tracker answers: this night needs nothing else of it."""
+    try:
+        reconcile(context)
+    except DependencyUnreachable as error:
+        log.info(f"gate: the registry's aliases were not looked at: {error.message}")
 
 
 def without_challenger(context: StageContext, champion: ModelRef) -> GateFacts:
@@ -114,14 +129,35 @@ def standing(context: StageContext, challenger: ModelRef, champion: ModelRef | N
 def decide(context: StageContext, challenger: ModelRef, champion: ModelRef | None) -> Decision:
     config = context.section("gate", GateConfig)
     if champion is None:
-        return first()
-    rows = paired(run_snapshot(context), context.root, of_ref(context.root, challenger), of_ref(context.root, champion))
+        return _first(context, challenger, first())
+    if is_older(context.lake, champion.snapshot_id):
+        older = first("the champion is of an earlier vocabulary, so the two cannot be compared", champion.manifest_sha256)
+        return _first(context, challenger, older)
+    snapshot, ours, theirs = run_snapshot(context), of_ref(context.root, challenger), of_ref(context.root, champion)
     name, date, full = champion.manifest_sha256, context.day.isoformat(), context.kind == "full"
+    numbers = finite_of(ours.bundle)
+    if config.limits.finite and numbers.failed:
+        return broken(numbers, name)
+    sides, events = both(snapshot, context.root, ours, theirs), training_events(snapshot, context.root, "holdout")
+    slices = slices_of(sides.history_N, sides.target_N, events, config.limits)
+    rows = PairedRows(sides.ours.ndcg_N, sides.theirs.ndcg_N, slices=slices)
     if not full:
         rows.save(context.run_dir, date=date, champion=name, challenger=challenger.manifest_sha256)
         wanted, nights = config.decidable_rows, config.pool_nights
         rows = pooled(rows, context.lake, date=date, champion=name, nights=nights, wanted=wanted)
-    return decided(rows, config, context.seed, name, full)
+    findings = judged(rows, sides, (ours.bundle, theirs.bundle), events, config, context.seed, full=full)
+    return limited(decided(rows, config, context.seed, name, full), findings)
+
+
+def _first(context: StageContext, challenger: ModelRef, decision: Decision) -> Decision:
+    """Without a champion that it could be compared with, the model goes live if its numbers are numbers."""
+    finding = finite_of(of_ref(context.root, challenger).bundle)
+    if context.section("gate", GateConfig).limits.finite and finding.failed:
+        raise DataContractError(
+            f"model {challenger.manifest_sha256[:12]} of {challenger.run_id} holds {finding.sentence}",
+            "train it again with a lower trainer.optimizer.learning_rate; nothing went live",
+        )
+    return limited(decision, [finding])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Stage `register`: the live bundle becomes a version of the registered model, alias `challenger`. Also moves `champion`.
+"""Stage `register`: the live bundle becomes a version of the registered model, alias `challenger`. Also promotes.
 
-`LAKE/champion.json` says which model is champion; the alias in MLflow follows it.
+`LAKE/champion.json` says which model is champion; the aliases in MLflow follow it (`trainer.tracking.aliases`).
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from nightrank.feature_store.contracts.ranker_facts import ranker_facts
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
 from nightrank.feature_store.contracts.storage import local_folder
 from nightrank.ranker.bundle.files import BundleInfo, read_info, verify_manifest
+from nightrank.trainer.tracking.aliases import CHALLENGER, reconcile
 from nightrank.trainer.tracking.lake_address import LAKE, lake_key
 from nightrank.trainer.tracking.logged_model import log_model
 from nightrank.trainer.tracking.runs import log_snapshot, stage_run
@@ -27,7 +28,6 @@ from nightrank.trainer.tracking.tracker import MANIFEST, RUN, Tracker, tracker_o
 from nightrank.trainer.tracking.version_notes import MODEL_NOTE, VersionNotes, notes_of
 
 NAME: Final = "register"
-CHALLENGER: Final = "challenger"
 KNOWN.update({"register.logged", "register.registered", "promote.written"})
 
 
@@ -61,7 +61,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def promote(context: StageContext, ref: ModelRef, over: str | None) -> None:
-    """`ref` is champion in place of the one with manifest `over`: `LAKE/champion.json` says so, then the alias points at it.
+    """`ref` is champion in place of the one with manifest `over`: `LAKE/champion.json` says so, then the aliases follow.
 
     DependencyUnreachable before either; ConflictError where another champion stands than the one it was compared with.
     """
@@ -69,41 +69,7 @@ def promote(context: StageContext, ref: ModelRef, over: str | None) -> None:
         replace_champion(context, ref, over)
         failpoint("promote.written")
         tracker.client.set_registered_model_alias(ref.name, CHAMPION, str(ref.version))
-
-
-def reconcile(context: StageContext) -> bool:
-    """The alias points where champion.json says. True if it had to be moved, as after a crash between the two.
-
-    Nothing is moved in a tracker that does not know the model: a new one, which gets it from the next promotion.
-    """
-    ref = context.lake.champion()
-    if ref is None:
-        return False
-    with tracker_of(context) as tracker:
-        if not _knows(tracker, ref) or _aliased(tracker, ref.name, CHAMPION) == str(ref.version):
-            return False
-        with context.commit():
-            tracker.client.set_registered_model_alias(ref.name, CHAMPION, str(ref.version))
-        return True
-
-
-def _knows(tracker: Tracker, ref: ModelRef) -> bool:
-    """Whether the tracker holds this very version: another tracker may have given its number to another bundle."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        found = tracker.client.get_model_version(ref.name, str(ref.version))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return False
-    return bool(found.tags.get(MANIFEST) == ref.manifest_sha256)
-
-
-def _aliased(tracker: Tracker, name: str, alias: str) -> str | None:
-    # Not from a search: its rows may come without aliases.
-    aliases = tracker.client.get_registered_model(name).aliases
-    return str(aliases[alias]) if alias in aliases else None
+    reconcile(context)
 
 
 def _log_training(context: StageContext, tracker: Tracker, trained: Trained) -> None:

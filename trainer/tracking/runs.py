@@ -18,7 +18,7 @@ from nightrank.trainer.tracking.lake_address import LAKE, lake_key
 from nightrank.trainer.tracking.stage_times import span_of
 from nightrank.trainer.tracking.tracked import params_of, result_points, stage_points
 from nightrank.trainer.tracking.tracker import MANIFEST, RUN, Tracker, tracker_of
-from nightrank.trainer.tracking.version_notes import notes_of
+from nightrank.trainer.tracking.version_notes import gate_tags, notes_of
 
 WITHOUT_RUN: Final = ("release", "report", "verdict")
 """Stages that only write down what others made: a run of their own would clutter the experiment."""
@@ -82,6 +82,8 @@ def finish(context: StageContext) -> None:
         _describe_version(context, tracker, result)
         for name in ("status", "commit", "date"):
             tracker.client.set_tag(run_id, f"nightrank.{name}", str(result.get(name)))
+        for key, value in gate_tags(result).items():
+            tracker.client.set_tag(run_id, key, value)
         tracker.client.set_terminated(run_id, "FAILED" if result.get("status") == "failed" else "FINISHED")
 
 

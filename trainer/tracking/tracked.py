@@ -46,6 +46,8 @@ def result_points(result: Mapping[str, Any]) -> list[Point]:
         (f"{row['recommender']}/{row['split']}/{row.get('slice') or 'all'}/{row['name']}@{row['k']}", row.get("value"))
         for row in result.get("metrics") or []
     ]
+    for row in (result.get("retention") or {}).get("rows") or []:
+        rows.append((f"retention/{row['set']}/{row['slice']}/{row['model']}/ndcg@10", row["ndcg"]))
     for stage in result.get("stages") or []:
         rows += [(f"stage/{stage['name']}/{key}", stage.get(key)) for key in ("seconds", "rows_in", "rows_out")]
     rows += [(f"counts/{key}", value) for key, value in (result.get("counts") or {}).items()]

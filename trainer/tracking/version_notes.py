@@ -1,6 +1,6 @@
 """What a model version says of itself in the registry: a description to read and tags to search by. Pure: no mlflow, no IO."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,8 @@ OUTCOMES: Final = {
 TAG: Final = "nightrank."
 MODEL_NOTE: Final = (
     "Rankers of nightrank, one version for each run that trained one. Alias `champion` is the model that makes the lists, "
-    "`challenger` the newest that the gate judged. Each version's description holds its figures and the gate's decision."
+    "`previous` the one before, `challenger` the newest that the gate judged. Each version's description holds its figures and "
+    "the gate's decision."
 )
 
 
@@ -45,8 +46,27 @@ def notes_of(run_id: str, date: str, model: Mapping[str, Any], result: Mapping[s
         reasons = "; ".join(map(str, gate.get("reasons", [])))
         decision = str(gate["decision"])
         lines += ["", f"Gate: **{decision}**, {OUTCOMES.get(decision, '')} ({reasons})."]
-        tags["gate"] = decision
-    return VersionNotes("\n".join(lines), {f"{TAG}{key}": value for key, value in tags.items()})
+    return VersionNotes("\n".join(lines), {f"{TAG}{key}": value for key, value in tags.items()} | gate_tags(result or {}))
+
+
+def gate_tags(result: Mapping[str, Any]) -> dict[str, str]:
+    """The gate's decision, and what each of its limits came to; nothing before there is one."""
+    gate = result.get("gate") or {}
+    if not gate.get("decision"):
+        return {}
+    return {f"{TAG}{key}": value for key, value in {"gate": str(gate["decision"]), **_limits(gate.get("limits") or [])}.items()}
+
+
+def _limits(limits: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Which limits failed, and each one's figure; nothing of a gate that had none."""
+    failed = [str(found["limit"]) for found in limits if found["verdict"] == "failed"]
+    figures = {f"gate.limit.{found['limit'].replace(':', '.')}": _limit(found) for found in limits}
+    return {"gate.failed": ", ".join(failed) or "none", **figures} if limits else {}
+
+
+def _limit(found: Mapping[str, Any]) -> str:
+    value = "" if found["value"] is None else f"{_number(found['value'])} of {found['bound']:g}, "
+    return f"{value}{str(found['verdict']).replace('_', ' ')}, n={found['n']}"
 
 
 def ctr_notes_of(run_id: str, date: str, name: str, test: Mapping[str, Any] | None) -> VersionNotes:

@@ -13,6 +13,26 @@ class SplitFacts(FrozenConfig):
     recommender: list[str]
 
 
+class RetentionRow(FrozenConfig):
+    """NDCG@10 of one model on one slice of one set of rows; no figure without rows."""
+
+    set: str
+    slice: str
+    model: str
+    ndcg: float | None
+    ci: list[float] | None
+    n: int
+
+
+class RetentionFacts(FrozenConfig):
+    rows: list[RetentionRow]
+    cohort: dict[str, Any] | None
+    """sha256, rows and date of the fixed cohort; None before one was chosen."""
+    asks_for_full: bool
+    """More was lost than the settings allow: a full pass is due."""
+    note: str
+
+
 class Evaluated(StageOutput):
     STAGE: ClassVar[str] = "evaluate"
     metrics: list[dict[str, Any]]
@@ -20,3 +40,4 @@ class Evaluated(StageOutput):
     comparisons: list[dict[str, Any]]
     evaluation: dict[str, SplitFacts]
     """By split."""
+    retention: RetentionFacts | None = None

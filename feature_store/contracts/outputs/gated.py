@@ -6,6 +6,17 @@ from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.feature_store.contracts.outputs.output import StageOutput
 
 
+class LimitFacts(FrozenConfig):
+    """What one of `gate.limits` came to."""
+
+    limit: str
+    value: float | None
+    bound: float | None
+    n: int
+    verdict: Literal["passed", "failed", "not_judged"]
+    sentence: str
+
+
 class GateFacts(FrozenConfig):
     """Also the body of `gate.json`, which is written before the alias moves."""
 
@@ -23,6 +34,7 @@ class GateFacts(FrozenConfig):
     challenger_ndcg: float | None
     champion_ndcg: float | None
     nights: int
+    limits: list[LimitFacts] = []
     new_items: str = ""
 
     @property

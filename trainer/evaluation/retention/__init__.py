@@ -1,0 +1,1 @@
+"""What fine-tunes forget: the night's models on rows of long ago, beside those of the day."""
