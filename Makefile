@@ -39,8 +39,8 @@ test-distributed: setup ## two Horovod ranks
 test-e2e: setup ## the pipeline as a user runs it
 	$(PYTEST) $(NOT_SLOW) tests/e2e
 
-test-night: setup ## a tiny market: a full run, a night, the same night again, an empty day
-	$(PYTEST) -m night tests/e2e
+test-night: setup ## a tiny market: full runs, nights, held, erased and empty days, a small shop; two pipelines at a time
+	$(PYTEST) $(TWO) -m night tests/e2e
 
 test-cluster: setup ## a Spark standalone master and two workers as processes; WHAT="-k doctor" for a part
 	$(PYTEST) -m cluster tests/cluster $(WHAT)

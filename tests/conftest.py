@@ -12,6 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ALONE: Final = ("tests/distributed/", "tests/e2e/")
 """They have watchdogs and two processes of their own: two at once would time each other."""
+BESIDE: Final = ("tests/e2e/test_notebook.py", "tests/e2e/test_small_shop.py")
+"""Nights on lakes of their own, beside those that share a full run (`make test-night`); no part of `make test`."""
 ORDER: Final = ("tests/spark/", *ALONE, "")
 """What takes long starts first, and the many short files fill up the worker that is done."""
 LONGEST: Final = (
@@ -28,6 +30,8 @@ class ByFile(LoadScopeScheduling):
     """A unit of work is a file; all files that run alone are one. (xdist's own groups do not reach it under pytest 9.2.)"""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(BESIDE):
+            return "beside"
         return "alone" if nodeid.startswith(ALONE) else nodeid.partition("::")[0]
 
 
