@@ -2,12 +2,14 @@
 
 `python -m benchmarks.reader_from_cache [--rows N] [--rounds R] [--out FILE]`, in a process pinned to two cores. The first epoch
 is not timed: it fetches the files from a tiny S3 server on this machine. `ours` is the default reader in the bucket, `limit`
-the same reader on the disk; `native` is the other reader's ratio.
+the same reader on the disk; `native` is the other reader's ratio. On a busy machine look at `in_pairs`, the median of the
+ratios of laps that followed each other, and at `cpu`, the ratio of the processor time of both, which no neighbour takes a part of.
 """
 
 import argparse
 import json
 import os
+import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -75,12 +77,22 @@ def result(laps: dict[str, Laps], before: dict[str, Any], rows: int, rounds: int
         "limit": limit,
         "ours_over_limit": round(ours / limit, 3),
         "native_over_limit": round(laps["bucket_native"].median / laps["disk_native"].median, 3),
+        "in_pairs": {name.strip("_") or "petastorm": paired(laps[f"bucket{name}"], laps[f"disk{name}"]) for name in READERS},
+        "cpu": {name.strip("_") or "petastorm": of_cpu(laps[f"bucket{name}"], laps[f"disk{name}"]) for name in READERS},
         "equal": all(found.equal for found in laps.values()),
         "seed": SEED,
         "rows": rows,
         "machine": before,
         "contestants": {name: found.result() for name, found in laps.items()},
     }
+
+
+def paired(ours: Laps, limit: Laps) -> float:
+    return round(statistics.median(a / b for a, b in zip(ours.rates, limit.rates, strict=True)), 3)
+
+
+def of_cpu(ours: Laps, limit: Laps) -> float:
+    return round(statistics.median(limit.cpu) / statistics.median(ours.cpu), 3)
 
 
 if __name__ == "__main__":

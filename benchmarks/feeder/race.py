@@ -77,11 +77,12 @@ class Laps:
 
 def race(contestants: Mapping[str, Contestant], reference: str, rounds: int, every: Sequence[str]) -> dict[str, Laps]:
     """Units (rows or events) a second in each round. Before them an untimed one, in which the sums of all columns `every` are
-    compared with those of `reference`; in timed rounds rows and the first column are."""
+    compared with those of `reference`; in timed rounds rows and the first column are. Every other round goes backwards."""
     laps = {recommender: Laps() for recommender in contestants}
     for number in range(rounds + 1):
         totals: dict[str, Total] = {}
-        for recommender, contestant in contestants.items():
+        turns = list(contestants.items())
+        for recommender, contestant in turns if number % 2 else reversed(turns):
             load, used, started = os.getloadavg()[0], time.process_time(), time.perf_counter()
             totals[recommender] = contestant.run(contestant.files, number, every if number == 0 else every[:1])
             seconds, used = time.perf_counter() - started, time.process_time() - used
