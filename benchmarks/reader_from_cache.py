@@ -3,7 +3,7 @@
 `python -m benchmarks.reader_from_cache [--rows N] [--rounds R] [--out FILE]`, in a process pinned to two cores. The first epoch
 is not timed: it fetches the files from a tiny S3 server on this machine. `ours` is the default reader in the bucket, `limit`
 the same reader on the disk; `native` is the other reader's ratio. On a busy machine look at `in_pairs`, the median of the
-ratios of laps that followed each other, and at `cpu`, the ratio of the processor time of both, which no neighbour takes a part of.
+ratios of laps that followed each other, and at `cpu`, the ratio of both's processor time, of which no neighbour takes a part.
 """
 
 import argparse
