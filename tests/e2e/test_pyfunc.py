@@ -224,25 +224,26 @@ def test_killed_anywhere_the_same_command_ends_in_one_version(registered, place)
 def test_promotion_moves_the_alias_and_a_crash_between_is_mended(registered):
     context, _, ref = registered
     assert context.lake.champion() is None
-    assert registry.reconcile(context) is False
+    assert registry.reconcile(context) == []
     registry.promote(context, ref, over=None)
     champion = context.lake.champion()
     assert (champion.version, champion.alias) == (ref.version, "champion")
     assert aliases(context)["champion"] == ref.version
-    assert registry.reconcile(context) is False
+    assert registry.reconcile(context) == []
     with tracker.tracker_of(context) as opened:
         opened.client.delete_registered_model_alias("nightrank", "champion")
-    assert registry.reconcile(context) is True
+    (sentence,) = registry.reconcile(context)
+    assert "alias champion of nightrank was missing" in sentence
     assert aliases(context)["champion"] == ref.version
     with tracker.tracker_of(context) as opened:
         opened.client.delete_registered_model_alias("nightrank", "champion")
     another = ref.model_copy(update={"version": 999, "alias": "champion", "run_id": "other"})
     another.save(context.lake.champion_path)
-    assert registry.reconcile(context) is False and "champion" not in aliases(context)
+    assert registry.reconcile(context) == [] and "champion" not in aliases(context)
     with pytest.raises(ConflictError, match="compared with no champion"):
         registry.promote(context, ref, over=None)
     registry.promote(context, ref, over=another.manifest_sha256)
-    assert registry.reconcile(context) is False
+    assert registry.reconcile(context) == []
 
 
 def test_a_superseded_run_promotes_nothing(registered):
