@@ -4,7 +4,7 @@ A file that lands again with the same content, under whichever name, is one that
 finished is told by it. A file that was taken away is no other file.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Final
 
@@ -39,7 +39,15 @@ class TakenDay(FrozenConfig):
 
 def taken_day(lake: Lake, day: date) -> TakenDay | None:
     """What was taken in of the day; None where no run has, or none of a release that wrote it down."""
-    return _month(lake, day).get(day.isoformat())
+    return taken_days(lake, [day]).get(day)
+
+
+def taken_days(lake: Lake, days: Iterable[date]) -> dict[date, TakenDay]:
+    """The same of those days that were taken in. Each month is read once."""
+    wanted = list(days)
+    months = {month: _month(lake, date(*month, 1)) for month in sorted({(day.year, day.month) for day in wanted})}
+    found = {day: months[day.year, day.month].get(day.isoformat()) for day in wanted}
+    return {day: taken for day, taken in found.items() if taken is not None}
 
 
 def remember(lake: Lake, run_id: str, found: Mapping[date, Iterable[tuple[Location, Entry]]]) -> None:
@@ -56,15 +64,13 @@ def remember(lake: Lake, run_id: str, found: Mapping[date, Iterable[tuple[Locati
         _write(lake, min(days), kept)
 
 
-def other_files(lake: Lake, day: date, kinds: Iterable[LandingKind] = LANDING_KINDS) -> list[Location]:
-    """The day's landing files whose content was not taken in; none where nothing is known of the day."""
-    taken = taken_day(lake, day)
-    if taken is None:
-        return []
-    pairs = [pair for kind in kinds for pair in landing_entries(lake, kind, [day])]
-    contents = {file.content for file in taken.files}
-    unseen = [pair for pair in pairs if _seen(lake, pair, taken.files) is None]
-    return [pair[0] for pair in unseen if _read(lake, pair).content not in contents]
+def other_files(lake: Lake, days: Iterable[date], kinds: Iterable[LandingKind] = LANDING_KINDS) -> Iterator[Location]:
+    """The days' landing files whose content was not taken in; none of a day that nothing is known of."""
+    for day, taken in taken_days(lake, days).items():
+        contents = {file.content for file in taken.files}
+        for pair in (pair for kind in kinds for pair in landing_entries(lake, kind, [day])):
+            if _seen(lake, pair, taken.files) is None and _read(lake, pair).content not in contents:
+                yield pair[0]
 
 
 def correct(lake: Lake, day: date) -> None:

@@ -17,20 +17,21 @@ def check_same_files(request: RunRequest) -> None:
     """SafetyRefusal where other files of events stand on a finished date than were taken in. With `redo` they are taken in."""
     if request.redo:
         return
-    for day in _finished_days(request):
-        others = other_files(request.lake, day, EVENTS)
-        if others:
-            named = ", ".join(str(path) for path in others[:SHOWN])
-            more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-            raise SafetyRefusal(
-                f"{day} is finished, and {named}{more} differs from what was taken in of it; nothing was done",
-                _remedy(request, day),
-            )
+    first = next(other_files(request.lake, _finished_days(request), EVENTS), None)
+    if first is not None:
+        day = date.fromisoformat(first.parent.name.removeprefix("day="))
+        others = list(other_files(request.lake, [day], EVENTS))
+        named = ", ".join(str(path) for path in others[:SHOWN])
+        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+        raise SafetyRefusal(
+            f"{day} is finished, and {named}{more} differs from what was taken in of it; nothing was done",
+            _remedy(request, day),
+        )
 
 
 def described_since(request: RunRequest) -> list[str]:
     """A sentence where other files of items or users stand on the date of a finished run than were taken in."""
-    others = other_files(request.lake, request.day, DESCRIBED)
+    others = list(other_files(request.lake, [request.day], DESCRIBED))
     if not others:
         return []
     named = ", ".join(path.name for path in others[:SHOWN])

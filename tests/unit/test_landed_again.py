@@ -119,7 +119,7 @@ def test_files_that_an_erasure_wrote_again_are_those_of_the_day(lake: Lake, run:
     land_other(lake, NIGHT)
     land_other(lake, NIGHT, "part-1.parquet")
     correct(lake, NIGHT)
-    assert [path.name for path in other_files(lake, NIGHT)] == ["part-1.parquet"], "this one was never taken in"
+    assert [path.name for path in other_files(lake, [NIGHT])] == ["part-1.parquet"], "this one was never taken in"
     taken = taken_day(lake, NIGHT)
     assert taken is not None and (taken.run_id, len(taken.files)) == ("nightly-2024-01-02", 2)
     file_of(lake, NIGHT, "part-1.parquet").unlink()

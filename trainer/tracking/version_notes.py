@@ -65,7 +65,7 @@ def _limits(limits: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _limit(found: Mapping[str, Any]) -> str:
-    value = "" if found["value"] is None else f"{_number(found['value'])} of {found['bound']:g}, "
+    value = "" if found["value"] is None else f"{_number(found['value'])} of {_number(found['bound'])}, "
     return f"{value}{str(found['verdict']).replace('_', ' ')}, n={found['n']}"
 
 
