@@ -17,6 +17,7 @@ from nightrank.pipeline.commands import (
     looks,
     orchestration,
     plans,
+    publishing,
     ranks,
     recommending,
     replays,
@@ -24,6 +25,7 @@ from nightrank.pipeline.commands import (
     rollbacks,
     rules,
     runs,
+    serving,
     tunes,
 )
 
@@ -78,6 +80,8 @@ app.command("tune")(tunes.tune)
 app.command("plan")(plans.plan)
 app.command("demo")(demos.demo)
 app.command("recommend")(recommending.recommend)
+app.command("serve")(serving.serve)
+app.command("publish")(publishing.publish)
 app.command("lineage")(listings.lineage)
 app.command("export")(listings.export)
 app.command("verify")(looks.verify)

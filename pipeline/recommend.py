@@ -1,7 +1,7 @@
 """`nightrank recommend`: lists of the current release, with titles, and what its model lists for others. No JVM."""
 
 import hmac
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow.dataset as ds
@@ -99,12 +99,18 @@ def titles_of(lake: Lake, item_ids: Collection[str] | None = None) -> dict[str, 
 
 def _known_as(lake: Lake, release: Release, users: Sequence[str], files: list[str], overrides: list[str]) -> dict[str, str]:
     """The id under which the lake knows each user: itself, or its keyed hash where ingest replaced ids."""
+    known_as = id_of(lake, release, files, overrides)
+    return {user: known_as(user) for user in users}
+
+
+def id_of(lake: Lake, release: Release, files: list[str], overrides: list[str]) -> Callable[[str], str]:
+    """From a user's id to the one under which the lake knows the user."""
     from nightrank.pipeline.config import configured
     from nightrank.spark_jobs.ingest.user_key import user_key
 
     config = configured(files, overrides) if files or overrides else _of_run(lake, release)
     key = user_key(config.section("ids", IdSettings), lake)
-    return {user: user if key is None else hmac.new(key, user.encode(), "sha256").hexdigest() for user in users}
+    return lambda user: user if key is None else hmac.new(key, user.encode(), "sha256").hexdigest()
 
 
 def _of_run(lake: Lake, release: Release) -> Configuration:

@@ -29,8 +29,10 @@ from nightrank.feature_store.contracts.tables import (
     IMPRESSION_CODES,
     IMPRESSIONS,
     ITEM_INPUTS,
+    POPULAR_ITEMS,
     RECOMMENDATIONS,
     RETIRED,
+    SIMILAR_ITEMS,
     USER_ATTRIBUTES,
     TableRef,
 )
@@ -41,7 +43,7 @@ from nightrank.feature_store.table_commit import committing
 from nightrank.spark_jobs.driver import submit
 
 NAME: Final = "maintain_tables"
-_LISTS: Final = (RECOMMENDATIONS, FEEDBACK, CLICK_SCORES)
+_LISTS: Final = (RECOMMENDATIONS, SIMILAR_ITEMS, POPULAR_ITEMS, FEEDBACK, CLICK_SCORES)
 _ROWS: Final = (ITEM_INPUTS, IMPRESSION_CODES, *EXAMPLES.values(), *IMPRESSIONS.values())
 REWRITTEN: Final = frozenset(table.name for table in (*_LISTS, *_ROWS, *RETIRED, USER_ATTRIBUTES))
 """Replaced as a whole by their own stage, in files of the size and order it wants: never OPTIMIZEd."""

@@ -12,7 +12,7 @@ from nightrank.feature_store.contracts.outputs.released import Released, Release
 from nightrank.feature_store.contracts.outputs.scored import Scored
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
-from nightrank.feature_store.contracts.tables import RECOMMENDATIONS, RELEASES
+from nightrank.feature_store.contracts.tables import POPULAR_ITEMS, RECOMMENDATIONS, RELEASES, SIMILAR_ITEMS
 from nightrank.feature_store.current import refuse_older
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
@@ -59,13 +59,14 @@ def run(context: StageContext) -> StageResult:
 def _release(context: StageContext) -> Release:
     """What score_users of this run left, if it is what is in `recommendations` now."""
     scored = context.result_of("score_users")
-    written = next(entry for entry in scored.tables if entry["name"] == RECOMMENDATIONS.name)
-    current = delta_io.version(context.lake, RECOMMENDATIONS)
-    if current != written["to"]:
-        raise ConflictError(
-            f"recommendations is at version {current}, but run {context.run_id} wrote version {written['to']}",
-            "nothing was released; run score_users of this run again, unless a newer run has taken its place",
-        )
+    made = {entry["name"]: entry["to"] for entry in scored.tables}
+    for table in (RECOMMENDATIONS, SIMILAR_ITEMS, POPULAR_ITEMS):
+        current = delta_io.version(context.lake, table) if table.name in made else None
+        if current != made.get(table.name):
+            raise ConflictError(
+                f"{table.name} is at version {current}, but run {context.run_id} wrote version {made[table.name]}",
+                "nothing was released; run score_users of this run again, unless a newer run has taken its place",
+            )
     lists = context.output(Scored).lists
     named = lists.model_dump(include=set(Release.model_fields))
     return Release(
@@ -73,10 +74,12 @@ def _release(context: StageContext) -> Release:
         release_id=release_id(context),
         run_id=context.run_id,
         date=context.day.isoformat(),
-        recommendations_version=written["to"],
+        recommendations_version=made[RECOMMENDATIONS.name],
+        similar_items_version=made.get(SIMILAR_ITEMS.name),
+        popular_items_version=made.get(POPULAR_ITEMS.name),
         list_rules_version=(lists.rules or {}).get("version"),
         fence=_fence(context),
-        lists_sha256=written["content_sha256"],
+        lists_sha256=next(entry["content_sha256"] for entry in scored.tables if entry["name"] == RECOMMENDATIONS.name),
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io
@@ -15,13 +15,22 @@ from nightrank.feature_store.contracts.outputs.gated import Gated
 from nightrank.feature_store.contracts.outputs.scored import ListFacts, Scored
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.storage import discard, locate
-from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, RECOMMENDATIONS, VOCABULARY
+from nightrank.feature_store.contracts.tables import (
+    INTERACTIONS,
+    ITEMS,
+    POPULAR_ITEMS,
+    RECOMMENDATIONS,
+    SIMILAR_ITEMS,
+    VOCABULARY,
+    TableRef,
+)
 from nightrank.feature_store.current import refuse_older
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms.catalogue import UNAVAILABLE, VANISHED
 from nightrank.spark_jobs.driver import submit
+from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.executor.list_rows import OUTPUT
 from nightrank.spark_jobs.executor.score import list_scorer
 from nightrank.spark_jobs.executor.users import ScoreRules
@@ -31,8 +40,9 @@ from nightrank.spark_jobs.scoring.experiment import active, experiment_rules, ke
 from nightrank.spark_jobs.scoring.features import with_features, write_item_sums
 from nightrank.spark_jobs.scoring.hidden_items import write_hidden
 from nightrank.spark_jobs.scoring.item_side import rerank_rules
+from nightrank.spark_jobs.scoring.other_lists import Catalogue, popular_items, similar_items
 from nightrank.spark_jobs.scoring.score_rules import known_of, rules_of, seen_of
-from nightrank.spark_jobs.scoring.shop_rules import Shop, capped_items, counts, forbidden, shop_rules, taken_from_users
+from nightrank.spark_jobs.scoring.shop_rules import Shop, capped_items, counts, hidden_by_all, shop_rules, taken_from_users
 from nightrank.spark_jobs.scoring.users import popular, segments, users_with_histories
 
 NAME: Final = "score_users"
@@ -77,7 +87,9 @@ def run(context: StageContext) -> StageResult:
         rules = rules._replace(item_sums=write_item_sums(spark, context, rules.features, work / "item_sums"))
         _scored(spark, whole, rules).write.parquet((work / "lists").hadoop)
         lists = spark.read.parquet((work / "lists").hadoop)
-        facts = _checked(lists, users, known, hidden, rules, shop)
+        out = hidden_by_all(spark, hidden, shop)
+        facts = _checked(lists, users, known, out, rules, shop)
+        _commit_others(spark, context, settings, known, out, versions, rules, result)
         rows = _with_facts(context, lists, _facts(context, champion, versions))
         keep_lists(rows, context, settings, result)
         _commit(spark, context, versions, rows, facts, result)
@@ -115,16 +127,42 @@ def _highest_item(spark: SparkSession, context: StageContext, versions: Versions
 
 
 def _checked(
-    lists: DataFrame, users: DataFrame, known: DataFrame, hidden: DataFrame, rules: ScoreRules, shop: Shop
+    lists: DataFrame, users: DataFrame, known: DataFrame, out: DataFrame, rules: ScoreRules, shop: Shop
 ) -> dict[str, Any]:
-    """The facts of lists that are complete and follow every rule; DataContractError otherwise."""
-    seen, caps = seen_of(known, rules), []
-    if rules.shop is not None:
-        items = lists.sparkSession.read.parquet(locate(rules.shop.items).hadoop)
-        hidden = hidden.union(forbidden(items, shop.rules))
-        seen, caps = taken_from_users(known, shop)(seen), list(capped_items(items, shop.rules))
-    facts = list_checks.check_complete(lists, users, seen, hidden, rules.items, rules.k, caps)
+    """The facts of lists that are complete and follow every rule; DataContractError otherwise. `out` are the items of none."""
+    seen = taken_from_users(known, shop)(seen_of(known, rules))
+    caps = list(capped_items(lists.sparkSession, shop))
+    facts = list_checks.check_complete(lists, users, seen, out, rules.items, rules.k, caps)
     return {**facts, "rules": counts(lists, shop)}
+
+
+def _commit_others(
+    spark: SparkSession,
+    context: StageContext,
+    settings: DataSections,
+    known: DataFrame,
+    out: DataFrame,
+    versions: Versions,
+    rules: ScoreRules,
+    result: StageResult,
+) -> None:
+    """Lists that are nobody's own, each in one commit; the release names their versions."""
+    ids = _ids(spark, context, versions, "item").withColumnsRenamed({c.USER: c.ITEM, c.USER_ID: c.ITEM_ID})
+    catalogue = Catalogue(ids, out)
+    made: list[tuple[TableRef, DataFrame]] = []
+    if settings.scoring.similar_items:
+        made.append((SIMILAR_ITEMS, similar_items(spark, settings, known, catalogue, rules)))
+    if settings.scoring.popular_items:
+        made.append((POPULAR_ITEMS, popular_items(settings, spark.read.parquet(locate(rules.popular).hadoop), catalogue)))
+    before = [(table, delta_io.version(context.lake, table)) for table, _ in made]
+    for table, rows in made:
+        rows = rows.withColumns(_constants(context)).coalesce(1).sortWithinPartitions(*table.keys)
+        delta_io.replace(rows, context.lake, table, context=context, key=f"{NAME}:{table.name}@{versions}")
+    result.tables += table_entries(spark, context.lake, before) if before else []
+
+
+def _constants(context: StageContext) -> dict[str, Column]:
+    return {c.RELEASE_ID: F.lit(release_id(context)), c.RUN_ID: F.lit(context.run_id), c.DATE: F.lit(context.day)}
 
 
 def _scored(spark: SparkSession, users: DataFrame, rules: ScoreRules) -> DataFrame:
@@ -146,9 +184,7 @@ def _commit(
 
 def _with_facts(context: StageContext, lists: DataFrame, named: dict[str, str | int]) -> DataFrame:
     constants = {
-        c.RELEASE_ID: F.lit(release_id(context)),
-        c.RUN_ID: F.lit(context.run_id),
-        c.DATE: F.lit(context.day),
+        **_constants(context),
         c.LIST_ID: F.substring(F.sha2(F.concat_ws("|", F.lit(context.run_id), c.USER_ID), 256), 1, 32),
         **{name: F.lit(value) for name, value in named.items() if name in RECOMMENDATIONS.schema.names},
     }

@@ -1,5 +1,6 @@
 """A shop's rules for lists: what may be shown, to whom not again, and how much of a category. From YAML and from a table."""
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
 from pydantic import Field, model_validator
@@ -61,6 +62,10 @@ class ListRule(FrozenConfig):
             raise ValueError(f"unknown action {', '.join(unknown)}: there are {', '.join(ACTION_CODES)}")
         return self
 
+    def names(self, item_id: str, categories: Collection[str]) -> bool:
+        """Whether the rule is about this item."""
+        return (self.item is None or self.item == item_id) and (self.category is None or self.category in categories)
+
     @property
     def label(self) -> str:
         """What a list calls the rule, such as `deny item i3` or `cap games 2`."""
@@ -75,6 +80,27 @@ class ListRule(FrozenConfig):
             case "bought":
                 return f"bought {'|'.join(self.actions)}" + (f" {self.days} days" if self.days else "")
         return f"{self.kind} {_range(self.lowest, self.highest)}{of}"
+
+
+def may_be_shown(
+    rules: Sequence[ListRule], item_id: str, categories: Collection[str], price: float | None, numbers: Mapping[str, float]
+) -> bool:
+    """Whether the rules about items let this one through: the definition for one item, in plain Python."""
+    about = [rule for rule in rules if rule.names(item_id, categories)]
+    if any(rule.kind == "deny" for rule in about):
+        return False
+    if any(rule.kind == "allow" for rule in rules) and not any(rule.kind == "allow" for rule in about):
+        return False
+    return all(
+        _inside(price if rule.kind == "price" else numbers.get(rule.number or ""), rule)
+        for rule in about
+        if rule.kind in ("price", "stock")
+    )
+
+
+def _inside(value: float | None, rule: ListRule) -> bool:
+    low, high = rule.lowest, rule.highest
+    return value is not None and (low is None or value >= low) and (high is None or value <= high)
 
 
 def _range(lowest: float | None, highest: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The pyarrow schemas of what stands beside users' lists: a shop's rules, experiments, scores of clicks."""
+"""The pyarrow schemas of what stands beside users' lists: a shop's rules, experiments, scores of clicks, similar items."""
 
 from typing import Final
 
@@ -72,3 +72,31 @@ FEEDBACK: Final = pa.schema(
     }
 )
 """One row a list that was shown: how many of its items were, how many had a reward, and both for the drawn place."""
+SIMILAR_ITEMS: Final = pa.schema(
+    {
+        "item_id": pa.string(),
+        "rank": pa.int32(),
+        "similar_id": pa.string(),
+        "score": pa.float32(),
+        "cosine": pa.float32(),
+        "together": pa.float32(),
+        "reason": pa.string(),
+        "release_id": pa.string(),
+        "run_id": pa.string(),
+        "date": pa.date32(),
+    }
+)
+"""Items like an item, best first. `cosine`: of the ranker's item vectors; `together`: users of both by the geometric mean of
+the users of each; null where the item is not among the nearest by it. `score` adds 1 / (60 + place) of both orders."""
+POPULAR_ITEMS: Final = pa.schema(
+    {
+        "segment": pa.string(),
+        "rank": pa.int32(),
+        "item_id": pa.string(),
+        "count": pa.int64(),
+        "release_id": pa.string(),
+        "run_id": pa.string(),
+        "date": pa.date32(),
+    }
+)
+"""What users of a segment chose most lately, of what may be shown; the empty segment is everybody."""

@@ -16,6 +16,9 @@ class Release(FrozenConfig):
     recommendations_version: int
     list_rules_version: int | None = None
     """Version of the shop's rules that the lists follow; None where there were none."""
+    similar_items_version: int | None = None
+    popular_items_version: int | None = None
+    """None in releases that have no such lists."""
     snapshot_id: str
     fence: int
     users: int

@@ -24,5 +24,9 @@ class ScoringSettings(FrozenConfig):
     """A user without history gets the popular items of this many days."""
     rerank: RerankSettings = RerankSettings()
     candidates: CandidateSettings = CandidateSettings()
+    similar_items: int = Field(10, ge=0)
+    """Length of each item's list of similar items; 0: none are made."""
+    popular_items: int = Field(50, ge=0)
+    """Length of each segment's list of popular items; 0: none are made."""
     rules: tuple[ListRule, ...] = ()
     """Rules of the shop (`kind`: allow, deny, price, stock, bought or cap), before those of the table `list_rules`."""

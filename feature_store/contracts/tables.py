@@ -77,6 +77,12 @@ EXPERIMENT_LISTS: Final = TableRef(
     "experiment_lists", list_schemas.EXPERIMENT_LISTS, (c.LIST_ID,), volatile=(c.LIST_ID, c.RUN_ID)
 )
 FEEDBACK: Final = TableRef("feedback", list_schemas.FEEDBACK, (c.LIST_ID,), volatile=(c.LIST_ID,))
+SIMILAR_ITEMS: Final = TableRef(
+    "similar_items", list_schemas.SIMILAR_ITEMS, (c.ITEM_ID, c.RANK), volatile=(c.RELEASE_ID, c.RUN_ID)
+)
+POPULAR_ITEMS: Final = TableRef(
+    "popular_items", list_schemas.POPULAR_ITEMS, (c.SEGMENT, c.RANK), volatile=(c.RELEASE_ID, c.RUN_ID)
+)
 CLICK_SCORES: Final = TableRef(
     "ctr_scores",
     list_schemas.CLICK_SCORES,
@@ -124,6 +130,8 @@ CATALOGUE: Final[dict[str, TableRef]] = {
         RECOMMENDATIONS,
         EXPERIMENT_LISTS,
         FEEDBACK,
+        SIMILAR_ITEMS,
+        POPULAR_ITEMS,
         CLICK_SCORES,
         RELEASES,
     )
@@ -143,7 +151,7 @@ MADE_BY: Final[dict[str, str]] = {
         "embed_items": (TEXT_CACHE, ITEM_EMBEDDINGS),
         "build_training_set": (ITEM_INPUTS, *EXAMPLES.values(), *IMPRESSIONS.values(), IMPRESSION_CODES),
         "score_baselines": (BASELINE_LISTS,),
-        "score_users": (RECOMMENDATIONS, EXPERIMENT_LISTS),
+        "score_users": (RECOMMENDATIONS, EXPERIMENT_LISTS, SIMILAR_ITEMS, POPULAR_ITEMS),
         "read_feedback": (FEEDBACK,),
         "release": (RELEASES,),
         "score_ctr": (CLICK_SCORES,),

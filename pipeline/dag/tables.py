@@ -14,7 +14,7 @@ TABLES_OF: Final[Mapping[str, tuple[str, ...]]] = {
         "impression_codes",
     ),
     "score_baselines": ("baseline_lists",),
-    "score_users": ("recommendations", "experiment_lists"),
+    "score_users": ("recommendations", "experiment_lists", "similar_items", "popular_items"),
     "release": ("releases",),
     "read_feedback": ("feedback",),
     "score_ctr": ("ctr_scores",),

@@ -14,7 +14,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.list_rules import ListRule
 from nightrank.feature_store.contracts.stage import StageContext
-from nightrank.feature_store.contracts.storage import Location
+from nightrank.feature_store.contracts.storage import Location, locate
 from nightrank.feature_store.contracts.tables import ITEMS, LIST_RULES, VOCABULARY
 from nightrank.feature_store.rule_rows import Placed, check_named, read_rules
 from nightrank.feature_store.transforms.splits import day_start
@@ -85,10 +85,18 @@ def taken_from_users(known: DataFrame, shop: Shop) -> Callable[[DataFrame], Data
     return added
 
 
-def capped_items(items: DataFrame, rules: tuple[ListRule, ...]) -> Iterator[tuple[str, DataFrame, int]]:
+def hidden_by_all(spark: SparkSession, hidden: DataFrame, shop: Shop) -> DataFrame:
+    """`item`, `reason` of the items that are in no list, by the catalogue or by a rule."""
+    if shop.executors is None:
+        return hidden
+    return hidden.union(forbidden(spark.read.parquet(locate(shop.executors.items).hadoop), shop.rules))
+
+
+def capped_items(spark: SparkSession, shop: Shop) -> Iterator[tuple[str, DataFrame, int]]:
     """Each cap's name, the `item`s that it is about, and how many of them a list may hold."""
-    for rule in rules:
-        if rule.kind == "cap":
+    for rule in shop.rules:
+        if rule.kind == "cap" and shop.executors is not None:
+            items = spark.read.parquet(locate(shop.executors.items).hadoop)
             yield rule.label, items.where(_names(rule)).select(c.ITEM), rule.at_most or 0
 
 

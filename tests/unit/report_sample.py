@@ -105,6 +105,18 @@ def sample_result():
             "texts_encoded": 41,
             "texts_cut": 3,
         },
+        "ingest": {
+            **{"landed": 61_427, "events": 60_911, "duplicates": 512, "erased": 0, "quarantined": 4, "unreadable": {}},
+            "faults": [
+                {
+                    "table": "events",
+                    "column": "item_id",
+                    "reason": "null_item_id",
+                    "rows": 4,
+                    "samples": [f"landing/events/day=2026-03-0{day}/market.parquet: item_id=None" for day in (1, 2, 3)],
+                }
+            ],
+        },
         "snapshot": {
             "id": hash_of("s"),
             "path": "snapshots/x.json",

@@ -43,7 +43,7 @@ def test_a_session_gets_what_the_model_lists_for_its_items_without_them(lake: La
 
 def test_what_is_not_on_sale_is_in_no_such_list(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     before = [item["item_id"] for item in of_session(lake, ["i3"], 3)["items"]]
-    monkeypatch.setattr(anonymous, "_off_sale", lambda lake: before[:1])
+    monkeypatch.setattr(anonymous, "hidden_from", lambda lake, release: before[:1])
     assert [item["item_id"] for item in of_session(lake, ["i3"], 2)["items"]] == before[1:]
 
 

@@ -56,7 +56,7 @@ def browse(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("width", [500, 1100, 1800])
+@pytest.mark.parametrize("width", [500, 1100, 1200, 1800])
 def test_nothing_runs_over_the_edge(browse, width):
     dom = browse("--dump-dom", f"--window-size={width},900")
     assert int(re.search(r'data-over="(-?\d+)"', dom).group(1)) <= 0

@@ -1,0 +1,1 @@
+"""`nightrank serve`: a release over HTTP."""
