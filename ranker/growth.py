@@ -11,11 +11,11 @@ from torch import Tensor
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.ranker.compose import compose_empty, materialise
 from nightrank.ranker.inputs import ItemInputs, ItemShapes
-from nightrank.ranker.model import Ranker
+from nightrank.ranker.model import IDS, Ranker
 from nightrank.ranker.ridge import fit_ridge
+from nightrank.ranker.tables.row_table import NewTable, RowTable
 from nightrank.ranker.text.tower import TextTower
 
-IDS: Final = "items.ids.weight"
 TOWER: Final = "items.text_tower."
 CATEGORIES: Final = "items.categories.weight"
 BIAS: Final = "items.bias"
@@ -26,8 +26,9 @@ ROWS: Final = 8192
 """Items that are processed at once: what is held of them in double precision does not grow with the catalogue."""
 
 
-def grow(ranker: Ranker, inputs: ItemInputs) -> Ranker:
+def grow(ranker: Ranker, inputs: ItemInputs, table: NewTable = torch.nn.Embedding) -> Ranker:
     """A new ranker for a vocabulary that extends the old one; its buffers hold `inputs`, its mode is the old one's.
+    `table` makes its table of ids: where ranks share that out, each gets its own rows.
 
     A new item's vector is its text and side features through the trained projections plus an id embedding: from a ridge map
     of text and categories fitted on the old items' id embeddings; without text the mean over items of its categories; else
@@ -35,21 +36,24 @@ def grow(ranker: Ranker, inputs: ItemInputs) -> Ranker:
     """
     _check(ranker.shapes, inputs.shapes)
     with torch.no_grad():
-        grown = _grown(ranker, inputs)
+        grown = _grown(ranker, inputs, table)
     grown.train(ranker.training)
     return grown
 
 
-def _grown(ranker: Ranker, inputs: ItemInputs) -> Ranker:
+def _grown(ranker: Ranker, inputs: ItemInputs, table: NewTable) -> Ranker:
     old, new = ranker.shapes, inputs.shapes
     device = ranker.items.popularity.device
-    grown = materialise(compose_empty(ranker.config, new, device), inputs)
+    grown = materialise(compose_empty(ranker.config, new, device, table), inputs)
     source = ranker.state_dict()
     _keep_texts(ranker, grown, inputs)
     for name, parameter in grown.named_parameters():
         if name.startswith(TOWER):
             continue
         value = source[name]
+        if name == IDS and grown.row_table is not None:
+            _copy_held(value, grown.row_table)
+            continue
         if value.shape == parameter.shape:
             parameter.copy_(value)
         else:
@@ -57,8 +61,22 @@ def _grown(ranker: Ranker, inputs: ItemInputs) -> Ranker:
             parameter[len(value) :] = value[1:].mean(0) if len(value) > 1 else 0.0
     if ranker.items.ids is not None and new.items > old.items:
         ids_new = torch.arange(old.items + 1, new.items + 1, device=device)
-        grown.get_parameter(IDS)[old.items + 1 :] = _guessed(ranker, grown, ids_new)
+        guessed = _guessed(ranker, grown, ids_new)
+        held = grown.row_table
+        if held is None:
+            grown.get_parameter(IDS)[old.items + 1 :] = guessed
+        else:
+            mine = held.rows.mine(ids_new)
+            held.weight[held.rows.place(ids_new[mine])] = guessed[mine]
     return grown
+
+
+def _copy_held(whole_Id: Tensor, table: RowTable) -> None:
+    """The held rows of the old table are at their places, a few at a time: it may be on disk."""
+    for start in range(0, len(whole_Id), ROWS):
+        ids = torch.arange(start, min(start + ROWS, len(whole_Id)), device=whole_Id.device)
+        mine = ids[table.rows.mine(ids)]
+        table.weight[table.rows.place(mine)] = whole_Id[mine].to(table.weight.device)
 
 
 def _keep_texts(ranker: Ranker, grown: Ranker, inputs: ItemInputs) -> None:

@@ -3,6 +3,9 @@
 Shapes: T tokens, B rows, N ids, I1 = items + 1, d width.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +18,9 @@ from nightrank.ranker.heads.pairs import PairHead
 from nightrank.ranker.init import init_weights
 from nightrank.ranker.inputs import ItemShapes
 from nightrank.ranker.tables.row_table import NewTable, RowTable
+
+IDS: Final = "items.ids.weight"
+"""Name of the table of item ids."""
 
 
 class Ranker(nn.Module):
@@ -75,7 +81,7 @@ class Ranker(nn.Module):
 
     def all_input_vectors(self, chunk: int = 65_536) -> Tensor:
         """[I1, d] fp32 of `item_inputs` for every id, row 0 zeros, dropout off."""
-        with torch.no_grad(), _evaluating(self):
+        with torch.no_grad(), evaluating(self):
             return self.item_table(chunk).float()
 
     def all_item_vectors(self, chunk: int = 65_536) -> Tensor:
@@ -121,7 +127,7 @@ def last_states(states_Td: Tensor, batch: Batch) -> Tensor:
     return last_Bd * (batch.lengths > 0).unsqueeze(1)
 
 
-class _evaluating:
+class evaluating:
     """Within it the module is in evaluation mode; afterwards in the mode it was in."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -132,3 +138,8 @@ class _evaluating:
 
     def __exit__(self, *_: object) -> None:
         self.module.train(self.was)
+
+
+def every_row(ranker: Ranker) -> AbstractContextManager[None]:
+    """Within it ids are looked up in the table itself, where this rank holds every row of it."""
+    return nullcontext() if ranker.row_table is None else ranker.row_table.columns()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nightrank.feature_store.contracts.files import Moved, atomic_file, unwatched
+from nightrank.ranker.tables.row_files import StoredRows
 
 BLOCK: Final = 32 << 20
 """Bytes between two signs of life."""
@@ -33,11 +34,14 @@ DTYPES: Final[dict[torch.dtype, str]] = {
 """In the order in which the library lays tensors out: wide ones first, so that all are aligned."""
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], moved: Moved = unwatched) -> str:
+Writable = Tensor | StoredRows
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Writable], moved: Moved = unwatched) -> str:
     """The file is complete at `path`, byte for byte what `safetensors.torch.save_file` writes. Returns its sha256.
 
-    Tensors on the CPU are written from where they are; of those on a device one at a time is copied. `moved` is called after
-    every block.
+    Tensors on the CPU are written from where they are; of those on a device one at a time is copied, of those on disk a few
+    rows. `moved` is called after every block.
     """
     names = sorted(tensors, key=lambda name: (list(DTYPES).index(tensors[name].dtype), name))
     digest = hashlib.sha256()
@@ -55,19 +59,20 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], moved: Moved = unwa
     return digest.hexdigest()
 
 
-def _blocks(names: list[str], tensors: Mapping[str, Tensor]) -> Iterator[memoryview]:
+def _blocks(names: list[str], tensors: Mapping[str, Writable]) -> Iterator[memoryview]:
     header = json.dumps(_header(names, tensors), separators=(",", ":"), ensure_ascii=False).encode()
     header += b" " * (-len(header) % ALIGN)
     yield memoryview(len(header).to_bytes(8, "little") + header)
     for name in names:
-        value = tensors[name].detach().cpu().contiguous().reshape(-1)
-        values: Any = value.view(torch.uint8).numpy()
-        content = memoryview(values)
-        for start in range(0, len(content), BLOCK):
-            yield content[start : start + BLOCK]
+        value = tensors[name]
+        for part in value.blocks() if isinstance(value, StoredRows) else [value]:
+            values: Any = part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+            content = memoryview(values)
+            for start in range(0, len(content), BLOCK):
+                yield content[start : start + BLOCK]
 
 
-def _header(names: list[str], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def _header(names: list[str], tensors: Mapping[str, Writable]) -> dict[str, Any]:
     header: dict[str, Any] = {}
     at = 0
     for name in names:

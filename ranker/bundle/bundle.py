@@ -21,6 +21,7 @@ from nightrank.ranker.compose import compose_empty, materialise, with_tower
 from nightrank.ranker.growth import grow
 from nightrank.ranker.inputs import ItemInputs, ItemShapes
 from nightrank.ranker.model import Ranker
+from nightrank.ranker.tables.row_table import NewTable
 
 __all__ = ["Bundle", "load_bundle", "shapes_of"]
 
@@ -103,9 +104,10 @@ class Bundle(Scorer):
         shown = self.popular[eligible_I[self.popular]][:k]
         return [(item, 1.0 / rank) for rank, item in enumerate(shown.tolist(), 1)]
 
-    def ranker(self, inputs: ItemInputs, text_encoder: Path | None = None) -> Ranker:
+    def ranker(self, inputs: ItemInputs, text_encoder: Path | None = None, table: NewTable = nn.Embedding) -> Ranker:
         """The whole ranker in training mode, grown where `inputs` name more items than the bundle. `text_encoder` is the model
-        folder the bundle's own encoder was tuned from, where it was.
+        folder the bundle's own encoder was tuned from, where it was. With a `table` of which ranks hold some rows the bundle's
+        own is read from its file.
 
         `inputs` must extend the inputs it was trained on: those come from the snapshot, the bundle does not keep texts. Their
         popularity counts what is new, on top of the bundle's.
@@ -113,8 +115,8 @@ class Bundle(Scorer):
         inputs = replace(self._counted(inputs), features=self.info.features)
         first = _first(inputs, shapes_of(self.info))
         old = with_tower(materialise(compose_empty(self.info.ranker, shapes_of(self.info)), first), first, text_encoder)
-        old.load_state_dict(self.weights)
-        grown: Ranker = grow(old, inputs)
+        old.load_state_dict(self.weights, assign=table is not nn.Embedding)
+        grown: Ranker = grow(old, inputs, table)
         return grown
 
     def _counted(self, inputs: ItemInputs) -> ItemInputs:

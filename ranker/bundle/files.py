@@ -20,7 +20,7 @@ from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.files import canonical_json, sha256_file, write_atomic
 from nightrank.feature_store.contracts.manifests import listed
 from nightrank.ranker.config.ranker import RankerConfig
-from nightrank.ranker.tensor_file import write_tensors
+from nightrank.ranker.tensor_file import Writable, write_tensors
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "weights.safetensors"
@@ -78,8 +78,8 @@ class BundleInfo(FrozenConfig):
 def write_files(
     folder: Path,
     info: BundleInfo,
-    weights: Tensors,
-    matrix: Tensors,
+    weights: Mapping[str, Writable],
+    matrix: Mapping[str, Writable],
     raw_ids: list[str],
     of_items: Cumulative | None = None,
 ) -> str:

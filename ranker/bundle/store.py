@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,9 @@ from nightrank.ranker.bundle import files as files
 from nightrank.ranker.bundle.files import BundleInfo, ItemNumber
 from nightrank.ranker.config.encoders import PluginEncoderConfig
 from nightrank.ranker.config.ranker import RankerConfig
-from nightrank.ranker.model import Ranker
+from nightrank.ranker.model import IDS, Ranker
+from nightrank.ranker.tables.row_files import StoredRows
+from nightrank.ranker.tensor_file import Writable
 
 WRITING: Final = ".writing-"
 
@@ -35,9 +37,11 @@ def save_bundle(
     default_action: int = 0,
     of_items: Cumulative | None = None,
     item_numbers: Sequence[ItemNumber] = (),
+    by_row: Mapping[str, StoredRows] | None = None,
 ) -> str:
     """Writes the ranker with its vocabulary (raw ids in dense order from 1) to `folder`; returns the manifest's sha256.
-    `of_items` are the items' cumulative sums where the ranker reads them, `item_numbers` what its numbers mean."""
+    `of_items` are the items' cumulative sums where the ranker reads them, `item_numbers` what its numbers mean.
+    `by_row` are the weights and matrices of which no rank holds every row: `weight`, `items`, `inputs`."""
     shapes = ranker.shapes
     if len(raw_ids) != shapes.items:
         raise DataContractError(
@@ -54,10 +58,12 @@ def save_bundle(
         item_numbers=tuple(item_numbers) if shapes.numeric else (),
         plugins=_plugins(ranker.config, shapes.features),
     )
-    matrix = {"items": ranker.all_item_vectors(), "popularity": ranker.items.popularity.float()}
-    if not ranker.head.keeps_inputs:
-        matrix["inputs"] = ranker.all_input_vectors()
-    weights = {name: value.float() if value.is_floating_point() else value for name, value in ranker.state_dict().items()}
+    matrix = _matrices(ranker, by_row)
+    weights: dict[str, Writable] = {
+        name: value.float() if value.is_floating_point() else value for name, value in ranker.state_dict().items()
+    }
+    if by_row is not None:
+        weights[IDS] = by_row["weight"]
     return files.write_files(folder, info, weights, matrix, list(raw_ids), of_items)
 
 
@@ -66,6 +72,14 @@ def _plugins(config: RankerConfig, features: Features | None) -> dict[str, str]:
     encoder = config.encoder
     found = origin(ENCODERS, encoder.plugin) if isinstance(encoder, PluginEncoderConfig) else {}
     return {**found, **{key: value for name in plugins_of(features) for key, value in origin(FEATURES, name).items()}}
+
+
+def _matrices(ranker: Ranker, by_row: Mapping[str, StoredRows] | None) -> dict[str, Writable]:
+    matrix: dict[str, Writable] = {"popularity": ranker.items.popularity.float()}
+    matrix["items"] = ranker.all_item_vectors() if by_row is None else by_row["items"]
+    if not ranker.head.keeps_inputs:
+        matrix["inputs"] = ranker.all_input_vectors() if by_row is None else by_row["inputs"]
+    return matrix
 
 
 def store_bundle(models: Location, ranker: Ranker, raw_ids: Sequence[str], **facts: Any) -> str:

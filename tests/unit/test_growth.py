@@ -4,7 +4,8 @@ import torch
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.ranker.bundle.bundle import load_bundle
 from nightrank.trainer.data.item_inputs import load_item_inputs, load_vocabulary
-from nightrank.trainer.incremental.growth import champion, check_extends, grown, grown_moments
+from nightrank.trainer.incremental.growth import champion, check_extends, grown
+from nightrank.trainer.incremental.moments import grown_moments
 from nightrank.trainer.worker.phases import train
 from tests.training_jobs import ITEMS, job_of, parent_of, small_lake, training_of
 from tests.training_lake import row, write_snapshot

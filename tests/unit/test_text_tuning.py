@@ -15,7 +15,7 @@ from nightrank.ranker.inputs import ItemInputs, Tokens
 from nightrank.ranker.text.config import TextTuningConfig
 from nightrank.ranker.text.open_tower import open_tower
 from nightrank.ranker.text.pretrained import pretrained_model, tuned
-from nightrank.trainer.incremental.growth import LIVE
+from nightrank.trainer.incremental.moments import LIVE
 from nightrank.trainer.loop.text import base_revision, text_revision
 from nightrank.trainer.ranks.device import Device, choose_attention
 from nightrank.trainer.worker.phases import train

@@ -14,10 +14,11 @@ from nightrank.trainer.data.impressions import ImpressionSource
 from nightrank.trainer.data.plan import REVISION
 from nightrank.trainer.loop.fit import exhaust
 from nightrank.trainer.loop.plateau import Plateau
+from nightrank.trainer.loop.resumable import Resumable
 from nightrank.trainer.loop.source import phase_seed
 from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.step import TrainStep
-from nightrank.trainer.loop.training import Resumable, check_rows
+from nightrank.trainer.loop.training import check_rows
 from nightrank.trainer.ranks.communicator import run_on_all_ranks
 
 PHASE: Final = "ctr"

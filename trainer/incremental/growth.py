@@ -2,22 +2,18 @@
 
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from nightrank.feature_store.contracts.errors import DataContractError
-from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Parent, load_snapshot
 from nightrank.feature_store.contracts.storage import Location, local_folder
-from nightrank.ranker.bundle.bundle import Bundle, load_bundle, shapes_of
+from nightrank.ranker.bundle.bundle import Bundle, load_bundle
 from nightrank.ranker.growth import grow_optimizer_state, grown_rows
 from nightrank.ranker.inputs import ItemInputs, ItemShapes
 from nightrank.ranker.model import Ranker
+from nightrank.ranker.tables.row_table import NewTable
 from nightrank.trainer.config.job import Job
-from nightrank.trainer.loop.checkpoint import CheckpointFolder
 from nightrank.trainer.loop.text import base_revision
-
-LIVE = "live"
-"""Name of the checkpoint beside a live bundle."""
 
 
 def champion(root: Location, parent: Parent) -> Bundle:
@@ -62,33 +58,16 @@ def check_same_features(job: Job, bundle: Bundle, snapshot: DatasetSnapshot) -> 
         )
 
 
-def grown(bundle: Bundle, inputs: ItemInputs, text_encoder: Path | None = None) -> Ranker:
+def grown(bundle: Bundle, inputs: ItemInputs, text_encoder: Path | None = None, table: NewTable = nn.Embedding) -> Ranker:
     """The champion with a row for every item of `inputs`, in training mode; `text_encoder` is the folder its own was tuned
     from, where it was."""
-    return bundle.ranker(inputs, text_encoder)
-
-
-def grown_moments(root: Location, parent: Parent, bundle: Bundle, shapes: ItemShapes) -> dict[str, Tensor]:
-    """The champion's optimizer state with zeros for the new rows of tables of those shapes; empty, with a warning, without its
-    checkpoint."""
-    try:
-        moments = _moments(root, parent)
-    except DataContractError as error:
-        log.info(f"train: the champion's optimizer state is not available, starting without it: {error.message}")
-        return {}
-    return longer_moments(moments, shapes_of(bundle.info), shapes)
+    return bundle.ranker(inputs, text_encoder, table)
 
 
 def longer_moments(moments: dict[str, Tensor], old: ItemShapes, new: ItemShapes) -> dict[str, Tensor]:
     """An optimizer's state with zeros for the new rows of the tables that `grow` made longer."""
     longer = grown_rows(old, new)
     return {key: _longer(key, value, longer) for key, value in moments.items()}
-
-
-def _moments(root: Location, parent: Parent) -> dict[str, Tensor]:
-    if parent.checkpoint is None:
-        raise DataContractError("the champion has no checkpoint", "")
-    return CheckpointFolder(root / parent.checkpoint).load(LIVE).optimizer
 
 
 def _longer(key: str, value: Tensor, longer: dict[str, tuple[int, int]]) -> Tensor:

@@ -1,14 +1,16 @@
 """Checkpoints: a safetensors file and the JSON that makes it count, each by write, fsync, rename.
 
 The JSON is written last and holds the sha256 of the tensors: a checkpoint without it, or whose tensors do not match it, is
-incomplete and skipped with a note. Names: `<phase>-<step>` while training, `best-<phase>`, and `live` for what goes into the
+incomplete and skipped with a note. Where ranks hold rows of a table, each writes a file of its own; the JSON names them
+all and makes them count at once. Names: `<phase>-<step>` while training, `best-<phase>`, and `live` for what goes into the
 bundle.
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
@@ -19,24 +21,13 @@ from nightrank.feature_store.contracts.errors import ConflictError, DataContract
 from nightrank.feature_store.contracts.files import Moved, read_json, sha256_file, unwatched, write_json
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.storage import Location, local_copy, locate, workplace
+from nightrank.ranker.tables.row_files import RowFiles
 from nightrank.ranker.tensor_file import write_tensors
 from nightrank.trainer.loop.state import TrainState
+from nightrank.trainer.loop.stored import MODEL, OPTIMIZER, Checkpoint, Written, named
 
 SCHEMA = 1
-MODEL, OPTIMIZER = "model.", "optimizer."
 Commit = Callable[[], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A whole checkpoint. Tensors are on the CPU, mapped from the file: an unused tensor takes no memory."""
-
-    name: str
-    state: TrainState
-    model: dict[str, Tensor]
-    optimizer: dict[str, Tensor]
-    facts: dict[str, Any]
-    """What it belongs to: snapshot, configuration, lineage, number of items."""
 
 
 @dataclass(frozen=True)
@@ -58,29 +49,44 @@ class CheckpointFolder:
         model: Mapping[str, Tensor],
         optimizer: Mapping[str, Tensor],
         facts: Mapping[str, Any],
+        shards: Sequence[Mapping[str, str]] = (),
     ) -> None:
         """Whole on disk under `name` when this returns; the one that was there before is replaced. No tensor is copied.
+        `shards` are the files that ranks have written for it, by rank.
 
         The tensors go to a file of this call's own, outside the fence: they may be large. Only the JSON makes them count.
         """
         tensors = {MODEL + key: value for key, value in model.items()}
         tensors |= {OPTIMIZER + key: value for key, value in optimizer.items()}
-        data = self.path / f"{name}-{state.total_steps:09d}-{uuid.uuid4().hex[:8]}.safetensors"
-        digest = self._write(data, tensors)
-        body = {"schema": SCHEMA, "name": name, "tensors": data.name, "sha256": digest, "facts": dict(facts)}
+        written = self.write_file(name, state, tensors)
+        files = [written.name, *(shard["name"] for shard in shards)]
+        body: dict[str, Any] = {"schema": SCHEMA, "name": name, "tensors": written.name, "sha256": written.sha256}
+        if shards:
+            body["shards"] = [dict(shard) for shard in shards]
         try:
             with self.commit():
-                write_json(self.path / f"{name}.json", {**body, "state": state.model_dump(mode="json")})
-                self._forget(name, data)
+                write_json(self.path / f"{name}.json", {**body, "facts": dict(facts), "state": state.model_dump(mode="json")})
+                self._forget(name, files)
         except ConflictError:
-            data.unlink()
+            for file in files:
+                (self.path / file).unlink()
             raise
 
+    def write_file(self, name: str, state: TrainState, tensors: Mapping[str, Tensor]) -> Written:
+        """A file of the checkpoint `name`, under a name of this call's own."""
+        data = self.path / f"{name}-{state.total_steps:09d}-{uuid.uuid4().hex[:8]}.safetensors"
+        return Written(data.name, self._write(data, tensors))
+
     def save_running(
-        self, state: TrainState, model: Mapping[str, Tensor], optimizer: Mapping[str, Tensor], facts: Mapping[str, Any]
+        self,
+        state: TrainState,
+        model: Mapping[str, Tensor],
+        optimizer: Mapping[str, Tensor],
+        facts: Mapping[str, Any],
+        shards: Sequence[Mapping[str, str]] = (),
     ) -> None:
         """The checkpoint to resume from; the `keep_last` newest of them stay."""
-        self.save(f"run-{state.total_steps:09d}-{state.phase}", state, model, optimizer, facts)
+        self.save(running_name(state), state, model, optimizer, facts, shards)
         for old in self.running()[: -self.keep_last]:
             self.remove(old)
 
@@ -100,16 +106,10 @@ class CheckpointFolder:
     def load(self, name: str) -> Checkpoint:
         """DataContractError where it is missing or incomplete."""
         body = self._body(name)
-        data = self.path / body["tensors"]
-        try:
-            copy = local_copy(data)
-            whole = sha256_file(copy, self.moved) == body["sha256"]
-        except FileNotFoundError:
-            whole = False
-        if not whole:
-            raise DataContractError(
-                f"checkpoint {name} in {self.path} is incomplete", "an older checkpoint, or the bundle, is used"
-            )
+        copy = self._checked(name, Written(body["tensors"], body["sha256"]))
+        shards = [Written(**shard) for shard in body.get("shards", ())]
+        for shard in shards:
+            self._checked(name, shard)
         try:
             tensors = load_file(copy)
         except SafetensorError as error:
@@ -117,10 +117,30 @@ class CheckpointFolder:
         return Checkpoint(
             name=name,
             state=TrainState.model_validate(body["state"]),
-            model={key.removeprefix(MODEL): value for key, value in tensors.items() if key.startswith(MODEL)},
-            optimizer={key.removeprefix(OPTIMIZER): value for key, value in tensors.items() if key.startswith(OPTIMIZER)},
+            model=named(tensors, MODEL),
+            optimizer=named(tensors, OPTIMIZER),
             facts=body["facts"],
+            files=self.files([shard.name for shard in shards] or [body["tensors"]]),
+            file_names=tuple(shard.name for shard in shards) or (body["tensors"],),
+            is_shared=bool(shards),
         )
+
+    def files(self, names: Sequence[str]) -> RowFiles:
+        """Files of a checkpoint that was found whole, to be read by row."""
+        return RowFiles([local_copy(self.path / name) for name in names])
+
+    def _checked(self, name: str, written: Written) -> Path:
+        """The file on this machine. DataContractError where it is not what was written."""
+        try:
+            copy = local_copy(self.path / written.name)
+            whole = sha256_file(copy, self.moved) == written.sha256
+        except FileNotFoundError:
+            whole = False
+        if not whole:
+            raise DataContractError(
+                f"checkpoint {name} in {self.path} is incomplete", "an older checkpoint, or the bundle, is used"
+            )
+        return copy
 
     def has(self, name: str) -> bool:
         return (self.path / f"{name}.json").exists()
@@ -156,8 +176,13 @@ class CheckpointFolder:
     def _age(self, name: str) -> int:
         return int(name.split("-")[1])
 
-    def _forget(self, name: str, newest: Location) -> None:
-        """Tensors that an earlier checkpoint of this name left behind, or a crash between its two files."""
+    def _forget(self, name: str, newest: Sequence[str]) -> None:
+        """Tensors that an earlier checkpoint of this name left behind, or a crash between its files."""
         for data in self.path.glob(f"{name}-*.safetensors"):
-            if data != newest:
+            if data.name not in newest:
                 data.unlink()
+
+
+def running_name(state: TrainState) -> str:
+    """Of the checkpoint to resume from."""
+    return f"run-{state.total_steps:09d}-{state.phase}"

@@ -90,6 +90,15 @@ class TrainState(BaseModel):
         self.bad_validations += 1
         return False
 
+    def moved(self, ranks: int | None, now: int) -> "TrainState":
+        """The same progress where `now` ranks go on with what `ranks` began: steps are counted in those of `now`, of as many
+        rows a rank, and the epoch under way starts again."""
+        if ranks is None or ranks == now:
+            return self
+        step = round((self.step - self.step_in_epoch) * ranks / now)
+        read = [sum(self.rows_read), *[0] * (now - 1)]
+        return self.model_copy(update={"step": step, "step_in_epoch": 0, "rows_read": read, "epoch_rows": []})
+
     def next_phase(self, phase: str) -> "TrainState":
         """The start of another phase: counters at zero, what has been done so far kept."""
         kept: dict[str, Any] = self.model_dump(

@@ -15,7 +15,7 @@ from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.features import FeatureTables
 from nightrank.ranker.metrics.ranking import per_row
-from nightrank.ranker.model import Ranker
+from nightrank.ranker.model import Ranker, evaluating, every_row
 from nightrank.ranker.retrieval.listing import best_items
 from nightrank.trainer.config.training import ValidationConfig
 from nightrank.trainer.data.epoch import iter_part
@@ -46,37 +46,47 @@ class Validator:
 
     def __call__(self, ranker: Ranker) -> dict[str, float]:
         """{"ndcg@10", "recall@10", "n"}: means over the rows that have a target left, and their number."""
-        sums = run_on_all_ranks(self.communicator, lambda: self._sums(ranker))
+        with torch.no_grad(), evaluating(ranker):
+            sums = self.sums(ranker)
         self.communicator.allreduce_sum(sums)
         *totals, n = sums.tolist()
         return {**{name: total / n if n else 0.0 for name, total in zip(NAMES, totals, strict=True)}, "n": n}
 
-    def _sums(self, ranker: Ranker) -> Tensor:
-        with torch.no_grad():
-            return self._sums_without_gradient(ranker)
+    def sums(self, ranker: Ranker) -> Tensor:
+        """Of this rank's rows."""
+        return run_on_all_ranks(self.communicator, lambda: self._sums(ranker))
 
-    def _sums_without_gradient(self, ranker: Ranker) -> Tensor:
-        was_training = ranker.training
-        ranker.eval()
+    def zeros(self) -> Tensor:
+        return torch.zeros(len(NAMES) + 1, dtype=torch.float64)
+
+    def _sums(self, ranker: Ranker) -> Tensor:
         items = ranker.all_item_vectors()
-        sums = torch.zeros(len(NAMES) + 1, dtype=torch.float64)
-        for batch in self._batches():
-            query = queries(batch, self.snapshot)
+        sums = self.zeros()
+        for batch in self.batches():
+            query = self.queries(batch)
             if query.history.rows:
-                sums += self._measure(ranker, items, query)
+                with every_row(ranker):
+                    users = self.users(ranker, query)
+                ids, _ = best_items(ranker.head, users, items, K, query.excluded)
+                sums += self.measured(ids, query)
             self.progress.moved("validating")
-        ranker.train(was_training)
         return sums
 
-    def _measure(self, ranker: Ranker, items: Tensor, query: "Queries") -> Tensor:
+    def queries(self, batch: Batch) -> "Queries":
+        return queries(batch, self.snapshot)
+
+    def users(self, ranker: Ranker, query: "Queries") -> Tensor:
+        """[B, width] fp32: what items are scored against."""
         history = query.history if self.features is None else self.features.fill(query.history)
         with self.device.autocast():
-            users = ranker.user_vectors(history.to(self.device.torch_device))
-        ids, _ = best_items(ranker.head, users.float(), items, K, query.excluded)
+            return ranker.user_vectors(history.to(self.device.torch_device)).float()
+
+    def measured(self, ids: Tensor, query: "Queries") -> Tensor:
+        """What lists of these ids add to the sums."""
         rows = per_row(ids.cpu().numpy(), query.targets[0].numpy(), query.targets[1].numpy(), ks=(K,))
         return torch.tensor([float(np.sum(rows[name])) for name in NAMES] + [query.history.rows], dtype=torch.float64)
 
-    def _batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
         """This rank's share of the first `max_rows` rows: a uniform sample, as rows are sorted by a hash of the user."""
         return iter_part(
             self.snapshot,

@@ -19,7 +19,7 @@ class RowOptimizer(ABC):
     """Moves the rows of a table by a gradient and keeps what it remembers of each."""
 
     def __init__(self, table: RowTable, config: OptimizerConfig, rate: float = 1.0) -> None:
-        self.table, self._config, self._rate = table, config, rate
+        self.table, self._config, self.rate = table, config, rate
         weight = table.weight
         self.moments = {key: weight.new_zeros(shape) for key, shape in self.shapes(*weight.shape).items()}
 
@@ -35,7 +35,7 @@ class RowOptimizer(ABC):
     def load(self, moments: Mapping[str, Tensor]) -> None:
         """Takes the values of held rows; what is not there starts afresh."""
         for key, mine in self.moments.items():
-            mine.zero_() if key not in moments else mine.copy_(moments[key])
+            mine.copy_(moments[key]) if key in moments and moments[key].shape == mine.shape else mine.zero_()
 
     def _numbers(self, rate: float, divisor: float) -> AdamWStep:
         config = self._config
@@ -71,7 +71,7 @@ class SparseAdam(EveryRow):
         held = [weight, self.moments["exp_avg"], self.moments["exp_avg_sq"]]
         touched = [tensor.index_select(0, places) for tensor in held]
         tensors = AdamWTensors([touched[0]], [gradient.values_Hd], [touched[1]], [touched[2]], [self.moments["step"]])
-        adamw_(tensors, self._numbers(rate * self._rate, divisor))
+        adamw_(tensors, self._numbers(rate * self.rate, divisor))
         for tensor, rows in zip(held, touched, strict=True):
             tensor.index_copy_(0, places, rows)
 
@@ -87,7 +87,7 @@ class RowwiseAdagrad(RowOptimizer):
     def step(self, gradient: RowGradient, rate: float, divisor: float) -> None:
         if len(gradient.places_H) == 0:
             return
-        numbers = self._numbers(rate * self._rate, divisor)
+        numbers = self._numbers(rate * self.rate, divisor)
         weight, places = self.table.weight.detach(), gradient.places_H
         values_Hd = gradient.values_Hd.div_(divisor)
         sums_H = self.moments["sum"].index_add_(0, places, values_Hd.square().mean(1)).index_select(0, places)

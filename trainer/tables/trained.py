@@ -1,18 +1,20 @@
 """A table in training: its rows, what moves them, and what a step does with both."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.ranker.batch import Batch
-from nightrank.ranker.model import Ranker
+from nightrank.ranker.model import IDS, Ranker
+from nightrank.ranker.tables.row_files import RowFiles
 from nightrank.ranker.tables.row_table import RowTable
 from nightrank.trainer.config.tables import Placement
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.loop.objective import SequenceObjective
+from nightrank.trainer.loop.stored import MODEL, OPTIMIZER, named
 from nightrank.trainer.ranks.communicator import Communicator
 from nightrank.trainer.tables.exchange import RowExchange, RowGradient
 from nightrank.trainer.tables.optimizers import EveryRow, RowOptimizer, RowwiseAdagrad, SparseAdam
@@ -51,12 +53,53 @@ class TrainedTable:
         self._gradient = None
 
     @property
+    def shared(self) -> bool:
+        """No rank holds every row."""
+        return self.exchange.sharded
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """The optimizer's state as `<table>/<moment>`, what is there for each row and what belongs to the whole table."""
+        return {f"{IDS}/{key}": value for key, value in self.moments.items()}
+
+    def own_rows(self) -> dict[str, Tensor]:
+        """What this rank alone holds, as a checkpoint names it."""
+        by_row = {OPTIMIZER + name: value for name, value in self.state.items() if value.dim()}
+        return {MODEL + IDS: self.table.weight.detach(), **by_row}
+
+    def read(self, files: RowFiles, weights: bool = True) -> None:
+        """Takes the rows that are in a checkpoint's files, of however many ranks. New rows, and a moment that is not there,
+        stay as they are."""
+        stored = files.names()
+        places = {OPTIMIZER + name: value for name, value in self.state.items() if value.dim()}
+        if weights:
+            places[MODEL + IDS] = self.table.weight.detach()
+        for name, mine in places.items():
+            if name in stored:
+                rows = files.rows(name, self.table.rows)
+                mine[: len(rows)] = rows
+
+    @property
     def moments(self) -> dict[str, Tensor]:
         """By row, or one number of the table; the tensors themselves."""
         return self.optimizer.moments
 
-    def load_moments(self, moments: Mapping[str, Tensor]) -> None:
-        self.optimizer.load(moments)
+    def load(self, optimizer: Mapping[str, Tensor]) -> None:
+        """Takes the values that `state` gave; a moment without an entry starts afresh."""
+        self.optimizer.load(named(optimizer, f"{IDS}/"))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the curve depends on."""
+        return {"by": type(self.optimizer).__name__, "rate": self.optimizer.rate}
+
+    def of_every_rank(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights that every rank holds."""
+        return {name: value for name, value in weights.items() if not (self.shared and name == IDS)}
+
+    def of_one_rank(self, optimizer: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What rank 0 can tell of an optimizer's state: not the rows, where ranks share them out."""
+        return {name: v for name, v in optimizer.items() if not (self.shared and name.startswith(f"{IDS}/") and v.dim())}
 
 
 class TableStep:

@@ -5,7 +5,7 @@ full:    `fit` (train, early stopping on valid) -> bundle `measured`; `refit` (t
 nightly: `night` (the day and its replay, from the champion) -> bundle `live`
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from nightrank.feature_store.contracts.failpoints import failpoint
 from nightrank.feature_store.contracts.snapshot import PartName
 from nightrank.ranker.losses.soft_labels import SoftLabels
+from nightrank.ranker.tables.row_files import StoredRows
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.config.training import DistillationConfig, NightPhaseConfig, PhaseConfig
 from nightrank.trainer.incremental.distillation import frozen, replayed_of, soft_labels
@@ -21,13 +22,16 @@ from nightrank.trainer.loop.fit import Phase, fit
 from nightrank.trainer.loop.objective import SequenceObjective
 from nightrank.trainer.loop.optim import trainable
 from nightrank.trainer.loop.optimizers import optimizer_of
+from nightrank.trainer.loop.shared_validation import SharedValidator
 from nightrank.trainer.loop.source import MixedSource, PartSource, Source, phase_seed
 from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.step import TrainStep
 from nightrank.trainer.loop.training import Training
 from nightrank.trainer.loop.validation import Validator
 from nightrank.trainer.ranks.communicator import broadcast_object, run_on_all_ranks
+from nightrank.trainer.tables.trained import TableStep
 from nightrank.trainer.worker.export import export_bundle
+from nightrank.trainer.worker.shared_rows import bundle_rows
 
 FIT, REFIT, NIGHT = "fit", "refit", "night"
 LIVE = "live"
@@ -69,15 +73,18 @@ def build_phase(training: Training, name: str) -> Phase:
     distillation = config.distillation if isinstance(config, NightPhaseConfig) else DistillationConfig()
     start = _start_weights(training) if config.anchor or distillation.weight else {}
     soft = _soft_labels(training, distillation, start) if distillation.weight else None
+    world = training.communicator
+    objective = SequenceObjective(training.ranker, trainer.loss, trainer.micro_batch_tokens, trainer.reorder, soft, world)
     step = TrainStep(
         training.ranker,
         training.optimizer,
-        training.communicator,
+        world,
         training.device,
-        SequenceObjective(training.ranker, trainer.loss, trainer.micro_batch_tokens, trainer.reorder, soft),
+        objective,
         trainer.optimizer,
         phase_seed(training.job.seed, name),
         Anchor(training.ranker, start, config.anchor) if config.anchor else None,
+        None if training.table is None else TableStep(training.table, objective),
     )
     validated = name == FIT and training.snapshot.rows("valid") > 0
     return Phase(name, config, phase_source(training, name, config), step, _validator(training) if validated else None)
@@ -109,7 +116,7 @@ def _part(training: Training, purpose: str, part: PartName) -> PartSource:
 
 
 def _validator(training: Training) -> Validator:
-    return Validator(
+    alone = Validator(
         training.snapshot,
         training.job.lake.root,
         "valid",
@@ -119,12 +126,16 @@ def _validator(training: Training) -> Validator:
         training.progress,
         training.features,
     )
+    table = training.table
+    return alone if table is None or not table.shared else SharedValidator(**vars(alone), table=table)
 
 
 def _begin(training: Training, name: str) -> None:
     training.state = training.state.next_phase(name)
     if phase_config(training.job, name).fresh_optimizer:
         training.optimizer = optimizer_of(training.ranker, training.job.config)
+        if training.table is not None:
+            training.table.load({})
     if training.snapshot.rows("refit") == 0:
         training.state.phase_done = True
     training.save_running()
@@ -135,13 +146,15 @@ def _finish(training: Training, name: str) -> None:
     if training.state.best is not None:
         training.resume(f"best-{name}")
     recommender = "measured" if name == FIT else LIVE
-    training.state.bundles[recommender] = str(broadcast_object(training.communicator, lambda: _export(training)))
+    with bundle_rows(training) as by_row:
+        told = broadcast_object(training.communicator, lambda: _export(training, by_row))
+    training.state.bundles[recommender] = str(told)
 
 
-def _export(training: Training) -> str:
+def _export(training: Training, by_row: Mapping[str, StoredRows] | None) -> str:
     failpoint("train.bundle.before")
     with training.progress.during("writing a bundle"):
-        digest = export_bundle(training)
+        digest = export_bundle(training, by_row)
     failpoint("train.bundle.after")
     return digest
 

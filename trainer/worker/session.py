@@ -4,8 +4,6 @@ import time
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from nightrank.feature_store.contracts import fence as fences
 from nightrank.feature_store.contracts.failpoints import failpoint
 from nightrank.feature_store.contracts.files import write_json
@@ -16,13 +14,15 @@ from nightrank.ranker.compose import compose
 from nightrank.ranker.config.ranker import RankerConfig
 from nightrank.ranker.inputs import ItemInputs
 from nightrank.ranker.model import Ranker
+from nightrank.ranker.tables.row_table import NewTable
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.config.pretrained import text_folder, user_folder
 from nightrank.trainer.ctr.session import train_ctr
 from nightrank.trainer.data.features import load_features
 from nightrank.trainer.data.item_inputs import load_item_inputs, load_vocabulary
 from nightrank.trainer.data.memory import keep_freed_memory
-from nightrank.trainer.incremental.growth import champion, check_extends, check_same_features, grown, grown_moments
+from nightrank.trainer.incremental.growth import champion, check_extends, check_same_features, grown
+from nightrank.trainer.incremental.moments import share_moments
 from nightrank.trainer.loop.optimizers import optimizer_of
 from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.training import Training
@@ -30,6 +30,8 @@ from nightrank.trainer.ranks.communicator import Communicator, broadcast_object,
 from nightrank.trainer.ranks.device import Device, choose_device, make_deterministic
 from nightrank.trainer.ranks.threads import threads_of
 from nightrank.trainer.ranks.watchdog import Progress
+from nightrank.trainer.tables.placement import table_maker
+from nightrank.trainer.tables.trained import trained_table
 from nightrank.trainer.worker.export import lineage_of
 from nightrank.trainer.worker.phases import phase_names, train
 from nightrank.trainer.worker.trial import train_trial, trial_result
@@ -70,7 +72,10 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
     model = job.config.model if parent is None else parent.info.ranker
     snapshot, inputs, raw_ids = run_on_all_ranks(communicator, lambda: _read(job, model))
     progress.moved("composing")
-    ranker = run_on_all_ranks(communicator, lambda: _ranker(job, parent, snapshot, inputs, raw_ids, device))
+    table = run_on_all_ranks(
+        communicator, lambda: table_maker(job.config, model, inputs.items, communicator.rank, communicator.size)
+    )
+    ranker = run_on_all_ranks(communicator, lambda: _ranker(job, parent, snapshot, inputs, raw_ids, device, table))
     features = run_on_all_ranks(communicator, lambda: load_features(snapshot, job.lake.root, ranker.shapes.features))
     training = Training(
         job=job,
@@ -81,11 +86,12 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
         ranker=ranker,
         optimizer=optimizer_of(ranker, job.config),
         state=TrainState(phase=phase_names(job)[0]),
+        table=trained_table(ranker, job.config, communicator),
         lineage=parent.info.lineage if parent is not None else lineage_of(raw_ids),
         features=features,
         champion_items=0 if parent is None else parent.info.items,
     )
-    training.share(_shared_moments(training, parent))
+    share_moments(training, parent)
     return training
 
 
@@ -98,32 +104,22 @@ def _read(job: Job, model: RankerConfig) -> tuple[DatasetSnapshot, ItemInputs, l
 
 
 def _ranker(
-    job: Job, parent: Bundle | None, snapshot: DatasetSnapshot, inputs: ItemInputs, raw_ids: list[str], device: Device
+    job: Job,
+    parent: Bundle | None,
+    snapshot: DatasetSnapshot,
+    inputs: ItemInputs,
+    raw_ids: list[str],
+    device: Device,
+    table: NewTable,
 ) -> Ranker:
     model = job.config.model if parent is None else parent.info.ranker
     texts = text_folder(job, model, snapshot)
     if parent is None:
-        return compose(model, inputs, job.seed, device.torch_device, texts, user_folder(model, job.text))
+        return compose(model, inputs, job.seed, device.torch_device, texts, user_folder(model, job.text), table)
     check_extends(parent, raw_ids)
     check_same_features(job, parent, snapshot)
-    ranker: Ranker = grown(parent, inputs, texts).to(device.torch_device)
+    ranker: Ranker = grown(parent, inputs, texts, table).to(device.torch_device)
     return ranker
-
-
-def _shared_moments(training: Training, parent: Bundle | None) -> dict[str, torch.Tensor]:
-    """The champion's optimizer state as rank 0 finds it: names and shapes are told first, the values follow in `share`."""
-    job = training.job
-    if parent is None or job.parent is None or job.config.night.fresh_optimizer:
-        return {}
-    found: dict[str, torch.Tensor] = {}
-
-    def read() -> dict[str, list[int]]:
-        assert job.parent is not None and parent is not None
-        found.update(grown_moments(job.lake.root, job.parent, parent, training.ranker.shapes))
-        return {key: list(value.shape) for key, value in found.items()}
-
-    shapes = broadcast_object(training.communicator, read)
-    return found if training.communicator.rank == 0 else {key: torch.zeros(shape) for key, shape in shapes.items()}
 
 
 def result(training: Training, state: TrainState, seconds: float) -> dict[str, Any]:
