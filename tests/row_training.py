@@ -13,9 +13,9 @@ from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.loop.objective import SequenceObjective
 from nightrank.trainer.loop.optimizers import optimizer_of
 from nightrank.trainer.loop.step import TrainStep
+from nightrank.trainer.loop.table import TableStep, TrainedTable, trained_table
 from nightrank.trainer.ranks.communicator import Communicator
 from nightrank.trainer.tables.placement import table_maker
-from nightrank.trainer.tables.trained import TableStep, TrainedTable, trained_table
 from tests.training_jobs import CPU
 
 ITEMS = 61

@@ -17,7 +17,7 @@ from nightrank.trainer.config.optimizer import OptimizerConfig
 from nightrank.trainer.ranks.communicator import SingleProcess
 from nightrank.trainer.tables.exchange import RowGradient
 from nightrank.trainer.tables.optimizers import EveryRow, RowwiseAdagrad, SparseAdam
-from nightrank.trainer.tables.trained import placement_of
+from nightrank.trainer.tables.placement import placement_of
 from tests.row_training import IDS, ITEMS, STEPS, config_of, stepping, train_rows, whole
 from tests.thread_world import on_ranks
 

@@ -18,10 +18,10 @@ from nightrank.trainer.loop.checkpoint import CheckpointFolder, running_name
 from nightrank.trainer.loop.optim import AdamW
 from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.stored import Checkpoint
+from nightrank.trainer.loop.table import TrainedTable
 from nightrank.trainer.ranks.communicator import Communicator, broadcast_object, run_on_all_ranks
 from nightrank.trainer.ranks.device import Device
 from nightrank.trainer.ranks.watchdog import Progress
-from nightrank.trainer.tables.trained import TrainedTable
 
 KNOWN.update({"train.checkpoint.before", "train.checkpoint.after", "train.bundle.before", "train.bundle.after"})
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from nightrank.ranker.model import Ranker
+from nightrank.trainer.loop.table import TrainedTable
 from nightrank.trainer.loop.validation import K, Queries, Validator
 from nightrank.trainer.ranks.communicator import run_on_all_ranks
 from nightrank.trainer.tables.catalogue import Query, lists
-from nightrank.trainer.tables.trained import TrainedTable
 
 BLOCK: Final = 64
 """Batches whose lists are made at once: the catalogue passes by once for each block."""

@@ -26,10 +26,10 @@ from nightrank.trainer.loop.shared_validation import SharedValidator
 from nightrank.trainer.loop.source import MixedSource, PartSource, Source, phase_seed
 from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.step import TrainStep
+from nightrank.trainer.loop.table import TableStep
 from nightrank.trainer.loop.training import Training
 from nightrank.trainer.loop.validation import Validator
 from nightrank.trainer.ranks.communicator import broadcast_object, run_on_all_ranks
-from nightrank.trainer.tables.trained import TableStep
 from nightrank.trainer.worker.export import export_bundle
 from nightrank.trainer.worker.shared_rows import bundle_rows
 

@@ -25,13 +25,13 @@ from nightrank.trainer.incremental.growth import champion, check_extends, check_
 from nightrank.trainer.incremental.moments import share_moments
 from nightrank.trainer.loop.optimizers import optimizer_of
 from nightrank.trainer.loop.state import TrainState
+from nightrank.trainer.loop.table import trained_table
 from nightrank.trainer.loop.training import Training
 from nightrank.trainer.ranks.communicator import Communicator, broadcast_object, run_on_all_ranks
 from nightrank.trainer.ranks.device import Device, choose_device, make_deterministic
 from nightrank.trainer.ranks.threads import threads_of
 from nightrank.trainer.ranks.watchdog import Progress
 from nightrank.trainer.tables.placement import table_maker
-from nightrank.trainer.tables.trained import trained_table
 from nightrank.trainer.worker.export import lineage_of
 from nightrank.trainer.worker.phases import phase_names, train
 from nightrank.trainer.worker.trial import train_trial, trial_result

@@ -6,12 +6,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.model import IDS, Ranker
 from nightrank.ranker.tables.row_files import RowFiles
 from nightrank.ranker.tables.row_table import RowTable
-from nightrank.trainer.config.tables import Placement
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.loop.objective import SequenceObjective
 from nightrank.trainer.loop.stored import MODEL, OPTIMIZER, named
@@ -139,26 +137,3 @@ def trained_table(ranker: Ranker, config: TrainerConfig, communicator: Communica
     """None where the ranker's table is an ordinary parameter."""
     table = ranker.row_table
     return None if table is None else TrainedTable(table, config, communicator)
-
-
-def placement_of(config: TrainerConfig, items: int, width: int, use_id: bool = True) -> Placement:
-    """How the table of item ids is held, the same for every number of ranks. ConfigError where it is to be held by row and
-    something else of the configuration needs it whole."""
-    needs_whole = whole_because(config)
-    placed = config.tables.placed(items + 1, width, use_id and needs_whole is None)
-    if placed != "replicate" and needs_whole is not None:
-        raise ConfigError(
-            f"trainer.tables.placement={placed} does not go with {needs_whole}", "use placement auto or replicate"
-        )
-    return placed if use_id else "replicate"
-
-
-def whole_because(config: TrainerConfig) -> str | None:
-    """The setting that needs every rank to hold the table as an ordinary parameter; None where there is none."""
-    needs = {
-        "trainer.optimizer.name=anyprecision_adamw": config.optimizer.name == "anyprecision_adamw",
-        "trainer.slowmo": config.slowmo is not None,
-        "an anchor": any(phase.anchor for phase in (config.fit, config.refit, config.night)),
-        "trainer.night.distillation": config.night.distillation.weight > 0,
-    }
-    return next((name for name, is_so in needs.items() if is_so), None)

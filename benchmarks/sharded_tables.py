@@ -1,0 +1,239 @@
+"""Tables by row between ranks: weak scaling from one rank to two, and steps a second beside Horovod's own optimizer.
+
+`python -m benchmarks.sharded_tables --name weak_scaling_sharded|sharded_vs_hvd_dense [--rounds 5 --steps 20 --out FILE]`
+
+One ranker of ITEMS items, rows of LENGTH random items a rank in every step, each rank on a core of its own with one thread.
+`weak_scaling_sharded` is steps a second of two ranks over those of one, each rank with as many rows: the limit is what one rank
+reaches. `sharded_vs_hvd_dense` is two ranks of this trainer with the table sharded over two ranks of plain Horovod: the same
+ranker with `nn.Embedding`, the same loss and batches, `hvd.DistributedOptimizer(torch.optim.AdamW)` with dense gradients. Rounds
+of the ways take turns. `equal` says that both ways have the same loss at the first step, before any weight has moved.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import torch
+
+from benchmarks.machine import machine
+from nightrank.feature_store.contracts.config import validate
+from nightrank.ranker.batch import Batch
+from nightrank.ranker.compose import compose
+from nightrank.ranker.inputs import ItemInputs
+from nightrank.trainer.config.training import TrainerConfig
+from nightrank.trainer.data.memory import keep_freed_memory
+from nightrank.trainer.loop.objective import SequenceObjective
+from nightrank.trainer.loop.optimizers import optimizer_of
+from nightrank.trainer.loop.step import TrainStep
+from nightrank.trainer.ranks.communicator import Communicator
+from nightrank.trainer.ranks.device import choose_device
+from nightrank.trainer.ranks.watchdog import Progress
+from nightrank.trainer.ranks.worlds import open_world
+from nightrank.trainer.tables.placement import table_maker
+from nightrank.trainer.loop.table import TableStep, trained_table
+
+ITEMS: Final = 1_000_000
+LENGTH: Final = 50
+WARM: Final = 3
+RATE: Final = 1e-3
+Step = Callable[[int], float]
+BACKENDS: Final = {"horovod": "horovodrun", "torch": "torchrun"}
+
+
+def config_of(launcher: str, placement: str, rows: int, width: int) -> TrainerConfig:
+    settings = {
+        "launcher": launcher,
+        "precision": "fp32",
+        "batch_rows": rows,
+        "micro_batch_tokens": 8192,
+        "model": {"width": width, "encoder": {"dropout": 0.0, "blocks": 2, "heads": 2, "max_length": LENGTH}},
+        "loss": {"name": "sampled_softmax", "negatives": 1024, "sampling": "uniform"},
+        "optimizer": {"weight_decay": 0.0},
+        "tables": {"placement": placement},
+    }
+    return validate(TrainerConfig, settings)
+
+
+def batch_of(config: TrainerConfig, rank: int, number: int) -> Batch:
+    generator = torch.Generator().manual_seed(1000 * number + rank)
+    rows = torch.randint(1, ITEMS + 1, (config.batch_rows, LENGTH), generator=generator)
+    return Batch.from_lists(rows.tolist())
+
+
+def ours(config: TrainerConfig, world: Communicator) -> Step:
+    """Steps of this trainer."""
+    make = table_maker(config, config.model, ITEMS, world.rank, world.size)
+    ranker = compose(config.model, ItemInputs(ITEMS), 1, table=make)
+    table = trained_table(ranker, config, world)
+    objective = SequenceObjective(ranker, config.loss, config.micro_batch_tokens, world=world)
+    rows = None if table is None else TableStep(table, objective)
+    device = choose_device(config, 0)
+    step = TrainStep(ranker, optimizer_of(ranker, config), world, device, objective, config.optimizer, 1, table=rows)
+    return lambda number: step(iter([batch_of(config, world.rank, number)]), number, RATE).loss
+
+
+def dense(config: TrainerConfig, world: Communicator) -> Step:
+    """Steps of the same ranker by Horovod's own optimizer, as its documentation shows it."""
+    import horovod.torch as hvd
+
+    ranker = compose(config.model, ItemInputs(ITEMS), 1)
+    objective = SequenceObjective(ranker, config.loss, 10**9)
+    plain = torch.optim.AdamW(ranker.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.0)
+    optimizer = hvd.DistributedOptimizer(plain, named_parameters=ranker.named_parameters())
+    hvd.broadcast_parameters(ranker.state_dict(), root_rank=0)
+    generator = torch.Generator()
+
+    def step(number: int) -> float:
+        generator.manual_seed(number)
+        optimizer.zero_grad()
+        loss, weight = objective.loss(batch_of(config, world.rank, number), generator)
+        (loss / weight).backward()
+        optimizer.step()
+        return float(loss / weight)
+
+    return step
+
+
+def rank_main(way: str, rounds: int, steps: int, rows: int, width: int, out: Path) -> None:
+    """One rank's life: warm, then a round whenever a line says so; rank 0 answers with the seconds of each."""
+    backend, placement = way.split("-")[:2]
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    single = int(os.environ.get("BENCH_RANKS", "2")) == 1
+    config = config_of(
+        "one_process" if single else BACKENDS[backend], "replicate" if placement == "dense" else placement, rows, width
+    )
+    world = open_world(config, Progress(), single)
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[world.local_rank % len(cores)]})
+    step = dense(config, world) if placement == "dense" else ours(config, world)
+    first = [step(number) for number in range(WARM)][0]
+    world.barrier()
+    turns = Path(os.environ["BENCH_TURNS"])
+    seconds = []
+    for turn in range(rounds):
+        _wait_for(turns / f"go-{way}-{turn}")
+        world.barrier()
+        started = time.perf_counter()
+        for number in range(steps):
+            step(WARM + turn * steps + number)
+        world.barrier()
+        seconds.append(time.perf_counter() - started)
+        if world.rank == 0:
+            (turns / f"done-{way}-{turn}").touch()
+    losses = world.gather(first)
+    if world.rank == 0:
+        out.write_text(json.dumps({"seconds": seconds, "first_loss": sum(losses) / len(losses)}))
+
+
+def _wait_for(path: Path, alive: Callable[[], bool] = lambda: True) -> None:
+    while not path.exists():
+        if not alive():
+            raise SystemExit(f"a way ended before it was done ({path.name})")
+        time.sleep(0.05)
+
+
+def command_of(way: str, ranks: int) -> list[str]:
+    if ranks == 1:
+        return [sys.executable]
+    if way.startswith("horovod"):
+        return [
+            sys.executable,
+            "-m",
+            "horovod.runner.launch",
+            "--gloo",
+            "-np",
+            str(ranks),
+            "-H",
+            f"localhost:{ranks}",
+            sys.executable,
+        ]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(ranks)]
+    return [sys.executable, *torchrun]
+
+
+def measured(ways: dict[str, int], options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """By way: seconds of each round. All ways are started, then take turns, round by round."""
+    with tempfile.TemporaryDirectory() as name:
+        turns = Path(name)
+        running = {}
+        for way, ranks in ways.items():
+            told = ["--steps", str(options.steps), "--rounds", str(options.rounds), "--rows", str(options.rows)]
+            told += ["--width", str(options.width), "--rank", way, "--out", str(turns / f"{way}.json")]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "BENCH_TURNS": name, "BENCH_RANKS": str(ranks)}
+            command = [*command_of(way, ranks), "-m", "benchmarks.sharded_tables", *told]
+            running[way] = subprocess.Popen(command, env=environment, stdout=sys.stderr)
+        for turn in range(options.rounds):
+            for way, process in running.items():
+                (turns / f"go-{way}-{turn}").touch()
+                _wait_for(turns / f"done-{way}-{turn}", lambda process=process: process.poll() in (None, 0))
+                print(f"round {turn}: {way}", file=sys.stderr, flush=True)
+        for process in running.values():
+            process.wait()
+        return {way: json.loads((turns / f"{way}.json").read_text()) for way in ways}
+
+
+def compared(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    backend = options.backend
+    if name == "weak_scaling_sharded":
+        mine, other = f"{backend}-shard-2", f"{backend}-shard-1"
+        found = measured({other: 1, mine: 2}, options)
+    else:
+        mine, other = f"{backend}-shard-2", "horovod-dense-2"
+        found = measured({other: 2, mine: 2}, options)
+    rates = {way: [options.steps / seconds for seconds in body["seconds"]] for way, body in found.items()}
+    ratios = sorted(a / b for a, b in zip(rates[mine], rates[other], strict=True))
+    against = "limit" if name == "weak_scaling_sharded" else "peer"
+    gap = abs(found[mine]["first_loss"] - found[other]["first_loss"])
+    return {
+        "ours": round(median(rates[mine]), 3),
+        against: round(median(rates[other]), 3),
+        f"ours_over_{against}": round(median(ratios), 3),
+        "by_round": [round(ratio, 3) for ratio in ratios],
+        "equal": gap < (1e-3 if against == "peer" else 0.05),
+        "equal_means": "mean loss of the first step, over ranks, within 0.001 (peer) or 0.05 (one rank has half of the rows)",
+        "first_loss": {way: round(body["first_loss"], 6) for way, body in found.items()},
+        "seconds": {way: [round(value, 3) for value in body["seconds"]] for way, body in found.items()},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sharded_tables", description=__doc__)
+    parser.add_argument("--name", choices=["weak_scaling_sharded", "sharded_vs_hvd_dense"])
+    parser.add_argument("--backend", choices=list(BACKENDS), default="horovod")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rows", type=int, default=128)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--rank", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.rank:
+        rank_main(options.rank, options.rounds, options.steps, options.rows, options.width, options.out)
+        return
+    before = machine(threads=1)
+    settings = {key: getattr(options, key) for key in ("backend", "rounds", "steps", "rows", "width")}
+    result = {
+        "name": options.name,
+        "unit": "steps/s",
+        **compared(options.name, options),
+        "settings": {**settings, "items": ITEMS, "length": LENGTH, "negatives": 1024, "precision": "fp32", "cores_a_rank": 1},
+        "command": f"python -m benchmarks.sharded_tables --name {options.name} --backend {options.backend} --out FILE",
+        "machine": {**before, "load_after": round(os.getloadavg()[0], 2)},
+    }
+    text = json.dumps(result, indent=2)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
