@@ -1,4 +1,4 @@
-"""One rank of `benchmarks.sharded_tables`: steps of this trainer, or of plain Horovod, in rounds that another process begins."""
+"""One rank of `benchmarks.sharded_tables`: steps of this trainer, or of plain Horovod, in rounds that others begin."""
 
 import json
 import os
