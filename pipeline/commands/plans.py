@@ -11,11 +11,17 @@ ROWS: Final = {
     "weights": "weights",
     "gradient": "gradient",
     "optimizer": "optimizer state",
+    "rows": "rows of the item table in a step",
     "inputs": "inputs of items",
     "activations": "activations of a micro-batch, at most",
     "catalogue": "vectors of all items, at most",
     "peak": "peak of a rank",
     "wire_per_step": "sent by a rank in a step",
+}
+PLACED: Final = {
+    "replicate": "the table of item ids is whole on every rank",
+    "replicate_rows": "the table of item ids is whole on every rank, and only the rows of a step travel",
+    "shard": "the table of item ids is shared out by row: each of {ranks} ranks holds 1/{ranks} of it",
 }
 
 
@@ -60,6 +66,7 @@ def _show(answer: dict[str, Any]) -> None:
 
     rows = [(name, f"{answer['bytes'][key] / 2**20:,.1f} MiB") for key, name in ROWS.items()]
     table(f"{answer['ranker']}, {answer['items']:,} items, {answer['world_size']} ranks", ("of each rank", "size"), rows)
+    out(PLACED[answer["table"]].format(ranks=answer["world_size"]))
     limit = f"{answer['memory_bytes'] / GIB:.2f} GiB"
     if answer["fits"]:
         out(f"it fits into {limit} a rank")

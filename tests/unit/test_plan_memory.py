@@ -113,3 +113,36 @@ def test_the_command_ends_with_2_where_it_does_not_fit(capsys):
         main(words)
     answer = json.loads(capsys.readouterr().out)
     assert (ended.value.code, answer["status"], answer["world_size"], answer["remedy"]) == (2, "too_large", 2, [])
+
+
+def test_two_ranks_hold_half_of_a_shared_table_each_and_it_is_advised_where_the_whole_does_not_fit():
+    shapes, d = ItemShapes(ITEMS), 32
+    whole, half = (footprint(config_of(tables={"placement": "shard"}), shapes, ranks) for ranks in (1, 2))
+    table = 4 * d * (ITEMS + 1)
+    assert whole.weights - half.weights == pytest.approx(table / 2, abs=4 * d)
+    assert whole.optimizer - half.optimizer == pytest.approx(table, rel=0.01)
+    assert half.gradient == half.weights - 4 * d * len(range(0, ITEMS + 1, 2)) + 4 * 8
+    looked_up = 8 * config_of().model.encoder.max_length + 16
+    assert half.rows == 4 * 4 * d * looked_up
+    assert half.wire_per_step == pytest.approx(half.gradient - 32 + (8 + 8 * d) * looked_up / 2)
+
+    def peak(tried):
+        return footprint(tried, ItemShapes(2_000_000), tried.workers).peak
+
+    shared = changed(config_of(workers=1), {"tables": {"placement": "shard"}, "workers": 2})
+    limit = peak(shared)
+    advised = remedy(config_of(workers=1, launcher="horovodrun"), peak, limit)
+    assert advised == ("trainer.tables.placement=shard", "trainer.workers=2")
+    half_bits = config_of(optimizer={"name": "anyprecision_adamw"}, precision="bf16")
+    assert not any(
+        "tables" in setting for setting in remedy(half_bits, lambda tried: 100 if tried.model.width == 32 else 1, 50)
+    )
+
+
+def test_a_plan_says_how_the_table_is_held():
+    def told(**changes):
+        request = PlanRequest(trainer=config_of(**changes), world_size=2, items=ITEMS, memory_bytes=10**12)
+        return plan(request)
+
+    assert told()["table"] == "replicate"
+    assert told(tables={"shard_above_mib": 0.5})["table"] == "shard"

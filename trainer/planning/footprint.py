@@ -1,6 +1,6 @@
 """What a rank of a training would hold and send, counted on fake tensors: no weight is allocated."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import torch
@@ -18,7 +18,12 @@ from nightrank.trainer.distx.fake import LiveBytes, counted, fake_tensors
 from nightrank.trainer.loop.objective import SequenceObjective
 from nightrank.trainer.loop.optim import FlatGradient, trainable
 from nightrank.trainer.loop.optimizers import optimizer_of
+from nightrank.trainer.loop.table import trained_table
+from nightrank.trainer.planning.travel import Travel, fetch_fake
+from nightrank.trainer.ranks.communicator import SingleProcess
 from nightrank.trainer.ranks.device import choose_device
+from nightrank.trainer.tables.catalogue import CHUNK_BYTES, held_vectors
+from nightrank.trainer.tables.placement import table_maker
 
 TRIED: Final = (4, 8)
 """Rows of the two steps that are counted; what a longer micro-batch holds follows on a straight line."""
@@ -31,6 +36,8 @@ class Footprint:
     weights: int
     gradient: int
     optimizer: int
+    rows: int
+    """Rows of the table of items that a step fetches and sends back, where they travel by themselves."""
     inputs: int
     """What is known of items beside the weights: text vectors, codes, numbers, popularity, and the sampler of negatives."""
     activations: int
@@ -43,7 +50,7 @@ class Footprint:
     @property
     def peak(self) -> int:
         """A step or a validation, whichever holds more."""
-        fixed = self.weights + self.gradient + self.optimizer + self.inputs
+        fixed = self.weights + self.gradient + self.optimizer + self.rows + self.inputs
         return fixed + max(self.activations, self.catalogue)
 
     def to_json(self) -> dict[str, int]:
@@ -71,28 +78,34 @@ def footprint(config: TrainerConfig, shapes: ItemShapes, ranks: int) -> Footprin
             "train one epoch of it with few rows, and look at the memory",
         )
     with counted() as live:
-        ranker = deferred_init(lambda: compose_empty(config.model, shapes))
+        make = table_maker(config, config.model, shapes.items, 0, ranks)
+        ranker = deferred_init(lambda: compose_empty(config.model, shapes, table=make))
         with fake_tensors():
             optimizer = optimizer_of(ranker, config)
+            table = trained_table(ranker, config, SingleProcess())
             flat = FlatGradient(list(trainable(ranker).values()), ranks)
         weights = sum(value.nbytes for value in ranker.parameters())
         state = live.now - weights - flat.buffer.nbytes - sum(value.nbytes for value in ranker.buffers())
-        steps = [_of_step(ranker, config, live, rows) for rows in TRIED]
+        steps = [_of_step(_stepping(ranker, config, ranks), config, live, rows) for rows in TRIED]
         live.restart()
         before = live.now
         with torch.no_grad():
-            ranker.all_item_vectors()
-        catalogue = live.peak - before
+            ranker.all_item_vectors() if not _shared(ranker) else held_vectors(ranker)
+        catalogue = live.peak - before + (2 * CHUNK_BYTES if _shared(ranker) else 0)
     moments = sum(value.nbytes for value in optimizer.tensors().values())
+    travel = Travel.of(config, ranker, ranks)
+    if table is not None:
+        moments += sum(value.nbytes for value in table.moments.values())
     sampler = 0 if config.loss.name == "full_softmax" else 16 * (shapes.items + 1)
     return Footprint(
         weights=weights,
-        gradient=flat.buffer.nbytes,
+        gradient=flat.buffer.nbytes + travel.dense,
         optimizer=max(state, moments),
+        rows=travel.held,
         inputs=sum(value.nbytes for value in ranker.buffers()) + sampler,
         activations=_at(steps, rows_of(config)) + (5 * 4 * PIECE if config.optimizer.name != "adamw" else 0),
         catalogue=catalogue,
-        wire_per_step=wire(config, flat.gradient, weights + moments, ranks),
+        wire_per_step=wire(config, flat.gradient, weights + moments, ranks) + travel.sent,
     )
 
 
@@ -106,16 +119,33 @@ def _of_step(ranker: Ranker, config: TrainerConfig, live: LiveBytes, rows: int) 
     """The most bytes that live at once in forward and backward of so many rows, beyond those that lived before."""
     ranker.train()
     objective = SequenceObjective(ranker, config.loss, config.micro_batch_tokens)
-    objective.sampler = UniformSampler(ranker.shapes.items)  # type: ignore[assignment]
+    sampler = UniformSampler(ranker.shapes.items)
+    objective.sampler = sampler  # type: ignore[assignment]
     generator = torch.Generator().manual_seed(0)
     size = (rows, config.model.encoder.max_length)
     batch = Batch.from_lists(torch.randint(1, ranker.shapes.items + 1, size, generator=generator).tolist())
     live.restart()
     before = live.now
+    if ranker.row_table is not None:
+        fetch_fake(ranker.row_table, objective.ids(batch, torch.Generator().manual_seed(1)))
     with choose_device(config.model_copy(update={"device": "cpu"}), 0).autocast():
-        loss, _ = objective.loss(batch, generator)
+        loss, _ = objective.loss(batch, torch.Generator().manual_seed(1))
     loss.backward()
+    if ranker.row_table is not None:
+        ranker.row_table.forget()
     return live.peak - before
+
+
+def _shared(ranker: Ranker) -> bool:
+    return ranker.row_table is not None and ranker.row_table.rows.ranks > 1
+
+
+def _stepping(ranker: Ranker, config: TrainerConfig, ranks: int) -> Ranker:
+    """What a step is counted on. Where ranks work on a full softmax together, a ranker of as many items as each scores."""
+    if not (_shared(ranker) and config.loss.name == "full_softmax"):
+        return ranker
+    few = replace(ranker.shapes, items=-(-ranker.shapes.items // ranks))
+    return deferred_init(lambda: compose_empty(config.model, few))
 
 
 def _at(steps: list[int], rows: float) -> int:

@@ -11,6 +11,7 @@ from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.planning.advice import remedy
 from nightrank.trainer.planning.footprint import Footprint, footprint
 from nightrank.trainer.planning.request import PlanRequest
+from nightrank.trainer.tables.placement import placement_of
 
 
 def plan(request: PlanRequest) -> dict[str, Any]:
@@ -19,18 +20,21 @@ def plan(request: PlanRequest) -> dict[str, Any]:
 
     @lru_cache
     def counted(text: str) -> Footprint:
-        return footprint(TrainerConfig.model_validate_json(text), shapes, request.world_size)
+        config = TrainerConfig.model_validate_json(text)
+        return footprint(config, shapes, config.workers)
 
     def peak(config: TrainerConfig) -> int:
         return counted(config.model_dump_json()).peak
 
-    found = counted(request.trainer.model_dump_json())
+    trainer = request.trainer.model_copy(update={"workers": request.world_size})
+    found = counted(trainer.model_dump_json())
     fits = found.peak <= request.memory_bytes
     return {
         "bytes": found.to_json(),
         "memory_bytes": request.memory_bytes,
         "fits": fits,
-        "remedy": [] if fits else list(remedy(request.trainer, peak, request.memory_bytes)),
+        "table": placement_of(trainer, request.items, trainer.model.width, trainer.model.item.use_id),
+        "remedy": [] if fits else list(remedy(trainer, peak, request.memory_bytes)),
     }
 
 

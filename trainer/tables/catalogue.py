@@ -15,8 +15,8 @@ from nightrank.ranker.retrieval.listing import best_items
 from nightrank.ranker.tables.rows import Rows
 from nightrank.trainer.ranks.communicator import Communicator
 
-CHUNK: Final = 1 << 17
-"""Items that every rank holds at once."""
+CHUNK_BYTES: Final = 64 << 20
+"""Of the items' vectors that every rank holds at once."""
 Ragged = tuple[Tensor, Tensor]
 
 
@@ -44,8 +44,9 @@ def chunks(ranker: Ranker, communicator: Communicator) -> Iterator[tuple[int, Te
     """(first id, [1 + c, width]): the catalogue's vectors from that id on, after a row of padding; the same on all ranks."""
     rows = held_rows(ranker)
     vectors_Lw = held_vectors(ranker)
-    for first in range(1, rows.total, CHUNK):
-        last = min(first + CHUNK, rows.total)
+    items = max(1, CHUNK_BYTES // (4 * vectors_Lw.shape[1]))
+    for first in range(1, rows.total, items):
+        last = min(first + items, rows.total)
         start, stop = rows.between(first, last)
         chunk = vectors_Lw.new_zeros(1 + last - first, vectors_Lw.shape[1])
         chunk[1 + rows.rank + start * rows.ranks - first :: rows.ranks] = vectors_Lw[start:stop]
