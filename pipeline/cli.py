@@ -13,6 +13,7 @@ from nightrank.pipeline.commands import (
     data,
     demos,
     erasures,
+    explaining,
     listings,
     looks,
     orchestration,
@@ -82,6 +83,7 @@ app.command("demo")(demos.demo)
 app.command("recommend")(recommending.recommend)
 app.command("serve")(serving.serve)
 app.command("publish")(publishing.publish)
+app.command("explain")(explaining.explain)
 app.command("lineage")(listings.lineage)
 app.command("export")(listings.export)
 app.command("verify")(looks.verify)

@@ -10,6 +10,7 @@ DOORS = {
     "pipeline/progress.py": "the live table of a run",
     "trainer/planning/main.py": "the plan, to the command that starts it",
     "ranker/bundle/answering.py": "its answers, to the service that starts it",
+    "ranker/bundle/explained.py": "its answer, to the command that starts it",
     "ranker/bundle/listed.py": "its answer, to the command that starts it",
 }
 WRITERS = ("print", "echo", "secho", "print_exc")

@@ -28,6 +28,9 @@ COMMANDS = [
     "config",
     "horovod",
     "join",
+    "explain",
+    "serve",
+    "publish",
 ]
 
 

@@ -1,0 +1,118 @@
+"""`nightrank explain`: which items of a user's history moved the score of an item most, by the released model. No JVM."""
+
+import json
+import subprocess
+import sys
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from nightrank.feature_store import delta_read
+from nightrank.feature_store.contracts import columns as c
+from nightrank.feature_store.contracts.actions import ACTION_CODES
+from nightrank.feature_store.contracts.configuration import Configuration
+from nightrank.feature_store.contracts.errors import BY_CODE, NightrankError, UsageError
+from nightrank.feature_store.contracts.files import read_json
+from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.release import Release
+from nightrank.feature_store.contracts.settings import CalendarSettings, TrainingSetSettings
+from nightrank.feature_store.contracts.storage import local_folder
+from nightrank.feature_store.contracts.tables import INTERACTIONS, VOCABULARY
+from nightrank.feature_store.training_rows import History, collapse
+from nightrank.pipeline.recommend import current, id_of, titles_of
+
+PROGRAM: Final = (sys.executable, "-m", "nightrank.ranker.bundle.explained")
+NAMED: Final = 2
+"""Items of the history that the sentence names."""
+LEAST: Final = 0.01
+"""An item is named if the score loses this share of itself without it."""
+
+
+def explain(lake: Lake, user: str, item: str, files: list[str], overrides: list[str]) -> dict[str, Any]:
+    """`score`, `effects` of each history item, and a `sentence` that names the two that moved the score most.
+
+    UsageError where the user is unknown or has no history that the model can read, or the item is unknown.
+    """
+    release = current(lake)
+    history = history_of(lake, release, id_of(lake, release, files, overrides)(user))
+    answer = _answered(lake, release, history, item)
+    titles = titles_of(lake, {item, *(name for name, _ in answer["effects"])})
+    effects = [{c.ITEM_ID: name, "title": titles.get(name), "effect": drop} for name, drop in answer["effects"]]
+    return {
+        "user": user,
+        "item": item,
+        "title": titles.get(item),
+        "release_id": release.release_id,
+        "score": answer["score"],
+        "sentence": sentence(titles.get(item) or item, answer["score"], effects),
+        "effects": effects,
+    }
+
+
+def sentence(title: str, score: float, effects: list[dict[str, Any]]) -> str:
+    """Names the items whose removal lowers the score by a hundredth at least, two at most."""
+    named = [f"“{row['title'] or row[c.ITEM_ID]}”" for row in effects[:NAMED] if row["effect"] > LEAST * abs(score)]
+    if not named:
+        return f"“{title}” is recommended for the history as a whole: no single item of it raises its score."
+    return f"“{title}” is recommended because of {' and '.join(named)}."
+
+
+def history_of(lake: Lake, release: Release, user_id: str) -> tuple[list[str], list[int], list[str]]:
+    """(items, times, actions), oldest first, as the release's lists were made from them. UsageError for an unknown user."""
+    user = _ids(lake, release, "user", c.RAW_ID, [user_id]).get(user_id)
+    if user is None:
+        raise UsageError("this user is not known to the release", "check the id; a new user is known after the next night")
+    config = Configuration.from_run(read_json(lake.run_dir(release.run_id) / "run.json")["config"])
+    settings, calendar = config.section("training_set", TrainingSetSettings), config.section("calendar", CalendarSettings)
+    end = _end(date.fromisoformat(release.date), calendar.timezone)
+    codes = [ACTION_CODES[name] for name in settings.history_actions]
+    rows = (ds.field(c.USER) == user) & ds.field(c.ACTION).isin(codes)
+    known = (ds.field(c.EVENT_TIME) < end) & (ds.field(c.AVAILABILITY_TIME) < end)
+    paths = delta_read.files_of(lake, INTERACTIONS.name, release.data_version)
+    stored = delta_read.dataset(lake, INTERACTIONS.name, paths, INTERACTIONS.schema)
+    found = stored.to_table(columns=[c.ITEM, c.ACTION, c.EVENT_TIME, c.EVENT_ID], filter=rows & known)
+    history = _history(found.sort_by([(c.EVENT_TIME, "ascending"), (c.EVENT_ID, "ascending")]))
+    history = collapse(history) if settings.collapse_repeats else history
+    items = history.items.tolist()
+    raw = {dense: name for name, dense in _ids(lake, release, "item", c.DENSE_ID, items).items()}
+    names = {code: name for name, code in ACTION_CODES.items()}
+    return [raw[item] for item in items], history.times.tolist(), [names[code] for code in history.actions.tolist()]
+
+
+def _end(day: date, timezone: str) -> int:
+    """The first microsecond after the day."""
+    return int(datetime.combine(day + timedelta(days=1), time(), ZoneInfo(timezone)).timestamp()) * 1_000_000
+
+
+def _history(rows: pa.Table) -> History:
+    items, actions, times = (rows.column(name).to_numpy() for name in (c.ITEM, c.ACTION, c.EVENT_TIME))
+    no = np.zeros(len(items), dtype=bool)
+    return History(items, actions, times, times, no, no)
+
+
+def _ids(lake: Lake, release: Release, kind: str, column: str, values: list[Any]) -> dict[str, int]:
+    """Dense id by raw id, of the vocabulary's rows with those values."""
+    paths = delta_read.files_of(lake, VOCABULARY.name, release.vocabulary_version)
+    stored = delta_read.dataset(lake, VOCABULARY.name, paths, VOCABULARY.schema)
+    rows = (ds.field(c.KIND) == kind) & ds.field(column).isin(pa.array(values, VOCABULARY.schema.field(column).type))
+    found = stored.to_table(columns=[c.RAW_ID, c.DENSE_ID], filter=rows).to_pylist()
+    return {row[c.RAW_ID]: row[c.DENSE_ID] for row in found}
+
+
+def _answered(lake: Lake, release: Release, history: tuple[list[str], list[int], list[str]], item: str) -> dict[str, Any]:
+    """By a process of its own, which imports torch."""
+    folder = str(local_folder(lake.bundles / release.manifest_sha256))
+    request = {"folder": folder, "manifest": release.manifest_sha256, "history": history, "item": item}
+    done = subprocess.run(PROGRAM, input=json.dumps(request), capture_output=True, text=True, check=False)
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise NightrankError("the score was not explained", done.stderr[-500:]) from None
+    if "error" in answer:
+        error = answer["error"]
+        raise BY_CODE.get(error["code"], NightrankError)(error["message"], error["remedy"])
+    return answer
