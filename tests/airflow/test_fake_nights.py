@@ -1,5 +1,6 @@
 """The whole DAG on stages that do next to nothing: dates, codes, skips, hand-overs, assets."""
 
+from nightrank.pipeline.stages import STAGES
 from tests.airflow.conftest import Shop
 
 REJECT = "raise errors.GateRejected('the challenger is worse', 'look at the report')"
@@ -14,8 +15,8 @@ HOLD = (
     "            holds.save_hold(context.lake, hold)\n"
     "        raise errors.DayHeld(f'{context.day} is held back: half of it', 'land it again')"
 )
-OFF = {"train_ctr", "register_ctr", "score_ctr"}
-"""Switched off in a run without impressions."""
+OFF = {stage.name for stage in STAGES if stage.switch}
+"""Switched off in a run without impressions and experiments."""
 
 
 def test_a_full_run_a_rejected_night_and_the_same_night_cleared(shop: Shop) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nightrank.pipeline.stages import STAGES
 from tests.airflow.conftest import MAIN_PYTHON, ROOT, Airflow, main
 from tests.airflow.services import Services
 
@@ -26,8 +27,8 @@ cluster = OnCluster(conf={{
     'spark.eventLog.dir': '{events}',
 }})
 """
-OFF = {"train_ctr", "register_ctr", "score_ctr"}
-"""Switched off in a run without impressions."""
+OFF = {stage.name for stage in STAGES if stage.switch}
+"""Switched off in a run without impressions and experiments."""
 
 
 @pytest.fixture(scope="module")
