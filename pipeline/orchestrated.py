@@ -91,7 +91,7 @@ class Orchestrated:
     def close(self, request: RunRequest) -> dict[str, Any]:
         """The result is final and the lake is free, whatever the tasks came to. An empty run, or one that is closed, stays so.
 
-        ConflictError while a task is at work.
+        Also where the run was opened by another version. ConflictError while a task is at work.
         """
         run_id = requests.run_id_of(request)
         folder = request.lake.run_dir(run_id)
@@ -101,7 +101,7 @@ class Orchestrated:
         if busy := open_runs.at_work(request.lake):
             raise ConflictError(f"{', '.join(busy)} of {run_id} is still at work", "close the run when its tasks have ended")
         with caught() as stop, open_runs.task(request.lake, run_id, CLOSE) as lease:
-            directory = self._directory(request, run_id)
+            directory = RunDirectory(folder, read_json(folder / "run.json"))
             every = self.runner.listed(request, directory)
             result = Attempt(directory, every, lease, stop, self.runner.progress, request.config, directory.done).go(())
             if result["status"] == "running":
@@ -136,7 +136,8 @@ class Orchestrated:
         body = read_json(folder / "run.json")
         if body["config_sha256"] != request.config_sha256:
             raise UsageError(
-                f"{run_id} was opened with another configuration", "leave --config and --set away, or open it again with these"
+                f"{run_id} was opened with another configuration, or by another version of nightrank",
+                "leave --config and --set away; if there are none, open it again: what is done is kept",
             )
         return RunDirectory(folder, body)
 

@@ -17,6 +17,7 @@ from nightrank.feature_store.contracts import lease as leases
 from nightrank.feature_store.contracts import lease_record as records
 from nightrank.feature_store.contracts import open_run as open_runs
 from nightrank.feature_store.contracts.errors import ConflictError, UsageError
+from nightrank.feature_store.contracts.files import read_json, write_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.pipeline.orchestrated import Orchestrated
 from nightrank.pipeline.runner import Runner
@@ -230,6 +231,27 @@ def test_another_configuration_than_the_open_one_is_refused(lake: Lake, modules:
     run.open(request_for(lake))
     with pytest.raises(UsageError, match="opened with another configuration"):
         run.work(request_for(lake, text={"encoder": "none"}), ["one"])
+
+
+def test_a_run_that_an_older_version_opened_is_opened_again_or_closed(lake: Lake, modules: Path) -> None:
+    """After an upgrade the same settings have another hash. The lake is not held until its time is over."""
+    run, request = night(modules), request_for(lake)
+    run.open(request)
+    run.work(request, ["one"])
+    body = lake.run_dir(RUN) / "run.json"
+
+    def upgrade() -> None:
+        write_json(body, {**read_json(body), "config_sha256": "of the version before"})
+
+    upgrade()
+    with pytest.raises(UsageError, match="by another version of nightrank") as refused:
+        run.work(request, ["two"])
+    assert "open it again" in refused.value.remedy
+    run.open(request)
+    assert run.work(request, ["one", "two"])["status"] == "done" and trace(lake) == ["one", "two"]
+    upgrade()
+    closed = run.close(request)
+    assert closed["exit_code"] == 0 and not holder(lake).open and result_of(lake, RUN)["status"] == "failed"
 
 
 def test_unknown_and_switched_off_stages(lake: Lake, modules: Path) -> None:
