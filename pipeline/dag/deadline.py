@@ -14,7 +14,7 @@ async def lists_are_late(context: Mapping[str, Any], **_: Any) -> str:
     """An error in the triggerer's log: the run, what is at work, what waits, what failed. Returned too, for a callback of your
     own that pages somebody."""
     run, due = context["dag_run"], (context.get("deadline") or {}).get("deadline_time")
-    sentence = late(run, str(due) if due else None, await _states(run["dag_id"], run["run_id"]))
+    sentence = late(run, str(due) if due else None, await _states(run["dag_id"], run["dag_run_id"]))
     logging.getLogger(__name__).error("%s", sentence)
     return sentence
 

@@ -17,7 +17,7 @@ ENDED: Final = ("success", "skipped", "upstream_failed", "removed")
 
 
 def late(run: Mapping[str, Any], due: str | None, states: Mapping[str, str | None]) -> str:
-    """One sentence: which run is late, which tasks hold it up and how, how many have not begun."""
+    """One sentence: which run (as Airflow's API gives it) is late, which tasks hold it up and how, how many have not begun."""
     named = {
         words: sorted(task for task, state in states.items() if AT_WORK.get(state or "") == words) for words in AT_WORK.values()
     }
@@ -25,5 +25,5 @@ def late(run: Mapping[str, Any], due: str | None, states: Mapping[str, str | Non
     unbegun = sum(state not in AT_WORK and state not in ENDED for state in states.values())
     parts += [f"{unbegun} of {len(states)} tasks have not begun"] if unbegun else []
     day = str(run.get("logical_date") or run.get("run_after") or "")[:10]
-    head = f"the lists of DAG run {run.get('run_id')} ({day}) are late" + (f", they were due at {due}" if due else "")
+    head = f"the lists of DAG run {run.get('dag_run_id')} ({day}) are late" + (f", they were due at {due}" if due else "")
     return "; ".join([head, *(parts or ["no state of its tasks is known"])])

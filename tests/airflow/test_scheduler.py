@@ -16,15 +16,15 @@ from tests.airflow.conftest import Shop
 from tests.airflow.services import Services
 
 pytestmark = pytest.mark.timeout(1500)
-STAGES = ("ingest_events", "build_features")
+STAGES = ("check_day", "ingest_events", "build_features")
 TASK = "ingest_events_to_build_features"
-FEW = "stages=tuple(one for one in STAGES if one.name in {'ingest_events', 'build_features'})"
+FEW = f"stages=tuple(one for one in STAGES if one.name in {set(STAGES)})"
 DAILY = "schedule=CronDataIntervalTimetable('0 0 * * *', timezone='UTC')"
 
 
 @pytest.fixture
 def few(shop: Shop) -> Shop:
-    """A shop of two stages, with a finished full run of its first day."""
+    """A shop of three stages, with a finished full run of its first day."""
     shop.only(STAGES)
     shop.nightrank("full", "--as-of", shop.days[0])
     (shop.root / "trace").unlink()

@@ -40,7 +40,7 @@ def test_codes_are_read_from_the_records_and_a_night_that_is_done_submits_nothin
     assert (failed["state"], failed["tasks"][TASK], failed["tries"][TASK]) == ("failed", "failed", 2)
     assert "exit code 8: no hub; later" in failed["log"] and "exit code 4: broken; fix it" in failed["log"]
     assert "spark.app.id=20240101" in failed["log"], "conf is a template"
-    assert [line.split()[0] for line in shop.trace()] == ["ingest_events", "ingest_events", "build_features"]
+    assert [line.split()[0] for line in shop.trace()] == ["check_day", "ingest_events", "ingest_events", "build_features"]
 
     shop.stage("build_features", "pass")
     whole = shop.airflow.test_run(shop.days[0], full=True)

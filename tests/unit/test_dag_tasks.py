@@ -119,7 +119,7 @@ def test_a_date_that_is_none_is_refused_by_name() -> None:
 
 
 def test_what_runs_late_is_named_with_what_it_waits_for() -> None:
-    run = {"run_id": "scheduled__2024-01-02", "logical_date": "2024-01-02T00:00:00Z"}
+    run = {"dag_run_id": "scheduled__2024-01-02", "logical_date": "2024-01-02T00:00:00Z"}
     states = {"landed": "success", "train": "running", "score_baselines": "running", "gate": None, "report": None}
     assert late(run, "06:00", states) == (
         "the lists of DAG run scheduled__2024-01-02 (2024-01-02) are late, they were due at 06:00; "
