@@ -48,7 +48,7 @@ def reason(lake: Lake, day: date, config: RetentionConfig) -> str:
     nights = sorted(_nights(lake, date.fromisoformat(full.date), day), key=lambda night: night.day)
     if config.full_every is not None and len(nights) + 1 >= config.full_every:
         return (
-            f"a full pass is due: {len(nights)} nights since the full run of {full.date}, and retention.full_every is "
+            f"a full pass is due: night {len(nights) + 1} since the full run of {full.date}, and retention.full_every is "
             f"{config.full_every}"
         )
     report = (nights[-1].result.get("retention") or {}) if nights else {}

@@ -36,12 +36,16 @@ def landed(root):
     return lake
 
 
-def build(lake, day, kind="nightly", found=None, run_id=None, **rows):
-    context = replace(make_context(lake, day, kind, run_id, training_set={**ROWS, **rows}), found=found)
+def take_in(lake, day, kind="nightly", found=None, run_id=None):
+    context = replace(make_context(lake, day, kind, run_id, training_set=ROWS), found=found)
     ingest_events.run(context)
     build_features.run(context)
-    if found is not None and found.newer:
-        return None
+    return context
+
+
+def build(lake, day, kind="nightly"):
+    """A run that is promoted; its snapshot."""
+    context = take_in(lake, day, kind)
     build_training_set.run(context)
     snapshot = load_snapshot(context.run_dir / "snapshot.json")
     body = {
@@ -77,27 +81,25 @@ def labels(spark, lake, snapshot):
 def in_order(spark, tmp_path_factory):
     lake = landed(tmp_path_factory.mktemp("order"))
     for day in DAYS:
-        build(lake, day, "full" if day == FIRST else "nightly")
+        take_in(lake, day, "full" if day == FIRST else "nightly")
     return content(spark, lake)
 
 
-@pytest.mark.parametrize("choice", ["uniform", "reservoir"])
-def test_a_day_that_is_filled_in_late_is_learnt_by_the_next_night_once(spark, tmp_path, in_order, choice):
+def test_a_day_that_is_filled_in_late_is_learnt_by_the_next_night_once(spark, tmp_path, in_order):
     lake = landed(tmp_path)
-    more = {"replay_choice": choice, "replay_events": 1}
     build(lake, FIRST, "full")
     (lake.landing_day("events", LATE) / "part-0.parquet").path.rename(tmp_path / "away.parquet")
-    third = build(lake, THIRD, **more)
+    third = build(lake, THIRD)
     assert labels(spark, lake, third) == ["i120", "i121", "i125"]
     (tmp_path / "away.parquet").rename((lake.landing_day("events", LATE) / "part-0.parquet").path)
-    build(lake, LATE, found=Found(champion=lake.champion(), newer=str(THIRD)))
-    fourth = build(lake, FOURTH, **more)
+    take_in(lake, LATE, found=Found(champion=lake.champion(), newer=str(THIRD)))
+    fourth = build(lake, FOURTH)
     late, own = ["i110", "i111", "i115"], ["i130", "i131", "i135"]
     assert labels(spark, lake, fourth) == late + own, "the events of the late day are labels"
     assert content(spark, lake) == in_order
     fifth = FOURTH + timedelta(days=1)
     land(lake, "events", fifth, [event(fifth, 0)])
-    assert labels(spark, lake, build(lake, fifth, **more)) == ["i140"], "and of one night only"
+    assert labels(spark, lake, build(lake, fifth)) == ["i140"], "and of one night only"
 
 
 def test_a_file_that_is_added_to_a_finished_day_is_told_from_those_taken_in_and_learnt(spark, tmp_path):
@@ -114,7 +116,7 @@ def test_a_file_that_is_added_to_a_finished_day_is_told_from_those_taken_in_and_
     assert [str(path) for path in other_files(lake, [LATE])] == [str(added)]
     build(lake, THIRD)
     assert [str(path) for path in other_files(lake, [LATE])] == [str(added)], "a later night does not look at it"
-    build(lake, LATE, run_id=f"nightly-{LATE}-r2", found=Found(champion=lake.champion(), newer=str(THIRD)))
+    take_in(lake, LATE, run_id=f"nightly-{LATE}-r2", found=Found(champion=lake.champion(), newer=str(THIRD)))
     assert not list(other_files(lake, [LATE]))
     assert labels(spark, lake, build(lake, FOURTH)) == ["i118", "i130", "i131", "i135"]
     row = delta_io.read(spark, lake, tables.EVENTS).where("item_id = 'i118'").first()

@@ -32,7 +32,7 @@ from nightrank.trainer.data.rows import Rows
 from nightrank.trainer.data.sources import Tables
 from nightrank.trainer.data.training_rows import TrainingRows
 from tests.spark.conftest import DAY, make_context
-from tests.spark.hand_lake import event, fill, micros
+from tests.spark.hand_lake import append, event, fill, micros
 
 pytestmark = pytest.mark.spark
 SMALL = {"max_length": 4, "overlap": 2, "holdout_modulus": 1_000_000, "replay_fraction": 0.0}
@@ -150,6 +150,17 @@ def test_the_events_of_a_folded_day_are_labels(spark, lake, choice):
     save_hold(lake, Hold(date=days[1], status="held", landing="", reasons=(), run_id="n"))
     _, _, held = build(spark, lake, "nightly", run_id="held", **settings)
     assert rows_of(lake, held, "train") == [(1, [5, 1, 2, 3, 4], 4, "day")], "a held day is not folded in"
+
+
+@pytest.mark.parametrize("choice", ["uniform", "reservoir"])
+def test_what_came_into_the_table_after_the_champion_is_a_label_though_it_landed_before(spark, lake, choice):
+    days = [DAY - timedelta(days=back) for back in (3, 2, 1, 0)]
+    events = [event(1, item, f"{day} 10:00:00", day) for item, day in enumerate(days, 1) if item != 2]
+    fill(spark, lake, [*events, event(1, 5, f"{days[0]} 09:00:00", days[0])], items=5)
+    champion(spark, lake, days[2])
+    append(spark, lake, tables.INTERACTIONS, [event(1, 2, f"{days[1]} 10:00:00", days[1])], make_context(lake, run_id="late"))
+    _, _, snapshot = build(spark, lake, "nightly", max_length=10, replay_choice=choice, replay_events=1)
+    assert rows_of(lake, snapshot, "train") == [(1, [5, 1, 2], 2, "day"), (1, [5, 1, 2, 3, 4], 4, "day")]
 
 
 def test_what_was_taken_back_is_no_label_and_actions_have_weights(spark, lake):

@@ -47,7 +47,7 @@ def test_by_default_a_night_is_a_night(lake: Lake) -> None:
 def test_every_third_night_is_a_full_training_and_says_why(lake: Lake, every: int, kind: str) -> None:
     found = as_due(night(lake, full_every=every))
     assert found.kind == kind
-    words = f"a full pass is due: 2 nights since the full run of {DAY}, and retention.full_every is {every}"
+    words = f"a full pass is due: night 3 since the full run of {DAY}, and retention.full_every is {every}"
     assert found.because == (words if kind == "full" else "")
 
 
