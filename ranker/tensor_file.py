@@ -12,26 +12,13 @@ from torch import Tensor
 
 from nightrank.feature_store.contracts.files import Moved, atomic_file, unwatched
 from nightrank.ranker.tables.row_files import StoredRows
+from nightrank.ranker.tables.row_reader import DTYPES
 
 BLOCK: Final = 32 << 20
 """Bytes between two signs of life."""
 SYNC: Final = 256 << 20
 """Bytes after which the disk is waited for, so that it never has to catch up with all of a large file at the end."""
 ALIGN: Final = 8
-
-DTYPES: Final[dict[torch.dtype, str]] = {
-    torch.int64: "I64",
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.int32: "I32",
-    torch.bfloat16: "BF16",
-    torch.float16: "F16",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
-"""In the order in which the library lays tensors out: wide ones first, so that all are aligned."""
 
 
 Writable = Tensor | StoredRows

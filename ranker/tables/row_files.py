@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
+from nightrank.ranker.tables.row_reader import RowReader
 from nightrank.ranker.tables.rows import Rows
 
-PIECE: Final = 1 << 16
-"""Rows that are read at once."""
+PIECE_BYTES: Final = 16 << 20
+"""Of rows that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -25,49 +25,56 @@ class RowFiles:
     paths: Sequence[Path]
 
     def names(self) -> list[str]:
-        with safe_open(self.paths[0], framework="pt") as file:
-            return sorted(file.keys())
+        return self._of(0).names
 
     def total(self, name: str) -> int:
         """Rows of the whole tensor."""
-        return sum(self._shape(path, name)[0] for path in self.paths)
+        return sum(RowReader(path).shape(name)[0] for path in self.paths)
+
+    def dtype(self, name: str) -> torch.dtype:
+        return self._of(0).dtype(name)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of the whole tensor."""
+        return (self.total(name), *self._of(0).shape(name)[1:])
 
     def rows(self, name: str, wanted: Rows) -> Tensor:
         """The rows of `wanted` that are stored, at their places there; a longer table's new rows are missing at the end."""
-        stored = Rows(self.total(name), wanted.rank, wanted.ranks)
-        result = torch.empty(stored.count, *self._shape(self.paths[0], name)[1:], dtype=self.dtype(name))
+        total, *rest = self.shape(name)
+        stored = Rows(total, wanted.rank, wanted.ranks)
+        return self.read_into(name, wanted, torch.empty(stored.count, *rest, dtype=self.dtype(name)))
+
+    def read_into(self, name: str, wanted: Rows, into: Tensor) -> Tensor:
+        """The same in the first places of `into`, of which the other rows stay as they are."""
         for number, path in enumerate(self.paths):
-            for ids, values in self._pieces(path, name, Rows(stored.total, number, len(self.paths))):
-                mine = stored.mine(ids)
-                result[stored.place(ids[mine])] = values[mine]
-        return result
+            for ids, values in self._pieces(path, name, number):
+                mine = wanted.mine(ids)
+                into[wanted.place(ids[mine])] = values[mine].to(into.device)
+        return into
 
     def between(self, name: str, first: int, last: int) -> Tensor:
         """Rows [first, last) of the whole tensor."""
-        result = torch.empty(last - first, *self._shape(self.paths[0], name)[1:], dtype=self.dtype(name))
         size = len(self.paths)
+        result = torch.empty(last - first, *self._of(0).shape(name)[1:], dtype=self.dtype(name))
         for number, path in enumerate(self.paths):
             start, stop = Rows(last, number, size).between(first, last)
-            with safe_open(path, framework="pt") as file:
-                result[number + start * size - first :: size] = file.get_slice(name)[start:stop]
+            result[number + start * size - first :: size] = RowReader(path).rows(name, start, stop)
         return result
 
-    def dtype(self, name: str) -> torch.dtype:
-        with safe_open(self.paths[0], framework="pt") as file:
-            found: torch.dtype = file.get_slice(name)[:0].dtype
-            return found
+    def at_once(self, name: str) -> int:
+        """Rows that are read at once."""
+        return max(1, PIECE_BYTES // max(1, self._of(0).row_bytes(name)))
 
-    def _pieces(self, path: Path, name: str, held: Rows) -> Iterator[tuple[Tensor, Tensor]]:
+    def _pieces(self, path: Path, name: str, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """(row numbers, rows) of a file, a few at a time."""
-        with safe_open(path, framework="pt") as file:
-            values = file.get_slice(name)
-            for start in range(0, held.count, PIECE):
-                stop = min(start + PIECE, held.count)
-                yield held.rank + held.ranks * torch.arange(start, stop), values[start:stop]
+        reader, few = RowReader(path), self.at_once(name)
+        held = reader.shape(name)[0]
+        for start in range(0, held, few):
+            stop = min(start + few, held)
+            yield number + len(self.paths) * torch.arange(start, stop), reader.rows(name, start, stop)
 
-    def _shape(self, path: Path, name: str) -> list[int]:
-        with safe_open(path, framework="pt") as file:
-            return list(file.get_slice(name).get_shape())
+    def _of(self, number: int) -> RowReader:
+        return RowReader(self.paths[number])
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class StoredRows:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (self.files.total(self.name), *self.files.between(self.name, 0, 0).shape[1:])
+        return self.files.shape(self.name)
 
     def numel(self) -> int:
         return torch.Size(self.shape).numel()
@@ -94,5 +101,6 @@ class StoredRows:
     def blocks(self) -> Iterator[Tensor]:
         """Its rows in order, a few at a time."""
         total = self.files.total(self.name)
-        for first in range(0, total, PIECE):
-            yield self.files.between(self.name, first, min(first + PIECE, total))
+        few = self.files.at_once(self.name)
+        for first in range(0, total, few):
+            yield self.files.between(self.name, first, min(first + few, total))

@@ -74,8 +74,7 @@ class TrainedTable:
             places[MODEL + IDS] = self.table.weight.detach()
         for name, mine in places.items():
             if name in stored:
-                rows = files.rows(name, self.table.rows)
-                mine[: len(rows)] = rows
+                files.read_into(name, self.table.rows, mine)
 
     @property
     def moments(self) -> dict[str, Tensor]:

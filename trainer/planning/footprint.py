@@ -83,7 +83,7 @@ def footprint(config: TrainerConfig, shapes: ItemShapes, ranks: int) -> Footprin
         with fake_tensors():
             optimizer = optimizer_of(ranker, config)
             table = trained_table(ranker, config, SingleProcess())
-            flat = FlatGradient(list(trainable(ranker).values()), ranks)
+            flat = FlatGradient(list(trainable(ranker).values()), ranks, 0 if table is None else 2)
         weights = sum(value.nbytes for value in ranker.parameters())
         state = live.now - weights - flat.buffer.nbytes - sum(value.nbytes for value in ranker.buffers())
         steps = [_of_step(_stepping(ranker, config, ranks), config, live, rows) for rows in TRIED]
@@ -91,7 +91,9 @@ def footprint(config: TrainerConfig, shapes: ItemShapes, ranks: int) -> Footprin
         before = live.now
         with torch.no_grad():
             ranker.all_item_vectors() if not _shared(ranker) else held_vectors(ranker)
-        catalogue = live.peak - before + (2 * CHUNK_BYTES if _shared(ranker) else 0)
+        catalogue = (
+            live.peak - before + (2 * min(CHUNK_BYTES, 4 * (shapes.items + 1) * ranker.head.width) if _shared(ranker) else 0)
+        )
     moments = sum(value.nbytes for value in optimizer.tensors().values())
     travel = Travel.of(config, ranker, ranks)
     if table is not None:

@@ -31,6 +31,7 @@ from nightrank.trainer.ranks.communicator import Communicator, broadcast_object,
 from nightrank.trainer.ranks.device import Device, choose_device, make_deterministic
 from nightrank.trainer.ranks.threads import threads_of
 from nightrank.trainer.ranks.watchdog import Progress
+from nightrank.trainer.tables.limits import check_fits
 from nightrank.trainer.tables.placement import table_maker
 from nightrank.trainer.worker.export import lineage_of
 from nightrank.trainer.worker.phases import phase_names, train
@@ -75,6 +76,7 @@ def prepare(job: Job, communicator: Communicator, progress: Progress, device: De
     table = run_on_all_ranks(
         communicator, lambda: table_maker(job.config, model, inputs.items, communicator.rank, communicator.size)
     )
+    run_on_all_ranks(communicator, lambda: check_fits(job.config, model, inputs.items, communicator.rank, communicator.size))
     ranker = run_on_all_ranks(communicator, lambda: _ranker(job, parent, snapshot, inputs, raw_ids, device, table))
     features = run_on_all_ranks(communicator, lambda: load_features(snapshot, job.lake.root, ranker.shapes.features))
     training = Training(
