@@ -24,8 +24,8 @@ setup: ## install what is missing into .venv; a second call returns at once
 demo: setup ## a night on a simulated market, with its report, under lake/demo
 	$(BIN)/nightrank demo --root lake/demo
 
-test: setup ## unit, spark, distributed and end-to-end tests, in one pytest with two workers
-	$(PYTEST) $(TWO) $(NOT_SLOW) tests/architecture tests/golden tests/unit tests/spark tests/distributed tests/e2e
+test: setup ## unit, spark, distributed and end-to-end tests, in one pytest with two workers; those of architecture are part of check
+	$(PYTEST) $(TWO) $(NOT_SLOW) tests/golden tests/unit tests/spark tests/distributed tests/e2e
 
 test-unit: setup ## no JVM, seconds
 	$(PYTEST) $(TWO) $(NOT_SLOW) tests/architecture tests/golden tests/unit
@@ -39,8 +39,8 @@ test-distributed: setup ## two Horovod ranks
 test-e2e: setup ## the pipeline as a user runs it
 	$(PYTEST) $(NOT_SLOW) tests/e2e
 
-test-night: setup ## a tiny market: full runs, nights, held, erased and empty days, a small shop; two pipelines at a time
-	$(PYTEST) $(TWO) -m night tests/e2e
+test-night: setup ## a tiny market: full runs, nights, held, erased and empty days, a small shop; WHAT="-k test_pipeline" for a part
+	$(PYTEST) $(TWO) -m night tests/e2e $(WHAT)
 
 test-cluster: setup ## a Spark standalone master and two workers as processes; WHAT="-k doctor" for a part
 	$(PYTEST) -m cluster tests/cluster $(WHAT)

@@ -12,7 +12,7 @@ from nightrank.trainer.launch import environment_of_workers
 from tests.training_jobs import job_of
 from tests.training_lake import leave_one_out, synthetic_sequences, write_snapshot
 
-pytestmark = pytest.mark.distributed
+pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
 PROJECT = Path(__file__).resolve().parents[2]
 ITEMS, WIDTH = 200_000, 512

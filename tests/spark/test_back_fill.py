@@ -102,6 +102,7 @@ def test_a_day_that_is_filled_in_late_is_learnt_by_the_next_night_once(spark, tm
     assert labels(spark, lake, build(lake, fifth)) == ["i140"], "and of one night only"
 
 
+@pytest.mark.slow
 def test_a_file_that_is_added_to_a_finished_day_is_told_from_those_taken_in_and_learnt(spark, tmp_path):
     lake = landed(tmp_path)
     build(lake, FIRST, "full")

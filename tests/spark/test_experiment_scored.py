@@ -70,6 +70,7 @@ def test_a_drawn_place_is_kept_with_its_chances_and_a_repeated_night_draws_the_s
     assert sum(row["chosen"] is not None for row in kept.values()) >= 2
 
 
+@pytest.mark.slow
 def test_lists_are_kept_for_some_days(spark, lake):
     market(spark, lake)
     crown(lake, ITEMS)
