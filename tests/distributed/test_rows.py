@@ -27,7 +27,7 @@ def started(backend: str, ranks: int) -> list[str]:
 
 
 @pytest.mark.parametrize("backend", ["horovod", "torch"])
-@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("ranks", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_twenty_steps_give_the_losses_and_weights_of_the_whole_table(tmp_path, backend, ranks):
     launcher = "horovodrun" if backend == "horovod" else "torchrun"
     job = job_of(tmp_path, small_lake(tmp_path, users=20), {"launcher": launcher, "workers": ranks})

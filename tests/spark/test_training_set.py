@@ -136,7 +136,7 @@ def test_events_since_the_champion_are_labels_though_nights_between_failed(spark
     assert rows_of(lake, again, "train") == [(1, [5, 1, 2, 3, 4], 4, "day")], "a repeated night learns its own day"
 
 
-@pytest.mark.parametrize("choice", ["uniform", "reservoir"])
+@pytest.mark.parametrize("choice", ["uniform", pytest.param("reservoir", marks=pytest.mark.slow)])
 def test_the_events_of_a_folded_day_are_labels(spark, lake, choice):
     days = [DAY - timedelta(days=back) for back in (3, 2, 1, 0)]
     events = [event(1, item, f"{day} 10:00:00", day) for item, day in enumerate(days, 1)]
@@ -152,7 +152,7 @@ def test_the_events_of_a_folded_day_are_labels(spark, lake, choice):
     assert rows_of(lake, held, "train") == [(1, [5, 1, 2, 3, 4], 4, "day")], "a held day is not folded in"
 
 
-@pytest.mark.parametrize("choice", ["uniform", "reservoir"])
+@pytest.mark.parametrize("choice", ["uniform", pytest.param("reservoir", marks=pytest.mark.slow)])
 def test_what_came_into_the_table_after_the_champion_is_a_label_though_it_landed_before(spark, lake, choice):
     days = [DAY - timedelta(days=back) for back in (3, 2, 1, 0)]
     events = [event(1, item, f"{day} 10:00:00", day) for item, day in enumerate(days, 1) if item != 2]
@@ -259,7 +259,7 @@ def test_chunks_that_could_hold_nothing_new_are_refused(rows):
         build_training_set.row_rules(settings, SplitRule(kind="leave_one_out", holdout_modulus=10), "full")
 
 
-@pytest.mark.parametrize("choice", ["reservoir", "exemplars"])
+@pytest.mark.parametrize("choice", [pytest.param("reservoir", marks=pytest.mark.slow), "exemplars"])
 def test_a_night_replays_single_events_as_the_numpy_rules_choose_them(spark, lake, choice):
     yesterday, events = DAY - timedelta(days=1), 12
     past = [
