@@ -22,6 +22,7 @@ MISSING = {
     ("score_baselines", "nightly"): "run stage build_training_set first",
     ("score_users", "nightly"): "run `nightrank full` first",
     ("release", "nightly"): "run stage score_users in this run",
+    ("read_feedback", "nightly"): "run stage ingest_events",
     ("score_ctr", "nightly"): "run stages train_ctr and register_ctr first",
 }
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import date
 
 import psutil
@@ -102,7 +103,8 @@ def test_sigkill_in_mid_night_leaves_no_jvm_and_the_same_command_finishes(spark,
     driver = psutil.Popen(command(run_dir), env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     java = []
     while driver.poll() is None:
-        java += [child for child in driver.children(recursive=True) if child.name() == "java" and child not in java]
+        with suppress(psutil.NoSuchProcess):  # a child that ends while it is looked at
+            java += [child for child in driver.children(recursive=True) if child.name() == "java" and child not in java]
         time.sleep(0.2)
     assert driver.returncode == -9
     gone, alive = psutil.wait_procs(java, timeout=30)

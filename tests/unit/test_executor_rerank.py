@@ -31,7 +31,7 @@ def side(tmp_path):
 
 
 def lists(side, **weights):
-    ids, scores, moved = reranked(IDS, SCORES, HISTORIES, MATRIX, RerankRules(RerankSettings(**weights), side), K)
+    ids, scores, moved = reranked(IDS, SCORES, HISTORIES, MATRIX, RerankRules(RerankSettings(**weights), side), K, K)
     own = dict(zip(IDS[0].tolist(), SCORES[0].tolist(), strict=True))
     assert scores.tolist() == [[own[item] for item in row] for row in ids.tolist()]
     assert all(set(row) <= set(listed.tolist()) for row, listed in zip(moved, ids, strict=True))

@@ -100,7 +100,8 @@ def test_what_does_not_fit_has_a_remedy_that_does():
     large = plan(request.model_copy(update={"memory_bytes": round(peak * 0.9)}))
     assert not large["fits"] and large["remedy"]
     fits = validate(TrainerConfig, merged([], [*_settings(config), *large["remedy"]])["trainer"])
-    assert plan(request.model_copy(update={"trainer": fits, "memory_bytes": round(peak * 0.9)}))["fits"]
+    smaller = {"trainer": fits, "world_size": fits.workers, "memory_bytes": round(peak * 0.9)}
+    assert plan(request.model_copy(update=smaller))["fits"]
 
 
 def _settings(config):
