@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from nightrank.feature_store.contracts.files import write_atomic, write_json
@@ -13,6 +12,7 @@ from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.replay.chart import NAMES, ROLES, chart
 from nightrank.pipeline.replay.curve import SERIES, Curve, Night, Series
 from nightrank.pipeline.report import wording
+from nightrank.pipeline.report.page import environment
 
 HERE: Final = Path(__file__).parent
 STYLE: Final = HERE.parent / "report" / "report.css"
@@ -39,16 +39,17 @@ def write(lake: Lake, curve: Curve) -> tuple[Location, Location]:
 def render(curve: Curve) -> str:
     """One self-contained HTML page."""
     series = tuple(name for name in SERIES if any(name in night.figures for night in curve.nights))
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("prequential.html.j2").render(
-        curve=curve,
-        chart=chart(curve),
-        style=Markup(STYLE.read_text()),
-        means=[_mean(name, curve) for name in series if name in curve.means],
-        columns=[NAMES[name] for name in series],
-        rows=[(night, [_cell(night, name) for name in series]) for night in curve.nights],
+    return (
+        environment(HERE)
+        .get_template("prequential.html.j2")
+        .render(
+            curve=curve,
+            chart=chart(curve),
+            style=Markup(STYLE.read_text()),
+            means=[_mean(name, curve) for name in series if name in curve.means],
+            columns=[NAMES[name] for name in series],
+            rows=[(night, [_cell(night, name) for name in series]) for night in curve.nights],
+        )
     )
 
 

@@ -58,11 +58,16 @@ def render(
         "list_model": overview.list_model(release),
         "short": wording.short,
     }
-    return _environment().get_template("page.html.j2").render(view)
+    return environment().get_template("page.html.j2").render(view)
 
 
-def _environment() -> Environment:
-    """Everything is escaped: titles, ids and messages come from outside."""
+def environment(*folders: Path) -> Environment:
+    """Of this folder's templates, and of `folders` before them. Everything is escaped: titles, ids and messages come from
+    outside."""
     return Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader([*folders, HERE]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
