@@ -1,15 +1,12 @@
 """Lists for whom no list was released: a session's history, or nobody known. Made by the released model, without Spark."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.configuration import Configuration
-from nightrank.feature_store.contracts.errors import BY_CODE, NightrankError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.list_rules import ListRule, may_be_shown
@@ -19,11 +16,12 @@ from nightrank.feature_store.contracts.storage import local_folder
 from nightrank.feature_store.contracts.tables import ITEMS
 from nightrank.feature_store.rule_rows import read_rules
 from nightrank.pipeline.checks.lists import off_sale
+from nightrank.pipeline.child import answered
 
 FROM_HISTORY: Final = "session"
 POPULAR: Final = "popular"
 """What `fallback` of such a row says: the list follows the history given, or is what most users want."""
-PROGRAM: Final = (sys.executable, "-m", "nightrank.ranker.bundle.listed")
+PROGRAM: Final = "nightrank.ranker.bundle.listed"
 
 
 def anonymous_list(lake: Lake, release: Release, history: Sequence[str], k: int) -> list[dict[str, Any]]:
@@ -41,14 +39,7 @@ def _listed(lake: Lake, manifest: str, history: list[str], k: int, hidden: list[
     """By a process of its own, which imports torch."""
     folder = local_folder(lake.bundles / manifest)
     request = {"folder": str(folder), "manifest": manifest, "histories": [history], "k": k, "hidden": hidden}
-    done = subprocess.run(PROGRAM, input=json.dumps(request), capture_output=True, text=True, check=False)
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        raise NightrankError(f"the lists of model {manifest[:12]} were not made", done.stderr[-500:]) from None
-    if "error" in answer:
-        error = answer["error"]
-        raise BY_CODE.get(error["code"], NightrankError)(error["message"], error["remedy"])
+    answer = answered(PROGRAM, json.dumps(request), f"the lists of model {manifest[:12]} were not made")
     return [(item, score) for item, score in answer["lists"][0]], answer["known"][0]
 
 

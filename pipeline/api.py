@@ -16,7 +16,7 @@ import yaml
 
 from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
-from nightrank.feature_store.contracts.errors import BY_CODE, NightrankError, UsageError
+from nightrank.feature_store.contracts.errors import UsageError, error_of
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.storage import Location, lake_root
 from nightrank.feature_store.contracts.tables import RECOMMENDATIONS
@@ -72,8 +72,7 @@ def fit(
     request = RunRequest(folder, "full", day, configured(list(config), list(overrides)))
     result = Runner(progress=progress or LineProgress()).run(request)
     if result["status"] == "failed" and result["error"]:
-        error = result["error"]
-        raise BY_CODE.get(error["code"], NightrankError)(error["message"], error["remedy"])
+        raise error_of(result["error"])
     return Fitted(folder, result)
 
 

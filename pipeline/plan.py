@@ -1,13 +1,10 @@
 """A plan is counted in a process of its own: the pipeline imports no engine."""
 
-import json
-import subprocess
-import sys
 from typing import Any, Final
 
 import psutil
 
-from nightrank.feature_store.contracts.errors import BY_CODE, NightrankError
+from nightrank.pipeline.child import answered
 from nightrank.pipeline.config import configured
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.planning.request import PlanRequest
@@ -50,12 +47,4 @@ def limit_here(trainer: TrainerConfig, ranks: int) -> int:
 
 
 def counted(request: PlanRequest) -> dict[str, Any]:
-    command = [sys.executable, "-m", "nightrank.trainer.planning.main"]
-    done = subprocess.run(command, input=request.model_dump_json(), capture_output=True, text=True, check=False)
-    try:
-        answer: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        raise NightrankError(f"the plan could not be counted: {done.stderr.strip()[-800:]}", "") from None
-    if error := answer.get("error"):
-        raise BY_CODE.get(error["code"], NightrankError)(error["message"], error.get("remedy", ""))
-    return answer
+    return answered("nightrank.trainer.planning.main", request.model_dump_json(), "the plan could not be counted")

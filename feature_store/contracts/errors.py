@@ -1,5 +1,6 @@
 """One root error and a subclass per kind of fault. Each names the thing, the value and what to do, and has an exit code."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from nightrank.feature_store.contracts.secrets import without_credentials
@@ -99,3 +100,8 @@ BY_CODE: dict[str, type[NightrankError]] = {
         SafetyRefusal,
     )
 }
+
+
+def error_of(body: Mapping[str, Any]) -> NightrankError:
+    """The error that `NightrankError.to_json` described in another process; an unknown code becomes a plain NightrankError."""
+    return BY_CODE.get(body["code"], NightrankError)(body["message"], body.get("remedy", ""))

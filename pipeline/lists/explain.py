@@ -1,8 +1,6 @@
 """`nightrank explain`: which items of a user's history moved the score of an item most, by the released model. No JVM."""
 
 import json
-import subprocess
-import sys
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -15,7 +13,7 @@ from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.configuration import Configuration
-from nightrank.feature_store.contracts.errors import BY_CODE, NightrankError, UsageError
+from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
@@ -23,9 +21,10 @@ from nightrank.feature_store.contracts.settings import CalendarSettings, Trainin
 from nightrank.feature_store.contracts.storage import local_folder
 from nightrank.feature_store.contracts.tables import INTERACTIONS, VOCABULARY
 from nightrank.feature_store.training_rows import History, collapse
+from nightrank.pipeline.child import answered
 from nightrank.pipeline.recommend import current, id_of, titles_of
 
-PROGRAM: Final = (sys.executable, "-m", "nightrank.ranker.bundle.explained")
+PROGRAM: Final = "nightrank.ranker.bundle.explained"
 NAMED: Final = 2
 """Items of the history that the sentence names."""
 LEAST: Final = 0.01
@@ -107,12 +106,4 @@ def _answered(lake: Lake, release: Release, history: tuple[list[str], list[int],
     """By a process of its own, which imports torch."""
     folder = str(local_folder(lake.bundles / release.manifest_sha256))
     request = {"folder": folder, "manifest": release.manifest_sha256, "history": history, "item": item}
-    done = subprocess.run(PROGRAM, input=json.dumps(request), capture_output=True, text=True, check=False)
-    try:
-        answer: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        raise NightrankError("the score was not explained", done.stderr[-500:]) from None
-    if "error" in answer:
-        error = answer["error"]
-        raise BY_CODE.get(error["code"], NightrankError)(error["message"], error["remedy"])
-    return answer
+    return answered(PROGRAM, json.dumps(request), "the score was not explained")

@@ -2,16 +2,16 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from threading import Lock
 from typing import Any, Final
 
-from nightrank.feature_store.contracts.errors import BY_CODE, DependencyUnreachable, NightrankError
+from nightrank.feature_store.contracts.errors import DependencyUnreachable, error_of
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.storage import local_folder
+from nightrank.pipeline.child import command_of
 
-PROGRAM: Final = (sys.executable, "-m", "nightrank.ranker.bundle.answering")
+PROGRAM: Final = command_of("nightrank.ranker.bundle.answering")
 
 
 class Worker:
@@ -47,7 +47,7 @@ class Worker:
         if opened is None or "error" in opened:
             _close(process)
             error = (opened or {}).get("error", {"code": "", "message": "the model could not be opened", "remedy": ""})
-            raise BY_CODE.get(error["code"], NightrankError)(error["message"], error["remedy"])
+            raise error_of(error)
         return process
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from nightrank.feature_store.contracts.errors import BY_CODE, ConflictError, NightrankError, NothingToDo
+from nightrank.feature_store.contracts.errors import ConflictError, NightrankError, NothingToDo, error_of
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.logs import file_log
 from nightrank.feature_store.contracts.redaction import redactor
@@ -93,8 +93,7 @@ def _command(spec: StudySpec) -> tuple[str, ...]:
 
 def _fault(spec: StudySpec, code: int) -> NightrankError:
     if spec.error_path.exists():
-        error = read_json(spec.error_path)
-        return BY_CODE.get(error["code"], NightrankError)(error["message"], error["remedy"])
+        return error_of(read_json(spec.error_path))
     again = f"the same command continues; the log is {_log(spec)}"
     if code > 128:
         return _Interrupted(code, f"the search was stopped by signal {code - 128}", again)

@@ -5,13 +5,13 @@ one batch of at most as many rows as the encoder reads tokens.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from nightrank.feature_store.contracts.errors import NightrankError, UsageError
+from nightrank.feature_store.contracts.errors import UsageError
+from nightrank.feature_store.contracts.one_answer import one_answer
 from nightrank.ranker.bundle.bundle import Bundle, load_bundle
 from nightrank.ranker.bundle.histories import History, batch_of_histories
 
@@ -55,17 +55,15 @@ def _at(history: History, places: list[int]) -> History:
     )
 
 
+def explained(request: dict[str, Any]) -> dict[str, Any]:
+    """`score` of `item` for `history`, and `effects`, by the bundle in `folder`."""
+    bundle = load_bundle(Path(request["folder"]), request["manifest"])
+    score, found = effects(bundle, History(*request["history"]), request["item"])
+    return {"score": score, "effects": found}
+
+
 def main() -> int:
-    """One JSON object from stdin, one to stdout: `score` and `effects`, or `error` with its exit code."""
-    request: dict[str, Any] = json.load(sys.stdin)
-    try:
-        bundle = load_bundle(Path(request["folder"]), request["manifest"])
-        score, found = effects(bundle, History(*request["history"]), request["item"])
-    except NightrankError as error:
-        json.dump({"error": error.to_json()}, sys.stdout)
-        return error.exit_code
-    json.dump({"score": score, "effects": found}, sys.stdout)
-    return 0
+    return one_answer(lambda text: explained(json.loads(text)))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """A program: lists of a bundle for histories of raw ids. For processes that import no engine; JSON in, JSON out."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from nightrank.feature_store.contracts.errors import NightrankError
+from nightrank.feature_store.contracts.one_answer import one_answer
 from nightrank.ranker.bundle.bundle import load_bundle
 
 
@@ -22,14 +21,7 @@ def listed(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """One JSON object from stdin, one to stdout: `listed`'s, or `error` with its exit code."""
-    try:
-        answer = listed(json.load(sys.stdin))
-    except NightrankError as error:
-        json.dump({"error": error.to_json()}, sys.stdout)
-        return error.exit_code
-    json.dump(answer, sys.stdout)
-    return 0
+    return one_answer(lambda text: listed(json.loads(text)))
 
 
 if __name__ == "__main__":

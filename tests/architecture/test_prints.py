@@ -6,12 +6,10 @@ from tests.architecture.tree import ROOT, modules
 
 DOORS = {
     "feature_store/contracts/logs.py": "every line of a log",
+    "feature_store/contracts/one_answer.py": "a program's answer, to the command that starts it",
     "pipeline/output.py": "every answer of a command",
     "pipeline/progress.py": "the live table of a run",
-    "trainer/planning/main.py": "the plan, to the command that starts it",
     "ranker/bundle/answering.py": "its answers, to the service that starts it",
-    "ranker/bundle/explained.py": "its answer, to the command that starts it",
-    "ranker/bundle/listed.py": "its answer, to the command that starts it",
 }
 WRITERS = ("print", "echo", "secho", "print_exc")
 

@@ -1,11 +1,10 @@
 """The process behind `nightrank plan`: a PlanRequest on stdin, one JSON object on stdout."""
 
-import json
 import sys
 from functools import lru_cache
 from typing import Any
 
-from nightrank.feature_store.contracts.errors import NightrankError
+from nightrank.feature_store.contracts.one_answer import one_answer
 from nightrank.ranker.inputs import ItemShapes
 from nightrank.trainer.config.training import TrainerConfig
 from nightrank.trainer.planning.advice import remedy
@@ -39,13 +38,7 @@ def plan(request: PlanRequest) -> dict[str, Any]:
 
 
 def main() -> int:
-    try:
-        answer = plan(PlanRequest.model_validate_json(sys.stdin.read()))
-    except NightrankError as error:
-        print(json.dumps({"error": error.to_json()}))
-        return error.exit_code
-    print(json.dumps(answer))
-    return 0
+    return one_answer(lambda text: plan(PlanRequest.model_validate_json(text)))
 
 
 if __name__ == "__main__":

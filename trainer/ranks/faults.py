@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from nightrank.feature_store.contracts.errors import BY_CODE, NightrankError
+from nightrank.feature_store.contracts.errors import NightrankError, error_of
 
 
 class DivergedError(NightrankError):
@@ -13,6 +13,5 @@ class DivergedError(NightrankError):
 
 
 def fault_from_json(body: dict[str, Any]) -> NightrankError:
-    """The error that `NightrankError.to_json` described; an unknown code becomes a plain NightrankError."""
-    kinds: dict[str, type[NightrankError]] = {**BY_CODE, DivergedError.code: DivergedError}
-    return kinds.get(body["code"], NightrankError)(body["message"], body.get("remedy", ""))
+    """As `error_of`, of the trainer's own kind too."""
+    return DivergedError(body["message"], body.get("remedy", "")) if body["code"] == DivergedError.code else error_of(body)
