@@ -29,6 +29,11 @@ def days_of(times: Ints, timezone: str) -> Ints:
     return found
 
 
+def day_start(day: date, timezone: str) -> int:
+    """The first microsecond of `day` in `timezone`, since the epoch."""
+    return int(datetime.combine(day, time(), ZoneInfo(timezone)).timestamp()) * MICROS
+
+
 def day_number(day: date) -> int:
     return (day - _FIRST).days
 

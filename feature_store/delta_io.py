@@ -71,9 +71,9 @@ def read(spark: SparkSession, lake: Lake, table: TableRef, version: int | None =
     return with_all_columns(reader.load(lake.table(table.name).hadoop), table)
 
 
-def read_or_empty(spark: SparkSession, lake: Lake, table: TableRef) -> DataFrame:
-    """The newest version, or no rows with the table's schema where it does not exist yet."""
-    return read(spark, lake, table) if exists(lake, table) else spark.createDataFrame([], to_spark(table.schema))
+def read_or_empty(spark: SparkSession, lake: Lake, table: TableRef, version: int | None = None) -> DataFrame:
+    """As `read`, but no rows with the table's schema where it does not exist yet."""
+    return read(spark, lake, table, version) if exists(lake, table) else spark.createDataFrame([], to_spark(table.schema))
 
 
 def append(df: DataFrame, lake: Lake, table: TableRef, *, context: StageContext, key: str) -> Commit:

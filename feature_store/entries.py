@@ -7,7 +7,9 @@ from pyspark.sql import SparkSession
 from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.content_hash import content_sha256, sha256_of_sums
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.tables import TableRef
+from nightrank.feature_store.contracts.stage import StageResult
+from nightrank.feature_store.contracts.tables import CATALOGUE, TableRef
+from nightrank.feature_store.delta_io import Commit
 from nightrank.feature_store.file_sums import sums_of_files
 
 
@@ -30,3 +32,10 @@ def table_entries(spark: SparkSession, lake: Lake, written: list[tuple[TableRef,
         }
         for table, before in written
     ]
+
+
+def record(result: StageResult, spark: SparkSession, lake: Lake, *commits: Commit) -> None:
+    """The stage's result says what these commits of tables in the catalogue did: the bytes they wrote, and their lines."""
+    result.bytes_written += sum(commit.bytes_written for commit in commits)
+    if commits:
+        result.tables += table_entries(spark, lake, [(CATALOGUE[commit.name], commit.from_version) for commit in commits])

@@ -10,7 +10,7 @@ from nightrank.feature_store.contracts.model_ref import CTR_MODEL, load_model_re
 from nightrank.feature_store.contracts.settings import MaintenanceSettings
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, load_snapshot
 from nightrank.feature_store.contracts.storage import Location
-from nightrank.feature_store.contracts.tables import INTERACTIONS, POPULAR_ITEMS, RECOMMENDATIONS, SIMILAR_ITEMS, VOCABULARY
+from nightrank.feature_store.contracts.tables import INTERACTIONS, VOCABULARY
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,8 @@ def _snapshot_pins(lake: Lake, settings: MaintenanceSettings) -> Iterator[Pin]:
 
 def _release_pins(lake: Lake, settings: MaintenanceSettings) -> Iterator[Pin]:
     for release in delta_read.releases(lake)[-settings.keep_releases :]:
-        versions = {
-            RECOMMENDATIONS.name: release.recommendations_version,
-            INTERACTIONS.name: release.data_version,
-            VOCABULARY.name: release.vocabulary_version,
-            SIMILAR_ITEMS.name: release.similar_items_version,
-            POPULAR_ITEMS.name: release.popular_items_version,
-        }
-        for table, version in versions.items():
-            if version is None:
-                continue
+        made_from = {INTERACTIONS.name: release.data_version, VOCABULARY.name: release.vocabulary_version}
+        for table, version in {**release.lists, **made_from}.items():
             try:
                 files = delta_read.files_of(lake, table, version)
             except DataContractError:

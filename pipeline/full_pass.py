@@ -8,7 +8,7 @@ from typing import Any
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.found import last_full
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.feature_store.contracts.landing_files import has_rows, landing_files
+from nightrank.feature_store.contracts.landing_files import any_rows
 from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.run.request import RunRequest, finished, newer_than, read_result
 from nightrank.trainer.config.retention import RetentionConfig
@@ -34,7 +34,7 @@ def as_due(request: RunRequest) -> RunRequest:
     before = read_json(begun).get("because", "") if begun.exists() else ""
     if before:
         return replace(request, kind="full", because=before)
-    if begun.exists() or lake.champion() is None or newer_than(request) or not _has_events(request):
+    if begun.exists() or lake.champion() is None or newer_than(request) or not any_rows(lake, "events", request.day):
         return request
     because = reason(lake, request.day, request.config.section("retention", RetentionConfig))
     return replace(request, kind="full", because=because) if because else request
@@ -73,7 +73,3 @@ def _attempt(folder: Location) -> tuple[str, int]:
     """(date, number of the attempt) of `nightly-2024-01-02-r10`."""
     name, _, number = folder.name.removeprefix("nightly-").partition("-r")
     return name, int(number or 1)
-
-
-def _has_events(request: RunRequest) -> bool:
-    return any(map(has_rows, landing_files(request.lake, "events", [request.day])))

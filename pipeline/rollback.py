@@ -18,7 +18,6 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.lease import held
 from nightrank.feature_store.contracts.model_ref import LIST_MODEL, ModelRef, load_model_ref
 from nightrank.feature_store.contracts.release import Release
-from nightrank.feature_store.contracts.tables import POPULAR_ITEMS, RECOMMENDATIONS, SIMILAR_ITEMS
 from nightrank.feature_store.contracts.vocabulary_lineage import refuse_older_lineage
 
 ALIAS: Final = (sys.executable, "-m", "nightrank.trainer.stages.alias")
@@ -98,12 +97,7 @@ def _left_behind(lake: Lake, newest: Release, present: ModelRef) -> bool:
 
 def _whole(lake: Lake, release: Release) -> bool:
     """Every file of the lists is still there, of users, of similar and of popular items."""
-    versions = {
-        RECOMMENDATIONS.name: release.recommendations_version,
-        SIMILAR_ITEMS.name: release.similar_items_version,
-        POPULAR_ITEMS.name: release.popular_items_version,
-    }
-    return all(version is None or _there(lake, table, version) for table, version in versions.items())
+    return all(_there(lake, table, version) for table, version in release.lists.items())
 
 
 def _there(lake: Lake, table: str, version: int) -> bool:

@@ -13,7 +13,7 @@ from nightrank.feature_store.contracts.errors import NothingToDo
 from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import LandingKind
 from nightrank.feature_store.contracts.landing_days import fresh_days, landing_days
-from nightrank.feature_store.contracts.landing_files import SCHEMAS, Landed, checked
+from nightrank.feature_store.contracts.landing_files import SCHEMAS, Landed, checked, day_of
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.outputs.ingested import IngestAccounts, Ingested
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
@@ -89,7 +89,7 @@ def _remember_files(context: StageContext, landed: Mapping[LandingKind, Landed])
     days: dict[date, list[tuple[Location, Entry]]] = {}
     for found in landed.values():
         for path, entry in found.entries:
-            days.setdefault(date.fromisoformat(path.parent.name.removeprefix("day=")), []).append((path, entry))
+            days.setdefault(day_of(path), []).append((path, entry))
     with context.commit():
         remember_files(context.lake, context.run_id, days)
 

@@ -15,7 +15,7 @@ from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.outputs.feedback import ArmRead, ExperimentRead, FeedbackRead, PolicyRead
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import EVENTS, EXPERIMENT_LISTS, FEEDBACK
-from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.entries import record
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms.feedback import feedback
@@ -48,11 +48,9 @@ def run(context: StageContext) -> StageResult:
     )
     events = delta_io.read(spark, context.lake, EVENTS)
     recent = events.where((F.col(c.EVENT_DATE) >= F.lit(since)) & (F.col(c.EVENT_DATE) <= F.lit(context.day)))
-    before = delta_io.version(context.lake, FEEDBACK)
     rows = feedback(lists, recent, settings.rewards)
     commit = delta_io.replace(rows, context.lake, FEEDBACK, context=context, key=f"{NAME}:feedback@{settings.name}")
-    result.bytes_written = commit.bytes_written
-    result.tables += table_entries(spark, context.lake, [(FEEDBACK, before)])
+    record(result, spark, context.lake, commit)
     shown = delta_io.read(spark, context.lake, FEEDBACK, commit.to_version)
     result.rows_in, result.rows_out = lists.count(), shown.count()
     read = _read(shown, settings, str(since), result.rows_in, result.rows_out) if result.rows_out else None

@@ -15,7 +15,7 @@ from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, PartName
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.contracts.tables import BASELINE_LISTS, EXAMPLES, INTERACTIONS
-from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.entries import record
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms.cooccurrence import neighbours, popularity
@@ -49,11 +49,9 @@ def run(context: StageContext) -> StageResult:
                 fit(known, _window(snapshot, split, settings.baselines), settings.baselines, context.seed, work / split)
                 lists = lists.unionByName(_lists(spark, context, settings, snapshot, split, work / split))
             known.unpersist()
-        before = delta_io.version(context.lake, BASELINE_LISTS)
         key = f"{NAME}:lists@{snapshot.id}"
         commit = delta_io.replace(lists, context.lake, BASELINE_LISTS, context=context, key=key)
-        result.bytes_written = commit.bytes_written
-        result.tables += table_entries(spark, context.lake, [(BASELINE_LISTS, before)])
+        record(result, spark, context.lake, commit)
         result.rows_out = delta_read.rows_of(context.lake, BASELINE_LISTS.name, commit.to_version)
     finally:
         (context.run_dir / NAME).remove_tree()

@@ -18,13 +18,12 @@ from nightrank.feature_store.contracts.snapshot import Impressions, load_snapsho
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.storage import discard
 from nightrank.feature_store.contracts.tables import CLICK_SCORES, ITEMS, RECOMMENDATIONS, VOCABULARY
-from nightrank.feature_store.days import day_number
+from nightrank.feature_store.days import day_number, day_start
 from nightrank.feature_store.entries import table_entries
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms import impression_inputs as inputs
 from nightrank.feature_store.transforms.catalogue import known_items
-from nightrank.feature_store.transforms.splits import day_start
 from nightrank.feature_store.transforms.vocabulary import dense
 from nightrank.spark_jobs.driver import submit
 from nightrank.spark_jobs.driver.sections import DataSections

@@ -25,7 +25,7 @@ from nightrank.feature_store.contracts.tables import (
     TableRef,
 )
 from nightrank.feature_store.current import refuse_older
-from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.entries import record
 from nightrank.feature_store.session import get_session
 from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms.catalogue import UNAVAILABLE, VANISHED
@@ -42,7 +42,7 @@ from nightrank.spark_jobs.scoring.hidden_items import write_hidden
 from nightrank.spark_jobs.scoring.item_side import rerank_rules
 from nightrank.spark_jobs.scoring.other_lists import Catalogue, popular_items, similar_items
 from nightrank.spark_jobs.scoring.score_rules import known_of, rules_of, seen_of
-from nightrank.spark_jobs.scoring.shop_rules import Shop, capped_items, counts, hidden_by_all, shop_rules, taken_from_users
+from nightrank.spark_jobs.scoring.shop_rules import Shop, capped_items, counts, hidden_by_all, shop_rules, with_bought
 from nightrank.spark_jobs.scoring.users import popular, segments, users_with_histories
 
 NAME: Final = "score_users"
@@ -130,7 +130,7 @@ def _checked(
     lists: DataFrame, users: DataFrame, known: DataFrame, out: DataFrame, rules: ScoreRules, shop: Shop
 ) -> dict[str, Any]:
     """The facts of lists that are complete and follow every rule; DataContractError otherwise. `out` are the items of none."""
-    seen = taken_from_users(known, shop)(seen_of(known, rules))
+    seen = with_bought(seen_of(known, rules), known, shop)
     caps = list(capped_items(lists.sparkSession, shop))
     facts = list_checks.check_complete(lists, users, seen, out, rules.items, rules.k, caps)
     return {**facts, "rules": counts(lists, shop)}
@@ -154,11 +154,12 @@ def _commit_others(
         made.append((SIMILAR_ITEMS, similar_items(spark, settings, known, catalogue, rules)))
     if settings.scoring.popular_items:
         made.append((POPULAR_ITEMS, popular_items(settings, spark.read.parquet(locate(rules.popular).hadoop), catalogue)))
-    before = [(table, delta_io.version(context.lake, table)) for table, _ in made]
+    commits = []
     for table, rows in made:
         rows = rows.withColumns(_constants(context)).coalesce(1).sortWithinPartitions(*table.keys)
-        delta_io.replace(rows, context.lake, table, context=context, key=f"{NAME}:{table.name}@{versions}")
-    result.tables += table_entries(spark, context.lake, before) if before else []
+        key = f"{NAME}:{table.name}@{versions}"
+        commits.append(delta_io.replace(rows, context.lake, table, context=context, key=key))
+    record(result, spark, context.lake, *commits)
 
 
 def _constants(context: StageContext) -> dict[str, Column]:
@@ -175,11 +176,9 @@ def _commit(
 ) -> None:
     files = max(1, -(-facts["rows"] // ROWS_PER_FILE))
     rows = lists.repartitionByRange(files, c.USER_ID).sortWithinPartitions(c.USER_ID, c.RANK)
-    before = delta_io.version(context.lake, RECOMMENDATIONS)
     commit = delta_io.replace(rows, context.lake, RECOMMENDATIONS, context=context, key=f"{NAME}:lists@{versions}")
     result.rows_out = facts["rows"]
-    result.bytes_written += commit.bytes_written
-    result.tables += table_entries(spark, context.lake, [(RECOMMENDATIONS, before)])
+    record(result, spark, context.lake, commit)
 
 
 def _with_facts(context: StageContext, lists: DataFrame, named: dict[str, str | int]) -> DataFrame:

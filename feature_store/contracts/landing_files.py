@@ -64,6 +64,11 @@ def faults(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[str]:
     return found
 
 
+def day_of(path: Location) -> date:
+    """The landing day that the file is of."""
+    return date.fromisoformat(path.parent.name.removeprefix("day="))
+
+
 def landing_files(lake: Lake, kind: LandingKind, days: Iterable[date]) -> list[Location]:
     return [path for path, _ in landing_entries(lake, kind, days)]
 
@@ -93,6 +98,11 @@ def has_rows(path: Location) -> bool:
             return bool(pq.read_metadata(file).num_rows)
     except (pa.ArrowException, OSError):
         return True
+
+
+def any_rows(lake: Lake, kind: LandingKind, day: date) -> bool:
+    """A file of the kind landed on that day, and is not empty."""
+    return any(map(has_rows, landing_files(lake, kind, [day])))
 
 
 def _checked_rows(path: Location, expected: pa.Schema) -> int:

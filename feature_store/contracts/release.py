@@ -1,6 +1,7 @@
 """Release: one appended row that says which model, vocabulary, data and lists are current. The truth about what is live."""
 
 from nightrank.feature_store.contracts.config import FrozenConfig
+from nightrank.feature_store.contracts.tables import POPULAR_ITEMS, RECOMMENDATIONS, SIMILAR_ITEMS
 
 
 class Release(FrozenConfig):
@@ -26,3 +27,13 @@ class Release(FrozenConfig):
     fallback: dict[str, int]
     lists_sha256: str
     """Content hash of the lists, so `verify` can tell them from others."""
+
+    @property
+    def lists(self) -> dict[str, int]:
+        """The versions of the tables of lists that are released, by name."""
+        versions = {
+            RECOMMENDATIONS.name: self.recommendations_version,
+            SIMILAR_ITEMS.name: self.similar_items_version,
+            POPULAR_ITEMS.name: self.popular_items_version,
+        }
+        return {name: version for name, version in versions.items() if version is not None}

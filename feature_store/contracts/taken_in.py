@@ -51,17 +51,20 @@ def taken_days(lake: Lake, days: Iterable[date]) -> dict[date, TakenDay]:
 
 
 def remember(lake: Lake, run_id: str, found: Mapping[date, Iterable[tuple[Location, Entry]]]) -> None:
-    """The files of these days are taken in. To be called inside a commit of the run."""
+    """The files of these days are taken in; the same again writes nothing. To be called inside a commit of the run."""
     for month in sorted({(day.year, day.month) for day in found}):
         days = {day: pairs for day, pairs in found.items() if (day.year, day.month) == month}
-        kept = _month(lake, min(days))
+        before = _month(lake, min(days))
+        kept = dict(before)
         for day, pairs in days.items():
-            before = kept.get(day.isoformat())
-            earlier = before.files if before else ()
+            known = kept.get(day.isoformat())
+            earlier = known.files if known else ()
             now = tuple(_seen(lake, pair, earlier) or _read(lake, pair) for pair in pairs)
             replaced = tuple(file for file in earlier if file.content not in {each.content for each in now})
             kept[day.isoformat()] = TakenDay(run_id=run_id, files=(*now, *replaced))
-        _write(lake, min(days), kept)
+        if kept != before:
+            body = {name: taken.model_dump(mode="json") for name, taken in kept.items()}
+            write_json(_place(lake, min(days)), body)
 
 
 def other_files(lake: Lake, days: Iterable[date], kinds: Iterable[LandingKind] = LANDING_KINDS) -> Iterator[Location]:
@@ -98,12 +101,6 @@ def _read(lake: Lake, pair: tuple[Location, Entry]) -> TakenFile:
 def _month(lake: Lake, day: date) -> dict[str, TakenDay]:
     place = _place(lake, day)
     return {name: TakenDay.model_validate(body) for name, body in read_json(place).items()} if place.exists() else {}
-
-
-def _write(lake: Lake, day: date, kept: Mapping[str, TakenDay]) -> None:
-    """The same again writes nothing."""
-    if _month(lake, day) != kept:
-        write_json(_place(lake, day), {name: body.model_dump(mode="json") for name, body in kept.items()})
 
 
 def _place(lake: Lake, day: date) -> Location:

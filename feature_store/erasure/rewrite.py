@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from nightrank.feature_store.contracts import cohort, erasures, taken_in
@@ -17,6 +17,7 @@ from nightrank.feature_store.contracts.erasures import Receipt
 from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.holds import hold_of, save_hold
 from nightrank.feature_store.contracts.lake import Lake
+from nightrank.feature_store.contracts.landing_files import day_of
 from nightrank.feature_store.erasure import bundles, parquet_files, pins, sqlite_files
 from nightrank.feature_store.erasure.delta_logs import LogUpdate
 from nightrank.feature_store.erasure.kinds import packed, text_of
@@ -127,8 +128,7 @@ def _begun(lake: Lake, plan: Plan, versions: dict[str, int]) -> Receipt:
 
 def _correct_holds(lake: Lake, found: Iterable[Hit]) -> None:
     """What a guard decided of a day and what was taken in of it is about its files: they are the same day without one user."""
-    for name in sorted({hit.place.parent.name for hit in found if area_of(lake, hit.place).startswith("landing/")}):
-        day = date.fromisoformat(name.removeprefix("day="))
+    for day in sorted({day_of(hit.place) for hit in found if area_of(lake, hit.place).startswith("landing/")}):
         hold = hold_of(lake, day)
         if hold is not None:
             save_hold(lake, hold.model_copy(update={"landing": landing_of(lake, day)}))

@@ -11,7 +11,7 @@ from typing import Final
 from nightrank.feature_store.causes import causes
 from nightrank.feature_store.contracts.errors import ConfigError, DependencyUnreachable, NightrankError
 from nightrank.feature_store.contracts.storage import Location
-from nightrank.feature_store.contracts.storage.object_errors import SET_THE_CLOCK
+from nightrank.feature_store.contracts.storage.object_errors import CLOCK, of_clock
 
 CHAIN: Final = "the credentials come from the usual chain: environment, profile, instance role, web identity"
 OF_A_BUCKET: Final = re.compile(r"s3a?://|S3 error|necessary privileges|fs\.s3a\.|nightrank\.delta")
@@ -20,7 +20,7 @@ NO_PACKAGES: Final = re.compile(r"\S*(?:S3AFileSystem|ConditionalPutLogStore|Pat
 MISSING_CLASS: Final = re.compile(r"ClassNotFoundException[: ]+\S*(?:s3a|nightrank\.delta|io\.cloud|awssdk)\.")
 NO_BUCKET: Final = re.compile(r"UnknownStoreException|NoSuchBucket|bucket does not exist", re.I)
 OTHER_REGION: Final = re.compile(r"AWSRedirect|PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraint")
-CLOCK: Final = re.compile(r"RequestTimeTooSkewed|Request date header too old")
+WRONG_CLOCK: Final = re.compile("|".join(CLOCK))
 UNKNOWN: Final = re.compile(r"NoAuth|CredentialInit|InvalidAccessKeyId|SignatureDoesNotMatch|Unable to load credentials")
 DENIED: Final = re.compile(r"AccessDenied|Status Code: 403|necessary privileges|403 Forbidden")
 SILENT: Final = re.compile(
@@ -58,8 +58,8 @@ def fault_of(place: Location, error: BaseException) -> NightrankError | None:
         return ConfigError(f"bucket {address} does not exist", "make it, or name another one")
     if OTHER_REGION.search(text):
         return ConfigError(f"{address} is in another region than this process asks", "set AWS_REGION to the bucket's region")
-    if CLOCK.search(text):
-        return ConfigError(f"{address} refuses this host: its clock is wrong by a quarter of an hour or more", SET_THE_CLOCK)
+    if WRONG_CLOCK.search(text):
+        return of_clock(address)
     if UNKNOWN.search(text):
         return ConfigError(f"{address} does not know these credentials, or there are none", CHAIN)
     if DENIED.search(text):

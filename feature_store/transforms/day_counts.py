@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.aggregates import EVENTS
+from nightrank.feature_store.days import day_start
 from nightrank.feature_store.transforms.calendar import day_number_of
-from nightrank.feature_store.transforms.splits import day_start
 from nightrank.feature_store.transforms.vocabulary import dense
 
 _FIRST: Final = date(1970, 1, 1)

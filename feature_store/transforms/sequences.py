@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
-from nightrank.feature_store.transforms.splits import day_start
+from nightrank.feature_store.days import day_start
 
 FRESH = "fresh"
 TODAY = "today"

@@ -1,7 +1,6 @@
 """Which split rule a full run goes by, where its cuts lie, and which users are held out for the gate."""
 
-from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -10,11 +9,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import ConfigError
 from nightrank.feature_store.contracts.settings import TrainingSetSettings
 from nightrank.feature_store.contracts.snapshot import SplitRule
-
-
-def day_start(day: date, timezone: str) -> int:
-    """The first microsecond of `day` in `timezone`, since the epoch."""
-    return int(datetime.combine(day, time(), ZoneInfo(timezone)).timestamp()) * 1_000_000
+from nightrank.feature_store.days import day_start
 
 
 def split_rule(settings: TrainingSetSettings, *, clock: str, first_day: date, day: date, timezone: str) -> SplitRule:

@@ -1,9 +1,8 @@
 """`nightrank explain`: which items of a user's history moved the score of an item most, by the released model. No JVM."""
 
 import json
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.settings import CalendarSettings, TrainingSetSettings
 from nightrank.feature_store.contracts.storage import local_folder
 from nightrank.feature_store.contracts.tables import INTERACTIONS, VOCABULARY
+from nightrank.feature_store.days import day_start
 from nightrank.feature_store.training_rows import History, collapse
 from nightrank.pipeline.child import answered
 from nightrank.pipeline.recommend import current, id_of, titles_of
@@ -67,7 +67,7 @@ def history_of(lake: Lake, release: Release, user_id: str) -> tuple[list[str], l
         raise UsageError("this user is not known to the release", "check the id; a new user is known after the next night")
     config = Configuration.from_run(read_json(lake.run_dir(release.run_id) / "run.json")["config"])
     settings, calendar = config.section("training_set", TrainingSetSettings), config.section("calendar", CalendarSettings)
-    end = _end(date.fromisoformat(release.date), calendar.timezone)
+    end = day_start(date.fromisoformat(release.date) + timedelta(days=1), calendar.timezone)
     codes = [ACTION_CODES[name] for name in settings.history_actions]
     rows = (ds.field(c.USER) == user) & ds.field(c.ACTION).isin(codes)
     known = (ds.field(c.EVENT_TIME) < end) & (ds.field(c.AVAILABILITY_TIME) < end)
@@ -80,11 +80,6 @@ def history_of(lake: Lake, release: Release, user_id: str) -> tuple[list[str], l
     raw = {dense: name for name, dense in _ids(lake, release, "item", c.DENSE_ID, items).items()}
     names = {code: name for name, code in ACTION_CODES.items()}
     return [raw[item] for item in items], history.times.tolist(), [names[code] for code in history.actions.tolist()]
-
-
-def _end(day: date, timezone: str) -> int:
-    """The first microsecond after the day."""
-    return int(datetime.combine(day + timedelta(days=1), time(), ZoneInfo(timezone)).timestamp()) * 1_000_000
 
 
 def _history(rows: pa.Table) -> History:

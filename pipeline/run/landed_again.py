@@ -5,6 +5,7 @@ from typing import Final
 
 from nightrank.feature_store.contracts.errors import SafetyRefusal
 from nightrank.feature_store.contracts.lake import LandingKind
+from nightrank.feature_store.contracts.landing_files import day_of
 from nightrank.feature_store.contracts.taken_in import other_files, taken_day
 from nightrank.pipeline.run.request import RunRequest, finished, run_id_of
 
@@ -19,7 +20,7 @@ def check_same_files(request: RunRequest) -> None:
         return
     first = next(other_files(request.lake, _finished_days(request), EVENTS), None)
     if first is not None:
-        day = date.fromisoformat(first.parent.name.removeprefix("day="))
+        day = day_of(first)
         others = list(other_files(request.lake, [day], EVENTS))
         named = ", ".join(str(path) for path in others[:SHOWN])
         more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""

@@ -10,7 +10,7 @@ from nightrank.feature_store.contracts.erasures import check_none_begun
 from nightrank.feature_store.contracts.errors import NothingToDo, UsageError
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import LANDING_KINDS, Lake
-from nightrank.feature_store.contracts.landing_files import has_rows, landing_files
+from nightrank.feature_store.contracts.landing_files import any_rows, has_rows, landing_files
 from nightrank.feature_store.contracts.model_ref import ModelRef, load_model_ref
 from nightrank.feature_store.contracts.settings import MlflowSettings
 from nightrank.feature_store.contracts.storage import Location, locate
@@ -71,7 +71,7 @@ def due_again(request: RunRequest) -> RunRequest:
     if request.kind == "full" and made.exists() and is_older(request.lake, load_model_ref(made).snapshot_id):
         return replace(request, redo=True)
     had_none = (read_json(folder / "run.json").get("found") or {}).get("without_events")
-    came = had_none and any(map(has_rows, landing_files(request.lake, "events", [request.day])))
+    came = had_none and any_rows(request.lake, "events", request.day)
     return replace(request, redo=True) if came else request
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from nightrank.spark_jobs.executor.fallback import Fallback
 from nightrank.spark_jobs.executor.rerank import RerankRules, open_side
-from nightrank.spark_jobs.executor.topk import block_rows, top_k
+from nightrank.spark_jobs.executor.topk import nearest
 
 MODEL: Final = "model"
 POPULAR: Final = "popular"
@@ -53,12 +53,7 @@ class Proposer:
         """The nearest items by cosine, of each item that is a newest one of somebody; more of them than are taken."""
         items = np.unique(np.concatenate(newest)) if newest else np.empty(0, np.int64)
         result: dict[int, Ids] = {}
-        rows = block_rows(len(vectors))
-        for start in range(0, len(items), rows):
-            some = items[start : start + rows]
-            cosine_BI = np.where(eligible_I, vectors[some] @ vectors.T, -np.inf).astype(np.float32)
-            cosine_BI[np.arange(len(some)), some] = -np.inf
-            ids, values = top_k(cosine_BI, 2 * self.settings.item_to_item + 50)
+        for some, ids, values in nearest(vectors, items, 2 * self.settings.item_to_item + 50, eligible_I):
             result |= {int(item): row[value > -np.inf] for item, row, value in zip(some, ids, values, strict=True)}
         return result
 

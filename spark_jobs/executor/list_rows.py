@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +77,7 @@ def list_rows(users: tuple[list[int], list[str]], lists: list[Listed], vocabular
         )
 
     reasons = pa.array(np.array([one.fallback for one in lists], dtype=object)[owner], pa.string())
-    taken = [lists[row].taken if rank == 1 else None for row, rank in zip(owner.tolist(), ranks.tolist(), strict=True)]
+    heads = np.where(ranks == 1, owner, len(lists))
     fillers = told(lambda one: one.fillers)
     columns = [
         pa.array(np.array(users[0], dtype=np.int32)[owner]),
@@ -89,19 +89,28 @@ def list_rows(users: tuple[list[int], list[str]], lists: list[Listed], vocabular
         pc.coalesce(reasons, fillers),
         told(lambda one: one.moved),
         told(lambda one: one.source),
-        pa.array(taken, pa.string()),
+        _at_heads([one.taken for one in lists], heads, pa.string()),
         pa.array(np.array([one.variant for one in lists], dtype=object)[owner], pa.string()),
-        *_drawn([lists[row].drawn if rank == 1 else None for row, rank in zip(owner, ranks, strict=True)], vocabulary),
+        *_drawn([one.drawn for one in lists], heads, vocabulary),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=OUTPUT)
 
 
-def _drawn(rows: list[Drawn | None], vocabulary: pa.StringArray) -> list[pa.Array]:
+def _at_heads(of_lists: list[Any], heads: npt.NDArray[np.int64], kind: pa.DataType) -> pa.Array:
+    """What belongs to a whole list, in its first row; `heads` points behind the lists in every other one."""
+    if all(value is None for value in of_lists):
+        return pa.nulls(len(heads), kind)
+    return pa.array([*of_lists, None], kind).take(pa.array(heads))
+
+
+def _drawn(of_lists: list[Drawn | None], heads: npt.NDArray[np.int64], vocabulary: pa.StringArray) -> list[pa.Array]:
     """The last five columns of OUTPUT; null where nothing was drawn."""
-    return [
-        pa.array([one and one.place for one in rows], pa.int32()),
-        pa.array([one and one.chosen for one in rows], pa.int32()),
-        pa.array([one and vocabulary.take(pa.array(one.candidates - 1)).to_pylist() for one in rows], pa.list_(pa.string())),
-        pa.array([one and one.scores for one in rows], pa.list_(pa.float32())),
-        pa.array([one and one.chances for one in rows], pa.list_(pa.float64())),
+    names = [one and vocabulary.take(pa.array(one.candidates - 1)).to_pylist() for one in of_lists]
+    columns: list[tuple[list[Any], pa.DataType]] = [
+        ([one and one.place for one in of_lists], pa.int32()),
+        ([one and one.chosen for one in of_lists], pa.int32()),
+        (names, pa.list_(pa.string())),
+        ([one and one.scores for one in of_lists], pa.list_(pa.float32())),
+        ([one and one.chances for one in of_lists], pa.list_(pa.float64())),
     ]
+    return [_at_heads(values, heads, kind) for values, kind in columns]

@@ -16,8 +16,6 @@ from nightrank.feature_store.contracts.rerank_settings import CandidateSettings,
 from nightrank.feature_store.contracts.storage import local_folder, locate
 
 AGE: Final = "age_days"
-CATEGORY: Final = "category"
-COUNT: Final = "count"
 REASONS: Final = {
     "popularity": ("is less popular", "is more popular"),
     "freshness": ("is newer", "is older"),
@@ -57,7 +55,7 @@ def open_side(folder: str, rows: int) -> ItemSide:
     at = table[c.ITEM].to_numpy()
     category_I, counts_I = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
     age_I = np.full(rows, np.nan)
-    category_I[at], counts_I[at], age_I[at] = (table[name].to_numpy() for name in (CATEGORY, COUNT, AGE))
+    category_I[at], counts_I[at], age_I[at] = (table[name].to_numpy() for name in (c.CATEGORY, c.COUNT, AGE))
     return ItemSide(category_I, int(category_I.max(initial=0)) + 1, age_I, counts_I)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from nightrank.feature_store.contracts import columns as c
 from nightrank.spark_jobs.executor.rerank import unit_vectors_of
 from nightrank.spark_jobs.executor.score import open_scorer
-from nightrank.spark_jobs.executor.topk import block_rows, top_k
+from nightrank.spark_jobs.executor.topk import nearest
 
 NEIGHBOUR: Final = "neighbour"
 OUTPUT: Final = pa.schema([(c.ITEM, pa.int32()), (NEIGHBOUR, pa.int32()), (c.COSINE, pa.float32())])
@@ -32,16 +32,9 @@ def similar_maker(rules: SimilarRules) -> Callable[[Batches], Batches]:
 
     def similar(batches: Batches) -> Batches:
         vectors_ID = unit_vectors_of(open_scorer(rules.bundle, rules.manifest).item_matrix)[: rules.items + 1]
-        rows = block_rows(len(vectors_ID))
         for batch in batches:
             items = batch.column(c.ITEM).to_numpy()
-            items = items[items <= rules.items]
-            for start in range(0, len(items), rows):
-                some = items[start : start + rows]
-                cosine_BI = (vectors_ID[some] @ vectors_ID.T).astype(np.float32)
-                cosine_BI[:, 0] = -np.inf
-                cosine_BI[np.arange(len(some)), some] = -np.inf
-                ids, values = top_k(cosine_BI, rules.length)
+            for some, ids, values in nearest(vectors_ID, items[items <= rules.items], rules.length):
                 there = values > -np.inf
                 owner = np.repeat(some.astype(np.int32), there.sum(axis=1))
                 columns = [pa.array(owner), pa.array(ids[there].astype(np.int32)), pa.array(values[there])]

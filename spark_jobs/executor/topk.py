@@ -1,10 +1,16 @@
-"""Top-k of dense score blocks in numpy, with ties by the lower id. Shapes: B rows, I columns (item ids), K list length."""
+"""Top-k of dense score blocks in numpy, with ties by the lower id.
+
+Shapes: B rows, I columns (item ids), K list length, D width.
+"""
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 Scores = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 CELLS = 4_000_000
 """Scores of one block: 16 MB of float32."""
@@ -28,3 +34,17 @@ def top_k(scores_BI: Scores, k: int) -> tuple[Ids, Scores]:
     values = np.take_along_axis(scores_BI, ids, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     return np.take_along_axis(ids, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def nearest(vectors_ID: Scores, items: Ids, k: int, eligible_I: Flags | None = None) -> Iterator[tuple[Ids, Ids, Scores]]:
+    """Blocks of `items` as (items [B], ids [B, K], values [B, K]): the items with the largest products of vectors, never the
+    item itself, id 0, or one that is not eligible; those score -inf."""
+    rows = block_rows(len(vectors_ID))
+    for start in range(0, len(items), rows):
+        some = items[start : start + rows]
+        products_BI = (vectors_ID[some] @ vectors_ID.T).astype(np.float32)
+        products_BI[:, 0] = -np.inf
+        if eligible_I is not None:
+            products_BI[:, ~eligible_I] = -np.inf
+        products_BI[np.arange(len(some)), some] = -np.inf
+        yield some, *top_k(products_BI, k)

@@ -10,7 +10,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.experiment_settings import ExperimentSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import EXPERIMENT_LISTS
-from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.entries import record
 from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.executor.experiment import ExperimentRules
 from nightrank.spark_jobs.executor.rerank import RerankRules
@@ -42,15 +42,13 @@ def keep_lists(lists: DataFrame, context: StageContext, settings: DataSections, 
     experiment = settings.experiments
     if not experiment.enabled:
         return
-    before = delta_io.version(context.lake, EXPERIMENT_LISTS)
     heads = lists.where((F.col(c.RANK) == 1) & F.col(c.VARIANT).isNotNull())
     rows = heads.withColumn(c.EXPERIMENT, F.lit(experiment.name)).select(*EXPERIMENT_LISTS.schema.names)
     oldest = context.day - timedelta(days=experiment.days)
     condition = f"date = DATE'{context.day}' OR date < DATE'{oldest}'"
     key = f"score_users:experiment@{experiment.name}"
-    if before is None:
-        commit = delta_io.replace(rows, context.lake, EXPERIMENT_LISTS, context=context, key=key)
-    else:
+    if delta_io.exists(context.lake, EXPERIMENT_LISTS):
         commit = delta_io.replace_where(rows, context.lake, EXPERIMENT_LISTS, condition, context=context, key=key)
-    result.bytes_written += commit.bytes_written
-    result.tables += table_entries(lists.sparkSession, context.lake, [(EXPERIMENT_LISTS, before)])
+    else:
+        commit = delta_io.replace(rows, context.lake, EXPERIMENT_LISTS, context=context, key=key)
+    record(result, lists.sparkSession, context.lake, commit)

@@ -20,8 +20,7 @@ def write_hidden(
     """`item`, `reason` of the items that are not to be recommended, written to `folder`; and {items_version, listed,
     unavailable, vanished}: the version of the catalogue that said so, and how many items of the vocabulary are which."""
     ids = delta_io.read(spark, context.lake, VOCABULARY, vocabulary)
-    stored = delta_io.exists(context.lake, ITEMS)
-    table = delta_io.read(spark, context.lake, ITEMS, items) if stored else delta_io.read_or_empty(spark, context.lake, ITEMS)
+    table = delta_io.read_or_empty(spark, context.lake, ITEMS, items)
     # The catalogue as it is now, also for an older date: the lists that this run makes are shown now.
     rows = dense(hidden_items(table), ids, "item").select(c.ITEM, c.REASON)
     rows.coalesce(1).write.parquet(folder.hadoop)

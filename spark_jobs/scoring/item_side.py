@@ -10,7 +10,7 @@ from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.contracts.tables import ITEMS, VOCABULARY
 from nightrank.feature_store.transforms.vocabulary import dense
 from nightrank.spark_jobs.driver.sections import DataSections
-from nightrank.spark_jobs.executor.rerank import AGE, CATEGORY, COUNT, RerankRules
+from nightrank.spark_jobs.executor.rerank import AGE, RerankRules
 
 
 def rerank_rules(
@@ -24,15 +24,12 @@ def rerank_rules(
         return None
     of_items, of_vocabulary = versions
     ids = delta_io.read(spark, context.lake, VOCABULARY, of_vocabulary)
-    stored = delta_io.exists(context.lake, ITEMS)
-    items = (
-        delta_io.read(spark, context.lake, ITEMS, of_items) if stored else delta_io.read_or_empty(spark, context.lake, ITEMS)
-    )
-    counts = spark.read.parquet((work / "popular").hadoop).where(F.col(c.SEGMENT) == "").select(c.ITEM, COUNT)
+    items = delta_io.read_or_empty(spark, context.lake, ITEMS, of_items)
+    counts = spark.read.parquet((work / "popular").hadoop).where(F.col(c.SEGMENT) == "").select(c.ITEM, c.COUNT)
     rows = dense(_described(items, context), ids, "item").join(counts, c.ITEM, "left")
-    kinds = {c.ITEM: "int", CATEGORY: "bigint", AGE: "double", COUNT: "bigint"}
+    kinds = {c.ITEM: "int", c.CATEGORY: "bigint", AGE: "double", c.COUNT: "bigint"}
     rows = rows.select(*[F.col(name).cast(kind).alias(name) for name, kind in kinds.items()])
-    rows.na.fill(0, [COUNT]).coalesce(1).write.parquet((work / "item_side").hadoop)
+    rows.na.fill(0, [c.COUNT]).coalesce(1).write.parquet((work / "item_side").hadoop)
     return RerankRules(rerank, str(work / "item_side"), candidates)
 
 
@@ -41,7 +38,7 @@ def _described(items: DataFrame, context: StageContext) -> DataFrame:
     the item landed first."""
     first = F.try_element_at(c.CATEGORIES, F.lit(1))
     names = items.select(first.alias("name")).where(F.col("name").isNotNull()).distinct()
-    numbered = names.withColumn(CATEGORY, F.row_number().over(Window.orderBy("name")))
+    numbered = names.withColumn(c.CATEGORY, F.row_number().over(Window.orderBy("name")))
     since = F.coalesce(c.FIRST_LANDED, c.LANDING_DATE)
     rows = items.select(c.ITEM_ID, first.alias("name"), F.datediff(F.lit(context.day), since).alias(AGE))
-    return rows.join(F.broadcast(numbered), "name", "left").na.fill(0, [CATEGORY]).drop("name")
+    return rows.join(F.broadcast(numbered), "name", "left").na.fill(0, [c.CATEGORY]).drop("name")

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io
 from nightrank.feature_store.contracts import columns as c
@@ -12,14 +11,14 @@ from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.storage import Location
 from nightrank.feature_store.contracts.tables import INTERACTIONS
+from nightrank.feature_store.days import day_start
 from nightrank.feature_store.transforms.sequences import known_interactions
-from nightrank.feature_store.transforms.splits import day_start
 from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.executor.users import ScoreRules
 from nightrank.spark_jobs.scoring.champion import Champion
 from nightrank.spark_jobs.scoring.features import features_of_bundle
 from nightrank.spark_jobs.scoring.shop_rules import Shop
-from nightrank.spark_jobs.scoring.users import DAY
+from nightrank.spark_jobs.scoring.users import DAY, acted
 
 
 def known_of(spark: SparkSession, context: StageContext, settings: DataSections, shop: Shop, version: int) -> DataFrame:
@@ -62,7 +61,5 @@ def rules_of(context: StageContext, settings: DataSections, champion: Champion, 
 
 def seen_of(known: DataFrame, rules: ScoreRules) -> DataFrame:
     """`user`, `item` that must not be listed: the rule once more, in Spark, to check the executors against."""
-    seen = F.col(c.ACTION).isin(list(rules.seen_actions))
-    if rules.seen_from is not None:
-        seen &= F.col(c.EVENT_TIME) >= F.lit(rules.seen_from)
-    return known.where(seen | F.col(c.ACTION).isin(list(rules.against_actions))).select(c.USER, c.ITEM).distinct()
+    seen = acted(rules.seen_actions, rules.seen_from) | acted(rules.against_actions, None)
+    return known.where(seen).select(c.USER, c.ITEM).distinct()

@@ -1,6 +1,6 @@
 """The shop's rules that tonight's lists follow: of the configuration, then of the table at the version that the run found."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import reduce
 from operator import or_
@@ -16,11 +16,11 @@ from nightrank.feature_store.contracts.list_rules import ListRule
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.storage import Location, locate
 from nightrank.feature_store.contracts.tables import ITEMS, LIST_RULES, VOCABULARY
+from nightrank.feature_store.days import day_start
 from nightrank.feature_store.rule_rows import Placed, check_named, read_rules
-from nightrank.feature_store.transforms.splits import day_start
 from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.executor.shop_rules import FILLED, Bought, ShopRules
-from nightrank.spark_jobs.scoring.users import DAY
+from nightrank.spark_jobs.scoring.users import DAY, acted
 
 BY_RULE: Final = "by_rule"
 """Reason why an item is hidden, beside those of the catalogue."""
@@ -55,8 +55,7 @@ def shop_rules(
 def of_items(spark: SparkSession, context: StageContext, versions: tuple[int, int]) -> DataFrame:
     """`item`, `item_id`, `categories`, `price`, `numbers` of every item of the vocabulary."""
     items, vocabulary = versions
-    stored = delta_io.exists(context.lake, ITEMS)
-    table = delta_io.read(spark, context.lake, ITEMS, items) if stored else delta_io.read_or_empty(spark, context.lake, ITEMS)
+    table = delta_io.read_or_empty(spark, context.lake, ITEMS, items)
     ids = delta_io.read(spark, context.lake, VOCABULARY, vocabulary).where(F.col(c.KIND) == "item")
     ids = ids.select(F.col(c.DENSE_ID).alias(c.ITEM), F.col(c.RAW_ID).alias(c.ITEM_ID))
     return ids.join(table.select(c.ITEM_ID, c.CATEGORIES, c.PRICE, c.NUMBERS), c.ITEM_ID, "left")
@@ -72,17 +71,12 @@ def forbidden(items: DataFrame, rules: tuple[ListRule, ...]) -> DataFrame:
     return items.where(kept_out).select(c.ITEM, F.lit(BY_RULE).alias(c.REASON))
 
 
-def taken_from_users(known: DataFrame, shop: Shop) -> Callable[[DataFrame], DataFrame]:
-    """`user`, `item` of what rules about bought items take, added to such a table."""
-    rows = shop.executors.bought if shop.executors else ()
-    conditions = [_since(one) for one in rows]
-
-    def added(seen: DataFrame) -> DataFrame:
-        if not conditions:
-            return seen
-        return seen.union(known.where(reduce(or_, conditions)).select(c.USER, c.ITEM)).distinct()
-
-    return added
+def with_bought(seen: DataFrame, known: DataFrame, shop: Shop) -> DataFrame:
+    """`user`, `item` of `seen`, and of what rules about bought items take."""
+    conditions = [acted(one.actions, one.since) for one in (shop.executors.bought if shop.executors else ())]
+    if not conditions:
+        return seen
+    return seen.union(known.where(reduce(or_, conditions)).select(c.USER, c.ITEM)).distinct()
 
 
 def hidden_by_all(spark: SparkSession, hidden: DataFrame, shop: Shop) -> DataFrame:
@@ -114,11 +108,6 @@ def _bought(rule: ListRule, context: StageContext, settings: DataSections) -> Bo
     end = day_start(context.day + timedelta(days=1), settings.calendar.timezone)
     codes = tuple(ACTION_CODES[name] for name in rule.actions)
     return Bought(rule.label, codes, None if rule.days is None else end - rule.days * DAY)
-
-
-def _since(one: Bought) -> Column:
-    mine = F.col(c.ACTION).isin(list(one.actions))
-    return mine if one.since is None else mine & (F.col(c.EVENT_TIME) >= F.lit(one.since))
 
 
 def _names(rule: ListRule) -> Column:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from nightrank.feature_store import delta_io
@@ -11,13 +11,19 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import VOCABULARY
+from nightrank.feature_store.days import day_start
 from nightrank.feature_store.transforms.segments import popularity_by_segment, user_segments
 from nightrank.feature_store.transforms.sequences import user_sequences
-from nightrank.feature_store.transforms.splits import day_start
 from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.features.tables import known_users
 
 DAY: Final = 86_400_000_000
+
+
+def acted(actions: tuple[int, ...], since: int | None) -> Column:
+    """The event is one of these actions, and not older than that microsecond."""
+    mine = F.col(c.ACTION).isin(list(actions))
+    return mine if since is None else mine & (F.col(c.EVENT_TIME) >= F.lit(since))
 
 
 def segments(spark: SparkSession, context: StageContext, settings: DataSections, vocabulary: int) -> DataFrame:

@@ -13,7 +13,7 @@ from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.snapshot import DatasetSnapshot, Normalisation
 from nightrank.feature_store.contracts.stage import StageContext, StageResult
 from nightrank.feature_store.contracts.tables import EXAMPLES, ITEM_INPUTS, ITEMS, VOCABULARY
-from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.entries import record
 from nightrank.feature_store.transforms import item_inputs
 
 MAX_CATEGORIES: Final = 10_000
@@ -37,12 +37,10 @@ def write_item_inputs(
     constants = base.normalisation if base else fitted(described, train, numbers)
     if numbers and base and set(numbers) != set(item_inputs.numbers_of(constants)) - {c.PRICE}:
         log.info(f"{result.name}: numbers of items stay those of the champion until the next full run")
-    before = delta_io.version(context.lake, ITEM_INPUTS)
     versions = {table.name: delta_io.version(context.lake, table) for table in (VOCABULARY, ITEMS, EXAMPLES["train"])}
     rows = item_inputs.item_inputs(described, constants).repartitionByRange(1, c.ITEM).sortWithinPartitions(c.ITEM)
     commit = delta_io.replace(rows, context.lake, ITEM_INPUTS, context=context, key=f"{result.name}:item_inputs@{versions}")
-    result.bytes_written += commit.bytes_written
-    result.tables += table_entries(spark, context.lake, [(ITEM_INPUTS, before)])
+    record(result, spark, context.lake, commit)
     return constants
 
 

@@ -11,9 +11,10 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.impression_settings import ImpressionSettings
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.tables import EVENTS
+from nightrank.feature_store.days import day_start
 from nightrank.feature_store.transforms.calendar import known_by
 from nightrank.feature_store.transforms.impressions import Cuts, labelled, since
-from nightrank.feature_store.transforms.splits import day_start, split_rule
+from nightrank.feature_store.transforms.splits import split_rule
 from nightrank.spark_jobs.driver.sections import DataSections
 
 SECOND: Final = 1_000_000

@@ -23,7 +23,7 @@ from nightrank.feature_store.contracts.tables import (
     USER_DAYS,
     VOCABULARY,
 )
-from nightrank.feature_store.entries import table_entries
+from nightrank.feature_store.entries import record
 from nightrank.feature_store.transforms import impression_inputs as inputs
 from nightrank.feature_store.transforms.calendar import day_number_of
 from nightrank.feature_store.transforms.catalogue import known_items
@@ -104,13 +104,11 @@ def _write_codes(
     """The table of codes, fitted on training rows; the fields that have any, and how many. DataContractError for a context
     key that no training row has."""
     table = inputs.code_table(train, wanted.fields, wanted.least_rows, wanted.most_values)
-    before = delta_io.version(context.lake, IMPRESSION_CODES)
     ordered = table.repartitionByRange(1, c.FIELD, c.DENSE_ID).sortWithinPartitions(c.FIELD, c.DENSE_ID)
     commit = delta_io.replace(
         ordered, context.lake, IMPRESSION_CODES, context=context, key=f"{result.name}:codes@{_versions(context)}"
     )
-    result.bytes_written += commit.bytes_written
-    result.tables += table_entries(spark, context.lake, [(IMPRESSION_CODES, before)])
+    record(result, spark, context.lake, commit)
     counted = delta_io.read(spark, context.lake, IMPRESSION_CODES).groupBy(c.FIELD).count().collect()
     counts: dict[str, int] = {row[c.FIELD]: row["count"] for row in counted}
     for name in wanted.fields:

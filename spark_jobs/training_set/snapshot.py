@@ -36,7 +36,7 @@ from nightrank.feature_store.contracts.tables import (
     TableRef,
 )
 from nightrank.feature_store.contracts.vocabulary_lineage import refuse_older_lineage
-from nightrank.feature_store.transforms.splits import day_start
+from nightrank.feature_store.days import day_start
 from nightrank.spark_jobs.driver.sections import DataSections
 from nightrank.spark_jobs.features.section import features_section
 from nightrank.spark_jobs.features.wanted import wanted

@@ -14,7 +14,7 @@ from nightrank.ranker.batch import Batch
 from nightrank.trainer.config.optimizer import OptimizerConfig
 from nightrank.trainer.loop.optim import FAULTS, LOSS, ROWS, TOKENS, WEIGHT, AdamW, FlatGradient, divisor, trainable
 from nightrank.trainer.loop.source import phase_seed
-from nightrank.trainer.loop.step_parts import Objective, Penalty, TableRows, Taken
+from nightrank.trainer.loop.step_parts import TABLE_EXTRAS, Objective, Penalty, TableRows, Taken
 from nightrank.trainer.ranks.communicator import Communicator, raise_if_any_failed
 from nightrank.trainer.ranks.device import Device, choose_attention
 from nightrank.trainer.ranks.faults import DivergedError
@@ -60,7 +60,7 @@ class TrainStep(Generic[Taken]):
         self._seed = seed
         self._anchor = anchor
         self._table = table
-        self._flat = FlatGradient(list(trainable(model).values()), communicator.size, 0 if table is None else 2)
+        self._flat = FlatGradient(list(trainable(model).values()), communicator.size, 0 if table is None else TABLE_EXTRAS)
         self._generator = torch.Generator()
         self._taken: list[tuple[Taken, Tensor]] = []
         choose_attention(model, device)
@@ -77,6 +77,8 @@ class TrainStep(Generic[Taken]):
             self._push(self._table, fault)
         weight = self._reduce()
         extras = self._flat.extras.tolist()
+        if self._table is not None:
+            self._table.trained.due = extras[-1] > 0
         if extras[FAULTS]:
             raise_if_any_failed(self._communicator, fault)
         norm = self._update(extras[LOSS], extras[WEIGHT] if weight is None else weight, step, rate)
@@ -108,7 +110,7 @@ class TrainStep(Generic[Taken]):
         """The rows' gradients are with those who hold them; their square, and whether rank 0 wants to save, travel along."""
         if fault is not None:
             table.discard()
-        square, due = self._flat.extras[-2:]
+        square, due = self._flat.extras[-TABLE_EXTRAS:]
         square.fill_(table.trained.push())
         due.fill_(float(self._communicator.rank == 0 and table.trained.wants_to_save()))
 
@@ -175,8 +177,7 @@ class TrainStep(Generic[Taken]):
         """Of the whole gradient, rows of a table that travelled by themselves included."""
         if self._table is None:
             return self._flat.norm()
-        square, due = self._flat.extras[-2:].tolist()
-        self._table.trained.due = due > 0
+        square = float(self._flat.extras[-TABLE_EXTRAS])
         return math.sqrt(self._flat.norm() ** 2 + square)
 
     def _diverged(self, what: str) -> DivergedError:

@@ -1,10 +1,13 @@
 """What a training step needs to know of rows, of a model, and of a table whose rows travel by themselves."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
+
+TABLE_EXTRAS: Final = 2
+"""What a table by row adds to the sums over ranks: the square of its gradient, and whether rank 0 wants to save."""
 
 
 class Rows(Protocol):

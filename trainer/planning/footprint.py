@@ -18,6 +18,7 @@ from nightrank.trainer.distx.fake import LiveBytes, counted, fake_tensors
 from nightrank.trainer.loop.objective import SequenceObjective
 from nightrank.trainer.loop.optim import FlatGradient, trainable
 from nightrank.trainer.loop.optimizers import optimizer_of
+from nightrank.trainer.loop.step_parts import TABLE_EXTRAS
 from nightrank.trainer.loop.table import trained_table
 from nightrank.trainer.planning.travel import Travel, fetch_fake
 from nightrank.trainer.ranks.communicator import SingleProcess
@@ -83,17 +84,11 @@ def footprint(config: TrainerConfig, shapes: ItemShapes, ranks: int) -> Footprin
         with fake_tensors():
             optimizer = optimizer_of(ranker, config)
             table = trained_table(ranker, config, SingleProcess())
-            flat = FlatGradient(list(trainable(ranker).values()), ranks, 0 if table is None else 2)
+            flat = FlatGradient(list(trainable(ranker).values()), ranks, 0 if table is None else TABLE_EXTRAS)
         weights = sum(value.nbytes for value in ranker.parameters())
         state = live.now - weights - flat.buffer.nbytes - sum(value.nbytes for value in ranker.buffers())
         steps = [_of_step(_stepping(ranker, config, ranks), config, live, rows) for rows in TRIED]
-        live.restart()
-        before = live.now
-        with torch.no_grad():
-            ranker.all_item_vectors() if not _shared(ranker) else held_vectors(ranker)
-        catalogue = (
-            live.peak - before + (2 * min(CHUNK_BYTES, 4 * (shapes.items + 1) * ranker.head.width) if _shared(ranker) else 0)
-        )
+        catalogue = _of_catalogue(ranker, live)
     moments = sum(value.nbytes for value in optimizer.tensors().values())
     travel = Travel.of(config, ranker, ranks)
     if table is not None:
@@ -136,6 +131,18 @@ def _of_step(ranker: Ranker, config: TrainerConfig, live: LiveBytes, rows: int) 
     if ranker.row_table is not None:
         ranker.row_table.forget()
     return live.peak - before
+
+
+def _of_catalogue(ranker: Ranker, live: LiveBytes) -> int:
+    """The vectors of all items, or of those held here and a piece of the whole as it travels, there and back."""
+    live.restart()
+    before = live.now
+    with torch.no_grad():
+        if not _shared(ranker):
+            ranker.all_item_vectors()
+            return live.peak - before
+        held_vectors(ranker)
+    return live.peak - before + 2 * min(CHUNK_BYTES, 4 * (ranker.shapes.items + 1) * ranker.head.width)
 
 
 def _shared(ranker: Ranker) -> bool:

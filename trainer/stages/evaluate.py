@@ -1,7 +1,7 @@
 """Stage `evaluate`: the challenger beside the baselines, the champion and the truth, all on the same rows."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.logs import log
@@ -68,9 +68,8 @@ def retention_of(context: StageContext, snapshot: DatasetSnapshot) -> RetentionF
     if not config.enabled:
         return None
     cohort, last_full = chosen_cohort(context, snapshot, config.cohort_rows), context.last_full_found()
-    challenger, before = run_bundle(context, "live"), models_before(context)
-    whole = challenger is not None and not finite_of(challenger.bundle).failed
-    models = {**({CHALLENGER: challenger} if whole else {}), **before}
+    before = models_before(context)
+    models = {**challenger_of(context, "live"), **before}
     ready = {name: model.on(snapshot, context.root) for name, model in models.items() if isinstance(model, BundleRecommender)}
     known = last_full.vocabulary_items if last_full is not None and "last_full" in before else snapshot.items
     sets = {
@@ -91,17 +90,23 @@ def recommenders_of(
     context: StageContext, snapshot: DatasetSnapshot, split: PartName, config: EvaluationConfig
 ) -> Mapping[str, Recommender]:
     """The recommenders measured on the split, in the order of the report. Those that do not exist are left out."""
-    found: dict[str, Recommender] = {}
-    challenger = run_bundle(context, "measured" if split == "test" else "live")
-    if challenger is not None and finite_of(challenger.bundle).failed:
-        log.info(f"evaluate: {split}, the challenger holds numbers that are NaN or infinite and is not measured")
-    elif challenger is not None:
-        found[CHALLENGER] = challenger
+    found = challenger_of(context, "measured" if split == "test" else "live")
     if split == "holdout":
         found |= models_before(context)
     found |= load_baselines(context.root, split, max(config.ks), _baselines_version(context))
     truth = load_truth(snapshot, context.root)
     return found if truth is None else {**found, "truth": truth}
+
+
+def challenger_of(context: StageContext, phase: Literal["measured", "live"]) -> dict[str, Recommender]:
+    """The model of that phase under its name; none where the run made none, or one that cannot be measured."""
+    challenger = run_bundle(context, phase)
+    if challenger is None:
+        return {}
+    if finite_of(challenger.bundle).failed:
+        log.info(f"evaluate: the challenger ({phase}) holds numbers that are NaN or infinite and is not measured")
+        return {}
+    return {CHALLENGER: challenger}
 
 
 def models_before(context: StageContext) -> dict[str, Recommender]:

@@ -135,8 +135,7 @@ def decide(context: StageContext, challenger: ModelRef, champion: ModelRef | Non
         return _first(context, challenger, older)
     snapshot, ours, theirs = run_snapshot(context), of_ref(context.root, challenger), of_ref(context.root, champion)
     name, date, full = champion.manifest_sha256, context.day.isoformat(), context.kind == "full"
-    numbers = finite_of(ours.bundle)
-    if config.limits.finite and numbers.failed:
+    if config.limits.finite and (numbers := finite_of(ours.bundle)).failed:
         return broken(numbers, name)
     sides, events = both(snapshot, context.root, ours, theirs), training_events(snapshot, context.root, "holdout")
     slices = slices_of(sides.history_N, sides.target_N, events, config.limits)

@@ -31,7 +31,6 @@ CLOCK: Final = ("RequestTimeTooSkewed", "Request date header too old")
 UNKNOWN: Final = ("status code: 401",)
 DENIED: Final = ("status code: 403",)
 """A refused listing is no error of its own kind in obstore."""
-SET_THE_CLOCK: Final = "set this host's clock by NTP (chronyc tracking, timedatectl), then give the same command again"
 
 
 class UnknownOutcome(DependencyUnreachable):
@@ -60,7 +59,7 @@ def _fault(address: str, key: str, error: BaseError) -> NightrankError:
     if _any(OTHER_REGION, error):
         return ConfigError(f"{address} is in another region than this process asks", "set AWS_REGION to the bucket's region")
     if _any(CLOCK, error):
-        return ConfigError(f"{address} refuses this host: its clock is wrong by a quarter of an hour or more", SET_THE_CLOCK)
+        return of_clock(address)
     if isinstance(error, UnauthenticatedError) or _any(UNKNOWN, error):
         return ConfigError(f"{address} does not know these credentials", CREDENTIALS)
     if isinstance(error, PermissionDeniedError) or _any(DENIED, error):
@@ -68,6 +67,11 @@ def _fault(address: str, key: str, error: BaseError) -> NightrankError:
     if isinstance(error, UnknownConfigurationKeyError):
         return ConfigError(f"{address}: {error}", "unset that variable")
     return UnknownOutcome(f"{address} does not answer for {key}: {_short(error)}", "try again when it does")
+
+
+def of_clock(address: str) -> ConfigError:
+    remedy = "set this host's clock by NTP (chronyc tracking, timedatectl), then give the same command again"
+    return ConfigError(f"{address} refuses this host: its clock is wrong by a quarter of an hour or more", remedy)
 
 
 def _no_bucket(address: str) -> ConfigError:

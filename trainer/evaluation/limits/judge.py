@@ -55,18 +55,15 @@ def _of_lists(sides: Sides, events_I1: Ids, limits: GateLimits) -> Iterator[Find
 
 
 def _of_models(sides: Sides, bundles: tuple[Bundle, Bundle], limits: GateLimits) -> Iterator[Finding]:
-    if limits.finite:
-        yield finite_of(bundles[0], sides)
+    if limits.finite:  # the weights were looked at before they scored anything
+        yield scores.finite(0, sides.ours.scores_NK)
     if limits.bundle_growth is not None:
         yield serving.bundle_growth(bytes_of(bundles[0]), bytes_of(bundles[1]), limits.bundle_growth)
 
 
-def finite_of(bundle: Bundle, sides: Sides | None = None) -> Finding:
-    """Of weights and item vectors, and of the scores where rows were scored."""
-    tensors = (
-        values.double().numpy() for values in (bundle.item_matrix, *bundle.weights.values()) if values.is_floating_point()
-    )
-    return scores.finite(scores.broken_values(tensors), np.zeros((0, 0)) if sides is None else sides.ours.scores_NK)
+def finite_of(bundle: Bundle) -> Finding:
+    """Of weights and item vectors."""
+    return scores.finite(scores.broken_values((bundle.item_matrix, *bundle.weights.values())), np.zeros((0, 0)))
 
 
 def bytes_of(bundle: Bundle) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from nightrank.feature_store.guards.psi import psi
 from nightrank.trainer.evaluation.limits.finding import Finding, at_most, not_judged
@@ -66,6 +68,6 @@ def score_drift(ours_N: Floats, theirs_N: Floats, bound: float) -> Finding:
     return at_most("score_drift", psi(*counts), bound, len(mine), "stability index of first scores")
 
 
-def broken_values(tensors: Iterable[Floats]) -> int:
+def broken_values(tensors: Iterable[Tensor | Floats]) -> int:
     """How many of the numbers are NaN or infinite."""
-    return sum(int((~np.isfinite(values)).sum()) for values in tensors)
+    return sum(int((~torch.isfinite(torch.as_tensor(values))).sum()) for values in tensors)
