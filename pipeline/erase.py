@@ -1,4 +1,4 @@
-"""`nightrank erase`: a user is in no file of the lake any more, under the lake's lease."""
+"""`nightrank erase`: a user is in no file of the lake any more, under the lake's lease, and in no Redis that has its lists."""
 
 import hmac
 from collections.abc import Callable, Sequence
@@ -14,27 +14,41 @@ from nightrank.feature_store.contracts.lease import Lease, held
 from nightrank.feature_store.contracts.settings import IdSettings, MlflowSettings
 from nightrank.feature_store.erasure.rewrite import Plan, carry_out, planned
 from nightrank.feature_store.erasure.user import ErasedUser, decimal, dense_id
+from nightrank.pipeline.lists import published
+from nightrank.pipeline.lists.redis_release import RedisReleases
 from nightrank.spark_jobs.ingest.user_key import erasure_key, user_key
 
 Told = Callable[[str], None]
 
 
 def erase(
-    lake: Lake, ids: Sequence[str], config: Configuration, *, dry_run: bool = False, progress: Told = lambda _: None
+    lake: Lake,
+    ids: Sequence[str],
+    config: Configuration,
+    *,
+    redis: str | None = None,
+    dry_run: bool = False,
+    progress: Told = lambda _: None,
 ) -> dict[str, Any]:
     """What was rewritten for each user, in their order and without their ids; with `dry_run` what would be.
 
-    NothingToDo (3) where no file holds any of them. ConflictError while a run works on the lake.
+    `published_lists` of an answer: how many were removed from Redis; `redis` is its address where that needs a password.
+    NothingToDo (3) where nothing holds any of them. ConflictError while a run works on the lake. DependencyUnreachable where a
+    Redis is away; nothing is erased then.
     """
+    stores = published.stores(lake, redis)
     users = [user_of(lake, each, config) for each in dict.fromkeys(ids)]
     if dry_run:
         answers = [_planned(lake, planned(lake, user)) for user in users]
     else:
         with held(lake, f"erase-{datetime.now(UTC):%Y-%m-%dT%H%M%S}") as lease:
             _refuse_searches(lake)
+            published.check_reached(stores)
             with lease.commit():
                 erasures.remember_key(lake, _key(lake, config))
             answers = [_erased(lake, user, lease, progress, f"{place} of {len(users)}") for place, user in enumerate(users, 1)]
+            # Last: a list that is published while files are rewritten is either removed here or refused by its publisher.
+            answers = [_unpublished(answer, user, stores) for answer, user in zip(answers, users, strict=True)]
     if all(answer["status"] == "nothing" for answer in answers):
         raise NothingToDo(
             f"no file of {lake.root} holds {'this user' if len(users) == 1 else 'any of these users'}",
@@ -71,6 +85,12 @@ def _erased(lake: Lake, user: ErasedUser, lease: Lease, progress: Told, which: s
         "receipt": path,
         **receipt.model_dump(include={"user", "rows", "files", "snapshots", "trained"}),
     }
+
+
+def _unpublished(answer: dict[str, Any], user: ErasedUser, stores: list[RedisReleases]) -> dict[str, Any]:
+    lists = published.removed(stores, user.names)
+    status = "erased" if lists else answer["status"]
+    return {**answer, "status": status, "published_lists": lists}
 
 
 def _planned(lake: Lake, plan: Plan) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import typer
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.pipeline.commands import requests
-from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Root, Set
+from nightrank.pipeline.commands.options import DEFAULT_ROOT, Config, DryRun, Json, Redis, Root, Set
 
 
 def erase(
@@ -17,15 +17,16 @@ def erase(
     root: Root = DEFAULT_ROOT,
     config: Config = None,
     overrides: Set = None,
+    redis: Redis = None,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Start a full run afterwards, which learns from the rest.")
     ] = False,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Remove users from every file of the lake, and drop them from later exports.
+    """Remove users from every file of the lake and from every Redis that it published to; drop them from later exports.
 
-    Needs ids.key_file. Exit code 3 if no file holds the user, 5 while a run works on the lake.
+    Needs ids.key_file. Exit code 3 if no file holds the user, 5 while a run works on the lake, 8 if Redis is away.
 
     Examples:
 
@@ -38,13 +39,16 @@ def erase(
     from nightrank.pipeline.output import err, print_json, table
 
     lake = Lake(root)
-    answer = remove(lake, _ids(user, users), configured(config or [], overrides or [], lake), dry_run=dry_run, progress=err)
+    settings = configured(config or [], overrides or [], lake)
+    answer = remove(lake, _ids(user, users), settings, redis=redis, dry_run=dry_run, progress=err)
     if as_json and not retrain:
         print_json(answer)
         return
     if not as_json:
         title = "would be rewritten" if dry_run else "rewritten"
         table(title, ("user", "where", "rows and cells", "files"), _rows(answer))
+        if lists := sum(each.get("published_lists", 0) for each in answer["users"]):
+            err(f"lists removed from Redis: {lists}")
         for note in answer["notes"]:
             err(note)
     if retrain and not dry_run:

@@ -20,6 +20,12 @@ Set = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, everything else to stderr.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
+Redis = Annotated[
+    str | None,
+    typer.Option(
+        "--redis", help="Address of the Redis that has the lists; only if it has a password.", envvar="NIGHTRANK_REDIS"
+    ),
+]
 
 DEFAULT_ROOT = lake_root("lake")
 

@@ -31,6 +31,7 @@ def publish(
 
       redis-cli hget "nightrank:$(redis-cli get nightrank:current):users" u17
     """
+    from nightrank.pipeline.lists.published import remember
     from nightrank.pipeline.lists.redis_release import RedisReleases
     from nightrank.pipeline.output import out, print_json
     from nightrank.pipeline.recommend import current
@@ -40,6 +41,8 @@ def publish(
     if dry_run:
         answer = {"release_id": release.release_id, "users": release.users, "replaces": store.current()}
     else:
+        store.current()  # an address that is wrong or away is not remembered
+        remember(lake, redis, prefix, keep)
         answer = store.publish(lake, release)
     if as_json:
         print_json({"status": "planned" if dry_run else "done", **answer})

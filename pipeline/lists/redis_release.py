@@ -5,6 +5,7 @@
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -19,6 +20,7 @@ from nightrank.feature_store.contracts.errors import ConfigError, ConflictError,
 from nightrank.feature_store.contracts.failpoints import failpoint
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
+from nightrank.feature_store.contracts.secrets import without_credentials
 from nightrank.feature_store.contracts.tables import POPULAR_ITEMS, RECOMMENDATIONS, SIMILAR_ITEMS, TableRef
 
 PREFIX: Final = "nightrank"
@@ -39,7 +41,7 @@ class RedisReleases:
             import redis
         except ModuleNotFoundError:
             raise ConfigError("redis is not installed", "pip install 'nightrank[redis]'") from None
-        self.prefix, self.kept_seconds = prefix, kept_seconds
+        self.address, self.prefix, self.kept_seconds = without_credentials(address), prefix, kept_seconds
         try:
             self._redis: Any = redis.Redis.from_url(
                 address, decode_responses=True, socket_timeout=SECONDS, socket_connect_timeout=SECONDS
@@ -80,12 +82,19 @@ class RedisReleases:
             text = self._redis.hget(f"{self.prefix}:{self.current()}:users", user_id)
             return json.loads(text) if text else []
 
+    def remove_user(self, names: tuple[str, ...]) -> int:
+        """How many releases held a list under one of the names; none does afterwards, current or not."""
+        with self._reached():
+            keys = self._redis.scan_iter(match=f"{re.escape(self.prefix)}:*:users")
+            return sum(self._redis.hdel(key, *names) for key in keys)
+
     def _key(self, release: Release | str, kind: str) -> str:
         return f"{self.prefix}:{release if isinstance(release, str) else release.release_id}:{kind}"
 
     def _write(self, lake: Lake, release: Release, progress: Callable[[int], None]) -> None:
         self._redis.unlink(*[self._key(release, kind) for kind in KINDS])
-        done, users = 0, release.users - erased_rows(lake, release.release_id)[0]
+        erased = erased_rows(lake, release.release_id)[0]
+        done, users = 0, release.users - erased
         for kind, fields in _fields(lake, release).items():
             key, count = self._key(release, kind), 0
             while batch := dict(islice(fields, BATCH)):
@@ -98,6 +107,8 @@ class RedisReleases:
                     f"Redis holds {held} {kind} of release {release.release_id[:12]}; {count} were sent, {users} released",
                     "nothing was switched; give the same command again, then run `nightrank verify`",
                 )
+        if erased_rows(lake, release.release_id)[0] != erased:  # its lists may have been written after they were removed here
+            raise ConflictError("a user was erased while the release was written", "nothing was switched; give it again")
         facts = {"date": release.date, "users": release.users, "rows": release.rows, "fence": release.fence}
         self._redis.pipeline().hset(self._key(release, "meta"), mapping=facts).expire(
             self._key(release, "meta"), self.kept_seconds
