@@ -75,8 +75,8 @@ def test_a_dry_run_and_a_lake_that_was_never_published_leave_redis_alone(two: La
 def test_redis_away_the_lake_goes_back_and_the_command_says_what_is_left(two: Lake, server: RedisServer, capsys) -> None:
     server.kill()
     assert _run(["rollback", "--root", str(two.root)]) == 8
-    said = capsys.readouterr()
-    assert "version 1 of 2024-01-01 is the champion" in said.out and "nightrank publish" in said.err
+    printed = capsys.readouterr()
+    assert "version 1 of 2024-01-01 is the champion" in printed.out and "nightrank publish" in printed.err
     assert delta_read.latest_release(two).release_id == "r1"
     server.start()
     assert _run(publish(two, server.address)) == 0 and RedisReleases(server.address).current() == "r1"
