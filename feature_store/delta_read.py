@@ -64,6 +64,11 @@ def file_sizes(table: DeltaTable) -> dict[str, int]:
     return {add["path"]: int(add["size_bytes"]) for add in sorted(_adds(table), key=lambda add: str(add["path"]))}
 
 
+def column_types(lake: Lake, name: str, version: int | None = None) -> dict[str, str]:
+    """Delta's type of each column, at `version` or the newest."""
+    return {field.name: str(field.type) for field in open_table(lake, name, version).schema().fields}
+
+
 def has_deletion_vectors(table: DeltaTable) -> bool:
     return bool(pa.table(table.deletion_vectors()).num_rows)
 

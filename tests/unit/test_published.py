@@ -12,11 +12,11 @@ from nightrank.feature_store.contracts.configuration import Configuration
 from nightrank.feature_store.contracts.errors import ConflictError, DependencyUnreachable, NothingToDo
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.feature_store.contracts.lake import Lake
-from nightrank.pipeline import rollback
 from nightrank.pipeline.cli import _run
 from nightrank.pipeline.erase import erase
 from nightrank.pipeline.lists import published, redis_release
 from nightrank.pipeline.lists.redis_release import RedisReleases
+from nightrank.pipeline.rollback import stores
 from tests.redis_server import PROGRAM, RedisServer
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no redis-server; apt-get install -y redis-server")
@@ -35,7 +35,7 @@ def server(tmp_path: Path):
 @pytest.fixture
 def two(tmp_path: Path, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """Two promotions, both published, the second current."""
-    monkeypatch.setattr(rollback, "ALIAS", ("true",))
+    monkeypatch.setattr(stores, "answered", lambda program, request, failed: {"moved": []})
     lake = Lake(tmp_path / "two")
     first = promoted(lake, 1, "2024-01-01", None)
     assert _run(publish(lake, server.address)) == 0
@@ -62,6 +62,21 @@ def test_a_rollback_switches_redis_and_says_so(two: Lake, server: RedisServer, c
     assert (place["address"], place["written"], place["replaced"], place["error"]) == (server.address, False, "r2", None)
     assert RedisReleases(server.address).current() == "r1" == delta_read.latest_release(two).release_id
     assert place["seconds"] < 1
+
+
+def test_a_named_release_is_switched_to_in_redis_and_forward_again(two: Lake, server: RedisServer, capsys) -> None:
+    capsys.readouterr()
+    assert _run(["rollback", "--root", str(two.root), "--to", "r1"]) == 0
+    told = f"Redis {server.address}: nightrank: the lists were there whole and switched to in"
+    assert told in capsys.readouterr().out and RedisReleases(server.address).current() == "r1"
+    assert _run(["rollback", "--root", str(two.root), "--to", "r1", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["status"], again["stores"][-1]["changed"]) == ("already_done", False)
+    server.kill()
+    assert _run(["rollback", "--root", str(two.root), "--to", "r2"]) == 8
+    server.start()
+    assert _run(["rollback", "--root", str(two.root), "--to", "r2"]) == 0, "the same command ends what was left"
+    assert RedisReleases(server.address).current() == "r2"
 
 
 def test_a_dry_run_and_a_lake_that_was_never_published_leave_redis_alone(two: Lake, server: RedisServer) -> None:

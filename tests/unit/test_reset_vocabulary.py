@@ -21,7 +21,7 @@ from nightrank.feature_store.contracts.snapshot import load_snapshot
 from nightrank.feature_store.contracts.stage import StageContext
 from nightrank.feature_store.contracts.vocabulary_lineage import is_older, lineage_of
 from nightrank.pipeline.reset_vocabulary import reset_vocabulary
-from nightrank.pipeline.rollback import planned as rollback_planned
+from nightrank.pipeline.rollback.step import planned as rollback_planned
 from nightrank.pipeline.run import request as requests
 from nightrank.pipeline.run.request import RunRequest
 from nightrank.pipeline.verify import verify_run

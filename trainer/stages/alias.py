@@ -1,19 +1,19 @@
 """The aliases in the tracker follow `LAKE/champion.json`, outside a run: after a rollback."""
 
-import argparse
-
-from nightrank.feature_store.contracts.stage import exit_codes, opened
+from nightrank.feature_store.contracts.one_answer import one_answer
+from nightrank.feature_store.contracts.stage import opened
 from nightrank.feature_store.contracts.storage import locate
 from nightrank.trainer.tracking.aliases import reconcile
 
 
-def main(argv: list[str] | None = None) -> int:
-    """`--run-dir` names the run whose configuration says where the tracker is. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="nightrank.trainer.stages.alias", description=main.__doc__)
-    parser.add_argument("--run-dir", type=locate, required=True)
-    with exit_codes() as outcome, opened(parser.parse_args(argv).run_dir, "alias") as context:
-        reconcile(context)
-    return outcome[0]
+def follow(run_dir: str) -> dict[str, list[str]]:
+    """`moved`: a sentence for each alias that was not as the lake says. The run's configuration says where the tracker is."""
+    with opened(locate(run_dir), "alias") as context:
+        return {"moved": reconcile(context)}
+
+
+def main() -> int:
+    return one_answer(follow)
 
 
 if __name__ == "__main__":
