@@ -93,30 +93,38 @@ def rank_main(way: str, rounds: int, steps: int, rows: int, width: int, out: Pat
     torch.set_num_threads(1)
     keep_freed_memory()
     single = int(os.environ.get("BENCH_RANKS", "2")) == 1
+    stay_on_one_core()
     config = config_of(
         "one_process" if single else BACKENDS[backend], "replicate" if placement == "dense" else placement, rows, width
     )
     world = open_world(config, Progress(), single)
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[world.local_rank % len(cores)]})
     step = dense(config, world) if placement == "dense" else ours(config, world)
     first, *_ = [step(number) for number in range(WARM)]
     world.barrier()
     turns = Path(os.environ["BENCH_TURNS"])
-    seconds = []
+    seconds, busy = [], []
     for turn in range(rounds):
         wait_for(turns / f"go-{way}-{turn}")
         world.barrier()
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         for number in range(steps):
             step(WARM + turn * steps + number)
+        busy.append(time.process_time() - worked)
         world.barrier()
         seconds.append(time.perf_counter() - started)
         if world.rank == 0:
             (turns / f"done-{way}-{turn}").touch()
-    losses = world.gather(first)
+    told = world.gather([first, busy])
     if world.rank == 0:
-        out.write_text(json.dumps({"seconds": seconds, "first_loss": sum(losses) / len(losses)}))
+        losses, cpu = [loss for loss, _ in told], [max(of_ranks) for of_ranks in zip(*(b for _, b in told), strict=True)]
+        out.write_text(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "first_loss": sum(losses) / len(losses)}))
+
+
+def stay_on_one_core() -> None:
+    """This rank and the threads that its backend starts from now on run on one core, another one for each rank."""
+    local = int(os.environ.get("HOROVOD_LOCAL_RANK") or os.environ.get("LOCAL_RANK") or 0)
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[local % len(cores)]})
 
 
 def wait_for(path: Path, alive: Callable[[], bool] = lambda: True) -> None:

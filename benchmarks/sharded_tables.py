@@ -6,7 +6,8 @@ One ranker of ITEMS items, rows of LENGTH random items a rank in every step, eac
 `weak_scaling_sharded` is steps a second of two ranks over those of one, each rank with as many rows: the limit is what one rank
 reaches. `sharded_vs_hvd_dense` is two ranks of this trainer with the table sharded over two ranks of plain Horovod: the same
 ranker with `nn.Embedding`, the same loss and batches, `hvd.DistributedOptimizer(torch.optim.AdamW)` with dense gradients.
-Rounds of the ways take turns. `equal` says that both ways have the same loss at the first step, before any weight has moved.
+Rounds of the ways take turns. `cpu_` is the same ratio of processor time, of the rank that takes most, with all threads: what the
+machine does beside it hardly moves that. `equal` says that both ways have the same loss at the first step, before any weight has moved.
 """
 
 import argparse
@@ -74,15 +75,18 @@ def compared(name: str, options: argparse.Namespace) -> dict[str, Any]:
     rates = {way: [options.steps / seconds for seconds in body["seconds"]] for way, body in found.items()}
     ratios = sorted(a / b for a, b in zip(rates[mine], rates[other], strict=True))
     against = "limit" if name == "weak_scaling_sharded" else "peer"
+    cpu = [a / b for a, b in zip(found[other]["cpu_seconds"], found[mine]["cpu_seconds"], strict=True)]
     gap = abs(found[mine]["first_loss"] - found[other]["first_loss"])
     return {
         "ours": round(median(rates[mine]), 3),
         against: round(median(rates[other]), 3),
         f"ours_over_{against}": round(median(ratios), 3),
         "by_round": [round(ratio, 3) for ratio in ratios],
+        f"cpu_ours_over_{against}": round(median(cpu), 3),
         "equal": gap < (1e-3 if against == "peer" else 0.05),
         "equal_means": "mean loss of the first step, over ranks, within 0.001 (peer) or 0.05 (one rank has half of the rows)",
         "first_loss": {way: round(body["first_loss"], 6) for way, body in found.items()},
+        "cpu_seconds": {way: [round(value, 3) for value in body["cpu_seconds"]] for way, body in found.items()},
         "seconds": {way: [round(value, 3) for value in body["seconds"]] for way, body in found.items()},
     }
 

@@ -1,9 +1,10 @@
 """A world of ranks over Horovod: the default backend."""
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from nightrank.trainer.ranks.watchdog import Progress
 
 PIECE: Final = 1 << 22
 """bf16 values that travel at once."""
+PAUSES: Final = (5e-5, 1e-3)
+"""Seconds between two looks at a collective under way: the first, and the longest."""
 
 
 class Horovod(CompressedSums):
@@ -38,7 +41,8 @@ class Horovod(CompressedSums):
             self._sum_in_pieces(tensor)
             return
         with self._collective("allreduce"):
-            self._hvd.allreduce_(tensor, op=self._hvd.Sum, name=f"sum.{tensor.numel()}.{tensor.dtype}")
+            name = f"sum.{tensor.numel()}.{tensor.dtype}"
+            self._result(self._hvd.allreduce_async_(tensor, op=self._hvd.Sum, name=name))
 
     def _sum_in_pieces(self, tensor: Tensor) -> None:
         """bf16 travels as fp32, which Horovod knows, a piece at a time: no second gradient is held."""
@@ -51,31 +55,46 @@ class Horovod(CompressedSums):
         """The largest magnitude on any rank; NaN where any value is NaN."""
         mine = torch.linalg.vector_norm(tensor, ord=float("inf")).float().reshape(1)
         with self._collective("allreduce"):
-            return float(self._hvd.allgather(mine, name="largest").max())
+            return float(self._gathered(mine, "largest").max())
 
     def alltoall(self, rows: Tensor, counts: Sequence[int]) -> tuple[Tensor, list[int]]:
         splits = torch.tensor(counts, dtype=torch.int32)
         with self._collective("alltoall"):
-            came, received = self._hvd.alltoall(rows.contiguous(), splits=splits, name=f"alltoall.{rows.dtype}")
+            sent = self._hvd.alltoall_async(rows.contiguous(), splits=splits, name=f"alltoall.{rows.dtype}")
+            came, received = self._result(sent)
         return came, [int(n) for n in received]
 
     def broadcast(self, tensors: Sequence[Tensor], root: int = 0) -> None:
         with self._collective("broadcast"):
             for position, tensor in enumerate(tensors):
                 known = tensor.data.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor
-                self._hvd.broadcast_(known, root_rank=root, name=f"broadcast.{position}")
+                self._result(self._hvd.broadcast_async_(known, root_rank=root, name=f"broadcast.{position}"))
 
     def gather(self, value: Json) -> list[Json]:
         text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
         length = torch.tensor([text.numel()])
         with self._collective("gather"):
-            lengths = self._hvd.allgather(length, name="gather.length").tolist()
-            whole = bytes(self._hvd.allgather(text, name="gather.text").numpy())
+            lengths = self._gathered(length, "gather.length").tolist()
+            whole = bytes(self._gathered(text, "gather.text").numpy())
         ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
         return [json.loads(whole[end - n : end]) for n, end in zip(lengths, ends, strict=True)]
 
     def barrier(self) -> None:
         self.gather(None)
+
+    def _gathered(self, tensor: Tensor, name: str) -> Tensor:
+        """The tensors of all ranks, one behind the other."""
+        result: Tensor = self._result(self._hvd.allgather_async(tensor, name=name))
+        return result
+
+    def _result(self, handle: int) -> Any:
+        """Of a collective, once it is done. Horovod's own wait goes round without a pause on this rank's core, which the thread
+        that carries the collective needs."""
+        pause, longest = PAUSES
+        while not self._hvd.poll(handle):
+            time.sleep(pause)
+            pause = min(2 * pause, longest)
+        return self._hvd.synchronize(handle)
 
     @contextmanager
     def _collective(self, name: str) -> Iterator[None]:
