@@ -45,8 +45,8 @@ test-night: setup ## a tiny market: full runs, nights, held, erased and empty da
 test-cluster: setup ## a Spark standalone master and two workers as processes; WHAT="-k doctor" for a part
 	$(PYTEST) -m cluster tests/cluster $(WHAT)
 
-test-bucket: setup ## a full run and two nights in a bucket of a local S3 server, with faults of it; WHAT="-k two_runs" for a part
-	$(PYTEST) -m bucket tests/bucket $(WHAT)
+test-bucket: setup ## a full run and two nights in a bucket of a local S3 server, with faults of it, and a lake on HDFS; WHAT="-k two_runs" for a part
+	$(PYTEST) -m bucket tests/bucket tests/unit/test_storage.py $(WHAT)
 
 test-airflow: setup ## the DAG in an Airflow of its own: parsing, runs, a back-fill, a real date; WHAT="-k parse" for a part
 	@scripts/setup_airflow

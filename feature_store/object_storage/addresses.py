@@ -24,6 +24,8 @@ def storage_options(place: Location, environ: Mapping[str, str] = os.environ) ->
     the usual chain of each cloud. A commit is a conditional write, so several processes may write one table."""
     if place.is_local:
         return None
+    if place.scheme == "hdfs":
+        return dict(patience.OF_HDFS)
     if place.scheme != "s3":
         return _patience(environ)
     server = endpoint(environ)

@@ -10,11 +10,12 @@ from typing import Final
 
 from nightrank.feature_store.causes import causes
 from nightrank.feature_store.contracts.errors import ConfigError, DependencyUnreachable, NightrankError
-from nightrank.feature_store.contracts.storage import Location
+from nightrank.feature_store.contracts.storage import Location, hdfs_errors
 from nightrank.feature_store.contracts.storage.object_errors import CLOCK, of_clock
 
 CHAIN: Final = "the credentials come from the usual chain: environment, profile, instance role, web identity"
 OF_A_BUCKET: Final = re.compile(r"s3a?://|S3 error|necessary privileges|fs\.s3a\.|nightrank\.delta")
+OF_HDFS: Final = re.compile(r"hdfs://|org\.apache\.hadoop\.(?:hdfs|ipc|security)|failed on connection exception")
 """One of these is in the text of every fault that is about storage."""
 NO_PACKAGES: Final = re.compile(r"\S*(?:S3AFileSystem|ConditionalPutLogStore|PathOutputCommitProtocol) not found")
 MISSING_CLASS: Final = re.compile(r"ClassNotFoundException[: ]+\S*(?:s3a|nightrank\.delta|io\.cloud|awssdk)\.")
@@ -47,8 +48,12 @@ def fault_of(place: Location, error: BaseException) -> NightrankError | None:
         return None
     text = "\n".join([str(error), *(f"{kind}: {message}" for kind, message in causes(error))])
     address = f"{place.scheme}://{place.bucket}"
-    if not OF_A_BUCKET.search(text):
-        return None
+    if place.scheme == "hdfs":
+        return hdfs_errors.fault_in(address, text) if OF_HDFS.search(text) else None
+    return _of_a_bucket(address, text) if OF_A_BUCKET.search(text) else None
+
+
+def _of_a_bucket(address: str, text: str) -> NightrankError | None:
     if NO_PACKAGES.search(text) or MISSING_CLASS.search(text):
         return ConfigError(
             f"this Spark has no library for {address}",

@@ -1,7 +1,7 @@
 """The packages and properties with which Spark and Delta read and write a lake in a bucket. Strings only, no engine.
 
-S3 was run, with Delta tables of several writers. For `gs` and `abfss` the connectors resolve and load; neither was run against
-a service. Credentials are never among the properties: each connector has its usual chain.
+S3 was run, with Delta tables of several writers, and HDFS, which needs nothing. For `gs` and `abfss` the connectors resolve and
+load; neither was run against a service. Credentials are never among the properties: each connector has its usual chain.
 """
 
 import math
@@ -64,8 +64,11 @@ class SparkAccess:
 
 
 def spark_access(place: Location, environ: Mapping[str, str] = os.environ) -> SparkAccess:
-    """For the storage that `place` is in; nothing for a disk. ConfigError where the log store for S3 was not built."""
-    if place.is_local:
+    """For the storage that `place` is in; nothing for a disk and for HDFS, which Spark and Delta know.
+
+    ConfigError where the log store for S3 was not built.
+    """
+    if place.is_local or place.scheme == "hdfs":
         return SparkAccess()
     if place.scheme == "gs":
         return SparkAccess(GCS_PACKAGES, IN_SPARK, properties=GCS, connector="gcs-connector")

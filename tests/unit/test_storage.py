@@ -1,4 +1,4 @@
-"""One set of laws for a disk and for a bucket on a real S3 server."""
+"""One set of laws for a disk, for a bucket on a real S3 server and for a real HDFS (`make test-bucket`)."""
 
 import threading
 import urllib.request
@@ -11,6 +11,7 @@ import pytest
 
 from nightrank.feature_store.contracts.errors import ConfigError, UsageError
 from nightrank.feature_store.contracts.storage import Location, discard, locate, workplace
+from tests import hdfs_server
 from tests.s3_server import s3_server, use
 
 
@@ -20,10 +21,19 @@ def server():
         yield port
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(scope="module")
+def hdfs(tmp_path_factory):
+    with hdfs_server.hdfs_server(tmp_path_factory.mktemp("hdfs")) as made:
+        yield made
+
+
+@pytest.fixture(params=["disk", "s3", pytest.param("hdfs", marks=pytest.mark.bucket)])
 def root(request, tmp_path, monkeypatch):
     if request.param == "disk":
         return locate(tmp_path / "lake")
+    if request.param == "hdfs":
+        hdfs_server.use(monkeypatch)
+        return locate(f"{request.getfixturevalue('hdfs').address}/lakes/{tmp_path.name}")
     use(monkeypatch, request.getfixturevalue("server"))
     return locate(f"s3://lakes/{tmp_path.name}")
 

@@ -7,10 +7,10 @@ from typing import Final
 from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.storage.location import Location
 
-SCHEMES: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "abfss": "abfss", "az": "abfss"}
+SCHEMES: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "abfss": "abfss", "az": "abfss", "hdfs": "hdfs"}
 """What an address may begin with, and the name that is kept of it."""
 
-ELSEWHERE: Final = ("file", "hdfs", "s3n", "wasbs", "http", "https")
+ELSEWHERE: Final = ("file", "s3n", "wasbs", "http", "https")
 """Schemes that others use, where a folder is hardly meant."""
 
 

@@ -16,7 +16,7 @@ class Location:
 
     scheme: str
     bucket: str
-    """Empty for a disk; for `abfss` it is `container@account.host`."""
+    """Empty for a disk; for `abfss` it is `container@account.host`, for `hdfs` `host:port` or a cluster's name."""
     key: str
     """Absolute for a disk; in a bucket without a slash at either end."""
 

@@ -21,6 +21,13 @@ HASTY_SECONDS: Final = 2.0
 SLOWEST_ANSWER_SECONDS: Final = 30.0
 """One request, with up to 16 MiB of a file, is given so long at least."""
 
+OF_HDFS: Final = {
+    "dfs.client.failover.max.attempts": "3",
+    "dfs.client.failover.sleep.base.millis": "100",
+    "dfs.client.failover.sleep.max.millis": "500",
+}
+"""A call of HDFS' client goes round its name nodes so often. Our own loop repeats it, with time as the bound."""
+
 
 def storage_seconds(environ: Mapping[str, str] = os.environ) -> float:
     """How long a bucket may be silent: NIGHTRANK_STORAGE_SECONDS, or a minute. ConfigError where it holds no number above 0.

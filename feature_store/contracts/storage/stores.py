@@ -1,4 +1,4 @@
-"""One client a bucket and process. Credentials come from the usual chain of each cloud, never from the lake."""
+"""One client for each bucket and process. Credentials come from the usual chain of each cloud, never from the lake."""
 
 import os
 from datetime import timedelta
@@ -14,8 +14,10 @@ LOCAL: Final = LocalStore()
 
 
 def store_of(scheme: str, bucket: str) -> Store:
-    """The disk, or the bucket. ConfigError where obstore is absent or the environment's settings are no numbers."""
-    return LOCAL if scheme == "file" else _bucket(scheme, bucket, patience.storage_seconds(), os.getpid())
+    """The disk, the bucket or HDFS. ConfigError where its library is absent or the environment's settings are no numbers."""
+    if scheme == "file":
+        return LOCAL
+    return (_hdfs if scheme == "hdfs" else _bucket)(scheme, bucket, patience.storage_seconds(), os.getpid())
 
 
 @cache
@@ -30,6 +32,23 @@ def _bucket(scheme: str, bucket: str, seconds: float, process: int) -> Store:
     address = f"{scheme}://{bucket}"
     patient, hasty = (from_url(address, **_options(given)) for given in (seconds, min(seconds, patience.HASTY_SECONDS)))
     return BucketStore(patient, hasty, address, seconds)
+
+
+@cache
+def _hdfs(scheme: str, nodes: str, seconds: float, process: int) -> Store:
+    """`nodes` is a host and port, or a name that hdfs-site.xml knows."""
+    address = f"{scheme}://{nodes}"
+    try:
+        from hdfs_native import Client
+    except ImportError:
+        raise ConfigError(f"{address} needs the package hdfs-native", "pip install 'nightrank[hdfs]'") from None
+    from nightrank.feature_store.contracts.storage.hdfs_calls import HdfsCalls
+    from nightrank.feature_store.contracts.storage.hdfs_errors import explained
+    from nightrank.feature_store.contracts.storage.hdfs_store import HdfsStore
+
+    with explained(address, "its top"):
+        client = Client(address, dict(patience.OF_HDFS))
+    return HdfsStore(HdfsCalls(client, address, seconds))
 
 
 def _options(seconds: float) -> dict[str, Any]:
