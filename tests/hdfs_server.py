@@ -45,11 +45,11 @@ class Hdfs:
             self._words("namenode.NameNode", "-format", "-force", "-nonInteractive"), check=True, capture_output=True
         )
         self.start_name_node()
-        self._data = subprocess.Popen(self._words("datanode.DataNode"), **_silent())
+        self._data = _started(self._words("datanode.DataNode"))
         self._wait_for_data()
 
     def start_name_node(self) -> None:
-        self._node = subprocess.Popen(self._words("namenode.NameNode"), **_silent())
+        self._node = _started(self._words("namenode.NameNode"))
 
     def end_name_node(self) -> None:
         assert self._node is not None
@@ -119,8 +119,8 @@ def _write(path: Path, properties: dict[str, str]) -> None:
     path.write_text(f"<configuration>{rows}</configuration>")
 
 
-def _silent() -> dict[str, int]:
-    return {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+def _started(words: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _free_port() -> int:

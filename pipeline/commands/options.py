@@ -9,7 +9,11 @@ from nightrank.feature_store.contracts.errors import UsageError
 from nightrank.feature_store.contracts.storage import Location, lake_root
 
 ROOT: Final = typer.Option(
-    "--root", help="The lake: a folder, or s3://bucket/folder.", envvar="NIGHTRANK_ROOT", parser=lake_root, metavar="LAKE"
+    "--root",
+    help="The lake: a folder, s3://bucket/folder or hdfs://cluster/folder.",
+    envvar="NIGHTRANK_ROOT",
+    parser=lake_root,
+    metavar="LAKE",
 )
 Root = Annotated[Location, ROOT]
 Config = Annotated[

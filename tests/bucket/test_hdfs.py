@@ -49,7 +49,7 @@ def test_what_this_user_may_not_write_is_a_configuration_error(place: Location, 
     place.write_bytes(b"1")
     monkeypatch.setenv("HADOOP_USER_NAME", "someone")
     stores._hdfs.cache_clear()
-    with pytest.raises(ConfigError, match="does not allow this: .*user=someone"):
+    with pytest.raises(ConfigError, match=r"does not allow this: .*user=someone"):
         place.write_bytes(b"2")
     monkeypatch.undo()
     stores._hdfs.cache_clear()
