@@ -27,12 +27,9 @@ from nightrank.feature_store.contracts.tables import (
 from nightrank.feature_store.current import refuse_older
 from nightrank.feature_store.entries import record
 from nightrank.feature_store.session import get_session
-from nightrank.feature_store.spark_schema import to_spark
 from nightrank.feature_store.transforms.catalogue import UNAVAILABLE, VANISHED
 from nightrank.spark_jobs.driver import submit
 from nightrank.spark_jobs.driver.sections import DataSections
-from nightrank.spark_jobs.executor.list_rows import OUTPUT
-from nightrank.spark_jobs.executor.score import list_scorer
 from nightrank.spark_jobs.executor.users import ScoreRules
 from nightrank.spark_jobs.scoring import list_checks
 from nightrank.spark_jobs.scoring.champion import Champion, list_model_facts, open_list_model
@@ -43,10 +40,10 @@ from nightrank.spark_jobs.scoring.item_side import rerank_rules
 from nightrank.spark_jobs.scoring.other_lists import Catalogue, popular_items, similar_items
 from nightrank.spark_jobs.scoring.score_rules import known_of, rules_of, seen_of
 from nightrank.spark_jobs.scoring.shop_rules import Shop, capped_items, counts, hidden_by_all, shop_rules, with_bought
+from nightrank.spark_jobs.scoring.unchanged import with_inputs, write_lists
 from nightrank.spark_jobs.scoring.users import popular, segments, users_with_histories
 
 NAME: Final = "score_users"
-USERS_PER_TASK: Final = 20_000
 ROWS_PER_FILE: Final = 250_000
 """Lists are in order of the user, so one user's rows are in one file of about this size."""
 
@@ -85,7 +82,7 @@ def run(context: StageContext) -> StageResult:
         log.info(f"{NAME}: {champion.ref.name} version {champion.ref.version} over {rules.items} items")
         whole = with_features(users_with_histories(users, known, of_users), spark, context, rules.features)
         rules = rules._replace(item_sums=write_item_sums(spark, context, rules.features, work / "item_sums"))
-        _scored(spark, whole, rules).write.parquet((work / "lists").hadoop)
+        scored = write_lists(spark, context.lake, with_inputs(whole, spark, context, rules), rules, work)
         lists = spark.read.parquet((work / "lists").hadoop)
         out = hidden_by_all(spark, hidden, shop)
         facts = _checked(lists, users, known, out, rules, shop)
@@ -95,6 +92,7 @@ def run(context: StageContext) -> StageResult:
         _commit(spark, context, versions, rows, facts, result)
         result.rows_in = facts["users"]
         left_out = {"items_not_scored": items - rules.items}
+        result.counts |= {"users_scored": scored, "users_unchanged": facts["users"] - scored}
         result.counts.update(left_out | {f"items_{name}": catalogue[name] for name in (UNAVAILABLE, VANISHED)})
         model = list_model_facts(champion, items)
         named = {**facts, **left_out, **_facts(context, champion, versions), "catalogue": catalogue}
@@ -164,11 +162,6 @@ def _commit_others(
 
 def _constants(context: StageContext) -> dict[str, Column]:
     return {c.RELEASE_ID: F.lit(release_id(context)), c.RUN_ID: F.lit(context.run_id), c.DATE: F.lit(context.day)}
-
-
-def _scored(spark: SparkSession, users: DataFrame, rules: ScoreRules) -> DataFrame:
-    tasks = max(spark.sparkContext.defaultParallelism, -(-users.count() // USERS_PER_TASK))
-    return users.repartition(tasks, c.USER).sortWithinPartitions(c.USER).mapInArrow(list_scorer(rules), to_spark(OUTPUT))
 
 
 def _commit(

@@ -74,7 +74,7 @@ INPUTS: Final[dict[str, StageInputs]] = {
     ),
     "maintain_tables": StageInputs(("maintenance",), ("release",)),
     "report": StageInputs(
-        ("impressions.enabled", "experiments.enabled"),
+        ("calendar", "training_set", "impressions.enabled", "experiments.enabled", "ids.in_report"),
         ("train", "register", "evaluate", "gate", "score_users", "release", "register_ctr"),
     ),
     "verdict": StageInputs(stages=("gate",)),

@@ -184,11 +184,12 @@ RECOMMENDATIONS: Final = _schema(
     source=pa.string(),
     taken=pa.string(),
     variant=pa.string(),
+    inputs=pa.int64(),
 )
 """`moved` says which rules of re-ranking moved the item, from which place to which, and why; null where none did. `score` is
 the model's own. `source` names what proposed the item, null where the model alone proposes. `taken`, in a list's first row,
 says which of a shop's rules took an item that the model would have listed, and from which place. `variant` is the user's arm
-in the experiment."""
+in the experiment. `inputs` is the hash of what the list was made of: a later night keeps the list where it is the same."""
 RELEASES: Final = _schema(
     release_id=pa.string(),
     run_id=pa.string(),

@@ -71,7 +71,16 @@ RECOMMENDATIONS: Final = TableRef(
     "recommendations",
     schemas.RECOMMENDATIONS,
     (c.USER_ID, c.RANK),
-    volatile=(c.RELEASE_ID, c.RUN_ID, c.LIST_ID, c.MODEL_VERSION, c.VOCABULARY_VERSION, c.DATA_VERSION, c.SNAPSHOT_ID),
+    volatile=(
+        c.RELEASE_ID,
+        c.RUN_ID,
+        c.LIST_ID,
+        c.MODEL_VERSION,
+        c.VOCABULARY_VERSION,
+        c.DATA_VERSION,
+        c.SNAPSHOT_ID,
+        c.INPUTS,
+    ),
 )
 EXPERIMENT_LISTS: Final = TableRef(
     "experiment_lists", list_schemas.EXPERIMENT_LISTS, (c.LIST_ID,), volatile=(c.LIST_ID, c.RUN_ID)

@@ -45,7 +45,12 @@ class NightLines:
 
 
 def night_lines(
-    title: str, nights: Nights, roles: Mapping[str, str], says: Says | None = None, height: int = HEIGHT
+    title: str,
+    nights: Nights,
+    roles: Mapping[str, str],
+    says: Says | None = None,
+    height: int = HEIGHT,
+    width: int = WIDTH,
 ) -> NightLines | None:
     """One line for each name of `roles` that some night has a figure of. None without a figure. A point says its date, line
     and figure, or what `says` makes of the first two."""
@@ -54,9 +59,10 @@ def night_lines(
         return None
     days = [date.fromisoformat(day).toordinal() for day, _ in nights]
     ticks = round_ticks(min(values), max(values), 5)
-    x = Scale(days[0], max(days[-1], days[0] + 1), LEFT + 8, RIGHT - 8)
+    right = width - (WIDTH - RIGHT)
+    x = Scale(days[0], max(days[-1], days[0] + 1), LEFT + 8, right - 8)
     y = Scale(ticks[0], ticks[-1], height - UNDER, TOP)
-    every = -(-len(days) // MOST_DATES)
+    every = -(-len(days) // max(2, MOST_DATES * width // WIDTH))
     there = [name for name in roles if any(name in figures for _, figures in nights)]
     return NightLines(
         title=title,
@@ -65,6 +71,8 @@ def night_lines(
         x_ticks=tuple((x(day), f"{date.fromordinal(day):%d %b}") for day in days[::every]),
         y_ticks=tuple((y(tick), tick_label(tick, ticks)) for tick in ticks),
         height=height,
+        width=width,
+        right=right,
     )
 
 

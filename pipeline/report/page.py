@@ -11,6 +11,8 @@ from nightrank.pipeline.report import overview, wording
 from nightrank.pipeline.report.ctr import ctr
 from nightrank.pipeline.report.experiment import experiment
 from nightrank.pipeline.report.guards import guards
+from nightrank.pipeline.report.lists_view import changed, explorer
+from nightrank.pipeline.report.morning import Nights, morning
 from nightrank.pipeline.report.quality import gate, quality
 from nightrank.pipeline.report.retention import retention
 from nightrank.pipeline.report.training import training
@@ -25,15 +27,21 @@ def render(
     users: Sequence[Mapping[str, Any]],
     ctr_curves: Mapping[str, Any] | None = None,
     earlier: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    lists: Mapping[str, Any] | None = None,
+    nights: Nights = (),
 ) -> str:
     """One self-contained HTML page. A section whose stage did not run is left out, so partial and failed runs render too.
-    `earlier`: the sections `retention` of nights before, by date."""
+    `earlier`: the sections `retention` of nights before, by date; `nights` their figures; `lists` what `lists.json` holds."""
     counts, release = result.get("counts") or {}, result.get("release") or {}
     versions = overview.table_versions(result["stages"])
     view = {
         "result": result,
         "style": Markup((HERE / "report.css").read_text()),
         "script": Markup((HERE / "find.js").read_text()),
+        "exploring": Markup((HERE / "explorer.js").read_text()),
+        "morning": morning(result, (lists or {}).get("changes"), nights),
+        "changed": changed(lists),
+        "explorer": explorer(lists),
         "title": overview.title(result),
         "headline": overview.headline(result),
         "status": wording.STATUS.get(result["status"], result["status"]),

@@ -15,6 +15,7 @@ OUTPUT: Final = pa.schema(
     [
         (c.USER, pa.int32()),
         (c.USER_ID, pa.string()),
+        (c.INPUTS, pa.int64()),
         (c.ITEM, pa.int32()),
         (c.ITEM_ID, pa.string()),
         (c.RANK, pa.int32()),
@@ -62,8 +63,12 @@ class Listed(NamedTuple):
     drawn: Drawn | None = None
 
 
-def list_rows(users: tuple[list[int], list[str]], lists: list[Listed], vocabulary: pa.StringArray) -> pa.RecordBatch:
-    """OUTPUT of users (ids, raw ids) with the list of each."""
+Owners = tuple[list[int], list[str], list[int | None]]
+"""Ids, raw ids, and the hash of what the list is made of."""
+
+
+def list_rows(users: Owners, lists: list[Listed], vocabulary: pa.StringArray) -> pa.RecordBatch:
+    """OUTPUT of users with the list of each."""
     lengths = [len(one.ids) for one in lists]
     owner = np.repeat(np.arange(len(lists)), lengths)
     flat = np.concatenate([one.ids for one in lists])
@@ -82,6 +87,7 @@ def list_rows(users: tuple[list[int], list[str]], lists: list[Listed], vocabular
     columns = [
         pa.array(np.array(users[0], dtype=np.int32)[owner]),
         pa.array(np.array(users[1], dtype=object)[owner], pa.string()),
+        pa.array(users[2], pa.int64()).take(pa.array(owner)),
         pa.array(flat.astype(np.int32)),
         vocabulary.take(pa.array(flat - 1)),
         pa.array(ranks.astype(np.int32)),

@@ -64,7 +64,9 @@ def _lists(users: Users, fallback: Fallback, rules: ScoreRules, shop: OpenRules 
         lists |= zip(rows, _ranked(users, rows, fallback, rules, shop, arm), strict=True)
     for arm, rows in arms(rules.experiment, users.user_id, sorted(set(range(len(users.user))) - set(warm))):
         lists |= {row: _cold(users, row, fallback, rules, shop)._replace(variant=arm) for row in rows}
-    return list_rows((users.user, users.user_id), [lists[row] for row in range(len(users.user))], scorer.vocabulary)
+    return list_rows(
+        (users.user, users.user_id, users.inputs), [lists[row] for row in range(len(users.user))], scorer.vocabulary
+    )
 
 
 def _ranked(

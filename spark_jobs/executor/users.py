@@ -64,6 +64,9 @@ class Users(NamedTuple):
     bought: list[list[tuple[str, Ids]]]
     """By the shop's rule: what it takes from this user's list, whether seen or not."""
 
+    inputs: list[int | None]
+    """The hash of what the list is made of; None where nobody gave one."""
+
     def out(self, row: int) -> Ids:
         """All items that are not to be in the user's list."""
         result: Ids = np.unique(np.concatenate([self.seen[row], *(items for _, items in self.bought[row])]))
@@ -91,7 +94,8 @@ def read_users(batch: pa.RecordBatch, rules: ScoreRules) -> Users:
     bought = [(one.label, _since(flat, one.actions, one.since)) for one in (rules.shop.bought if rules.shop else ())]
     user, user_id, segment = (batch.column(name).to_pylist() for name in (c.USER, c.USER_ID, c.SEGMENT))
     tables = rules.features and tables_of(batch, rules.features, rules.item_sums)
-    users = Users(user, user_id, segment, [], [], [], tables, [])
+    inputs = batch.column(c.INPUTS).to_pylist() if c.INPUTS in batch.schema.names else [None] * batch.num_rows
+    users = Users(user, user_id, segment, [], [], [], tables, [], inputs)
     for start, end in pairwise(offsets):
         items, actions, times = (flat[name][start:end] for name in (c.ITEMS, c.ACTIONS, c.TIMES))
         kept = is_history[start:end]

@@ -208,3 +208,51 @@ def sample_users():
         {"user": "u-555000111", "history": [title() for _ in range(4)], "list": ranked(), "fallback": None},
         {"user": "u-123123123", "history": [], "list": ranked(), "fallback": "no_history"},
     ]
+
+
+def sample_lists(hostile="Lamp </script><img src=x onerror=boom()>"):
+    """What the report's stage leaves of a night's lists: four users, one without a history, one title that is markup."""
+    things = ["Kettle", "Chess", "Tea", "Rope", "Hat", "Sled", "Pen", "Cup"]
+    names = {f"i{n}": f"Folding {thing}" for n, thing in enumerate(things, 1)} | {"i2": hostile}
+    items = {
+        item: {"title": title, "category": "home", "price": 4.5, "now": n, "before": 9 - n, "similar": []}
+        for n, (item, title) in enumerate(names.items(), 1)
+    }
+    items["i1"]["similar"] = [["i2", "cosine 0.81"], ["i3", "chosen together"]]
+
+    def user(label, history, now, before, fallback=None):
+        rows = [[item, 5.0 - place, []] for place, item in enumerate(now)]
+        rows[0][2] = [["like", "i1", "cosine 0.81"]] if history else []
+        return {"label": label, "fallback": fallback, "taken": None, "history": history, "list": rows, "before": before}
+
+    users = [
+        user("User 1", [["i1", "purchase"]], ["i2", "i3", "i4"], ["i4", "i5", "i6"]),
+        user("User 2", [["i7", "view"], ["i1", "click"]], ["i3", "i4", "i5"], ["i4", "i3", "i5"]),
+        user("User 3", [["i8", "view"]], ["i6", "i5", "i4"], ["i6", "i5", "i4"]),
+        user("User 4", [], ["i1", "i2", "i3"], [], "no_history"),
+    ]
+    moved = [{"item_id": "i2", "now": 1_204, "before": 310}, {"item_id": "i5", "now": 88, "before": 640}]
+    totals = {"users_of": 5_611, "items_of": 5_583, "compared": 5_611, "since": "2026-03-11"}
+    return {
+        "changes": {"since": "2026-03-11", "compared": 5_493, "changed": 1_611, "shared": 0.83, "items": moved},
+        "explorer": {"users": users, "items": items, **totals},
+    }
+
+
+def sample_nights():
+    """Figures of eleven quiet nights before the sample's."""
+    noise = random.Random(3)
+    return [
+        (
+            f"2026-03-{day:02}",
+            {
+                "events": 60_000 + noise.randrange(-4_000, 4_000),
+                "put aside": 0.005 + noise.random() / 500,
+                "this model": 0.09 + noise.random() / 200,
+                "best baseline": 0.07 + noise.random() / 300,
+                "changed": 0.25 + noise.random() / 10,
+                "fallback": 0.03 + noise.random() / 200,
+            },
+        )
+        for day in range(1, 12)
+    ]

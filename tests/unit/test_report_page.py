@@ -14,7 +14,7 @@ from nightrank.pipeline.report.page import render
 from nightrank.pipeline.report.quality import best_baseline, gate, quality
 from tests.unit.report_sample import metric_row, sample_curves, sample_result, sample_users
 
-VOID = {"meta", "input", "link", "br", "img", "rect", "line", "circle", "path"}
+VOID = {"meta", "input", "link", "br", "img", "rect", "line", "path"}
 
 
 class Balanced(HTMLParser):
