@@ -13,11 +13,10 @@ from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.tables import RECOMMENDATIONS
+from nightrank.pipeline.report.lists_view import MOST
 
 MOST_ROWS: Final = 500_000
 """Of more rows a random share of the users is compared."""
-MOST: Final = 8
-"""Users and items that changed most."""
 ALL: Final = 16**8
 COLUMNS: Final = (c.USER_ID, c.RANK, c.ITEM_ID, c.SCORE, c.FALLBACK, c.MOVED, c.SOURCE, c.TAKEN, c.LIST_ID)
 Lists = dict[str, list[dict[str, Any]]]

@@ -16,7 +16,8 @@ from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.settings import CalendarSettings, TrainingSetSettings
 from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, SIMILAR_ITEMS, VOCABULARY, TableRef
 from nightrank.feature_store.days import day_start
-from nightrank.pipeline.report.changes import MOST, Compared, Lists, items_of
+from nightrank.pipeline.report.changes import Compared, Lists, items_of
+from nightrank.pipeline.report.lists_view import MOST
 
 USERS: Final = 40
 HISTORY: Final = 12

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from markupsafe import Markup
 
 from nightrank.pipeline.report import wording
-from nightrank.pipeline.report.changes import MOST
 
+MOST: Final = 8
+"""Users and items that changed most."""
 Lists = Mapping[str, Any]
 
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from nightrank.feature_store import delta_read
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.logs import log
@@ -10,8 +9,6 @@ from nightrank.feature_store.contracts.outputs.closing import Reported
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.settings import CalendarSettings, TrainingSetSettings
 from nightrank.feature_store.contracts.stage import StageContext, StageResult, stage_main
-from nightrank.pipeline.report.changes import changes, compared
-from nightrank.pipeline.report.explored import explored
 from nightrank.pipeline.report.files import write_report
 from nightrank.pipeline.report.morning import LISTS
 from nightrank.pipeline.result import compose
@@ -38,6 +35,8 @@ def run(context: StageContext) -> StageResult:
 def _write_lists(context: StageContext, result: dict[str, Any]) -> None:
     """`lists.json` in the run's folder, where the run released lists: what changed in them, and the explorer's sample. A lake
     whose tables lack something has a page without them."""
+    from nightrank.feature_store import delta_read  # brings pandas in, which a page of a run without lists does without
+
     release = delta_read.latest_release(context.lake)
     if not result.get("release") or release is None or release.run_id != context.run_id:
         return
@@ -51,6 +50,9 @@ def _write_lists(context: StageContext, result: dict[str, Any]) -> None:
 
 
 def _lists(context: StageContext, release: Release) -> dict[str, Any]:
+    from nightrank.pipeline.report.changes import changes, compared
+    from nightrank.pipeline.report.explored import explored
+
     found = compared(context.lake, release)
     rows, calendar = context.section("training_set", TrainingSetSettings), context.section("calendar", CalendarSettings)
     sample = explored(context.lake, release, found, (rows, calendar), context.config.is_on("ids.in_report"))

@@ -76,9 +76,9 @@ class CtrBundle:
 
         Aggregates that have no column are looked up as of `event_time` (microseconds since the epoch, or timestamps).
         """
-        return self.scores(encoded(self._with_aggregates(table), self.ranker, self.codes))
+        return self.scores(encoded(self.with_aggregates(table), self.ranker, self.codes))
 
-    def _with_aggregates(self, table: pa.Table) -> pa.Table:
+    def with_aggregates(self, table: pa.Table) -> pa.Table:
         missing = [number.name for number in self.ranker.shapes.numeric if number.name not in table.column_names]
         if not named_by_rows(missing) or self.sums is None:
             return table

@@ -17,6 +17,7 @@ class FieldTable(nn.Module):
 
     def __init__(self, fields: tuple[FieldShape, ...], width: int) -> None:
         super().__init__()
+        self.names = tuple(field.name for field in fields)
         starts = [0]
         for field in fields:
             starts.append(starts[-1] + field.size)
