@@ -1,4 +1,4 @@
-"""One set of laws for a disk, for a bucket on a real S3 server and for a real HDFS (`make test-bucket`)."""
+"""One set of laws for a disk and a bucket on a real S3 server; in `make test-bucket` also for HDFS and Azure's storage."""
 
 import threading
 import urllib.request
@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nightrank.feature_store.contracts.errors import ConfigError, UsageError
-from nightrank.feature_store.contracts.storage import Location, discard, locate, workplace
-from tests import hdfs_server
+from nightrank.feature_store.contracts.storage import Location, discard, locate, stores, workplace
+from tests import azure_server, hdfs_server
 from tests.s3_server import s3_server, use
 
 
@@ -27,8 +27,23 @@ def hdfs(tmp_path_factory):
         yield made
 
 
-@pytest.fixture(params=["disk", "s3", pytest.param("hdfs", marks=pytest.mark.bucket)])
+@pytest.fixture(scope="module")
+def azure():
+    with azure_server.azurite() as environment:
+        yield f"abfss://lakes@{azure_server.ACCOUNT}.dfs.core.windows.net", environment
+
+
+OTHERS = [pytest.param(name, marks=pytest.mark.bucket) for name in ("hdfs", "azure")]
+
+
+@pytest.fixture(params=["disk", "s3", *OTHERS])
 def root(request, tmp_path, monkeypatch):
+    if request.param == "azure":
+        address, environment = request.getfixturevalue("azure")
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        stores._bucket.cache_clear()
+        return locate(f"{address}/{tmp_path.name}")
     if request.param == "disk":
         return locate(tmp_path / "lake")
     if request.param == "hdfs":

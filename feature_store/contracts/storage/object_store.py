@@ -157,4 +157,6 @@ def _written(result: "PutResult") -> Version:
 
 
 def _entry(meta: "ObjectMeta | Any") -> Entry:
-    return Entry(meta["path"], meta["size"], meta["last_modified"].timestamp(), meta["e_tag"] or str(meta["version"]))
+    tag = meta["e_tag"] or str(meta["version"])
+    quoted = tag if tag.endswith('"') else f'"{tag}"'  # Azure's listings leave the quotes of its headers away
+    return Entry(meta["path"], meta["size"], meta["last_modified"].timestamp(), quoted)
