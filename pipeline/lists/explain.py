@@ -1,6 +1,7 @@
 """`nightrank explain`: which items of a user's history moved the score of an item most, by the released model. No JVM."""
 
 import json
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -60,22 +61,25 @@ def sentence(title: str, score: float, effects: list[dict[str, Any]]) -> str:
     return f"“{title}” is recommended because of {' and '.join(named)}."
 
 
-def history_of(lake: Lake, release: Release, user_id: str) -> tuple[list[str], list[int], list[str]]:
-    """(items, times, actions), oldest first, as the release's lists were made from them. UsageError for an unknown user."""
+def history_of(
+    lake: Lake, release: Release, user_id: str, of_actions: Sequence[str] | None = None
+) -> tuple[list[str], list[int], list[str]]:
+    """(items, times, actions), oldest first, as the release's lists were made from them; with `of_actions` every event of
+    these, repeats too. UsageError for an unknown user."""
     user = _ids(lake, release, "user", c.RAW_ID, [user_id]).get(user_id)
     if user is None:
         raise UsageError("this user is not known to the release", "check the id; a new user is known after the next night")
     config = Configuration.from_run(read_json(lake.run_dir(release.run_id) / "run.json")["config"])
     settings, calendar = config.section("training_set", TrainingSetSettings), config.section("calendar", CalendarSettings)
     end = day_start(date.fromisoformat(release.date) + timedelta(days=1), calendar.timezone)
-    codes = [ACTION_CODES[name] for name in settings.history_actions]
+    codes = [ACTION_CODES[name] for name in of_actions or settings.history_actions]
     rows = (ds.field(c.USER) == user) & ds.field(c.ACTION).isin(codes)
     known = (ds.field(c.EVENT_TIME) < end) & (ds.field(c.AVAILABILITY_TIME) < end)
     paths = delta_read.files_of(lake, INTERACTIONS.name, release.data_version)
     stored = delta_read.dataset(lake, INTERACTIONS.name, paths, INTERACTIONS.schema)
     found = stored.to_table(columns=[c.ITEM, c.ACTION, c.EVENT_TIME, c.EVENT_ID], filter=rows & known)
     history = _history(found.sort_by([(c.EVENT_TIME, "ascending"), (c.EVENT_ID, "ascending")]))
-    history = collapse(history) if settings.collapse_repeats else history
+    history = collapse(history) if settings.collapse_repeats and of_actions is None else history
     items = history.items.tolist()
     raw = {dense: name for name, dense in _ids(lake, release, "item", c.DENSE_ID, items).items()}
     names = {code: name for name, code in ACTION_CODES.items()}
