@@ -15,7 +15,7 @@ def explain(
     root: Root = DEFAULT_ROOT,
     config: Config = None,
     overrides: Set = None,
-    clicks: Annotated[bool, typer.Option("--clicks", help="Explain the click ranker's probability instead.")] = False,
+    ctr: Annotated[bool, typer.Option("--clicks", help="Explain the click ranker's probability instead.")] = False,
     action: Annotated[str | None, typer.Option("--action", help="With --clicks: which action; by default the first.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -30,10 +30,10 @@ def explain(
 
       nightrank explain --root lake --user u17 --item i3 --clicks --action purchase
     """
-    if action is not None and not clicks:
+    if action is not None and not ctr:
         raise UsageError("--action is about the click ranker", "give --clicks too")
-    if clicks:
-        return _clicks(Lake(root), user, item, action, (config or [], overrides or []), as_json)
+    if ctr:
+        return _ctr(Lake(root), user, item, action, (config or [], overrides or []), as_json)
     from nightrank.pipeline.lists.explain import explain as explained
     from nightrank.pipeline.output import out, print_json, table
 
@@ -45,11 +45,11 @@ def explain(
     table(f"score {answer['score']:.4f}; what it loses without each item", ("item", "title", "effect"), rows)
 
 
-def _clicks(lake: Lake, user: str, item: str, action: str | None, settings: tuple[list[str], list[str]], as_json: bool) -> None:
-    from nightrank.pipeline.lists.explain_clicks import explain_clicks
+def _ctr(lake: Lake, user: str, item: str, action: str | None, settings: tuple[list[str], list[str]], as_json: bool) -> None:
+    from nightrank.pipeline.lists.explain_ctr import explain_ctr
     from nightrank.pipeline.output import out, print_json, table
 
-    answer = explain_clicks(lake, user, item, action, *settings)
+    answer = explain_ctr(lake, user, item, action, *settings)
     if as_json:
         return print_json(answer)
     out(answer["sentence"])

@@ -42,7 +42,7 @@ def changed(lists: Lists | None) -> Changed | None:
         f"or in order. {found['shared']:.0%} of the items of a list were in it before."
     )
     if whole < lists["explorer"]["users_of"]:
-        words += f" Compared were {wording.count(whole)} of {seen} users: of those with a list in both, by chance."
+        words += f" Compared were {wording.count(whole)} of {seen} users with a list in both."
     titles = lists["explorer"]["items"]
     items = tuple(
         (row["item_id"], _title(titles, row["item_id"]), wording.count(row["before"]), wording.count(row["now"]))

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from nightrank.pipeline.report import overview, wording
+from nightrank.pipeline.report.cold_start import cold_start
 from nightrank.pipeline.report.ctr import ctr
 from nightrank.pipeline.report.experiment import experiment
 from nightrank.pipeline.report.guards import guards
@@ -48,6 +49,7 @@ def render(
         "tone": wording.TONE.get(result["status"], "calm"),
         "tiles": overview.tiles(result),
         "quality": quality(result.get("metrics") or []),
+        "cold_start": cold_start(result.get("metrics") or []),
         "gate": gate(result.get("gate")),
         "retention": retention(result.get("retention"), str(result["date"]), earlier),
         "training": training(result.get("training"), curves),

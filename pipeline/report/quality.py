@@ -125,8 +125,13 @@ def _is(row: Row, name: str, k: int) -> bool:
 
 
 def _chart(rows: Sequence[Row], name: str, k: int) -> IntervalChart:
-    chosen = sorted((row for row in rows if _is(row, name, k)), key=lambda row: wording.recommender_order(row["recommender"]))
-    return interval_chart(wording.metric(name, k), [_estimate(row) for row in chosen])
+    return figures_chart([row for row in rows if _is(row, name, k)], wording.metric(name, k))
+
+
+def figures_chart(rows: Sequence[Row], title: str) -> IntervalChart:
+    """A line for each recommender, in reading order."""
+    chosen = sorted(rows, key=lambda row: wording.recommender_order(row["recommender"]))
+    return interval_chart(title, [_estimate(row) for row in chosen])
 
 
 def _estimate(row: Row) -> Estimate:

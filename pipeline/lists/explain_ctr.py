@@ -33,9 +33,7 @@ PROGRAM: Final = "nightrank.ranker.ctr.explained"
 NAMED: Final = 2
 
 
-def explain_clicks(
-    lake: Lake, user: str, item: str, action: str | None, files: list[str], overrides: list[str]
-) -> dict[str, Any]:
+def explain_ctr(lake: Lake, user: str, item: str, action: str | None, files: list[str], overrides: list[str]) -> dict[str, Any]:
     """`probability`, `base` and `inputs` {input, value, adds}, the largest first, which add up to it; `released`: what the
     newest run gave the pair, None where it is in no list. UsageError without a click ranker, or for an unknown user."""
     path = lake.root / CTR_MODEL
