@@ -44,6 +44,7 @@ MIB: Final = 1 << 20
 def config_of(name: str, ranks: int) -> TrainerConfig:
     launcher = "one_process" if ranks == 1 else "torchrun"
     settings = ["trainer.precision=fp32", f"trainer.launcher={launcher}", f"trainer.workers={ranks}"]
+    settings.append("trainer.checkpoint.in_background=false")  # none is written here
     return validate(TrainerConfig, merged([find(f"models/{name}")], settings).get("trainer", {}))
 
 

@@ -25,7 +25,8 @@ from nightrank.trainer.ranks.watchdog import Progress
 from nightrank.trainer.ranks.worlds import open_world
 from nightrank.trainer.tables.placement import table_maker
 
-ITEMS: Final = 1_000_000
+ITEMS: Final = {"shard": 1_000_000, "dense": 1_000_000, "replicate": 1_000}
+"""By way; `replicate` is the dense model alone."""
 LENGTH: Final = 50
 WARM: Final = 3
 RATE: Final = 1e-3
@@ -47,29 +48,30 @@ def config_of(launcher: str, placement: str, rows: int, width: int) -> TrainerCo
     return validate(TrainerConfig, settings)
 
 
-def batch_of(config: TrainerConfig, rank: int, number: int) -> Batch:
+def batch_of(config: TrainerConfig, items: int, rank: int, number: int) -> Batch:
     generator = torch.Generator().manual_seed(1000 * number + rank)
-    rows = torch.randint(1, ITEMS + 1, (config.batch_rows, LENGTH), generator=generator)
+    rows = torch.randint(1, items + 1, (config.batch_rows, LENGTH), generator=generator)
     return Batch.from_lists(rows.tolist())
 
 
-def ours(config: TrainerConfig, world: Communicator) -> Step:
+def ours(config: TrainerConfig, world: Communicator, items: int) -> Step:
     """Steps of this trainer."""
-    make = table_maker(config, config.model, ITEMS, world.rank, world.size)
-    ranker = compose(config.model, ItemInputs(ITEMS), 1, table=make)
+    make = table_maker(config, config.model, items, world.rank, world.size)
+    ranker = compose(config.model, ItemInputs(items), 1, table=make)
     table = trained_table(ranker, config, world)
     objective = SequenceObjective(ranker, config.loss, config.micro_batch_tokens, world=world)
     rows = None if table is None else TableStep(table, objective)
     device = choose_device(config, 0)
     step = TrainStep(ranker, optimizer_of(ranker, config), world, device, objective, config.optimizer, 1, table=rows)
-    return lambda number: step(iter([batch_of(config, world.rank, number)]), number, RATE).loss
+    return lambda number: step(iter([batch_of(config, items, world.rank, number)]), number, RATE).loss
 
 
 def dense(config: TrainerConfig, world: Communicator) -> Step:
     """Steps of the same ranker by Horovod's own optimizer, as its documentation shows it."""
     import horovod.torch as hvd
 
-    ranker = compose(config.model, ItemInputs(ITEMS), 1)
+    items = ITEMS["dense"]
+    ranker = compose(config.model, ItemInputs(items), 1)
     objective = SequenceObjective(ranker, config.loss, 10**9)
     plain = torch.optim.AdamW(ranker.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.0)
     optimizer = hvd.DistributedOptimizer(plain, named_parameters=ranker.named_parameters())
@@ -79,7 +81,7 @@ def dense(config: TrainerConfig, world: Communicator) -> Step:
     def step(number: int) -> float:
         generator.manual_seed(number)
         optimizer.zero_grad()
-        loss, weight = objective.loss(batch_of(config, world.rank, number), generator)
+        loss, weight = objective.loss(batch_of(config, items, world.rank, number), generator)
         (loss / weight).backward()
         optimizer.step()
         return float(loss / weight)
@@ -98,7 +100,7 @@ def rank_main(way: str, rounds: int, steps: int, rows: int, width: int, out: Pat
         "one_process" if single else BACKENDS[backend], "replicate" if placement == "dense" else placement, rows, width
     )
     world = open_world(config, Progress(), single)
-    step = dense(config, world) if placement == "dense" else ours(config, world)
+    step = dense(config, world) if placement == "dense" else ours(config, world, ITEMS[placement])
     first, *_ = [step(number) for number in range(WARM)]
     world.barrier()
     turns = Path(os.environ["BENCH_TURNS"])

@@ -1,13 +1,16 @@
 """Tables by row between ranks: weak scaling from one rank to two, and steps a second beside Horovod's own optimizer.
 
-`python -m benchmarks.sharded_tables --name weak_scaling_sharded|sharded_vs_hvd_dense [--rounds 5 --steps 20 --out FILE]`
+`python -m benchmarks.sharded_tables --name NAME [--rounds 5 --steps 20 --out FILE]`, NAME weak_scaling_sharded,
+weak_scaling_dense or sharded_vs_hvd_dense.
 
 One ranker of ITEMS items, rows of LENGTH random items a rank in every step, each rank on a core of its own with one thread.
 `weak_scaling_sharded` is steps a second of two ranks over those of one, each rank with as many rows: the limit is what one rank
-reaches. `sharded_vs_hvd_dense` is two ranks of this trainer with the table sharded over two ranks of plain Horovod: the same
+reaches; `weak_scaling_dense` is the same with a small table on every rank, so the dense model is what counts.
+`sharded_vs_hvd_dense` is two ranks of this trainer with the table sharded over two ranks of plain Horovod: the same
 ranker with `nn.Embedding`, the same loss and batches, `hvd.DistributedOptimizer(torch.optim.AdamW)` with dense gradients.
-Rounds of the ways take turns. `cpu_` is the same ratio of processor time, of the rank that takes most, with all threads: what the
-machine does beside it hardly moves that. `equal` says that both ways have the same loss at the first step, before any weight has moved.
+Rounds of the ways take turns. `cpu_` is the same ratio of processor time, of the rank that takes most, with all threads: what
+the machine does beside it hardly moves that. `equal` says that both ways have the same loss at the first step, before any
+weight has moved.
 """
 
 import argparse
@@ -18,10 +21,13 @@ import sys
 import tempfile
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.machine import machine
 from benchmarks.sharded_rank import BACKENDS, ITEMS, LENGTH, rank_main, wait_for
+
+SCALING: Final = {"weak_scaling_sharded": "shard", "weak_scaling_dense": "replicate"}
+"""How the table is held."""
 
 
 def command_of(way: str, ranks: int) -> list[str]:
@@ -66,15 +72,15 @@ def measured(ways: dict[str, int], options: argparse.Namespace) -> dict[str, dic
 
 def compared(name: str, options: argparse.Namespace) -> dict[str, Any]:
     backend = options.backend
-    if name == "weak_scaling_sharded":
-        mine, other = f"{backend}-shard-2", f"{backend}-shard-1"
+    if name in SCALING:
+        mine, other = f"{backend}-{SCALING[name]}-2", f"{backend}-{SCALING[name]}-1"
         found = measured({other: 1, mine: 2}, options)
     else:
         mine, other = f"{backend}-shard-2", "horovod-dense-2"
         found = measured({other: 2, mine: 2}, options)
     rates = {way: [options.steps / seconds for seconds in body["seconds"]] for way, body in found.items()}
     ratios = sorted(a / b for a, b in zip(rates[mine], rates[other], strict=True))
-    against = "limit" if name == "weak_scaling_sharded" else "peer"
+    against = "limit" if name in SCALING else "peer"
     cpu = [a / b for a, b in zip(found[other]["cpu_seconds"], found[mine]["cpu_seconds"], strict=True)]
     gap = abs(found[mine]["first_loss"] - found[other]["first_loss"])
     return {
@@ -93,7 +99,7 @@ def compared(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sharded_tables", description=__doc__)
-    parser.add_argument("--name", choices=["weak_scaling_sharded", "sharded_vs_hvd_dense"])
+    parser.add_argument("--name", choices=[*SCALING, "sharded_vs_hvd_dense"])
     parser.add_argument("--backend", choices=list(BACKENDS), default="horovod")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
@@ -106,12 +112,20 @@ def main() -> None:
         rank_main(options.rank, options.rounds, options.steps, options.rows, options.width, options.out)
         return
     before = machine(threads=1)
-    settings = {key: getattr(options, key) for key in ("backend", "rounds", "steps", "rows", "width")}
+    settings: dict[str, Any] = {key: getattr(options, key) for key in ("backend", "rounds", "steps", "rows", "width")}
+    settings |= {"items": ITEMS[SCALING.get(options.name, "dense")], "length": LENGTH, "negatives": 1024}
     result = {
         "name": options.name,
         "unit": "steps/s",
         **compared(options.name, options),
-        "settings": {**settings, "items": ITEMS, "length": LENGTH, "negatives": 1024, "precision": "fp32", "cores_a_rank": 1},
+        "settings": {
+            **settings,
+            "items": ITEMS[SCALING.get(options.name, "dense")],
+            "length": LENGTH,
+            "negatives": 1024,
+            "precision": "fp32",
+            "cores_a_rank": 1,
+        },
         "command": f"python -m benchmarks.sharded_tables --name {options.name} --backend {options.backend} --out FILE",
         "machine": {**before, "load_after": round(os.getloadavg()[0], 2)},
     }

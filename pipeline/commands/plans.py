@@ -15,6 +15,7 @@ ROWS: Final = {
     "inputs": "inputs of items",
     "activations": "activations of a micro-batch, at most",
     "catalogue": "vectors of all items, at most",
+    "copies": "copies for a checkpoint under way",
     "peak": "peak of a rank",
     "wire_per_step": "sent by a rank in a step",
 }

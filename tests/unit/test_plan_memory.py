@@ -37,7 +37,9 @@ def test_state_is_what_the_trainer_holds(plain):
     assert plain.optimizer == pytest.approx(8 * weights, rel=0.001)
     assert plain.inputs == 4 * (ITEMS + 1) + 16 * (ITEMS + 1)
     assert plain.catalogue >= 4 * ITEMS * 32
-    assert plain.peak == plain.weights + plain.gradient + plain.optimizer + plain.inputs + max(
+    assert plain.copies == plain.weights + plain.optimizer
+    assert footprint(config_of(checkpoint={"in_background": False}), ItemShapes(ITEMS), 2).copies == 0
+    assert plain.peak == plain.weights + plain.gradient + plain.optimizer + plain.inputs + plain.copies + max(
         plain.activations, plain.catalogue
     )
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from nightrank.feature_store.contracts.config import FrozenConfig
 from nightrank.ranker.config.ranker import LossConfig, RankerConfig
+from nightrank.trainer.config.elastic import ElasticConfig
 from nightrank.trainer.config.optimizer import RankerOptimizerConfig, SlowMoConfig
 from nightrank.trainer.config.tables import TablesConfig
 
@@ -101,6 +102,9 @@ class CheckpointConfig(FrozenConfig):
     """Write a checkpoint every this many seconds."""
     keep_last: int = Field(2, ge=1)
     """Number of newest checkpoints that are kept."""
+    in_background: bool = True
+    """Write a copy of weights and moments while the training goes on: rank 0 holds them twice then. false: steps wait. They
+    always do where the table of items is held by row."""
 
 
 class WatchdogConfig(FrozenConfig):
@@ -126,6 +130,9 @@ class TrainerConfig(FrozenConfig):
     `horovod` unless another launcher is chosen. A launcher of the other backend is refused."""
     workers: int = Field(2, ge=1)
     """Number of ranks."""
+    shares: int | None = Field(None, ge=1)
+    """Into how many shares the rows of a step are cut, of `batch_rows` each; null: one a rank. A training with fewer ranks than
+    shares reads the same rows in the same order as one with a rank a share."""
     hosts: str | None = None
     """Hosts with their ranks, such as `a:4,b:4`, for `horovodrun` and `torchrun`; null: all workers on this machine."""
     rendezvous_port: int = Field(29_400, ge=1, le=65_535)
@@ -145,7 +152,7 @@ class TrainerConfig(FrozenConfig):
     """fp16 or bf16 halves the gradients that ranks send: fp16 has finer digits, bf16 needs backend `torch` and one collective
     less. It helps between hosts, not on one host."""
     batch_rows: int = Field(256, ge=1)
-    """Rows per step and rank."""
+    """Rows per step and rank, or share (`shares`)."""
     micro_batch_tokens: int = Field(4096, ge=1)
     """Tokens a rank processes at once. A longer step is split into pieces, and their gradients are added."""
     reorder: float = Field(0.0, ge=0)
@@ -164,6 +171,7 @@ class TrainerConfig(FrozenConfig):
     validation: ValidationConfig = ValidationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     watchdog: WatchdogConfig = WatchdogConfig()
+    elastic: ElasticConfig = ElasticConfig()
 
     @model_validator(mode="after")
     def _a_full_softmax_is_a_product(self) -> "TrainerConfig":

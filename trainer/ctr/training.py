@@ -75,10 +75,13 @@ def fit(training: CtrTraining) -> TrainState:
         training.device,
         training.optimizer,
     )
-    while not is_over(training):
-        train_epoch(training, source, step)
-        close_epoch(training, source, validate)
-        training.save_running()
+    try:
+        while not is_over(training):
+            train_epoch(training, source, step)
+            close_epoch(training, source, validate)
+            training.save_running(beside=True)
+    finally:
+        training.finish_writing()
     training.state.phase_done = True
     training.save_running()
     training.resume(BEST)

@@ -34,6 +34,8 @@ def blame(beats: list[Beat], job: Job, code: int, first: Mapping[int, int] | Non
     never = _never_came_up({beat["rank"] for beat in beats}, size, code, first)
     if never is not None and not any(beat["waiting_in"] is None for beat in by_how.get("ended_itself", [])):
         return never
+    if len(apart := {beat["waiting_in"] for beat in by_how.get("ended_itself", [])} - {None}) > 1 and len(beats) == size:
+        return _out_of_order(beats, sorted(apart))
     if "ended_itself" in by_how:
         beat = min(by_how["ended_itself"], key=lambda b: (b["waiting_in"] is not None, b["collectives"]))
         return stalled(beat, size, f"was ended: {beat['ended']['why']}", read_stack(job.ranks, beat["rank"]))
@@ -52,6 +54,12 @@ def stalled(beat: Beat, size: int, what: str, stack: str) -> StalledError:
     if beat["waiting_in"]:
         where += f", waiting in {beat['waiting_in']}"
     return StalledError(where + (f"\n{stack}" if stack else ""), AGAIN)
+
+
+def _out_of_order(beats: list[Beat], names: list[str]) -> StalledError:
+    """Every rank waits, and not in the same collective."""
+    where = ", ".join(f"rank {beat['rank']} in {beat['waiting_in']} at step {beat['step']}" for beat in beats)
+    return StalledError(f"ranks met in different collectives ({' and '.join(names)}): {where}", AGAIN)
 
 
 def _crashed(beat: Beat, size: int) -> NightrankError:

@@ -6,18 +6,20 @@ all and makes them count at once. Names: `<phase>-<step>` while training, `best-
 bundle.
 """
 
+import errno
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from nightrank.feature_store.contracts.errors import ConflictError, DataContractError
+from nightrank.feature_store.contracts.errors import ConflictError, DataContractError, DependencyUnreachable
+from nightrank.feature_store.contracts.failpoints import KNOWN, failpoint
 from nightrank.feature_store.contracts.files import Moved, read_json, sha256_file, unwatched, write_json
 from nightrank.feature_store.contracts.logs import log
 from nightrank.feature_store.contracts.storage import Location, local_copy, locate, workplace
@@ -26,7 +28,9 @@ from nightrank.ranker.tensor_file import write_tensors
 from nightrank.trainer.loop.state import TrainState
 from nightrank.trainer.loop.stored import MODEL, OPTIMIZER, Checkpoint, Written, named
 
+KNOWN.add("train.checkpoint.half")
 SCHEMA = 1
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 Commit = Callable[[], AbstractContextManager[None]]
 
 
@@ -59,6 +63,7 @@ class CheckpointFolder:
         tensors = {MODEL + key: value for key, value in model.items()}
         tensors |= {OPTIMIZER + key: value for key, value in optimizer.items()}
         written = self.write_file(name, state, tensors)
+        failpoint("train.checkpoint.half")
         files = [written.name, *(shard["name"] for shard in shards)]
         body: dict[str, Any] = {"schema": SCHEMA, "name": name, "tensors": written.name, "sha256": written.sha256}
         if shards:
@@ -73,9 +78,17 @@ class CheckpointFolder:
             raise
 
     def write_file(self, name: str, state: TrainState, tensors: Mapping[str, Tensor]) -> Written:
-        """A file of the checkpoint `name`, under a name of this call's own."""
+        """A file of the checkpoint `name`, under a name of this call's own. DependencyUnreachable where it finds no room."""
         data = self.path / f"{name}-{state.total_steps:09d}-{uuid.uuid4().hex[:8]}.safetensors"
-        return Written(data.name, self._write(data, tensors))
+        try:
+            return Written(data.name, self._write(data, tensors))
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise DependencyUnreachable(
+                f"checkpoint {name} finds no room in {self.path}: {error.strerror}",
+                "make room there and give the same command again: training resumes from the checkpoint before",
+            ) from None
 
     def save_running(
         self,

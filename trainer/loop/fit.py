@@ -16,6 +16,7 @@ from nightrank.trainer.loop.text import renew_texts
 from nightrank.trainer.loop.training import Training, check_rows
 from nightrank.trainer.loop.validation import NAMES, Validator
 from nightrank.trainer.ranks.communicator import broadcast_object, run_on_all_ranks
+from nightrank.trainer.ranks.fail_at import fail_at
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,13 @@ class Phase:
 def fit(phase: Phase, training: Training) -> None:
     """Trains until the phase is over, from wherever the state is. A checkpoint then says `phase_done`."""
     log = ProgressLog(training, phase.steps)
-    while not is_over(phase, training):
-        train_epoch(phase, training, log)
-        close_epoch(phase, training, log)
-        training.save_running()
+    try:
+        while not is_over(phase, training):
+            train_epoch(phase, training, log)
+            close_epoch(phase, training, log)
+            training.save_running(beside=True)
+    finally:
+        training.finish_writing()
     training.state.phase_done = True
     training.save_running()
 
@@ -63,6 +67,7 @@ def train_epoch(phase: Phase, training: Training, log: "ProgressLog") -> None:
     while state.step_in_epoch < steps:
         started = time.monotonic()
         rate = learning_rate(phase.config, state.step, total)
+        fail_at(training.communicator, state.total_steps)
         report = phase.step(batches, state.step, rate, last=state.step_in_epoch + 1 == steps)
         state.advance(report.loss, rate, report.rows, report.tokens)
         state.seconds += time.monotonic() - started

@@ -12,6 +12,7 @@ from nightrank.feature_store.contracts.storage import Location
 from nightrank.ranker.batch import Batch
 from nightrank.ranker.features import FeatureTables
 from nightrank.trainer.config.training import ReaderName
+from nightrank.trainer.data.collate import joined
 from nightrank.trainer.data.epoch import EpochReader, make_plan
 from nightrank.trainer.data.plan import ReadPlan
 
@@ -34,7 +35,8 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class PartSource:
-    """Every row of one part once per epoch over all ranks, in the order of its ReadPlan."""
+    """Every row of one part once per epoch over all ranks, in the order of its ReadPlan. The plan is for `shares` ranks; where
+    there are fewer, rank r of W takes shares r, r + W, r + 2 W ... of every step."""
 
     snapshot: DatasetSnapshot
     tables: Location
@@ -46,6 +48,8 @@ class PartSource:
     reader: ReaderName = "petastorm"
     features: FeatureTables | None = None
     """Fills the batches where the ranker reads features."""
+    shares: int | None = None
+    """As many as ranks where it is null."""
 
     def plan(self, epoch: int) -> ReadPlan:
         return make_plan(
@@ -53,7 +57,7 @@ class PartSource:
             self.part,
             seed=self.seed,
             epoch=epoch,
-            world_size=self.world_size,
+            world_size=self.shares or self.world_size,
             batch_rows=self.batch_rows,
         )
 
@@ -67,8 +71,13 @@ class PartSource:
         return self.snapshot.rows(self.part)
 
     def batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
-        reader = EpochReader(self.snapshot, self.tables, self.part, self.plan(epoch), self.rank, start_step, self.reader)
-        return iter(reader) if self.features is None else map(self.features.fill, reader)
+        plan = self.plan(epoch)
+        readers = [
+            EpochReader(self.snapshot, self.tables, self.part, plan, share, start_step, self.reader)
+            for share in range(self.rank, plan.world_size, self.world_size)
+        ]
+        batches = map(joined, zip(*readers, strict=True))
+        return batches if self.features is None else map(self.features.fill, batches)
 
     def rows_of_first(self, steps: int, epoch: int) -> int:
         """Rows over all ranks in the epoch's first `steps` steps. Batch sizes do not depend on lengths, so none are read."""
@@ -77,7 +86,7 @@ class PartSource:
             sum(
                 len(batch) for batch in plan.batches(window, rank, np.zeros(window.rows, np.int64))[: steps - window.first_step]
             )
-            for rank in range(self.world_size)
+            for rank in range(plan.world_size)
             for window in plan.windows(rank)
             if window.first_step < steps
         )

@@ -91,13 +91,19 @@ class TrainState(BaseModel):
         return False
 
     def moved(self, ranks: int | None, now: int) -> "TrainState":
-        """The same progress where `now` ranks go on with what `ranks` began: steps are counted in those of `now`, of as many
-        rows a rank, and the epoch under way starts again."""
+        """The same progress where steps have `now` shares of rows and had `ranks`: steps are counted in those of `now`, and the
+        epoch under way starts again."""
         if ranks is None or ranks == now:
             return self
         step = round((self.step - self.step_in_epoch) * ranks / now)
         read = [sum(self.rows_read), *[0] * (now - 1)]
         return self.model_copy(update={"step": step, "step_in_epoch": 0, "rows_read": read, "epoch_rows": []})
+
+    def counted_by(self, ranks: int) -> "TrainState":
+        """The same where as many ranks count rows from now on: what others read is with rank 0."""
+        rest = [0] * (ranks - 1)
+        kept = {name: getattr(self, name) for name in ("rows_read", "epoch_rows")}
+        return self.model_copy(update={k: [sum(v), *rest] if v and len(v) != ranks else v for k, v in kept.items()})
 
     def next_phase(self, phase: str) -> "TrainState":
         """The start of another phase: counters at zero, what has been done so far kept."""

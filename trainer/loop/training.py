@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nightrank.feature_store.contracts.errors import DataContractError
+from nightrank.feature_store.contracts.errors import ConfigError, DataContractError
 from nightrank.ranker.features import FeatureTables
 from nightrank.ranker.model import Ranker
 from nightrank.trainer.data.plan import REVISION
@@ -23,6 +23,14 @@ class Training(Resumable):
     """A night's champion knows the ids 1 to this one."""
 
     @property
+    def shares(self) -> int:
+        """ConfigError where there are more ranks than shares."""
+        shares, ranks = self.job.config.shares or self.communicator.size, self.communicator.size
+        if shares < ranks:
+            raise ConfigError(f"a step has {shares} shares for {ranks} ranks", "raise trainer.shares or lower trainer.workers")
+        return shares
+
+    @property
     def facts(self) -> dict[str, Any]:
         by_row = {} if self.table is None else {"table": self.table.facts}
         return by_row | {
@@ -30,7 +38,7 @@ class Training(Resumable):
             "items": self.snapshot.items,
             "lineage": self.lineage,
             "seed": self.job.seed,
-            "world_size": self.communicator.size,
+            "world_size": self.shares,
             "row_order": REVISION,
             "config": self.job.config.model_dump(mode="json", include=WHAT_THE_CURVE_DEPENDS_ON),
         }

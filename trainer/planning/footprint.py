@@ -45,13 +45,15 @@ class Footprint:
     """The most that a micro-batch holds beside all these, forward and backward."""
     catalogue: int
     """The most that a validation or a bundle holds beside all these: vectors of every item."""
+    copies: int
+    """What rank 0 holds again while a checkpoint is written beside the training."""
     wire_per_step: int
     """Sent by each rank, on average over steps."""
 
     @property
     def peak(self) -> int:
         """A step or a validation, whichever holds more."""
-        fixed = self.weights + self.gradient + self.optimizer + self.rows + self.inputs
+        fixed = self.weights + self.gradient + self.optimizer + self.rows + self.inputs + self.copies
         return fixed + max(self.activations, self.catalogue)
 
     def to_json(self) -> dict[str, int]:
@@ -102,6 +104,7 @@ def footprint(config: TrainerConfig, shapes: ItemShapes, ranks: int) -> Footprin
         inputs=sum(value.nbytes for value in ranker.buffers()) + sampler,
         activations=_at(steps, rows_of(config)) + (5 * 4 * PIECE if config.optimizer.name != "adamw" else 0),
         catalogue=catalogue,
+        copies=weights + moments if table is None and config.checkpoint.in_background else 0,
         wire_per_step=wire(config, flat.gradient, weights + moments, ranks) + travel.sent,
     )
 

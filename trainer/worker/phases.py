@@ -112,6 +112,7 @@ def _part(training: Training, purpose: str, part: PartName) -> PartSource:
         training.job.config.batch_rows,
         training.job.config.reader,
         training.features,
+        training.shares,
     )
 
 

@@ -35,11 +35,13 @@ from nightrank.trainer.tables.limits import check_fits
 from nightrank.trainer.tables.placement import table_maker
 from nightrank.trainer.worker.export import lineage_of
 from nightrank.trainer.worker.phases import phase_names, train
+from nightrank.trainer.worker.same_job import check_same_job
 from nightrank.trainer.worker.trial import train_trial, trial_result
 
 
 def train_job(job: Job, communicator: Communicator, progress: Progress, started: float) -> None:
     """Trains every phase of the job, or the trial it is; rank 0 leaves `result.json` behind, and all ranks end together."""
+    check_same_job(job, communicator)
     device = run_on_all_ranks(communicator, lambda: choose_device(job.config, communicator.local_rank))
     make_deterministic(device, threads_of(job.config, communicator.local_size))
     keep_freed_memory()
