@@ -33,11 +33,11 @@ def test_what_is_written_are_the_values_of_the_save_though_steps_go_on(lake, mon
     batches, may_write = phase.source.batches(0, 0), threading.Event()
     write_file = CheckpointFolder.write_file
 
-    def waits(self, *arguments):
+    def held_back(self, *arguments):
         assert may_write.wait(30)
         return write_file(self, *arguments)
 
-    monkeypatch.setattr(CheckpointFolder, "write_file", waits)
+    monkeypatch.setattr(CheckpointFolder, "write_file", held_back)
     before = {name: value.clone() for name, value in training.ranker.state_dict().items()}
     training.save_running(beside=True)
     report = phase.step(batches, 0, 1e-2)
