@@ -29,11 +29,14 @@ def ways(weight: float, anchor: float) -> dict[str, Way]:
         "dropout": Way(),
         "dropout, fresh optimizer": Way(fresh_optimizer=True),
         "dropout, L2": Way(anchor=anchor),
+        "dropout, a quarter of the learning rate": Way(rate=0.25),
+        "dropout, four times the learning rate": Way(rate=4.0),
         "uniform": Way(replay="uniform"),
         "reservoir": Way(replay="reservoir"),
         "exemplars": Way(replay="exemplars"),
         "exemplars, distillation": Way(replay="exemplars", distillation=fixed),
         "exemplars, adaptive distillation": Way(replay="exemplars", distillation=adaptive),
+        "exemplars, adaptive distillation, L2": Way(replay="exemplars", distillation=adaptive, anchor=anchor),
         "joint": Way(joint=True),
     }
 
@@ -48,33 +51,44 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     periods = read_periods(options.data, options.periods)
     chosen = {name: way for name, way in ways(options.weight, options.anchor).items() if name in options.ways}
     started = first_model(config, periods[:1], options.seed)
-    runs = {name: run(config, name, way, started, periods, options) for name, way in chosen.items()}
-    result = {
+    result: dict[str, Any] = {
         "data": options.data.name,
         "periods": options.periods,
         "seed": options.seed,
         "events": options.events,
+        "again": options.again,
         "machine": machine(),
         "trainer": config.model_dump(mode="json", include={"model", "loss", "optimizer", "fit", "night", "batch_rows"}),
-        "ways": runs,
+        "ways": {},
     }
-    if options.out is not None:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    first = measure(config, started.ranker, periods[1])
+    result["period_0_before"] = measure(config, started.ranker, periods[0].every(options.again))
+    for name, way in chosen.items():
+        result["ways"][name] = run(config, name, way, started, first, periods, options)
+        if options.out is not None:
+            options.out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
     return result
 
 
 def run(
-    config: TrainerConfig, name: str, way: Way, started: Model, periods: list[Period], options: argparse.Namespace
+    config: TrainerConfig,
+    name: str,
+    way: Way,
+    started: Model,
+    first: dict[str, float],
+    periods: list[Period],
+    options: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Figures of every period and their plain mean; `first` is what the last model still knows of period 0's own questions."""
+    """Figures of every period and their plain mean, `first` being the same for all ways; and what the last model still knows of
+    period 0, on one in `--again` of its sessions."""
     model, figures, seconds = started, [], 0.0
     for t in range(1, len(periods)):
         if t > 1:
             began = time.perf_counter()
             model = next_model(config, way, model, periods[: t - 1], periods[t - 1], options.events, options.seed)
             seconds += time.perf_counter() - began
-        figures.append({"period": t, **measure(config, model.ranker, periods[t])})
+        figures.append({"period": t, **(first if t == 1 else measure(config, model.ranker, periods[t]))})
         told = ", ".join(f"{key} {value:.2f}" for key, value in figures[-1].items())
         print(f"{name}: {told}, {seconds:.0f} s of training", file=sys.stderr, flush=True)
     later = [row for row in figures if row["period"] > 1]
@@ -84,7 +98,7 @@ def run(
         "figures": figures,
         "mean": _means(figures),
         "mean_after_a_night": _means(later),
-        "period_0_again": measure(config, model.ranker, periods[0]),
+        "period_0_again": measure(config, model.ranker, periods[0].every(options.again)),
     }
 
 
@@ -109,6 +123,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=30_000, help="labels to replay, as training_set.replay_events")
     parser.add_argument("--weight", type=float, default=0.8, help="of distillation")
     parser.add_argument("--anchor", type=float, default=1e-3, help="of the L2 penalty")
+    parser.add_argument("--again", type=int, default=4, help="one in so many of period 0's sessions is asked again at the end")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path)

@@ -10,6 +10,7 @@ from torch import Tensor
 from benchmarks.accuracy.fit import device_of, epoch_batches, train_epoch
 from benchmarks.forgetting.periods import Period, beside, joined, label_rows, labels_of, questions, users_of, whole_rows
 from nightrank.feature_store.replay_choice import exemplars, reservoir
+from nightrank.ranker.batch import Batch
 from nightrank.ranker.compose import compose
 from nightrank.ranker.growth import grow
 from nightrank.ranker.inputs import ItemInputs
@@ -29,6 +30,7 @@ from nightrank.trainer.ranks.communicator import SingleProcess
 
 K: Final = 20
 Moments = dict[str, Tensor]
+Replay = Literal["uniform", "reservoir", "exemplars"]
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,12 @@ class Way:
     """What is switched on in a night."""
 
     dropout: bool = True
-    replay: Literal["uniform", "reservoir", "exemplars"] | None = None
+    replay: Replay | None = None
     distillation: DistillationConfig | None = None
     anchor: float = 0.0
     fresh_optimizer: bool = False
+    rate: float = 1.0
+    """Times `night.learning_rate`."""
     joint: bool = False
     """No night: trained again from the start on all periods so far."""
 
@@ -53,9 +57,14 @@ class Model:
 def first_model(config: TrainerConfig, periods: list[Period], seed: int) -> Model:
     """Trained from the start on all the periods, as `fit` does but for a fixed number of epochs."""
     everything = joined(periods)
-    ranker = compose(config.model, _inputs(everything.items), seed)
+    return trained(config, inputs_of(everything.items), whole_rows(everything, longest(config)), seed)
+
+
+def trained(config: TrainerConfig, inputs: ItemInputs, rows: Rows, seed: int) -> Model:
+    """From the start, by the phase `fit`."""
+    ranker = compose(config.model, inputs, seed)
     optimizer = AdamW(ranker, config.optimizer)
-    _train(config, config.fit, ranker, optimizer, whole_rows(everything, _longest(config)), seed)
+    _train(config, config.fit, ranker, optimizer, rows, seed)
     return Model(ranker, optimizer.tensors())
 
 
@@ -65,29 +74,39 @@ def next_model(
     """`before` is of `past`; afterwards it has `day` too, which with replay comes with about `events` labels of the past."""
     if way.joint:
         return first_model(config, [*past, day], seed)
-    ranker, moments = _grown(config, way, before, day)
+    most = max(before.ranker.shapes.items, int(day.items.max()))
+    replay = None if way.replay is None else replayed_rows(way.replay, joined(past), events, longest(config), seed)
+    return tuned(config, way, before, inputs_of(day.items, most), whole_rows(day, longest(config)), replay, seed)
+
+
+def tuned(
+    config: TrainerConfig, way: Way, before: Model, inputs: ItemInputs, rows: Rows, replay: Rows | None, seed: int
+) -> Model:
+    """`before`, grown to `inputs` and fine-tuned by the phase `night`. `inputs.popularity` counts the day's events alone."""
+    ranker = grown(config, way, before.ranker, inputs)
     optimizer = AdamW(ranker, config.optimizer)
-    optimizer.load({} if way.fresh_optimizer else moments)
+    moments = {} if way.fresh_optimizer else longer_moments(before.moments, before.ranker.shapes, ranker.shapes)
+    optimizer.load(moments)
     start = {name: value.detach().clone() for name, value in trainable(ranker).items()}
-    rows, soft = whole_rows(day, _longest(config)), None
-    if way.replay is not None:
-        replay = replayed_rows(way.replay, joined(past), events, _longest(config), seed)
+    soft = None
+    if replay is not None:
         counted = Replayed(users_of(replay), labels_of(replay), labels_of(rows))
         wanted = way.distillation or DistillationConfig()
         soft = soft_labels(frozen(ranker, {}), before.ranker.shapes.items, ranker.shapes.items, counted, wanted)
         rows = beside(rows, replay)
     anchor = Anchor(ranker, start, way.anchor) if way.anchor else None
     objective = SequenceObjective(ranker, config.loss, config.micro_batch_tokens, config.reorder, soft)
-    _train(config, config.night, ranker, optimizer, rows, seed, objective, anchor)
+    phase = config.night.model_copy(update={"learning_rate": config.night.learning_rate * way.rate})
+    _train(config, phase, ranker, optimizer, rows, seed, objective, anchor)
     return Model(ranker, optimizer.tensors())
 
 
-def replayed_rows(choice: str, past: Period, events: int, longest: int, seed: int) -> Rows:
+def replayed_rows(choice: str, past: Period, events: int, length: int, seed: int) -> Rows:
     """About `events` labels. uniform: whole sessions, others every night; else single labels by priorities that stay."""
     if choice == "uniform":
         draws = np.random.default_rng([seed, len(past.items)]).random(len(past.sessions))
         share = events / max(int(past.is_label.sum()), 1)
-        return label_rows(past, np.repeat(draws < share, past.lengths), longest)
+        return label_rows(past, np.repeat(draws < share, past.lengths), length)
     labels = np.flatnonzero(past.is_label)
     # Events of earlier periods come first, so they have the same draws every night.
     priorities, items = np.random.default_rng([seed, 1]).random(len(labels)), past.items[labels]
@@ -97,12 +116,19 @@ def replayed_rows(choice: str, past: Period, events: int, longest: int, seed: in
     else:
         of_items = np.random.default_rng([seed, 2]).random(int(past.items.max()) + 1)
         chosen[labels[exemplars(items, priorities, of_items, events)]] = True
-    return label_rows(past, chosen, longest)
+    return label_rows(past, chosen, length)
 
 
 def measure(config: TrainerConfig, ranker: Ranker, period: Period, rows: int = 2048) -> dict[str, float]:
     """Recall@20 and MRR@20 over all items the ranker knows, in percent, and how many questions there were."""
-    history, target_B = questions(period.known_to(ranker.shapes.items), _longest(config))
+    history, target_B = questions(period.known_to(ranker.shapes.items), longest(config))
+    lists = lists_of(config, ranker, history, K, rows)
+    figures = per_row(lists, target_B.numpy(), np.arange(len(target_B) + 1), (K,))
+    return {f"{name}@{K}": 100 * float(figures[f"{name}@{K}"].mean()) for name in ("recall", "mrr")} | {"n": len(target_B)}
+
+
+def lists_of(config: TrainerConfig, ranker: Ranker, history: Batch, k: int, rows: int = 2048) -> np.ndarray:
+    """[B, k] the best of all items the ranker knows, dropout off."""
     was, catalogue, found = ranker.training, ranker.all_item_vectors(), []
     ranker.eval()
     with torch.no_grad():
@@ -110,25 +136,22 @@ def measure(config: TrainerConfig, ranker: Ranker, period: Period, rows: int = 2
             part = rows_between(history, first, min(first + rows, history.rows))
             with device_of(config).autocast():
                 vectors = ranker.user_vectors(part)
-            found.append(best_items(ranker.head, vectors.float(), catalogue, K)[0].numpy())
+            found.append(best_items(ranker.head, vectors.float(), catalogue, k)[0].numpy())
     ranker.train(was)
-    figures = per_row(np.concatenate(found), target_B.numpy(), np.arange(len(target_B) + 1), (K,))
-    return {f"{name}@{K}": 100 * float(figures[f"{name}@{K}"].mean()) for name in ("recall", "mrr")} | {"n": len(target_B)}
+    return np.concatenate(found) if found else np.zeros((0, k), np.int64)
 
 
-def _grown(config: TrainerConfig, way: Way, before: Model, day: Period) -> tuple[Ranker, Moments]:
-    old = before.ranker.shapes
-    counts = before.ranker.items.popularity
-    items = max(old.items, int(day.items.max()))
-    inputs = _inputs(day.items, items)
+def grown(config: TrainerConfig, way: Way, before: Ranker, inputs: ItemInputs) -> Ranker:
+    """In training mode, with rows for what the day brought and its events counted; dropout as the way wants it."""
+    counts = before.items.popularity
     assert inputs.popularity is not None
     inputs.popularity[: len(counts)] += counts
-    ranker = grow(before.ranker, inputs)
+    ranker = grow(before, inputs)
     if not way.dropout:
         weights = ranker.state_dict()
         ranker = compose(without_dropout(config).model, inputs, 0)
         ranker.load_state_dict(weights)
-    return ranker.train(), longer_moments(before.moments, old, ranker.shapes)
+    return ranker.train()
 
 
 def without_dropout(config: TrainerConfig) -> TrainerConfig:
@@ -137,12 +160,12 @@ def without_dropout(config: TrainerConfig) -> TrainerConfig:
     return config.model_copy(update={"model": type(config.model).model_validate(model)})
 
 
-def _inputs(items: np.ndarray, most: int | None = None) -> ItemInputs:
+def inputs_of(items: np.ndarray, most: int | None = None) -> ItemInputs:
     most = int(items.max()) if most is None else most
     return ItemInputs(most, popularity=torch.from_numpy(np.bincount(items, minlength=most + 1)).float())
 
 
-def _longest(config: TrainerConfig) -> int:
+def longest(config: TrainerConfig) -> int:
     return config.model.encoder.max_length
 
 

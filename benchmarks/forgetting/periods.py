@@ -49,6 +49,11 @@ class Period:
         later[self.offsets[:-1]] = False
         return later
 
+    def every(self, number: int) -> "Period":
+        """One in `number` of the sessions."""
+        kept = self.of_event % number == 0
+        return Period.of(self.of_event[kept], self.items[kept])
+
     def known_to(self, items: int) -> "Period":
         """Without items above `items`, then without sessions of one item."""
         seen = self.items <= items
@@ -101,8 +106,13 @@ def beside(one: Rows, other: Rows) -> Rows:
 
 
 def _rows(period: Period, places: Ids, starts: Ids, lengths: Ids, loss_from: Ids) -> Rows:
-    items = period.items[token_index(starts, lengths)].astype(np.int32)
-    columns = Columns(period.sessions[places], loss_from, np.ones(len(places)), lengths)
+    return rows_of(period.items, period.sessions[places], starts, lengths, loss_from)
+
+
+def rows_of(items_E: Ids, users: Ids, starts: Ids, lengths: Ids, loss_from: Ids) -> Rows:
+    """Row b is events [starts[b], starts[b] + lengths[b]) of `items_E`, its loss from position loss_from[b] on."""
+    items = items_E[token_index(starts, lengths)].astype(np.int32)
+    columns = Columns(users, loss_from, np.ones(len(users)), lengths)
     tokens = Tokens(items, np.zeros(len(items), np.int8), np.zeros(len(items), np.int64))
     return _whole(Rows.of(columns, [offsets_of(lengths)] * 3, tokens))
 
