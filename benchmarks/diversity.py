@@ -56,18 +56,18 @@ def main() -> dict[str, Any]:
     torch.set_num_threads(options.threads)
     config = validate(TrainerConfig, merged([find(name) for name in options.config], options.set).get("trainer", {}))
     data, about = read_sequences(options.data), machine(threads=options.threads)
-    outcome = fit(
-        config, data, "strict", options.seed, lambda text: print(text, file=sys.stderr, flush=True), every=options.every
-    )
-    ranker = outcome.ranker.eval()
+    outcome = fit(config, data, "strict", options.seed, say, every=options.every)
+    ranker, device = outcome.ranker.eval(), device_of(config)
     with torch.no_grad():
-        space = Space(
-            unit_vectors(ranker.all_item_vectors().float().numpy()), title_words(options.titles, data.items, data.shift)
-        )
-    valid = {back: candidates(ranker, questions(data, back, 2), device_of(config)) for back in (2, 1)}
-    choices = [figures(*valid[2], space, weight) for weight in (0.0, *WEIGHTS)]
+        vectors = unit_vectors(ranker.all_item_vectors().float().numpy())
+    space = Space(vectors, title_words(options.titles, data.items, data.shift))
+    lists, target_B = candidates(ranker, questions(data, 2, 2), device)
+    some = np.random.default_rng(options.seed).permutation(len(target_B))[: options.users]
+    valid = Lists(*(values[some] for values in lists)), target_B[some]
+    choices = [figures(*valid, space, weight) for weight in (0.0, *WEIGHTS)]
     chosen = choose(choices, options.lost)
-    plain, diverse = (figures(*valid[1], space, weight) for weight in (0.0, chosen))
+    test = candidates(ranker, questions(data, 1, 1), device)
+    plain, diverse = (figures(*test, space, weight) for weight in (0.0, chosen))
     result = {
         "name": "games_diversity",
         "command": "python -m benchmarks.diversity " + " ".join(shortened(argument) for argument in sys.argv[1:]),
@@ -79,6 +79,9 @@ def main() -> dict[str, Any]:
         "weight": chosen,
         "test": {"users": len(plain["ndcg_B"]), "before": told(plain), "after": told(diverse), **compared(plain, diverse)},
     }
+    if options.lists:
+        ids = {"before": plain["ids_BK"], "after": diverse["ids_BK"], "target": test[1]}
+        np.savez_compressed(options.lists, **ids, vectors=space.vectors_ID)
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
@@ -106,14 +109,13 @@ def candidates(ranker: Ranker, queries: Questions, device: Any) -> tuple[Lists, 
 
 def figures(lists: Lists, target_B: npt.NDArray[np.int64], space: Space, weight: float) -> dict[str, Any]:
     """Of the ten best after MMR with that weight: NDCG and both diversities by user, and figures of all lists together."""
-    parts = [
-        _reranked(Lists(*(values[at : at + ROWS] for values in lists)), space, weight) for at in range(0, len(target_B), ROWS)
-    ]
-    ids_BK = np.concatenate(parts)
+    parts = (Lists(*(values[at : at + ROWS] for values in lists)) for at in range(0, len(target_B), ROWS))
+    ids_BK = np.concatenate([_reranked(part, space, weight) for part in parts])
     by_user = per_row(ids_BK, target_B, np.arange(len(target_B) + 1), KS[:1])
     items = len(space.vectors_ID) - 1
     return {
         "weight": weight,
+        "ids_BK": ids_BK,
         "ndcg_B": by_user[f"ndcg@{K}"],
         "diversity_B": intra_list_diversity(ids_BK, space.vectors_ID),
         "title_diversity_B": sparse_diversity(ids_BK, space.words_IW),
@@ -175,7 +177,7 @@ def compared(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 def told(choice: dict[str, Any]) -> dict[str, Any]:
     means = {name.removesuffix("_B"): float(value.mean()) for name, value in choice.items() if name.endswith("_B")}
-    rest = {name: value for name, value in choice.items() if not name.endswith("_B")}
+    rest = {name: value for name, value in choice.items() if not name.endswith(("_B", "_BK"))}
     found = {name: round(value, 6) for name, value in {**rest, **means}.items()}
     assert all(map(math.isfinite, found.values()))
     return found
@@ -192,6 +194,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=1, help="validate after so many epochs")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--lists", type=Path, help="where to put the test lists and the item vectors, for other programs")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 

@@ -107,6 +107,10 @@ def _charts(nights: Nights) -> Iterator[NightLines]:
 def _decided(result: Mapping[str, Any]) -> Iterator[str]:
     """What the run itself says is wrong."""
     gate, retention = result.get("gate") or {}, result.get("retention") or {}
+    ours, peer = best_baseline(result.get("metrics") or []) or ({}, {})
+    if ours.get("ci") and peer.get("ci") and peer["ci"][0] > ours["ci"][1]:
+        figures_of = f"NDCG@10 {wording.figure(peer['value'])} against {wording.figure(ours['value'])}"
+        yield f"{wording.recommender(peer['recommender'])} makes better lists than the model: {figures_of}."
     if gate.get("decision") == "rejected":
         yield "The new model was worse than the champion and did not go live."
     if failed := [row["limit"] for row in gate.get("limits") or [] if row["verdict"] == "failed"]:

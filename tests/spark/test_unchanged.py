@@ -5,13 +5,16 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from nightrank.feature_store import delta_io
+from nightrank.feature_store import delta_io, delta_read
 from nightrank.feature_store.content_hash import content_sha256
 from nightrank.feature_store.contracts import tables
 from nightrank.feature_store.contracts.features import Features
 from nightrank.feature_store.contracts.list_rules import ListRule
 from nightrank.feature_store.contracts.rerank_settings import RerankSettings
+from nightrank.feature_store.contracts.settings import CalendarSettings, TrainingSetSettings
 from nightrank.feature_store.contracts.stage import run_stage
+from nightrank.pipeline.report.changes import compared
+from nightrank.pipeline.report.explored import explored
 from nightrank.spark_jobs import release, score_users
 from nightrank.spark_jobs.executor.rerank import RerankRules
 from nightrank.spark_jobs.executor.shop_rules import ShopRules
@@ -70,11 +73,25 @@ def test_only_users_with_new_events_are_scored_and_the_content_is_that_of_scorin
     assert released(lake, "first") == {"users_scored": USERS, "users_unchanged": 0} | released_counts(lake)
     late = [event(user, 7, "2024-03-11 01:00:00", NEXT) for user in (3, 40)]
     append(spark, lake, tables.INTERACTIONS, late, make_context(lake, run_id="more"))
-    counts, content, runs = night(spark, lake, "second")
+    counts = released(lake, "second", NEXT)
+    rows = delta_io.read(spark, lake, tables.RECOMMENDATIONS)
+    content, runs = content_sha256(rows, tables.RECOMMENDATIONS), {row["run_id"] for row in rows.collect()}
     # The two, and those without a history: what is popular is another every night.
     assert (counts["users_scored"], counts["users_unchanged"]) == (5, USERS - 5)
+    _the_page_sees_it(lake)
     again, expected, _ = whole(spark, lake, monkeypatch, "third")
     assert (again["users_scored"], content) == (USERS, expected) and runs == {"second"}
+
+
+def _the_page_sees_it(lake) -> None:
+    """Two releases that Spark wrote, as the report reads them."""
+    made = delta_read.latest_release(lake)
+    found = compared(lake, made)
+    assert (found.both, found.before_date) == (USERS, str(DAY)) and len(found.changed) <= 5
+    view = explored(lake, made, found, (TrainingSetSettings(), CalendarSettings()), named=True)
+    late = next(user for user in view["users"] if user["user_id"] == "u3")
+    assert late["history"][0] == ("i7", "view") and len(late["list"]) == len(late["before"]) == 5
+    assert view["items_of"] == ITEMS and view["items"]["i7"]["category"] == "a"
 
 
 def released_counts(lake):

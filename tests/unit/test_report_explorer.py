@@ -155,4 +155,9 @@ def test_what_the_run_itself_decided_is_named_first() -> None:
     result["guards"] = {"days": [], "without": ["2026-03-10"], "folded": []}
     points = morning(result, None, ()).points
     assert [point.split()[0] for point in points] == ["The", "Limits", "Held"] and "coverage" in points[1]
+    for row in result["metrics"]:
+        if (row["recommender"], row["split"], row["slice"]) == ("als", "test", "all"):
+            row |= {"value": 0.3, "ci": [0.29, 0.31]}
+    worse = "ALS matrix factorisation makes better lists than the model: NDCG@10 0.3000 against 0.0931."
+    assert morning(result, None, ()).points == (worse, *points)
     assert morning({**result, "status": "failed"}, None, ()).verdict == "Tonight went wrong."
