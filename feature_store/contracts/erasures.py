@@ -43,6 +43,10 @@ class Receipt(FrozenConfig):
     """Ids of the snapshots whose pins were rewritten."""
     trained: bool = False
     """The user was in rows that a model was trained on."""
+    outside: dict[str, int] = {}
+    """Files rewritten that are not in the lake, by what they are: `MLflow`, `exports`, `event logs`."""
+    left: tuple[str, ...] = ()
+    """What the last pass found outside the lake and could not rewrite."""
 
 
 def marker_of(key: bytes, user_id: str) -> str:

@@ -12,11 +12,12 @@ def correct_all(lake: Lake) -> int:
     changed = 0
     for root in (lake.bundles, lake.mlflow, lake.root / "tune"):
         for place, _ in list(root.walk()):
-            changed += place.name == MANIFEST and _corrected(place)
+            changed += place.name == MANIFEST and corrected(place)
     return changed
 
 
-def _corrected(manifest: Location) -> bool:
+def corrected(manifest: Location) -> bool:
+    """Whether `erasure.json` beside it had to be written or changed."""
     listed: dict[str, str] = read_json(manifest)
     files = {name: manifest.with_name(name) for name in listed if name.endswith(".parquet")}
     now = {name: sha256_at(place) for name, place in files.items() if place.exists()}

@@ -143,9 +143,17 @@ def _rewrite_texts(found: Iterable[Hit], user: ErasedUser, pattern: re.Pattern[b
             continue
         if hit.kind == "sqlite":
             sqlite_files.rewrite(hit.place, pattern, user.marker)
-        elif hit.kind in ("text", "gzip", "zstd"):
-            text, _ = replaced(text_of(hit.place, hit.kind), pattern, user.marker)
-            hit.place.write_bytes(packed(text, hit.kind))
+        else:
+            rewrite_text(hit, user, pattern)
+
+
+def rewrite_text(hit: Hit, user: ErasedUser, pattern: re.Pattern[bytes]) -> bool:
+    """The marker stands in place of the user's ids. False where the file is no text, and stays as it is."""
+    if hit.kind not in ("text", "gzip", "zstd"):
+        return False
+    text, _ = replaced(text_of(hit.place, hit.kind), pattern, user.marker)
+    hit.place.write_bytes(packed(text, hit.kind))
+    return True
 
 
 def _now() -> str:

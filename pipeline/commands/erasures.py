@@ -24,9 +24,10 @@ def erase(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Remove users from every file of the lake and from every Redis that it published to; drop them from later exports.
+    """Remove users from every file of the lake, every Redis that it published to, a remote MLflow, exported lists and Spark's
+    event logs; drop them from later exports.
 
-    Needs ids.key_file. Exit code 3 if no file holds the user, 5 while a run works on the lake, 8 if Redis is away.
+    Needs ids.key_file. Exit code 3 if nothing holds the user, 5 while a run works on the lake, 8 if Redis or MLflow is away.
 
     Examples:
 
@@ -49,6 +50,8 @@ def erase(
         table(title, ("user", "where", "rows and cells", "files"), _rows(answer))
         if lists := sum(each.get("published_lists", 0) for each in answer["users"]):
             err(f"lists removed from Redis: {lists}")
+        for place in (place for each in answer["users"] for place in each["outside"]):
+            err(f"{place['name']}: {len(place['found'])} found, {place['rewritten']} files rewritten")
         for note in answer["notes"]:
             err(note)
     if retrain and not dry_run:
@@ -58,7 +61,7 @@ def erase(
 def answer_search(root: Any, user: str, config: list[str] | None, overrides: list[str] | None, as_json: bool) -> None:
     """The answer of `verify --erased`. Exit code 4 where a file holds the user."""
     from nightrank.pipeline.config import configured
-    from nightrank.pipeline.output import print_json, table
+    from nightrank.pipeline.output import err, print_json, table
     from nightrank.pipeline.search_erased import search
 
     lake = Lake(root)
@@ -67,7 +70,10 @@ def answer_search(root: Any, user: str, config: list[str] | None, overrides: lis
         print_json(answer)
     else:
         rows = [(hit["path"], hit["rows"] + hit["cells"]) for hit in answer["found"]]
+        rows += [(each, "") for place in answer["outside"] for each in place["found"]]
         table(f"{answer['files']} files searched: {answer['status']}", ("file", "rows, cells or words"), rows)
+        for place in answer["outside"]:
+            err(f"{place['name']} searched too" + "".join(f"; not {each}" for each in place["unread"]))
     raise typer.Exit(answer["exit_code"])
 
 

@@ -67,6 +67,8 @@ def export(
         raise UsageError(f"{to} is a folder", "name a file")
     lake, chosen = Lake(root), format_of(to, kind)
     found = release_named(lake, release)
+    if not dry_run:
+        _noted(lake, to, chosen, found.release_id)
     rows = found.rows if dry_run else written(lake, found, to, chosen)
     body = {"release_id": found.release_id, "date": found.date, "users": found.users, "rows": rows, "file": str(to)}
     if as_json:
@@ -74,6 +76,17 @@ def export(
     else:
         done = "would write" if dry_run else "wrote"
         out(f"{done} {rows:,} rows of {found.users:,} users, release {found.release_id}, to {to}")
+
+
+def _noted(lake: Lake, to: Path, kind: str, release_id: str) -> None:
+    """Who may read a lake and not write in it exports all the same, and is told what that means."""
+    from nightrank.pipeline.lists.exported import remember
+    from nightrank.pipeline.output import err
+
+    try:
+        remember(lake, to, kind, release_id)
+    except PermissionError:
+        err(f"the lake could not note this export: `nightrank erase` will not find {to}")
 
 
 def _print(answer: dict[str, Any]) -> None:

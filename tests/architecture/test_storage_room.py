@@ -20,6 +20,7 @@ HERE = {
     "pipeline/ending.py": "a log on its way into the lake",
     "pipeline/horovod_build/build.py": "a build of this machine",
     "pipeline/lists/export.py": "a file for other programs, on this machine",
+    "pipeline/lists/exported.py": "the same files, without an erased user",
     "pipeline/run/attempt.py": "a log on its way into the lake",
     "pipeline/run/faults.py": "a log on its way into the lake",
     "pipeline/run/steps.py": "programs of this machine",

@@ -93,12 +93,18 @@ class Tracker:
 @contextmanager
 def tracker_of(context: StageContext) -> Iterator[Tracker]:
     """MLflow, reachable and with its experiment. DependencyUnreachable, in bounded time, where it does not answer."""
-    settings = context.section("mlflow", MlflowSettings)
-    uri = tracking_uri(settings, context.lake)
+    with tracker_at(context.section("mlflow", MlflowSettings), context.lake) as tracker:
+        yield tracker
+
+
+@contextmanager
+def tracker_at(settings: MlflowSettings, lake: Lake) -> Iterator[Tracker]:
+    """As `tracker_of`, for what is no stage."""
+    uri = tracking_uri(settings, lake)
     probe(uri, settings.timeout_seconds)
     _environment(settings)
     with reaching(uri):
-        yield _open(uri, settings, context.lake)
+        yield _open(uri, settings, lake)
 
 
 def tracking_uri(settings: MlflowSettings, lake: Lake) -> str:
