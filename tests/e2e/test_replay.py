@@ -9,7 +9,7 @@ from nightrank.feature_store.contracts.lake import Lake
 from tests.commands import nightrank
 from tests.e2e.test_pipeline import SCHEMA
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(7200)]
 CONFIG = (
     "--config",
     "tiny",
