@@ -51,7 +51,7 @@ def attributions(bundle: CtrBundle, table: pa.Table, action: str, points: int = 
 
 def integrated(ranker: CtrRanker, batch: ImpressionBatch, action: int, points: int = POINTS) -> Attribution:
     """Of a batch of one row. Where the item in question stands in the history too, its embedding counts for the item."""
-    places, weights = np.polynomial.legendre.leggauss(points)
+    places, weights = np.polynomial.legendre.leggauss(points)  # type: ignore[no-untyped-call]
     path = _Path(ranker, batch, action)
     total = {name: torch.zeros_like(value) for name, value in path.starts.items()}
     for at, weight in zip(((places + 1) / 2).tolist(), (weights / 2).tolist(), strict=True):
