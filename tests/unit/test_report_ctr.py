@@ -1,6 +1,7 @@
 """The click ranker on the report's page: figures by answer, a word for what is no better than chance, its curves."""
 
 from nightrank.feature_store.contracts.files import write_json
+from nightrank.feature_store.contracts.storage import locate
 from nightrank.pipeline.report.ctr import ctr
 from nightrank.pipeline.report.files import write_report
 from nightrank.pipeline.report.page import render
@@ -40,9 +41,10 @@ def test_a_ranker_without_test_rows_says_so_and_a_run_without_one_says_nothing()
 
 
 def test_the_curves_are_those_that_the_stage_left(tmp_path):
+    tmp_path = tmp_path / "runs" / "nightly"
     left = {"name": "train_ctr", "output": {"ctr_training": {"curves": {"ctr": CURVES}}}}
     write_json(tmp_path / "stages" / "train_ctr.json", left)
-    written = write_report(tmp_path, {**sample_result(), "ctr": SECTION}).read_text()
+    written = write_report(locate(tmp_path), {**sample_result(), "ctr": SECTION}).read_text()
     assert written.count("AUC on validation, mean over answers") == page().count("AUC on validation, mean over answers") > 0
 
 

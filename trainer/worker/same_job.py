@@ -24,7 +24,7 @@ def check_same_job(job: Job, world: Communicator) -> None:
 
 def _digests(job: Job) -> dict[str, str]:
     """By setting; values may be long, and some are nobody else's to read."""
-    body = job.model_dump(mode="json")
+    body = job.model_dump(mode="json", exclude={"launcher"})  # the process that started this rank: each host has its own
     trainer = {f"trainer.{name}": value for name, value in body.pop("config").items()}
     return {name: _digest(value) for name, value in {**body, **trainer, "order of rows": REVISION}.items()}
 
