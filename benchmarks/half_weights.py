@@ -18,6 +18,7 @@ import torch
 from benchmarks.accuracy.fit import ask, device_of, epoch_batches, fit, means
 from benchmarks.accuracy.sequences import Sequences, held_out, questions, read_sequences, training_rows
 from benchmarks.machine import machine
+from benchmarks.runs import tell
 from nightrank.feature_store.contracts.config import merged, validate
 from nightrank.pipeline.config import find
 from nightrank.ranker.compose import compose
@@ -113,10 +114,7 @@ def main() -> None:
         "results": found,
         "over_fp32": ratios,
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    tell(result, options.out)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ are done. Rounds of the ways take turns, launcher by launcher. `equal`: every tr
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.machine import machine
+from benchmarks.runs import tell
 from nightrank.feature_store.contracts.files import read_json
 from nightrank.trainer.config.job import Job
 from nightrank.trainer.launch import environment_of_workers, launch
@@ -125,10 +125,7 @@ def main() -> None:
         "command": f"python -m benchmarks.ranks_start --rounds {options.rounds} --out FILE",
         "machine": {**before, "load_after": round(os.getloadavg()[0], 2)},
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    tell(result, options.out)
 
 
 if __name__ == "__main__":

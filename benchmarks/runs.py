@@ -1,8 +1,9 @@
-"""nightrank's commands as benchmarks call them, and what a run left by content."""
+"""nightrank's commands as benchmarks call them, what a run left by content, and how a result is told."""
 
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -19,3 +20,11 @@ def run(root: str, *arguments: str) -> dict[str, Any]:
 def content(result: dict[str, Any]) -> dict[str, str]:
     """The content hash of each table that the run left."""
     return {table["name"]: table["content_sha256"] for stage in result["stages"] for table in stage["tables"]}
+
+
+def tell(result: dict[str, Any], out: Path | None) -> None:
+    """The result is on stdout, and in the file where one is named."""
+    text = json.dumps(result, indent=2)
+    print(text)
+    if out:
+        out.write_text(text + "\n")

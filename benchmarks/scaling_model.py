@@ -21,6 +21,7 @@ from typing import Any, Final
 import torch
 
 from benchmarks.machine import machine
+from benchmarks.runs import tell
 from benchmarks.sharded_rank import BACKENDS, WARM, config_of, ours, stay_on_one_core
 from benchmarks.sharded_tables import command_of
 from nightrank.trainer.data.memory import keep_freed_memory
@@ -188,10 +189,7 @@ def main() -> None:
         "command": f"python -m benchmarks.scaling_model --rounds {options.rounds} --steps {options.steps} --out FILE",
         "machine": {**before, "load_after": round(os.getloadavg()[0], 2)},
     }
-    text = json.dumps(json.loads(json.dumps(result), parse_float=lambda text: round(float(text), 4)), indent=2)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    tell(json.loads(json.dumps(result), parse_float=lambda text: round(float(text), 4)), options.out)
 
 
 if __name__ == "__main__":

@@ -58,8 +58,7 @@ def main() -> int:
 def lists(lake: Lake) -> list[dict[str, Any]]:
     release = delta_read.latest_release(lake)
     assert release is not None
-    paths = delta_read.files_of(lake, RECOMMENDATIONS.name, release.recommendations_version)
-    found = delta_read.dataset(lake, RECOMMENDATIONS.name, paths, RECOMMENDATIONS.schema)
+    found = delta_read.stored(lake, RECOMMENDATIONS, release.recommendations_version)
     rows: list[dict[str, Any]] = found.to_table(columns=["user_id", "item_id"]).to_pylist()
     return rows
 

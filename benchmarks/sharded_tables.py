@@ -24,6 +24,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.machine import machine
+from benchmarks.runs import tell
 from benchmarks.sharded_rank import BACKENDS, ITEMS, LENGTH, rank_main, wait_for
 
 SCALING: Final = {"weak_scaling_sharded": "shard", "weak_scaling_dense": "replicate"}
@@ -129,10 +130,7 @@ def main() -> None:
         "command": f"python -m benchmarks.sharded_tables --name {options.name} --backend {options.backend} --out FILE",
         "machine": {**before, "load_after": round(os.getloadavg()[0], 2)},
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    tell(result, options.out)
 
 
 if __name__ == "__main__":

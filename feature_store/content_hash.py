@@ -1,6 +1,7 @@
 """One hash for a table's content, whatever the order, files or versions it is stored in."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Row
@@ -35,8 +36,12 @@ def content_sha256(df: DataFrame, table: TableRef) -> str:
 
 def row_sums(df: DataFrame, table: TableRef, by: Column | None = None) -> DataFrame:
     """`rows`, `sum_1`, `sum_2` of the whole, or of each value of `by`."""
-    row = _row_columns(to_spark(table.schema), table.content_columns)
-    sums = [F.sum(F.xxhash64(F.lit(seed), *row).cast("decimal(38,0)")).alias(f"sum_{seed}") for seed in (1, 2)]
+    return sums_over(df, row_columns(to_spark(table.schema), table.content_columns), by)
+
+
+def sums_over(df: DataFrame, cells: Sequence[Column], by: Column | None = None) -> DataFrame:
+    """As `row_sums`, over columns as `row_columns` makes them."""
+    sums = [F.sum(F.xxhash64(F.lit(seed), *cells).cast("decimal(38,0)")).alias(f"sum_{seed}") for seed in (1, 2)]
     return (df if by is None else df.groupBy(by)).agg(F.count(F.lit(1)).alias("rows"), *sums)
 
 
@@ -52,7 +57,7 @@ def comparable(column: Column, kind: object) -> Column:
     return F.sort_array(F.map_entries(column)) if isinstance(kind, MapType) else column
 
 
-def _row_columns(schema: StructType, names: tuple[str, ...]) -> list[Column]:
+def row_columns(schema: StructType, names: Sequence[str]) -> list[Column]:
     """xxhash64 skips nulls, so each value is preceded by what tells null, and an array's length, apart."""
     parts: list[Column] = []
     for name in names:

@@ -13,7 +13,7 @@ from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.errors import DataContractError
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
-from nightrank.feature_store.contracts.tables import MADE_BY, RECOMMENDATIONS, RELEASES
+from nightrank.feature_store.contracts.tables import MADE_BY, RECOMMENDATIONS, RELEASES, VOCABULARY, TableRef
 from nightrank.feature_store.object_storage import arrow
 from nightrank.feature_store.object_storage.addresses import storage_options
 from nightrank.feature_store.object_storage.faults import of_delta_rs
@@ -159,3 +159,16 @@ def dataset(lake: Lake, name: str, paths: list[str], schema: pa.Schema) -> ds.Da
     """Rows of files of the table, whichever of its versions names them."""
     folder = lake.table(name)
     return arrow.dataset([folder / path for path in paths], schema)
+
+
+def stored(lake: Lake, table: TableRef, version: int) -> ds.Dataset:
+    """The rows of that version."""
+    return dataset(lake, table.name, files_of(lake, table.name, version), table.schema)
+
+
+def raw_ids(lake: Lake, version: int, kind: str, column: str, values: Collection[Any]) -> dict[int, str]:
+    """Raw id by dense id, of that version's rows of the vocabulary with those values in `column`."""
+    typed = pa.array(list(values), VOCABULARY.schema.field(column).type)
+    rows = (ds.field(c.KIND) == kind) & ds.field(column).isin(typed)
+    found = stored(lake, VOCABULARY, version).to_table(columns=[c.RAW_ID, c.DENSE_ID], filter=rows).to_pylist()
+    return {row[c.DENSE_ID]: row[c.RAW_ID] for row in found}

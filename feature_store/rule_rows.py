@@ -31,8 +31,7 @@ def read_rules(lake: Lake, version: int | None) -> tuple[ListRule, ...]:
     """The rules of that version in their order; none where it is None."""
     if version is None:
         return ()
-    paths = delta_read.files_of(lake, LIST_RULES.name, version)
-    rows = delta_read.dataset(lake, LIST_RULES.name, paths, LIST_RULES.schema).to_table().sort_by(c.POSITION).to_pylist()
+    rows = delta_read.stored(lake, LIST_RULES, version).to_table().sort_by(c.POSITION).to_pylist()
     return tuple(ListRule.model_validate(_given(row)) for row in rows)
 
 

@@ -89,8 +89,7 @@ def recommend(data: Data, users: Sequence[str] | None = None, **options: Any) ->
     release = delta_read.latest_release(lake)
     if release is None:
         raise UsageError(f"nothing is released on {lake.root} yet", "call nightrank.fit first")
-    paths = delta_read.files_of(lake, RECOMMENDATIONS.name, release.recommendations_version)
-    lists = delta_read.dataset(lake, RECOMMENDATIONS.name, paths, RECOMMENDATIONS.schema)
+    lists = delta_read.stored(lake, RECOMMENDATIONS, release.recommendations_version)
     table = lists.to_table(columns=list(LIST_COLUMNS)).sort_by([(c.USER_ID, "ascending"), (c.RANK, "ascending")])
     ids = table[c.ITEM_ID].to_pylist()
     titles = titles_of(lake, sorted(set(ids)))

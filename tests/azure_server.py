@@ -7,9 +7,7 @@ import base64
 import hashlib
 import hmac
 import shutil
-import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +16,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from tests.ports import free_port, wait_for_port
 
 MADE: Final = Path(__file__).parents[1] / ".build"
 ACCOUNT: Final = "devstoreaccount1"
@@ -33,7 +33,7 @@ PLAIN: Final = {"AWS_ALLOW_HTTP": "true"}
 @contextmanager
 def azurite() -> Iterator[dict[str, str]]:
     """The environment in which `abfss://lakes@devstoreaccount1.dfs.core.windows.net` is a container of a server here."""
-    program, port = _azurite(), _free_port()
+    program, port = _azurite(), free_port()
     with _running([str(program), "--inMemoryPersistence", "--skipApiVersionCheck", "--silent", "--blobPort", str(port)], port):
         date, path = formatdate(usegmt=True), f"/{ACCOUNT}/{CONTAINER}"
         words = "PUT" + "\n" * 12 + f"x-ms-date:{date}\nx-ms-version:{SPOKEN}\n/{ACCOUNT}{path}\nrestype:container"
@@ -57,25 +57,12 @@ def _azurite() -> Path:
 def _running(words: list[str], port: int) -> Iterator[None]:
     """The program takes connections on its port."""
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 60
     try:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < until, f"{words[0]} did not come up"
-                time.sleep(0.1)
+        wait_for_port(port, process)
         yield
     finally:
         process.kill()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _send(url: str, headers: dict[str, str], body: bytes | None = None, method: str = "POST") -> None:

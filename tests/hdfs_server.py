@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from typing import Final
 
 import pyspark
 import pytest
+
+from tests.ports import free_port
 
 VERSION: Final = "3.4.1"
 JARS: Final = Path(pyspark.__file__).parent / "jars"
@@ -32,7 +33,7 @@ class Hdfs:
     """`address` is `hdfs://host:port`. The name node can be ended and started again; its data stays."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, _free_port()
+        self.folder, self.port = folder, free_port()
         self.address = f"hdfs://127.0.0.1:{self.port}"
         self._node: subprocess.Popen[bytes] | None = None
         self._data: subprocess.Popen[bytes] | None = None
@@ -121,9 +122,3 @@ def _write(path: Path, properties: dict[str, str]) -> None:
 
 def _started(words: list[str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

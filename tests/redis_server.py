@@ -4,17 +4,19 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from tests.ports import free_port
 
 PROGRAM: Final = shutil.which("redis-server")
 
 
 class RedisServer:
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.folder, self.process = folder, None
         self.address = f"redis://127.0.0.1:{self.port}/0"
 
@@ -52,3 +54,15 @@ class RedisServer:
                 return one.recv(7) == b"+PONG\r\n"
         except OSError:
             return False
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[RedisServer]:
+    """A server whose data is in the folder, which is made."""
+    folder.mkdir()
+    server = RedisServer(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()

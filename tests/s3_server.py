@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.forwarding import Door, door
+from tests.ports import free_port, wait_for_port
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "key",
@@ -24,11 +25,11 @@ CREDENTIALS = {
 @contextmanager
 def s3_server(bucket: str):
     """The port of a server with an empty bucket; its objects are in its memory, gone afterwards."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait(port, process)
+        wait_for_port(port, process)
         _make_bucket(port, bucket)
         yield port
     finally:
@@ -51,24 +52,6 @@ def use(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     for name, value in environment(port).items():
         monkeypatch.setenv(name, value)
     stores._bucket.cache_clear()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def _wait(port: int, process: subprocess.Popen) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        assert process.poll() is None, "moto's server ended"
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("moto's server did not come up")
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,6 +69,13 @@ def draft_beside(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
 def is_draft(path: Path) -> bool:
     """Whether a writer that was killed left it."""
     return path.name.startswith(".") and path.name.endswith(DRAFT)
+
+
+def copy_synced(given: IO[bytes], target: Path, block: int = BLOCK) -> None:
+    """What is left of `given` is in the file `target`, on disk; it is seen half-written while this runs."""
+    with open(target, "wb") as handle:
+        shutil.copyfileobj(given, handle, block)
+        sync(handle)
 
 
 def sync(handle: IO[bytes]) -> None:

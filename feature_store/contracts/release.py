@@ -29,6 +29,11 @@ class Release(FrozenConfig):
     """Content hash of the lists, so `verify` can tell them from others."""
 
     @property
+    def label(self) -> str:
+        """For people: how its id begins, and its date."""
+        return f"{self.release_id[:12]} of {self.date}"
+
+    @property
     def lists(self) -> dict[str, int]:
         """The versions of the tables of lists that are released, by name."""
         versions = {

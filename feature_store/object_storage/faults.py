@@ -11,9 +11,8 @@ from typing import Final
 from nightrank.feature_store.causes import causes
 from nightrank.feature_store.contracts.errors import ConfigError, DependencyUnreachable, NightrankError
 from nightrank.feature_store.contracts.storage import Location, hdfs_errors
-from nightrank.feature_store.contracts.storage.object_errors import CLOCK, of_clock
+from nightrank.feature_store.contracts.storage.object_errors import CLOCK, CREDENTIALS, of_clock
 
-CHAIN: Final = "the credentials come from the usual chain: environment, profile, instance role, web identity"
 OF_A_BUCKET: Final = re.compile(r"s3a?://|S3 error|necessary privileges|fs\.s3a\.|nightrank\.delta")
 OF_HDFS: Final = re.compile(r"hdfs://|org\.apache\.hadoop\.(?:hdfs|ipc|security)|failed on connection exception")
 """One of these is in the text of every fault that is about storage."""
@@ -66,9 +65,9 @@ def _of_a_bucket(address: str, text: str) -> NightrankError | None:
     if WRONG_CLOCK.search(text):
         return of_clock(address)
     if UNKNOWN.search(text):
-        return ConfigError(f"{address} does not know these credentials, or there are none", CHAIN)
+        return ConfigError(f"{address} does not know these credentials, or there are none", CREDENTIALS)
     if DENIED.search(text):
-        return ConfigError(f"{address} does not allow what a table needs (403)", f"give this user the right; {CHAIN}")
+        return ConfigError(f"{address} does not allow what a table needs (403)", f"give this user the right; {CREDENTIALS}")
     if (found := SILENT.search(text)) is not None:
         return DependencyUnreachable(f"{address} does not answer: {_line_at(text, found.start())}", "try again when it does")
     return None

@@ -19,7 +19,7 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.settings import CalendarSettings, TrainingSetSettings
 from nightrank.feature_store.contracts.storage import local_folder
-from nightrank.feature_store.contracts.tables import INTERACTIONS, VOCABULARY
+from nightrank.feature_store.contracts.tables import INTERACTIONS
 from nightrank.feature_store.days import day_start
 from nightrank.feature_store.training_rows import History, collapse
 from nightrank.pipeline.child import answered
@@ -66,7 +66,7 @@ def history_of(
 ) -> tuple[list[str], list[int], list[str]]:
     """(items, times, actions), oldest first, as the release's lists were made from them; with `of_actions` every event of
     these, repeats too. UsageError for an unknown user."""
-    user = _ids(lake, release, "user", c.RAW_ID, [user_id]).get(user_id)
+    user = next(iter(delta_read.raw_ids(lake, release.vocabulary_version, "user", c.RAW_ID, [user_id])), None)
     if user is None:
         raise UsageError("this user is not known to the release", "check the id; a new user is known after the next night")
     config = Configuration.from_run(read_json(lake.run_dir(release.run_id) / "run.json")["config"])
@@ -75,13 +75,12 @@ def history_of(
     codes = [ACTION_CODES[name] for name in of_actions or settings.history_actions]
     rows = (ds.field(c.USER) == user) & ds.field(c.ACTION).isin(codes)
     known = (ds.field(c.EVENT_TIME) < end) & (ds.field(c.AVAILABILITY_TIME) < end)
-    paths = delta_read.files_of(lake, INTERACTIONS.name, release.data_version)
-    stored = delta_read.dataset(lake, INTERACTIONS.name, paths, INTERACTIONS.schema)
+    stored = delta_read.stored(lake, INTERACTIONS, release.data_version)
     found = stored.to_table(columns=[c.ITEM, c.ACTION, c.EVENT_TIME, c.EVENT_ID], filter=rows & known)
     history = _history(found.sort_by([(c.EVENT_TIME, "ascending"), (c.EVENT_ID, "ascending")]))
     history = collapse(history) if settings.collapse_repeats and of_actions is None else history
     items = history.items.tolist()
-    raw = {dense: name for name, dense in _ids(lake, release, "item", c.DENSE_ID, items).items()}
+    raw = delta_read.raw_ids(lake, release.vocabulary_version, "item", c.DENSE_ID, items)
     names = {code: name for name, code in ACTION_CODES.items()}
     return [raw[item] for item in items], history.times.tolist(), [names[code] for code in history.actions.tolist()]
 
@@ -90,15 +89,6 @@ def _history(rows: pa.Table) -> History:
     items, actions, times = (rows.column(name).to_numpy() for name in (c.ITEM, c.ACTION, c.EVENT_TIME))
     no = np.zeros(len(items), dtype=bool)
     return History(items, actions, times, times, no, no)
-
-
-def _ids(lake: Lake, release: Release, kind: str, column: str, values: list[Any]) -> dict[str, int]:
-    """Dense id by raw id, of the vocabulary's rows with those values."""
-    paths = delta_read.files_of(lake, VOCABULARY.name, release.vocabulary_version)
-    stored = delta_read.dataset(lake, VOCABULARY.name, paths, VOCABULARY.schema)
-    rows = (ds.field(c.KIND) == kind) & ds.field(column).isin(pa.array(values, VOCABULARY.schema.field(column).type))
-    found = stored.to_table(columns=[c.RAW_ID, c.DENSE_ID], filter=rows).to_pylist()
-    return {row[c.RAW_ID]: row[c.DENSE_ID] for row in found}
 
 
 def _answered(lake: Lake, release: Release, history: tuple[list[str], list[int], list[str]], item: str) -> dict[str, Any]:

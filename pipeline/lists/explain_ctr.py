@@ -23,7 +23,7 @@ from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.settings import CalendarSettings
 from nightrank.feature_store.contracts.snapshot import Impressions, load_snapshot
 from nightrank.feature_store.contracts.storage import local_folder
-from nightrank.feature_store.contracts.tables import CLICK_SCORES, ITEMS, USER_ATTRIBUTES, VOCABULARY, TableRef
+from nightrank.feature_store.contracts.tables import CLICK_SCORES, ITEMS, USER_ATTRIBUTES, TableRef
 from nightrank.feature_store.days import day_start
 from nightrank.pipeline.child import answered
 from nightrank.pipeline.lists.explain import history_of
@@ -89,10 +89,8 @@ def _row(lake: Lake, release: Release, spec: Impressions, user: str, item: str) 
 
 
 def _attributes(lake: Lake, release: Release, user: str, end: int) -> dict[str, str]:
-    stored = delta_read.files_of(lake, VOCABULARY.name, release.vocabulary_version)
-    ids = delta_read.dataset(lake, VOCABULARY.name, stored, VOCABULARY.schema)
-    mine = ids.to_table(columns=[c.DENSE_ID], filter=(ds.field(c.KIND) == "user") & (ds.field(c.RAW_ID) == user))
-    rows = [row for each in mine[c.DENSE_ID].to_pylist() for row in _rows(lake, USER_ATTRIBUTES, c.USER, each)]
+    mine = delta_read.raw_ids(lake, release.vocabulary_version, "user", c.RAW_ID, [user])
+    rows = [row for each in mine for row in _rows(lake, USER_ATTRIBUTES, c.USER, each)]
     known = [row for row in rows if row[c.KNOWN_FROM] is not None and row[c.KNOWN_FROM] < end]
     return {f"{ATTRIBUTE_PREFIX}{key}": value for row in known for key, value in row[c.ATTRIBUTES] or ()}
 

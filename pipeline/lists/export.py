@@ -77,8 +77,7 @@ def export(lake: Lake, release: Release, target: Path, kind: str) -> int:
 
 def _batches(lake: Lake, release: Release) -> Iterator[pa.RecordBatch]:
     try:
-        paths = delta_read.files_of(lake, RECOMMENDATIONS.name, release.recommendations_version)
-        lists = delta_read.dataset(lake, RECOMMENDATIONS.name, paths, RECOMMENDATIONS.schema)
+        lists = delta_read.stored(lake, RECOMMENDATIONS, release.recommendations_version)
         yield from lists.to_batches(columns=list(COLUMNS))
     except FileNotFoundError:
         raise DataContractError(

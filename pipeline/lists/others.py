@@ -37,8 +37,7 @@ def rows_of(lake: Lake, release: Release, table: TableRef, version: int | None, 
         raise UsageError(
             f"release {release.release_id} has no {table.name}", f"set scoring.{table.name} above 0 and run a night"
         )
-    paths = delta_read.files_of(lake, table.name, version)
-    found = delta_read.dataset(lake, table.name, paths, table.schema).to_table(filter=ds.field(key) == value)
+    found = delta_read.stored(lake, table, version).to_table(filter=ds.field(key) == value)
     return sorted(found.to_pylist(), key=lambda row: int(row[c.RANK]))
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ class Compared:
     """None where there is no release before, or its lists are gone."""
     before_date: str | None
 
-    @property
+    @cached_property
     def changed(self) -> list[str]:
         """Users with a list in both whose items or order differ, most first: by the items that are new."""
         before = self.before or {}
@@ -80,8 +81,7 @@ def items_of(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _lists(lake: Lake, release: Release, which: ds.Expression | None) -> Lists:
-    paths = delta_read.files_of(lake, RECOMMENDATIONS.name, release.recommendations_version)
-    stored = delta_read.dataset(lake, RECOMMENDATIONS.name, paths, RECOMMENDATIONS.schema)
+    stored = delta_read.stored(lake, RECOMMENDATIONS, release.recommendations_version)
     rows = stored.to_table(columns=list(COLUMNS), filter=which)
     found: Lists = {}
     for row in rows.sort_by([(c.LIST_ID, "ascending"), (c.RANK, "ascending")]).to_pylist():

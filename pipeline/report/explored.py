@@ -14,7 +14,7 @@ from nightrank.feature_store.contracts.actions import ACTION_CODES
 from nightrank.feature_store.contracts.lake import Lake
 from nightrank.feature_store.contracts.release import Release
 from nightrank.feature_store.contracts.settings import CalendarSettings, TrainingSetSettings
-from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, SIMILAR_ITEMS, VOCABULARY, TableRef
+from nightrank.feature_store.contracts.tables import INTERACTIONS, ITEMS, SIMILAR_ITEMS, VOCABULARY
 from nightrank.feature_store.days import day_start
 from nightrank.pipeline.report.changes import Compared, Lists, items_of
 from nightrank.pipeline.report.lists_view import MOST
@@ -109,34 +109,24 @@ def _histories(
 ) -> Histories:
     if delta_read.rows_of(lake, INTERACTIONS.name, release.data_version) > MOST_INTERACTIONS:
         return {}
-    names = _vocabulary(lake, release, "user", c.RAW_ID, users)
+    names = delta_read.raw_ids(lake, release.vocabulary_version, "user", c.RAW_ID, users)
     end = day_start(date.fromisoformat(release.date) + timedelta(days=1), calendar.timezone)
     codes = {ACTION_CODES[name]: name for name in rows.history_actions}
     mine = ds.field(c.USER).isin(pa.array(list(names), pa.int32())) & ds.field(c.ACTION).isin(list(codes))
     known = (ds.field(c.EVENT_TIME) < end) & (ds.field(c.AVAILABILITY_TIME) < end)
-    paths = delta_read.files_of(lake, INTERACTIONS.name, release.data_version)
-    stored = delta_read.dataset(lake, INTERACTIONS.name, paths, INTERACTIONS.schema)
+    stored = delta_read.stored(lake, INTERACTIONS, release.data_version)
     events = stored.to_table(columns=[c.USER, c.ITEM, c.ACTION, c.EVENT_TIME], filter=mine & known)
     newest: dict[int, list[dict[str, Any]]] = {}
     for row in events.sort_by([(c.EVENT_TIME, "descending")]).to_pylist():
         if len(kept := newest.setdefault(row[c.USER], [])) < HISTORY:
             kept.append(row)
-    items = _vocabulary(lake, release, "item", c.DENSE_ID, {row[c.ITEM] for kept in newest.values() for row in kept})
+    seen = {row[c.ITEM] for kept in newest.values() for row in kept}
+    items = delta_read.raw_ids(lake, release.vocabulary_version, "item", c.DENSE_ID, seen)
     return {names[user]: [(items[row[c.ITEM]], codes[row[c.ACTION]]) for row in kept] for user, kept in newest.items()}
 
 
-def _vocabulary(lake: Lake, release: Release, kind: str, column: str, values: Collection[Any]) -> dict[int, str]:
-    """Raw id by dense id."""
-    paths = delta_read.files_of(lake, VOCABULARY.name, release.vocabulary_version)
-    stored = delta_read.dataset(lake, VOCABULARY.name, paths, VOCABULARY.schema)
-    typed = pa.array(list(values), VOCABULARY.schema.field(column).type)
-    found = stored.to_table(columns=[c.RAW_ID, c.DENSE_ID], filter=(ds.field(c.KIND) == kind) & ds.field(column).isin(typed))
-    return {row[c.DENSE_ID]: row[c.RAW_ID] for row in found.to_pylist()}
-
-
 def _known_items(lake: Lake, release: Release) -> int:
-    paths = delta_read.files_of(lake, VOCABULARY.name, release.vocabulary_version)
-    stored = delta_read.dataset(lake, VOCABULARY.name, paths, VOCABULARY.schema)
+    stored = delta_read.stored(lake, VOCABULARY, release.vocabulary_version)
     return int(stored.count_rows(filter=ds.field(c.KIND) == "item"))
 
 
@@ -144,9 +134,10 @@ def _similar(lake: Lake, release: Release, items: Collection[str]) -> dict[str, 
     """(item, reason) by item, the nearest first."""
     if release.similar_items_version is None:
         return {}
-    paths = delta_read.files_of(lake, SIMILAR_ITEMS.name, release.similar_items_version)
     found: dict[str, list[tuple[str, str]]] = {}
-    for row in sorted(_rows(lake, SIMILAR_ITEMS, paths, items), key=lambda row: int(row[c.RANK])):
+    for row in sorted(
+        _rows(delta_read.stored(lake, SIMILAR_ITEMS, release.similar_items_version), items), key=lambda row: int(row[c.RANK])
+    ):
         found.setdefault(row[c.ITEM_ID], []).append((row[c.SIMILAR_ID], row[c.REASON]))
     return {item: pairs[:SIMILAR] for item, pairs in found.items()}
 
@@ -154,16 +145,15 @@ def _similar(lake: Lake, release: Release, items: Collection[str]) -> dict[str, 
 def _facts(lake: Lake, items: Collection[str]) -> dict[str, dict[str, Any]]:
     """Title, first category and price by item, of those that have one."""
     table = delta_read.newest(lake, ITEMS.name)
-    rows = [] if table is None else _rows(lake, ITEMS, delta_read.file_paths(table), items)
+    paths = [] if table is None else delta_read.file_paths(table)
+    rows = _rows(delta_read.dataset(lake, ITEMS.name, paths, ITEMS.schema), items) if paths else []
     return {
         row[c.ITEM_ID]: {"title": row[c.TITLE], "category": (row[c.CATEGORIES] or [None])[0], "price": row[c.PRICE]}
         for row in rows
     }
 
 
-def _rows(lake: Lake, table: TableRef, paths: list[str], items: Collection[str]) -> list[dict[str, Any]]:
-    stored = delta_read.dataset(lake, table.name, paths, table.schema)
-    found: list[dict[str, Any]] = stored.to_table(
-        filter=ds.field(c.ITEM_ID).isin(pa.array(list(items), pa.string()))
-    ).to_pylist()
+def _rows(stored: ds.Dataset, items: Collection[str]) -> list[dict[str, Any]]:
+    mine = ds.field(c.ITEM_ID).isin(pa.array(list(items), pa.string()))
+    found: list[dict[str, Any]] = stored.to_table(filter=mine).to_pylist()
     return found

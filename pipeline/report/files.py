@@ -1,9 +1,11 @@
 """What a run left that the page is made from, and the page itself, written by rename."""
 
+from itertools import tee
 from typing import Any
 
 from nightrank.feature_store.contracts.files import read_json, write_atomic
 from nightrank.feature_store.contracts.storage import Location
+from nightrank.pipeline.report.earlier import earlier_results
 from nightrank.pipeline.report.morning import LISTS, earlier_nights
 from nightrank.pipeline.report.page import render
 from nightrank.pipeline.report.retention import earlier_sections
@@ -16,8 +18,9 @@ def write_report(run_dir: Location, result: dict[str, Any]) -> Location:
     curves = _output(run_dir, "train").get("curves") or {}
     ctr_curves = _output(run_dir, "train_ctr").get("ctr_training", {}).get("curves", {}).get("ctr")
     users = _read(run_dir / "sample_users.json", [])
-    earlier = earlier_sections(run_dir, str(result["date"])) if result.get("retention") else []
-    lists, nights = _read(run_dir / LISTS, None), earlier_nights(run_dir, str(result["date"]))
+    for_lines, for_sections = tee(earlier_results(run_dir, str(result["date"])))
+    lists, nights = _read(run_dir / LISTS, None), earlier_nights(for_lines)
+    earlier = earlier_sections(for_sections) if result.get("retention") else []
     path = run_dir / REPORT
     write_atomic(path, render(result, curves, users, ctr_curves, earlier, lists, nights).encode())
     return path

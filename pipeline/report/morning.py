@@ -1,17 +1,16 @@
 """What one wants to know in the morning: a verdict in words, what is unusual, and the health of data, model and lists."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
 from nightrank.feature_store.contracts.files import read_json
-from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.report import wording
+from nightrank.pipeline.report.earlier import MOST_NIGHTS, Earlier
 from nightrank.pipeline.report.night_lines import NightLines, night_lines
 from nightrank.pipeline.report.quality import best_baseline
 
-MOST_NIGHTS: Final = 14
 FEWEST: Final = 3
 """Nights that make something usual."""
 TIMES: Final = 2.0
@@ -82,18 +81,16 @@ def figures(result: Mapping[str, Any], changes: Mapping[str, Any] | None) -> dic
     return found
 
 
-def earlier_nights(run_dir: Location, date: str) -> list[tuple[str, dict[str, float]]]:
+def earlier_nights(earlier: Iterable[Earlier]) -> list[tuple[str, dict[str, float]]]:
     """(date, figures) of the nights before, oldest first; of a repeated date the latest attempt."""
     found: dict[str, dict[str, float]] = {}
-    newest = sorted(run_dir.parent.glob("*/result.json"), key=lambda path: path.entry().modified, reverse=True)
-    for path in newest:
-        if len(found) == MOST_NIGHTS:
-            break
-        result, lists = read_json(path), path.parent / LISTS
-        day = str(result.get("date"))
-        if day < date and day not in found and result.get("kind") == "nightly":
+    for folder, result in earlier:
+        day, lists = str(result["date"]), folder / LISTS
+        if day not in found and result.get("kind") == "nightly":
             kept = read_json(lists) if lists.exists() else {}
             found[day] = figures(result, kept.get("changes"))
+        if len(found) == MOST_NIGHTS:
+            break
     return sorted(found.items())
 
 

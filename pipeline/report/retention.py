@@ -1,15 +1,13 @@
 """What is still known of long ago: the section on the page, and the picture over the last nights."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nightrank.feature_store.contracts.files import read_json
-from nightrank.feature_store.contracts.storage import Location
 from nightrank.pipeline.report import wording
+from nightrank.pipeline.report.earlier import MOST_NIGHTS, Earlier
 from nightrank.pipeline.report.night_lines import NightLines, night_lines
 
-MOST_NIGHTS: Final = 14
 SETS: Final = {"holdout": "gate's hold-out", "cohort": "old cohort", "replay": "replayed rows"}
 MODELS: Final = ("challenger", "champion", "last_full")
 LINES: Final = {
@@ -57,13 +55,12 @@ def retention(section: Section | None, date: str, earlier: Sequence[tuple[str, S
     )
 
 
-def earlier_sections(run_dir: Location, date: str) -> list[tuple[str, Section]]:
-    """Of the nights before the date, oldest first; of a repeated date the latest attempt."""
+def earlier_sections(earlier: Iterable[Earlier]) -> list[tuple[str, Section]]:
+    """Of the nights before, oldest first; of a repeated date the latest attempt."""
     found: dict[str, Section] = {}
-    for path in sorted(run_dir.parent.glob("*/result.json"), key=lambda path: path.entry().modified):
-        result = read_json(path)
-        if str(result.get("date")) < date and result.get("retention"):
-            found[str(result["date"])] = result["retention"]
+    for _, result in earlier:
+        if result.get("retention"):
+            found.setdefault(str(result["date"]), result["retention"])
     return sorted(found.items())[-MOST_NIGHTS:]
 
 

@@ -17,7 +17,7 @@ def refuse_other_columns(lake: Lake, release: Release) -> None:
         found = _differences(lake, name, version)
         if found:
             raise SafetyRefusal(
-                f"table {name} of release {release.release_id[:12]} of {release.date} has another schema: {'; '.join(found)}",
+                f"table {name} of release {release.label} has another schema: {'; '.join(found)}",
                 "nothing was changed; name a newer release",
             )
 

@@ -12,7 +12,7 @@ from nightrank.pipeline.rollback.fitting import refuse_other_columns
 from nightrank.pipeline.rollback.step import Step, earlier_champions, expect_champion, made_by, no_longer_kept, whole
 
 SHOWN: Final = 12
-"""Letters of a release id, and how many of the newest releases an error names."""
+"""How many of the newest releases an error names."""
 
 
 def planned_to(lake: Lake, name: str) -> Step:
@@ -26,7 +26,7 @@ def planned_to(lake: Lake, name: str) -> Step:
         raise no_longer_kept("bundle", model)
     if not whole(lake, release):
         raise SafetyRefusal(
-            f"the lists of release {release.release_id[:SHOWN]} of {release.date} are no longer kept",
+            f"the lists of release {release.label} are no longer kept",
             "nothing was changed; maintenance.keep_releases says how many are",
         )
     refuse_other_columns(lake, release)
@@ -39,7 +39,7 @@ def _found(releases: list[Release], name: str) -> Release:
     fitting = [name] if name in known else [each for each in known if name and each.startswith(name)]
     if len(fitting) == 1:
         return known[fitting[0]]
-    newest = [f"{release.release_id[:SHOWN]} of {release.date} (version {release.model_version})" for release in known.values()]
+    newest = [f"{release.label} (version {release.model_version})" for release in known.values()]
     told = "several releases begin so" if fitting else "no release has that id"
     raise UsageError(f"--to {name!r}: {told}", f"known, newest last: {', '.join(newest[-SHOWN:])}")
 
@@ -49,7 +49,6 @@ def _maker(lake: Lake, release: Release, present: ModelRef) -> ModelRef:
         if made_by(lake, release, model):
             return model
     raise SafetyRefusal(
-        f"the model of release {release.release_id[:SHOWN]} of {release.date} was no champion of this lake, or its reference "
-        "is gone",
+        f"the model of release {release.label} was no champion of this lake, or its reference is gone",
         "nothing was changed; name a release of a model that was live",
     )

@@ -67,7 +67,7 @@ def _champion(lake: Lake, step: Step, done: bool) -> Store:
 
 def _releases(lake: Lake, step: Step, done: bool) -> Store:
     release, current = step.release, delta_read.latest_release(lake)
-    named = f"release {release.release_id[:12]} of {release.date}"
+    named = f"release {release.label}"
     if current is not None and current.release_id == release.release_id:
         return Store(name=TABLE, did=f"{named} is the newest, as before")
     versions = ", ".join(f"{table} at version {version}" for table, version in release.lists.items())

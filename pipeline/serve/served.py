@@ -129,5 +129,5 @@ def _sorted(lake: Lake, table: TableRef, version: int | None, key: str, columns:
     names = list(dict.fromkeys((key, c.RANK, *columns)))
     if version is None:
         return pa.schema([table.schema.field(name) for name in names]).empty_table()
-    stored = delta_read.dataset(lake, table.name, delta_read.files_of(lake, table.name, version), table.schema)
+    stored = delta_read.stored(lake, table, version)
     return stored.to_table(columns=names).sort_by([(key, "ascending"), (c.RANK, "ascending")]).combine_chunks()

@@ -10,10 +10,9 @@ from typing import Any, Final
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType
 
 from nightrank.feature_store import delta_io, delta_read
-from nightrank.feature_store.content_hash import comparable
+from nightrank.feature_store.content_hash import Sums, row_columns, sums_over
 from nightrank.feature_store.contracts import columns as c
 from nightrank.feature_store.contracts.files import sha256_of
 from nightrank.feature_store.contracts.lake import Lake
@@ -36,9 +35,8 @@ def with_inputs(users: DataFrame, spark: SparkSession, context: StageContext, ru
     windows = [rules.seen_from, *(one.since for one in (rules.shop.bought if rules.shop else ()))]
     # The rows of a user are in order of time: as many inside a window as before means the same rows inside it.
     inside = [F.size(F.filter(c.TIMES, _since(since))) for since in windows if since is not None]
-    own = [comparable(F.col(field.name), field.dataType) for field in users.schema.fields if field.name != c.USER]
-    sizes = [F.size(field.name) for field in users.schema.fields if isinstance(field.dataType, ArrayType)]
-    return users.withColumn(c.INPUTS, F.xxhash64(F.lit(_common(spark, context, rules)), *sizes, *inside, *own))
+    own = row_columns(users.schema, [name for name in users.columns if name != c.USER])
+    return users.withColumn(c.INPUTS, F.xxhash64(F.lit(_common(spark, context, rules)), *inside, *own))
 
 
 def write_lists(spark: SparkSession, lake: Lake, users: DataFrame, rules: ScoreRules, work: Location) -> int:
@@ -100,9 +98,9 @@ def _content(spark: SparkSession, folder: str | None) -> str:
     if folder is None:
         return ""
     rows = spark.read.parquet(locate(folder).hadoop)
-    cells = [comparable(F.col(field.name), field.dataType) for field in rows.schema.fields]
-    row = rows.agg(F.count(F.lit(1)), F.sum(F.xxhash64(*cells).cast("decimal(38,0)"))).first()
-    return "" if row is None else f"{row[0]} {row[1]}"
+    row = sums_over(rows, row_columns(rows.schema, rows.columns)).first()
+    assert row is not None  # an aggregate without groups has one row
+    return str(Sums.of(row))
 
 
 def _since(since: int) -> Callable[[Column], Column]:

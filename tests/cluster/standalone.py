@@ -1,7 +1,6 @@
 """A Spark standalone cluster from the pyspark wheel: a master and workers as processes, each worker with a loopback address."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,18 +11,12 @@ from typing import Final
 import psutil
 import pyspark
 
+from tests.ports import free_port
 from tests.processes import kill_family
 
 SPARK_HOME: Final = Path(pyspark.__file__).parent
 CLASSES: Final = "org.apache.spark.deploy"
 START_SECONDS: Final = 120.0
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as found:
-        found.bind((host, 0))
-        port: int = found.getsockname()[1]
-    return port
 
 
 class Cluster:

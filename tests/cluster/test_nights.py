@@ -20,9 +20,10 @@ from nightrank.feature_store.contracts.lake import Lake
 from tests.bucket.lakes import BUCKET, on_a_disk, runs
 from tests.cluster.commands import applications, on
 from tests.cluster.conftest import ROOT, WORKERS, start_worker
-from tests.cluster.standalone import Cluster, free_port
+from tests.cluster.standalone import Cluster
 from tests.commands import command, environment, hashes, nightrank
 from tests.mlflow_server import MlflowServer
+from tests.ports import free_port
 from tests.processes import kill_family
 from tests.s3_server import Faults, proxy, s3_server, use
 

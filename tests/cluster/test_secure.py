@@ -16,11 +16,12 @@ import pytest
 from tests.cluster.commands import QUICK, new_lake
 from tests.cluster.conftest import ROOT
 from tests.cluster.secured import MARK
-from tests.cluster.standalone import Cluster, free_port
+from tests.cluster.standalone import Cluster
 from tests.command_lines import watched_command_lines
 from tests.commands import environment, nightrank
 from tests.mlflow_server import MlflowServer
 from tests.password_door import password_door
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 SECRET = "canary4711-of-the-cluster"

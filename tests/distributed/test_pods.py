@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from nightrank.feature_store.contracts.files import read_json
+from tests.ports import free_port
 from tests.training_jobs import SMALL, small_lake
 from tests.training_lake import write_run
-from tests.unit.test_pods_launcher import free_port
 
 pytestmark = pytest.mark.distributed
 

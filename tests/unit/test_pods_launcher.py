@@ -1,7 +1,6 @@
 """How ranks of launcher `pods` meet: who is given the job, who is told to wait, and what each says where nobody comes."""
 
 import json
-import socket
 import threading
 import time
 from pathlib import Path
@@ -17,13 +16,8 @@ from nightrank.trainer.launch.host_name import check_hostname
 from nightrank.trainer.launch.join import join
 from nightrank.trainer.launch.one_rank import Meeting, horovod_environment, interface_of
 from nightrank.trainer.launch.rendezvous import Gathering, gathering
+from tests.ports import free_port
 from tests.training_jobs import job_of, small_lake
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -17,19 +17,15 @@ from nightrank.pipeline.erase import erase
 from nightrank.pipeline.lists import published, redis_release
 from nightrank.pipeline.lists.redis_release import RedisReleases
 from nightrank.pipeline.rollback import stores
-from tests.redis_server import PROGRAM, RedisServer
+from tests.redis_server import PROGRAM, RedisServer, redis_server
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no redis-server; apt-get install -y redis-server")
 
 
 @pytest.fixture
 def server(tmp_path: Path):
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    server = RedisServer(folder)
-    server.start()
-    yield server
-    server.kill()
+    with redis_server(tmp_path / "redis") as made:
+        yield made
 
 
 @pytest.fixture

@@ -16,19 +16,15 @@ from nightrank.feature_store.contracts.lake import Lake
 from nightrank.pipeline.cli import _run
 from nightrank.pipeline.lists import redis_release
 from nightrank.pipeline.lists.redis_release import RedisReleases
-from tests.redis_server import PROGRAM, RedisServer
+from tests.redis_server import PROGRAM, RedisServer, redis_server
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no redis-server; apt-get install -y redis-server")
 
 
 @pytest.fixture
 def server(tmp_path: Path):
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    server = RedisServer(folder)
-    server.start()
-    yield server
-    server.kill()
+    with redis_server(tmp_path / "redis") as made:
+        yield made
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from nightrank.feature_store.days import day_start
 from nightrank.pipeline.report import changes as changing
 from nightrank.pipeline.report import stage
 from nightrank.pipeline.report.changes import changes, compared
+from nightrank.pipeline.report.earlier import earlier_results
 from nightrank.pipeline.report.explored import explored
 from nightrank.pipeline.report.morning import LISTS, earlier_nights, figures
 
@@ -150,9 +151,10 @@ def test_figures_of_the_nights_before_are_read_newest_attempt_first(tmp_path) ->
     ):
         write_json(lake.run_dir(run) / "result.json", {"date": day, "kind": kind, "counts": {"events": events}})
     write_json(lake.run_dir("a") / LISTS, {"changes": {"compared": 4, "changed": 1}})
-    found = earlier_nights(lake.run_dir("now"), "2024-01-03")
+    found = earlier_nights(earlier_results(lake.run_dir("now"), "2024-01-03"))
     assert found == [
         ("2024-01-01", {"events": 5, "put aside": 0.0, "changed": 0.25}),
         ("2024-01-02", {"events": 6, "put aside": 0.0}),
     ]
-    assert figures({"counts": {}}, None) == {} and earlier_nights(lake.run_dir("now"), "2024-01-01") == []
+    assert figures({"counts": {}}, None) == {}
+    assert earlier_nights(earlier_results(lake.run_dir("now"), "2024-01-01")) == []

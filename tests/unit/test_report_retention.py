@@ -6,6 +6,7 @@ from report_sample import sample_result
 
 from nightrank.feature_store.contracts.files import write_json
 from nightrank.feature_store.contracts.storage import locate
+from nightrank.pipeline.report.earlier import earlier_results
 from nightrank.pipeline.report.night_lines import night_lines
 from nightrank.pipeline.report.page import render
 from nightrank.pipeline.report.quality import gate
@@ -61,7 +62,7 @@ def test_earlier_nights_are_those_before_the_date_each_once(tmp_path: Path):
     for run_id, day, value in (("a", "2026-03-10", 0.1), ("a-r2", "2026-03-10", 0.3), ("b", "2026-03-13", 0.2)):
         write_json(runs / run_id / "result.json", {"date": day, "retention": section(value)})
     write_json(runs / "c" / "result.json", {"date": "2026-03-11"})
-    found = earlier_sections(runs / "now", "2026-03-12")
+    found = earlier_sections(earlier_results(runs / "now", "2026-03-12"))
     assert [(day, body["rows"][0]["ndcg"]) for day, body in found] == [("2026-03-10", 0.3)]
 
 

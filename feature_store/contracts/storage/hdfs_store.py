@@ -4,16 +4,14 @@
 lets one writer rename its draft to it; a second rename puts the claim in the place of the key, and so removes it.
 """
 
-import hashlib
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from nightrank.feature_store.contracts.files import is_draft, sync
-from nightrank.feature_store.contracts.storage.hdfs_calls import BLOCK, HdfsCalls, beside, key_of
-from nightrank.feature_store.contracts.storage.object_file import ObjectFile
+from nightrank.feature_store.contracts.files import copy_synced, is_draft
+from nightrank.feature_store.contracts.storage.hdfs_calls import HdfsCalls, beside, key_of
+from nightrank.feature_store.contracts.storage.object_file import opened
 from nightrank.feature_store.contracts.storage.store import Entry, Stored, Version
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ class HdfsStore:
 
     def read(self, key: str) -> Stored:
         data = self._calls.read(key)
-        return Stored(data, _version(data))
+        return Stored(data, Version.of(data))
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         return self._calls.read(key, start, length)
@@ -82,15 +80,11 @@ class HdfsStore:
             self._calls.move(self._calls.draft(key, given), key, overwrite=True)
 
     def download(self, key: str, target: Path) -> None:
-        with self.open(key) as given, open(target, "wb") as handle:
-            shutil.copyfileobj(given, handle, BLOCK)
-            sync(handle)
+        with self.open(key) as given:
+            copy_synced(given, target)
 
     def open(self, key: str) -> IO[bytes]:
-        entry = self.find(key)
-        if entry is None:
-            raise FileNotFoundError(f"{self._calls.address}/{key}")
-        return ObjectFile(self, entry).buffered()
+        return opened(self, key, self._calls.address)
 
     def _moved(self, data: bytes, key: str) -> bool:
         """Whether `data` went to the key. False, and nothing is changed, if a file was there."""
@@ -125,7 +119,7 @@ class HdfsStore:
             return None
 
     def _ours(self, key: str, data: bytes) -> Version | None:
-        version = _version(data)
+        version = Version.of(data)
         return version if self._now(key) == version else None
 
 
@@ -137,7 +131,3 @@ def _hidden(status: "FileStatus") -> bool:
 
 def _entry(status: "FileStatus") -> Entry:
     return Entry(key_of(status), status.length, status.modification_time / 1000, f"{status.modification_time}-{status.length}")
-
-
-def _version(data: bytes) -> Version:
-    return Version(hashlib.sha256(data).hexdigest())

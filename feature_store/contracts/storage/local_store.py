@@ -1,7 +1,6 @@
 """A disk, or a shared folder mounted as one: writes by rename, `create` by a hard link, `swap` under a lock of the folder."""
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,7 +8,16 @@ from pathlib import Path
 from typing import IO, Final
 
 from nightrank.feature_store.contracts.errors import ConflictError
-from nightrank.feature_store.contracts.files import BLOCK, atomic_file, draft_beside, is_draft, sync, sync_folder, write_atomic
+from nightrank.feature_store.contracts.files import (
+    BLOCK,
+    atomic_file,
+    copy_synced,
+    draft_beside,
+    is_draft,
+    sync,
+    sync_folder,
+    write_atomic,
+)
 from nightrank.feature_store.contracts.lake_lock import locked
 from nightrank.feature_store.contracts.storage.store import Entry, Stored, Version
 
@@ -23,7 +31,7 @@ class LocalStore:
 
     def read(self, key: str) -> Stored:
         data = Path(key).read_bytes()
-        return Stored(data, _version(data))
+        return Stored(data, Version.of(data))
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         with open(key, "rb") as handle:
@@ -54,7 +62,7 @@ class LocalStore:
             raise ConflictError(
                 f"another process has been changing {Path(key).name} for {SWAP_SECONDS:.0f} s", "end it, then start this again"
             ) from None
-        return _version(data)
+        return Version.of(data)
 
     def find(self, key: str) -> Entry | None:
         path = Path(key)
@@ -85,9 +93,8 @@ class LocalStore:
             shutil.copyfileobj(given, handle, BLOCK)
 
     def download(self, key: str, target: Path) -> None:
-        with open(key, "rb") as given, open(target, "wb") as handle:
-            shutil.copyfileobj(given, handle, BLOCK)
-            sync(handle)
+        with self.open(key) as given:
+            copy_synced(given, target)
 
     def open(self, key: str) -> IO[bytes]:
         return open(key, "rb")
@@ -101,7 +108,3 @@ def _hidden(path: Path) -> bool:
 def _entry(path: Path) -> Entry:
     status = path.stat()
     return Entry(str(path), status.st_size, status.st_mtime, str(status.st_mtime_ns))
-
-
-def _version(data: bytes) -> Version:
-    return Version(hashlib.sha256(data).hexdigest())

@@ -10,6 +10,14 @@ READ_AHEAD: Final = 1 << 20
 """Bytes that one request fetches at least."""
 
 
+def opened(store: "Store", key: str, address: str) -> IO[bytes]:
+    """The file of that key, of a store whose keys are below `address`. FileNotFoundError for a folder and for nothing."""
+    entry = store.find(key)
+    if entry is None:
+        raise FileNotFoundError(f"{address}/{key}")
+    return ObjectFile(store, entry).buffered()
+
+
 class ObjectFile(io.RawIOBase):
     """Every read is one request for a range."""
 

@@ -1,6 +1,5 @@
 """A bucket, through obstore: writes are whole by nature, `create` and `swap` are conditional writes of the store itself."""
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,9 +10,9 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
 from nightrank.feature_store.contracts.errors import ConfigError
-from nightrank.feature_store.contracts.files import sync
+from nightrank.feature_store.contracts.files import copy_synced
 from nightrank.feature_store.contracts.storage.object_errors import UnknownOutcome, explained
-from nightrank.feature_store.contracts.storage.object_file import ObjectFile
+from nightrank.feature_store.contracts.storage.object_file import opened
 from nightrank.feature_store.contracts.storage.store import Entry, Stored, Version
 
 if TYPE_CHECKING:
@@ -94,15 +93,11 @@ class BucketStore:
         self._ask(key, lambda: obstore.put(self.client, key, source, mode="overwrite", chunk_size=PART_BYTES))
 
     def download(self, key: str, target: Path) -> None:
-        with self.open(key) as given, open(target, "wb") as handle:
-            shutil.copyfileobj(given, handle, PART_BYTES)
-            sync(handle)
+        with self.open(key) as given:
+            copy_synced(given, target, PART_BYTES)
 
     def open(self, key: str) -> IO[bytes]:
-        entry = self.find(key)
-        if entry is None:
-            raise FileNotFoundError(f"{self.address}/{key}")
-        return ObjectFile(self, entry).buffered()
+        return opened(self, key, self.address)
 
     def _decided(self, key: str, data: bytes, mode: "PutMode") -> Version | None:
         """A completed conditional write: its version if `data` is there, None if the condition failed.

@@ -1,5 +1,6 @@
 """What every kind of storage can do. Keys are what follows the store's own start: a bucket's name, or `/` of a disk."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,11 @@ class Version:
     tag: str
     generation: str | None = None
     """What Google's storage compares instead of the tag."""
+
+    @classmethod
+    def of(cls, data: bytes) -> "Version":
+        """Of a store that keeps none of its own: the sha256 of the content."""
+        return cls(hashlib.sha256(data).hexdigest())
 
 
 @dataclass(frozen=True)
