@@ -124,6 +124,7 @@ def test_lists_are_judged_by_user_and_may_not_hold_what_was_seen(histories):
 
 def test_products_of_a_layer_forward_and_backward():
     layer, inputs_Td = torch.nn.Linear(3, 5), torch.randn(7, 3, requires_grad=True)
+    times_transposed(torch.randn(7, 3), torch.randn(5, 3))  # a process tries oneDNN out at its first product
     with RecordedProducts() as products:
         layer(inputs_Td).sum().backward()
         torch.bmm(torch.randn(2, 4, 3), torch.randn(2, 3, 6))
