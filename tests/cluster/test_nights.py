@@ -79,7 +79,7 @@ def test_a_full_run_loses_its_driver_a_rank_mlflow_and_the_bucket_and_ends_in_th
     stack: Stack, lake: Lake, undisturbed: list[dict[str, str]]
 ) -> None:
     """Four attempts of one command, with ranks on the executors of both workers. The last one waits for the bucket."""
-    words = (*runs(lake, stack.options)[0], "--set", "trainer.launcher=spark")
+    words = full_run(stack, lake)
     folder = lake.run_dir(f"full-{words[2]}")
     with started(lake, words) as run:
         run.until(lambda: (folder / "stages" / "ingest_events.json").exists())
@@ -104,6 +104,7 @@ def test_a_full_run_loses_its_driver_a_rank_mlflow_and_the_bucket_and_ends_in_th
 def test_two_nights_end_in_the_same_content_on_one_application_before_and_one_after_training(
     stack: Stack, lake: Lake, undisturbed: list[dict[str, str]]
 ) -> None:
+    nightrank(lake, *full_run(stack, lake))
     before = set(applications(stack.events, repeated=True))
     for night, content in zip(runs(lake, stack.options)[1:], undisturbed[1:], strict=True):
         result = nightrank(lake, *night, expect=(0, 7))
@@ -114,6 +115,7 @@ def test_two_nights_end_in_the_same_content_on_one_application_before_and_one_af
 
 
 def test_of_two_drivers_of_one_date_one_commits(stack: Stack, lake: Lake) -> None:
+    nightrank(lake, *full_run(stack, lake))
     night = lake.landing_days("events")[-1]
     words = command(lake, "nightly", "--date", str(night), *stack.options)
     both = [
@@ -123,6 +125,11 @@ def test_of_two_drivers_of_one_date_one_commits(stack: Stack, lake: Lake) -> Non
     codes = sorted(result["exit_code"] for result in ended)
     assert codes in ([0, 5], [5, 7]), [result["error"] for result in ended]
     assert nightrank(lake, "verify", "--run", f"nightly-{night}")["failed"] == []
+
+
+def full_run(stack: Stack, lake: Lake) -> tuple[str, ...]:
+    """Its command; where it is done already, that is all it finds."""
+    return (*runs(lake, stack.options)[0], "--set", "trainer.launcher=spark")
 
 
 class Run:
